@@ -1,1 +1,47 @@
-//! rserve
+//! rserve compiles one TOML file into a server for machine-learning pipelines.
+//!
+//! The rooms are the phases that the file goes through, read from top to bottom. A room may use
+//! those above it, never those below (`tests/layering.rs` holds the walls).
+//!
+//! | room | what it is for | what it must not know |
+//! |---|---|---|
+//! | [`diagnostic`] | one kind of report about what the user gave | anything else of rserve |
+//! | [`tensor`] | a tensor on the host: dtype, shape, bytes | Burn |
+//! | [`spec`] | TOML text to a typed `Spec`, every value with its place | models, codecs |
+//! | [`plan`] | specs, signatures and capacity to a checked plan. Pure | files, clocks, Burn |
+//! | [`store`] | the model store on disk: layout, versions, digests | what a model computes |
+//! | [`codec`] | bytes to tensors and back, a file a format | HTTP, folders |
+//! | [`engine`] | an ONNX graph on Burn tensors. The only room that knows Burn | requests |
+//! | [`scheduler`] | queues, forming batches, the device's own threads | the engine |
+//! | [`lifecycle`] | a version's states, what to load and drop, the swap | HTTP |
+//! | [`flow`] | one item's way through a plan, online and offline alike | HTTP, folders |
+//! | [`ingress`] | hyper: routes, bodies in, answers out | the engine |
+//! | [`offline`] | folders in, tables and files out | HTTP |
+//! | [`watch`] | paths that changed, settled. Decides nothing | everyone |
+//! | [`app`] | wires the others | |
+//! | [`cli`] | a file a command | |
+#![forbid(unsafe_code)]
+
+pub mod diagnostic;
+pub mod tensor;
+
+pub mod spec;
+
+pub mod plan;
+
+pub mod codec;
+pub mod engine;
+pub mod store;
+
+pub mod scheduler;
+
+pub mod lifecycle;
+
+pub mod flow;
+
+pub mod ingress;
+pub mod offline;
+pub mod watch;
+
+pub mod app;
+pub mod cli;

@@ -1,0 +1,1 @@
+//! An ONNX graph, interpreted over Burn's backend operations. The only room that knows Burn.

@@ -1,0 +1,1 @@
+//! A version's states, what to load and drop, and the swap.

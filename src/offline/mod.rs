@@ -1,0 +1,1 @@
+//! Folders in, tables and files out, through the same flow as HTTP.

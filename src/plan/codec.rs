@@ -1,0 +1,151 @@
+//! What the plan asks of a codec. The room `codec` implements these, a file a format.
+//!
+//! A decode is ready once its options are read. An encode is read in two strides: a [`Draft`] names the
+//! sources it wants; the plan resolves them, checks names, labels and types, and has the draft bound.
+
+use super::{Labels, TensorType};
+use crate::diagnostic::{At, Report};
+use crate::spec;
+use crate::tensor::Tensor;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use std::fmt::Debug;
+
+/// The registry of formats.
+pub trait Codecs {
+    /// Reads the options of a decode; `None` where there were errors, which are in the report. An unknown
+    /// format is one of them.
+    fn decode(&self, codec: &spec::Codec, report: &mut Report) -> Option<std::sync::Arc<dyn Decode>>;
+    /// The same for an encode.
+    fn encode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Box<dyn Draft>>;
+}
+
+/// What a decode reads: the whole body, a multipart field, a file; or a field of a JSON body.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    Bytes(Bytes),
+    Json(Box<RawValue>),
+}
+
+pub trait Decode: Send + Sync + Debug {
+    /// The name in the registry: "image".
+    fn format(&self) -> &'static str;
+    fn produces(&self) -> TensorType;
+    /// File extensions that an offline run takes up, lower case, without a dot: `["jpg", "png"]`.
+    fn extensions(&self) -> &'static [&'static str];
+    /// The body of a `curl` line that works: "--data-binary @photo.jpg".
+    fn curl_example(&self) -> String;
+    /// Pure work on the calling thread. `keep_origin` asks for [`Decoded::origin`].
+    fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError>;
+}
+
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    pub tensor: Tensor,
+    pub origin: Option<Origin>,
+}
+
+/// The picture that an item was decoded from, upright, before it was resized.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub width: u32,
+    pub height: u32,
+    /// RGB, 8 bits, `width * height * 3` bytes.
+    pub rgb: Bytes,
+}
+
+/// Why an item cannot be decoded. Each maps to one HTTP status, which `ingress` knows.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not in a format this decode reads: 415.
+    #[error("{0}")]
+    WrongType(String),
+    /// Not well-formed, so that nothing can be said of its content (broken JSON, an empty body): 400.
+    #[error("{0}")]
+    Malformed(String),
+    /// Over a limit on pixels, sides or elements: 413.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Readable in part or whole, but not what the pipeline takes (truncated picture, wrong shape): 422.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// One source that an encode reads.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// "surface.probabilities", "mask" or "photo".
+    pub from: At<String>,
+    /// A labels file beside the model that computes the source.
+    pub labels: Option<At<String>>,
+}
+
+/// A [`Wanted`] source, resolved by the plan.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    pub from: At<String>,
+    /// Of one item.
+    pub ty: TensorType,
+    /// How many labels the file has, where one was asked for and found.
+    pub labels: Option<(At<String>, usize)>,
+    /// The signature's line of the model output, for notes: "model `surface` gives probabilities: …".
+    pub note: Option<String>,
+}
+
+/// An encode whose options are read and whose sources are not yet resolved.
+pub trait Draft: Debug {
+    fn wanted(&self) -> Vec<Wanted>;
+    /// The decode whose picture is drawn on or whose size is resized to: `on = "photo"`.
+    fn on(&self) -> Option<At<String>> {
+        None
+    }
+    /// `bound` is in the order of [`Draft::wanted`]. Reports a type that the encode cannot take, labels that
+    /// do not count what the axis has, and so on.
+    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<std::sync::Arc<dyn Encode>>;
+}
+
+/// One source at run time.
+#[derive(Clone, Debug)]
+pub struct EncodeInput {
+    pub tensor: Tensor,
+    /// Of the generation that computed it.
+    pub labels: Option<Labels>,
+}
+
+/// An answer cannot be encoded, which is not the client's fault (the model gave something unforeseen).
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EncodeError(pub String);
+
+pub trait Encode: Send + Sync + Debug {
+    /// The name in the registry: "json".
+    fn format(&self) -> &'static str;
+    /// "application/json".
+    fn media_type(&self) -> &'static str;
+    /// Of a file with one answer, without a dot: "json".
+    fn extension(&self) -> &'static str;
+    /// One whole answer, as over HTTP or as a file of its own. `inputs` is in the order of
+    /// [`Draft::wanted`].
+    fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
+    /// Where the format gathers items into one table offline: how.
+    fn rows(&self) -> Option<&dyn Rows> {
+        None
+    }
+}
+
+/// Encodes whose offline form is one table for all items (csv, jsonl).
+pub trait Rows: Send + Sync {
+    /// What stands before the first row, line end included; empty where nothing does.
+    fn header(&self) -> Vec<u8>;
+    /// One row, line end included.
+    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError>;
+}
+
+/// What every row carries beside the encode's own fields.
+#[derive(Clone, Copy, Debug)]
+pub struct RowContext<'a> {
+    /// The item's path, relative to the input folder, with `/`.
+    pub item: &'a str,
+    /// "road-mask@2, surface@2".
+    pub models: &'a str,
+}

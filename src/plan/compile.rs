@@ -1,0 +1,1 @@
+//! Specs, facts and capacity to a plan.

@@ -1,0 +1,30 @@
+//! What the model store holds, as the plan is told.
+
+use super::Signature;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Class names, one for each index; shared by every answer.
+pub type Labels = Arc<[String]>;
+
+/// By store path (as in [`super::Model::store`]): the models found there, or why the store cannot be read.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub stores: BTreeMap<PathBuf, Result<BTreeMap<String, ModelFacts>, String>>,
+}
+
+/// By version: what is known of it, or why it cannot be served (one reason a line).
+#[derive(Clone, Debug, Default)]
+pub struct ModelFacts {
+    pub versions: BTreeMap<u64, Result<VersionFacts, String>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct VersionFacts {
+    pub signature: Arc<Signature>,
+    /// By file name, every `.txt` file beside the model: its lines.
+    pub labels: BTreeMap<String, Labels>,
+    /// Bytes of the weights.
+    pub weights: u64,
+}

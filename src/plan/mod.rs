@@ -1,0 +1,158 @@
+//! Specs, model signatures and device capacity to a checked [`Plan`], or every diagnostic at once.
+//!
+//! Pure: no I/O, no clock, no await. What is known of the store and the machine comes in as [`Facts`] and
+//! [`Capacity`]; codecs come in through [`codec::Codecs`].
+
+pub mod capacity;
+pub mod codec;
+pub mod compile;
+pub mod facts;
+pub mod signature;
+
+pub use capacity::{Capacity, DeviceFacts, DeviceId};
+pub use codec::{
+    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Origin, Payload,
+    RowContext, Rows, Wanted,
+};
+
+pub use facts::{Facts, Labels, ModelFacts, VersionFacts};
+pub use signature::{Batching, Dim, Port, Signature, TensorType};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What rserve runs: everything checked, every name resolved to an index.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub server: Server,
+    pub watch: Watch,
+    pub devices: Vec<Device>,
+    pub models: Vec<Model>,
+    pub pipelines: Vec<Arc<Pipeline>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// `None` where it is "off".
+    pub admin: Option<SocketAddr>,
+    /// Bytes that a body may have.
+    pub max_body: usize,
+    pub drain: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    pub enabled: bool,
+    pub settle: Duration,
+}
+
+/// A device that the plan uses, and who holds what share of it.
+#[derive(Clone, Debug)]
+pub struct Device {
+    pub id: DeviceId,
+    /// Indices into [`Plan::models`] with the share of each.
+    pub held: Vec<(usize, f64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub name: String,
+    /// The store's root: `<store>/<name>/<version>/model.onnx`.
+    pub store: PathBuf,
+    /// The versions to serve, ascending; the last is the default.
+    pub versions: Vec<u64>,
+    /// Whether the newest version is to be followed.
+    pub latest: bool,
+    pub share: f64,
+    /// Index into [`Plan::devices`].
+    pub device: usize,
+    pub batch: BatchPolicy,
+    /// Requests that may wait.
+    pub queue: usize,
+    /// That of the default version; every served version was checked.
+    pub signature: Arc<Signature>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPolicy {
+    pub max: usize,
+    pub wait: Duration,
+}
+
+/// A use case: one graph, an entry point online and one offline.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    pub name: String,
+    /// Of one request, from its head to its answer.
+    pub timeout: Duration,
+    /// The models that the steps call, each once, as indices into [`Plan::models`]. Steps and labels refer
+    /// to positions in this list, so that a request can pin them all at once.
+    pub models: Vec<usize>,
+    /// "/road-classification/predict".
+    pub route: String,
+    pub online: Arc<Entry>,
+    pub offline: Arc<Entry>,
+}
+
+/// The graph as one entry point runs it. Values live in numbered slots: first one for each decode, then
+/// the outputs of steps that something reads.
+#[derive(Debug)]
+pub struct Entry {
+    pub decodes: Vec<DecodePlan>,
+    /// In an order in which every step comes after those it reads from.
+    pub steps: Vec<Step>,
+    /// Online: the first is the default answer.
+    pub encodes: Vec<EncodePlan>,
+    /// How many slots there are; `decodes[i]` writes slot `i`.
+    pub slots: usize,
+}
+
+#[derive(Debug)]
+pub struct DecodePlan {
+    pub name: String,
+    pub decode: Arc<dyn Decode>,
+    /// Whether an encode draws on the item or resizes to it, so that [`Decoded::origin`] is wanted.
+    pub keep_origin: bool,
+}
+
+#[derive(Debug)]
+pub struct Step {
+    pub name: String,
+    /// Position in [`Pipeline::models`].
+    pub model: usize,
+    /// A slot for each input of the model, in the order of its signature.
+    pub inputs: Vec<usize>,
+    /// For each output of the model, in the order of its signature, the slot it is written to, if it is
+    /// read at all.
+    pub outputs: Vec<Option<usize>>,
+    /// For each output, whether an encode (or a model on another device) reads it on the host.
+    pub to_host: Vec<bool>,
+}
+
+#[derive(Debug)]
+pub struct EncodePlan {
+    pub name: String,
+    pub encode: Arc<dyn Encode>,
+    /// In the order of [`Draft::wanted`].
+    pub sources: Vec<EncodeSource>,
+    /// The decode whose [`Origin`] is handed in.
+    pub origin: Option<usize>,
+    /// The steps that must have run, ascending.
+    pub needs: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub struct EncodeSource {
+    pub slot: usize,
+    /// A labels file: position of the model in [`Pipeline::models`], and the file's name beside `model.onnx`.
+    pub labels: Option<(usize, String)>,
+}
+
+impl Pipeline {
+    pub fn entry(&self, offline: bool) -> &Arc<Entry> {
+        if offline { &self.offline } else { &self.online }
+    }
+}

@@ -1,0 +1,81 @@
+//! The trait between the scheduler and an engine, and the values that pass through it.
+
+use crate::plan::{Batching, DeviceId};
+use crate::tensor::{DType, Tensor};
+use std::any::Any;
+use std::sync::Arc;
+
+/// One item's tensor between two steps: on the host, or where a device left it. Never with a batch axis.
+#[derive(Clone)]
+pub enum Value {
+    Host(Tensor),
+    Device(Arc<dyn Resident>),
+}
+
+/// A tensor that stayed on its device.
+pub trait Resident: Any + Send + Sync {
+    fn device(&self) -> DeviceId;
+    fn dtype(&self) -> DType;
+    /// Of the item, without a batch axis.
+    fn shape(&self) -> &[usize];
+    /// Brings it down. Waits for the device.
+    fn to_host(&self) -> Result<Tensor, RunError>;
+}
+
+impl Value {
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Host(t) => t.dtype(),
+            Self::Device(r) => r.dtype(),
+        }
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Host(t) => t.shape(),
+            Self::Device(r) => r.shape(),
+        }
+    }
+}
+
+/// What becomes of an output of the model. Ordered: the greatest that any row of a batch wants is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Want {
+    /// Nobody reads it.
+    Drop,
+    /// A model on the same device reads it.
+    Device,
+    /// It is read on the host: brought down once for the whole batch.
+    Host,
+}
+
+/// Rows that run together. Those of one batch agree in the dtype and shape of every input.
+pub struct Batch {
+    /// `rows[r][i]` is input `i` (in the order of the signature) of row `r`.
+    pub rows: Vec<Vec<Value>>,
+    /// For each output, in the order of the signature.
+    pub wants: Vec<Want>,
+}
+
+/// One loaded generation of a model on one device.
+pub trait Runner: Send + Sync + 'static {
+    /// With [`Batching::One`] a batch has one row.
+    fn batching(&self) -> Batching;
+
+    /// Runs a batch and waits until the device is done, so that the time it takes is the device's.
+    ///
+    /// The answer has a row for each row, and in it a value for each output that is wanted (`None` for
+    /// [`Want::Drop`]). An error is the whole batch's. Implementations may panic; the caller contains it.
+    fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError>;
+}
+
+/// A batch failed while it ran.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RunError {
+    /// The rows cannot be run by this model (dtype or shape), which is the fault of what was sent.
+    #[error("{0}")]
+    Input(String),
+    /// The model or the device failed: node, operator, shapes.
+    #[error("{0}")]
+    Failed(String),
+}

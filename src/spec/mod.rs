@@ -1,0 +1,135 @@
+//! The pipeline language as written: TOML text to a typed [`Spec`], every value with its place.
+//!
+//! Nothing here looks outside the text. Whether a name exists or a shape fits is for `plan` to say;
+//! the options of a decode or an encode stay a [`Table`], which the codec of that format reads itself.
+
+pub mod document;
+pub mod read;
+pub mod unit;
+
+use crate::diagnostic::{At, Place, SourceText};
+use document::Table;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One file.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub source: Arc<SourceText>,
+    pub server: Option<Server>,
+    pub store: Option<Store>,
+    pub device: Option<Device>,
+    pub models: Vec<Model>,
+    pub pipelines: Vec<Pipeline>,
+}
+
+/// `[server]`. What is left out is `None`; `plan` knows the defaults.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub place: Place,
+    pub listen: Option<At<String>>,
+    /// An address, or "off".
+    pub admin: Option<At<String>>,
+    pub max_body: Option<At<u64>>,
+    pub timeout: Option<At<Duration>>,
+    pub drain: Option<At<Duration>>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub place: Place,
+    /// As written; relative to the file's folder.
+    pub path: Option<At<PathBuf>>,
+    pub watch: Option<At<bool>>,
+    pub settle: Option<At<Duration>>,
+}
+
+/// `[device]`.
+#[derive(Clone, Debug)]
+pub struct Device {
+    pub place: Place,
+    /// "auto", "cpu", "cuda" alone, or names such as "cuda:0".
+    pub uses: Option<At<DeviceUse>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceUse {
+    Auto,
+    Cpu,
+    Cuda,
+    /// Indices of CUDA devices.
+    Listed(Vec<usize>),
+}
+
+/// `[models.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub name: At<String>,
+    /// Share of one device, in (0, 1].
+    pub gpu: Option<At<f64>>,
+    pub version: Option<At<Version>>,
+    pub batch: Option<At<Batch>>,
+    pub queue: Option<At<usize>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Version {
+    Latest,
+    One(u64),
+    Several(Vec<u64>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub max: Option<usize>,
+    pub wait: Option<Duration>,
+}
+
+/// `[pipelines.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    pub name: At<String>,
+    pub timeout: Option<At<Duration>>,
+    pub decodes: Vec<Codec>,
+    pub encodes: Vec<Codec>,
+    pub steps: Vec<Step>,
+    pub online: Option<Online>,
+    pub offline: Option<Offline>,
+}
+
+/// One `decode.NAME` or `encode.NAME`: its name, its format and the whole table for the codec to read.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    pub name: At<String>,
+    pub format: At<String>,
+    /// All keys, `format` among them.
+    pub options: At<Table>,
+}
+
+/// One entry of `steps`.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub name: At<String>,
+    pub model: At<String>,
+    /// Model input to source, in the order of the file.
+    pub inputs: Vec<(At<String>, At<String>)>,
+}
+
+/// `[pipelines.NAME.online]`.
+#[derive(Clone, Debug)]
+pub struct Online {
+    pub place: Place,
+    pub route: Option<At<String>>,
+    pub decodes: Vec<Codec>,
+    pub encodes: Vec<Codec>,
+}
+
+/// `[pipelines.NAME.offline]`.
+#[derive(Clone, Debug)]
+pub struct Offline {
+    pub place: Place,
+    pub decodes: Vec<Codec>,
+    pub encodes: Vec<Codec>,
+}

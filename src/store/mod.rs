@@ -1,0 +1,1 @@
+//! The model store on disk: `<store>/<model>/<version>/model.onnx`, its versions and digests.

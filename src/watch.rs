@@ -1,0 +1,1 @@
+//! Paths that changed, settled. Decides nothing and knows nobody.
