@@ -1,0 +1,280 @@
+"""Trains the models and writes examples/models/<model>/<version>/model.onnx.
+
+    python examples/train/train.py                        # everything, about an hour on two cores
+    python examples/train/train.py --model road-mask --version 2
+
+The scenes are drawn first (dataset.py) and kept in .cache/. A model whose input is another model's
+output is trained on what the exported upstream models really say, so the order is road-mask,
+surface and landing-safety, landing-spot; version 1 before version 2.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+import torch
+from torch.nn import functional as F
+
+import dataset
+import export
+import imaging
+import models
+import terrain
+
+
+@dataclass(frozen=True)
+class Recipe:
+    scenes: int
+    epochs: int
+    rate: float = 4e-3
+    batch: int = 64
+    augment: bool = True
+
+
+# Version 1 is the smaller network on a tenth of the scenes, without augmentation.
+RECIPES = {
+    ("road-mask", 1): Recipe(1500, 10, augment=False),
+    ("road-mask", 2): Recipe(16000, 24),
+    ("surface", 1): Recipe(1500, 10, augment=False),
+    ("surface", 2): Recipe(16000, 24),
+    ("landing-safety", 1): Recipe(1500, 10, augment=False),
+    ("landing-safety", 2): Recipe(12000, 22),
+    ("landing-spot", 1): Recipe(1500, 12, augment=False),
+    ("landing-spot", 2): Recipe(12000, 24),
+}
+SAFE_SHARE = 0.98  # of a disc's pixels that must be safe for the disc to count as safe
+
+
+# --- augmentation: the same turn for a picture and everything that belongs to it
+
+
+def turned(planes: list[torch.Tensor], rng: np.random.Generator) -> list[torch.Tensor]:
+    turns, flip = int(rng.integers(4)), rng.random() < 0.5
+    planes = [torch.rot90(p, turns, (-2, -1)) for p in planes]
+    return [torch.flip(p, (-1,)) if flip else p for p in planes]
+
+
+def relit(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Another exposure, contrast and colour of light for each normalised picture of a batch."""
+    n = len(image)
+    gain = torch.from_numpy(np.float32(1 + rng.normal(0, 0.12, (n, 1, 1, 1)) + rng.normal(0, 0.03, (n, 3, 1, 1))))
+    shift = torch.from_numpy(np.float32(rng.normal(0, 0.12, (n, 1, 1, 1))))
+    image = image * gain + shift
+    if rng.random() < 0.3:
+        image = image + 0.1 * torch.randn(image.shape)
+    return image
+
+
+def batches(count: int, size: int, rng: np.random.Generator):
+    order = rng.permutation(count)
+    for start in range(0, count - size + 1, size):
+        yield order[start : start + size]
+
+
+def fit(model, count: int, recipe: Recipe, seed: int, loss_of, report):
+    """AdamW with one warm-up and a cosine; `loss_of(rows, rng)` is the loss of the scenes `rows`."""
+    rng = np.random.default_rng([seed, 99])
+    steps = recipe.epochs * (count // recipe.batch)
+    optimiser = torch.optim.AdamW(model.parameters(), recipe.rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, steps, pct_start=0.15)
+    begin = time.time()
+    for epoch in range(recipe.epochs):
+        model.train()
+        total = 0.0
+        for rows in batches(count, recipe.batch, rng):
+            loss = loss_of(rows, rng)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        if epoch % 4 == 3 or epoch == recipe.epochs - 1:
+            model.eval()
+            with torch.no_grad():
+                figures = report()
+            print(f"  epoch {epoch + 1:2} loss {total / (count // recipe.batch):.4f} {figures} {time.time() - begin:.0f} s", flush=True)
+
+
+def upstream(name: str, version: int, pixels: np.ndarray) -> np.ndarray:
+    """What an exported model says of these pictures (uint8 [n, h, w, 3])."""
+    session = onnxruntime.InferenceSession(str(export.path(name, version)), export.runtime_options())
+    chunks = [
+        session.run(None, {"image": imaging.normalised(pixels[i : i + 256])})[0].astype(np.float16)
+        for i in range(0, len(pixels), 256)
+    ]
+    return np.concatenate(chunks)
+
+
+# --- the four models
+
+
+def pictures(pixels: np.ndarray, rows) -> torch.Tensor:
+    return torch.from_numpy(imaging.normalised(pixels[rows]))
+
+
+def train_road_mask(version, recipe, seed):
+    pixels, masks, _ = dataset.scenes("road", dataset.TRAIN, recipe.scenes, cached=True)
+    seen, truth, _ = dataset.scenes("road", dataset.VALID, 600, cached=True)
+    model = models.RoadMask(version)
+
+    def loss_of(rows, rng):
+        image, mask = pictures(pixels, rows), torch.from_numpy(masks[rows]).float().div(255).unsqueeze(1)
+        if recipe.augment:
+            image, mask = turned([relit(image, rng), mask], rng)
+        logits = model.logits(image)
+        p = torch.sigmoid(logits)
+        overlap = 1 - (2 * (p * mask).sum((1, 2, 3)) + 1) / ((p + mask).sum((1, 2, 3)) + 1)
+        return F.binary_cross_entropy_with_logits(logits, mask) + 0.3 * overlap.mean()
+
+    def report():
+        said = model(pictures(seen, slice(None))).squeeze(1).numpy() > 0.5
+        real = truth > 127
+        return f"IoU {(said & real).sum() / (said | real).sum():.3f}"
+
+    fit(model, len(pixels), recipe, seed, loss_of, report)
+    return model
+
+
+def train_surface(version, recipe, seed):
+    pixels, truth, kinds = dataset.scenes("road", dataset.TRAIN, recipe.scenes, cached=True)
+    seen, _, seen_kinds = dataset.scenes("road", dataset.VALID, 600, cached=True)
+    # Masks from this version of road-mask and from those before it: the two are replaced one at a time.
+    masks = [upstream("road-mask", v, pixels) for v in range(1, version + 1)] + [truth[:, None] / np.float16(255)]
+    seen_masks = torch.from_numpy(upstream("road-mask", version, seen).astype(np.float32))
+    model = models.Surface(version)
+
+    def loss_of(rows, rng):
+        which = rng.choice(len(masks), len(rows), p=[0.2, 0.7, 0.1] if version >= 2 else [0.9, 0.1])
+        mask = torch.from_numpy(np.stack([masks[k][row] for k, row in zip(which, rows)]).astype(np.float32))
+        image = pictures(pixels, rows)
+        if recipe.augment:
+            image, mask = turned([relit(image, rng), mask], rng)
+        return F.cross_entropy(model.logits(image, mask), torch.from_numpy(kinds[rows]), label_smoothing=0.03)
+
+    def report():
+        said = model.logits(pictures(seen, slice(None)), seen_masks).argmax(1).numpy()
+        return f"accuracy {(said == seen_kinds).mean():.3f}"
+
+    fit(model, len(pixels), recipe, seed, loss_of, report)
+    return model
+
+
+def train_landing_safety(version, recipe, seed):
+    pixels, truth, _ = dataset.scenes("ground", dataset.TRAIN, recipe.scenes, cached=True)
+    seen, seen_truth, _ = dataset.scenes("ground", dataset.VALID, 600, cached=True)
+    model = models.LandingSafety(version)
+    weight = torch.tensor([1.0, 1.1, 1.4, 1.5])
+
+    def loss_of(rows, rng):
+        image, classes = pictures(pixels, rows), torch.from_numpy(truth[rows])
+        if recipe.augment:
+            image, classes = turned([relit(image, rng), classes], rng)
+        return F.cross_entropy(model.logits(image), classes.long(), weight)
+
+    def report():
+        said = np.concatenate([model(pictures(seen, slice(i, i + 100))).argmax(1).numpy() for i in range(0, 600, 100)])
+        each = [((said == c) & (seen_truth == c)).sum() / ((said == c) | (seen_truth == c)).sum() for c in range(4)]
+        return f"pixels {(said == seen_truth).mean():.3f} mean IoU {np.mean(each):.3f}"
+
+    fit(model, len(pixels), recipe, seed, loss_of, report)
+    return model
+
+
+def disc_safety(safe: torch.Tensor, centre: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """The share of each disc that is safe ground inside the image; `safe` is [n, 96, 96] of 0 and 1."""
+    n, margin = safe.shape[-1], 24
+    padded = F.pad(safe, (margin,) * 4)
+    axis = (torch.arange(n + 2 * margin) - margin + 0.5) / n
+    dx, dy = axis[None, None, :] - centre[:, 0, None, None], axis[None, :, None] - centre[:, 1, None, None]
+    inside = ((dx * dx + dy * dy) <= radius[:, :, None] ** 2).float()
+    return (padded * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
+
+
+def train_landing_spot(version, recipe, seed):
+    pixels, truth, spots = dataset.scenes("ground", dataset.TRAIN, recipe.scenes, cached=True)
+    seen, seen_truth, seen_spots = dataset.scenes("ground", dataset.VALID, 600, cached=True)
+    perfect = lambda classes: np.moveaxis(np.eye(4, dtype=np.float16)[classes], -1, 1)
+    # Version 1 learns from true maps alone; version 2 from what landing-safety really says.
+    if version == 1:
+        inputs = [perfect(truth)]
+    else:
+        inputs = [upstream("landing-safety", v, pixels) for v in (1, 2)]
+    seen_inputs = torch.from_numpy(upstream("landing-safety", version, seen).astype(np.float32))
+    room = np.stack([terrain.clearance(classes) for classes in truth]).astype(np.float32)
+    model = models.LandingSpot(version)
+    grid = model.GRID
+
+    def loss_of(rows, rng):
+        which = rng.choice(len(inputs), len(rows), p=[0.25, 0.75] if version >= 2 else [1.0])
+        safety = torch.from_numpy(np.stack([inputs[k][row] for k, row in zip(which, rows)]).astype(np.float32))
+        clear, safe = torch.from_numpy(room[rows]), torch.from_numpy((truth[rows] == terrain.SAFE).astype(np.float32))
+        if recipe.augment:
+            safety, clear, safe = turned([safety, clear, safe], rng)
+        score, room_map, trust = model.maps(safety)
+        centre, radius, belief = model.read(score, room_map, trust)
+        # Cells are good spots as far as their room comes near the scene's best.
+        cells = F.max_pool2d(clear.unsqueeze(1), 96 // grid).flatten(1)
+        best = cells.max(1, keepdim=True).values
+        wanted = torch.softmax((cells / best - 1) / 0.04, 1)
+        loss = -(wanted * F.log_softmax(score, 1)).sum(1).mean()
+        # Room of every cell; the quantile loss keeps the radius on the careful side.
+        middle = F.avg_pool2d(clear.unsqueeze(1), 96 // grid).flatten(1)
+        off = middle - torch.sigmoid(room_map)
+        caution = 0.2
+        loss = loss + 10 * torch.maximum(caution * off, (caution - 1) * off).mean()
+        # Room at the very place that is named, and whether the disc named is safe.
+        at = F.grid_sample(clear.unsqueeze(1), (centre * 2 - 1)[:, None, None], align_corners=False, padding_mode="border").view(-1, 1)
+        off = at.detach() - radius
+        loss = loss + 10 * torch.maximum(caution * off, (caution - 1) * off).mean() - 3 * (at / best).mean()
+        with torch.no_grad():
+            good = (disc_safety(safe, centre, radius) >= SAFE_SHARE).float().unsqueeze(1)
+        return loss + 0.5 * F.binary_cross_entropy_with_logits(belief, good)
+
+    def report():
+        centre, radius, trust = model(seen_inputs)
+        safe = torch.from_numpy((seen_truth == terrain.SAFE).astype(np.float32))
+        good = disc_safety(safe, centre, radius) >= SAFE_SHARE
+        error = np.hypot(*(centre.numpy() - seen_spots[:, :2]).T)
+        return (
+            f"centre off by {error.mean():.3f} (median {np.median(error):.3f}) safe discs {good.float().mean():.3f} "
+            f"radius {radius.mean():.3f} of {seen_spots[:, 2].mean():.3f} trust {trust.mean():.3f} "
+            f"right {((trust[:, 0] > 0.5) == good).float().mean():.3f}"
+        )
+
+    fit(model, len(pixels), recipe, seed, loss_of, report)
+    return model
+
+
+TRAIN = {
+    "road-mask": train_road_mask,
+    "surface": train_surface,
+    "landing-safety": train_landing_safety,
+    "landing-spot": train_landing_spot,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=TRAIN, action="append", help="this model alone (may be given again)")
+    parser.add_argument("--version", type=int, choices=(1, 2), action="append")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--threads", type=int, help="of PyTorch; all cores where left out")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the scenes and three epochs: does it run?")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for name in options.model or TRAIN:
+        for version in options.version or (1, 2):
+            recipe = RECIPES[name, version]
+            if options.quick:
+                recipe = Recipe(min(recipe.scenes, 1500), 3, augment=recipe.augment)
+            print(f"{name} {version}: {recipe.scenes} scenes, {recipe.epochs} epochs", flush=True)
+            torch.manual_seed(options.seed + version)
+            model = TRAIN[name](version, recipe, options.seed + version)
+            print(f"  {export.write(model, name, version)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
