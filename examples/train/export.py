@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 import models
 import roads
+import store
 import terrain
 
-ROOT = Path(__file__).resolve().parent.parent / "models"
 OPSET = 17
 INPUTS = {
     "road-mask": {"image": (3, 64, 64)},
@@ -30,16 +29,6 @@ OUTPUTS = {
 LABELS = {"surface": roads.SURFACES, "landing-safety": terrain.SAFETY}
 
 
-def path(name: str, version: int) -> Path:
-    return ROOT / name / str(version) / "model.onnx"
-
-
-def runtime_options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return options
-
-
 def write(model: torch.nn.Module, name: str, version: int) -> str:
     """Writes the model and its labels; says what was written."""
     model = models.folded(copy.deepcopy(model))
@@ -54,7 +43,7 @@ def write(model: torch.nn.Module, name: str, version: int) -> str:
         )  # fmt: skip
         graph = onnx.load(plain)
     tidy(graph, name)
-    target = path(name, version)
+    target = store.path(name, version)
     target.parent.mkdir(parents=True, exist_ok=True)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, target)
@@ -63,7 +52,7 @@ def write(model: torch.nn.Module, name: str, version: int) -> str:
 
     # The file says what the network says, for another batch than the one it was traced with.
     batch = tuple(torch.rand(3, *shape) for shape in INPUTS[name].values())
-    session = onnxruntime.InferenceSession(str(target), runtime_options())
+    session = store.session(target)
     said = session.run(None, {n: t.numpy() for n, t in zip(INPUTS[name], batch)})
     with torch.no_grad():
         real = model(*batch)
@@ -100,7 +89,7 @@ def tidy(graph: onnx.ModelProto, name: str) -> None:
 
 def multiply_adds(name: str, version: int) -> int:
     """Multiply-adds of one image in convolutions and matrix products."""
-    graph = onnx.shape_inference.infer_shapes(onnx.load(path(name, version)), data_prop=True).graph
+    graph = onnx.shape_inference.infer_shapes(onnx.load(store.path(name, version)), data_prop=True).graph
     shape = {
         v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim]
         for v in [*graph.input, *graph.value_info, *graph.output]
@@ -118,9 +107,9 @@ def multiply_adds(name: str, version: int) -> int:
 
 
 def describe(name: str, version: int) -> str:
-    graph = onnx.load(path(name, version)).graph
+    graph = onnx.load(store.path(name, version)).graph
     operators = [node.op_type for node in graph.node]
-    size = path(name, version).stat().st_size
+    size = store.path(name, version).stat().st_size
     return (
         f"{name} {version}: {size / 1024:.0f} kB, {multiply_adds(name, version) / 1e6:.2f} million multiply-adds, "
         f"{len(operators)} nodes: {', '.join(sorted(set(operators)))}"
@@ -129,5 +118,5 @@ def describe(name: str, version: int) -> str:
 
 if __name__ == "__main__":
     for name in INPUTS:
-        for version in (1, 2):
+        for version in store.VERSIONS:
             print(describe(name, version))

@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 import torch
 from torch.nn import functional as F
 
@@ -21,6 +20,7 @@ import dataset
 import export
 import imaging
 import models
+import store
 import terrain
 
 
@@ -99,10 +99,9 @@ def fit(model, count: int, recipe: Recipe, seed: int, loss_of, report):
 
 def upstream(name: str, version: int, pixels: np.ndarray) -> np.ndarray:
     """What an exported model says of these pictures (uint8 [n, h, w, 3])."""
-    session = onnxruntime.InferenceSession(str(export.path(name, version)), export.runtime_options())
     chunks = [
-        session.run(None, {"image": imaging.normalised(pixels[i : i + 256])})[0].astype(np.float16)
-        for i in range(0, len(pixels), 256)
+        next(iter(store.run(name, version, image=imaging.normalised(pixels[i : i + 250])).values())).astype(np.float16)
+        for i in range(0, len(pixels), 250)
     ]
     return np.concatenate(chunks)
 
@@ -266,7 +265,7 @@ def main():
     if options.threads:
         torch.set_num_threads(options.threads)
     for name in options.model or TRAIN:
-        for version in options.version or (1, 2):
+        for version in options.version or store.VERSIONS:
             recipe = RECIPES[name, version]
             if options.quick:
                 recipe = Recipe(min(recipe.scenes, 1500), 3, augment=recipe.augment)

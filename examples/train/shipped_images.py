@@ -1,0 +1,75 @@
+"""Draws examples/images: 40 road and 40 terrain pictures of the series SHIPPED, with their truth.
+
+They are the first forty scenes of that series, whatever the models say of them: the surfaces and
+the sizes take turns. Small pictures are PNG or JPEG, large ones JPEG.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+import canvas
+import dataset
+import roads
+import store
+import terrain
+
+COUNT = 40
+SIZES = (
+    (128, 128), (96, 96), (160, 120), (320, 240), (120, 160), (256, 256), (480, 200),
+    (112, 112), (240, 320), (640, 480), (144, 108), (200, 150), (96, 168),
+)  # fmt: skip
+IMAGES = store.EXAMPLES / "images"
+
+
+def save(rng, picture, folder: Path, stem: str, index: int) -> str:
+    w, h = picture.size
+    if w * h <= 160 * 120 and index % 2:
+        picture.save(folder / f"{stem}.png", optimize=True)
+        return f"{stem}.png"
+    picture.save(folder / f"{stem}.jpg", quality=int(rng.integers(60, 91)), optimize=True)
+    return f"{stem}.jpg"
+
+
+def write_truth(folder: Path, header: list[str], rows: list[list]) -> None:
+    with open(folder / "truth.csv", "w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(sorted(rows))
+
+
+def road() -> None:
+    folder, rows = emptied(IMAGES / "road"), []
+    for index in range(COUNT):
+        rng = canvas.generator(dataset.SHIPPED, index)
+        surface, size = index % len(roads.SURFACES), SIZES[index % len(SIZES)]
+        scene = roads.draw(rng, size, surface)
+        kind = roads.SURFACES[surface]
+        first = kind == "gravel" and size == (128, 128)
+        file = save(rng, scene.picture, folder, f"{kind}-128" if first else f"{kind}-{index // 5 + 1}", index)
+        rows.append([file, kind, f"{(np.asarray(scene.mask) > 127).mean():.4f}"])
+    write_truth(folder, ["file", "surface", "road_fraction"], rows)
+
+
+def landing_spot() -> None:
+    folder, rows = emptied(IMAGES / "landing-spot"), []
+    for index in range(COUNT):
+        rng = canvas.generator(dataset.SHIPPED, index + 1_000_000)
+        scene = terrain.draw(rng, SIZES[index % len(SIZES)])
+        file = save(rng, scene.picture, folder, f"terrain-{index + 1:02}", index)
+        safe = (scene.safety == terrain.SAFE).mean()
+        rows.append([file, *(f"{value:.4f}" for value in scene.spot), f"{safe:.4f}"])
+    write_truth(folder, ["file", "x", "y", "radius", "safe_fraction"], rows)
+
+
+def emptied(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        file.unlink()
+    return folder
+
+
+if __name__ == "__main__":
+    road()
+    landing_spot()
