@@ -11,8 +11,8 @@
 //! | [`plan`] | specs, signatures and capacity to a checked plan. Pure | files, clocks, Burn |
 //! | [`store`] | the model store on disk: layout, versions, digests | what a model computes |
 //! | [`codec`] | bytes to tensors and back, a file a format | HTTP, folders |
-//! | [`engine`] | an ONNX graph on Burn tensors. The only room that knows Burn | requests |
 //! | [`scheduler`] | queues, forming batches, the device's own threads | the engine |
+//! | [`engine`] | an ONNX graph on Burn tensors. The only room that knows Burn | requests |
 //! | [`lifecycle`] | a version's states, what to load and drop, the swap | HTTP |
 //! | [`flow`] | one item's way through a plan, online and offline alike | HTTP, folders |
 //! | [`ingress`] | hyper: routes, bodies in, answers out | the engine |
@@ -30,10 +30,11 @@ pub mod spec;
 pub mod plan;
 
 pub mod codec;
-pub mod engine;
 pub mod store;
 
 pub mod scheduler;
+
+pub mod engine;
 
 pub mod lifecycle;
 

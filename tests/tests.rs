@@ -1,2 +1,3 @@
-#[test]
-fn t() {}
+//! The one integration binary: every further one would link Burn again.
+
+mod layering;
