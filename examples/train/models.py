@@ -57,11 +57,15 @@ class RoadMask(nn.Module):
         else:
             self.flat = Block(16, 16)
         self.head = nn.ConvTranspose2d(16, 1, 4, 4)
+        if self.deep:
+            self.edges = nn.ConvTranspose2d(8, 1, 2, 2)
 
     def logits(self, image):
-        fine = self.second(self.stem(image))
-        coarse = self.up(self.wide(self.down(fine))) if self.deep else self.flat(fine)
-        return self.head(fine + coarse)
+        stem = self.stem(image)
+        fine = self.second(stem)
+        if not self.deep:
+            return self.head(fine + self.flat(fine))
+        return self.head(fine + self.up(self.wide(self.down(fine)))) + self.edges(stem)
 
     def forward(self, image):
         return torch.sigmoid(self.logits(image))
@@ -103,11 +107,15 @@ class LandingSafety(nn.Module):
         else:
             self.flat = Block(16, 16)
         self.head = nn.ConvTranspose2d(24 if self.deep else 16, 4, 4, 4)
+        if self.deep:
+            self.edges = nn.ConvTranspose2d(8, 4, 2, 2)
 
     def logits(self, image):
-        fine = self.second(self.stem(image))
-        coarse = self.up(self.wide(self.down(fine))) if self.deep else self.flat(fine)
-        return self.head(fine + coarse)
+        stem = self.stem(image)
+        fine = self.second(stem)
+        if not self.deep:
+            return self.head(fine + self.flat(fine))
+        return self.head(fine + self.up(self.wide(self.down(fine)))) + self.edges(stem)
 
     def forward(self, image):
         return torch.softmax(self.logits(image), 1)
