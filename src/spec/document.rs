@@ -3,7 +3,7 @@
 //! [`Reader`] takes keys from a table and reports what is missing, of the wrong kind or unknown, so that
 //! one pass over a file finds every such error.
 
-use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText};
+use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
@@ -22,15 +22,16 @@ pub enum Value {
 
 impl Value {
     /// What it is, in the words of an error message.
-    pub fn kind(&self) -> &'static str {
+    pub fn describe(&self) -> String {
         match self {
-            Self::String(_) => "a string",
-            Self::Integer(_) => "an integer",
-            Self::Float(_) => "a float",
-            Self::Bool(_) => "a boolean",
-            Self::Array(_) => "an array",
-            Self::Table(_) => "a table",
-            Self::Datetime => "a date or time",
+            Self::String(s) if s.chars().count() <= 40 => format!("the string {s:?}"),
+            Self::String(_) => "a string".into(),
+            Self::Integer(i) => format!("the integer {i}"),
+            Self::Float(f) => format!("the float {f}"),
+            Self::Bool(b) => format!("the boolean {b}"),
+            Self::Array(_) => "an array".into(),
+            Self::Table(_) => "a table".into(),
+            Self::Datetime => "a date or time".into(),
         }
     }
 }
@@ -39,6 +40,8 @@ impl Value {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     pub entries: Vec<(At<String>, At<Value>)>,
+    /// The file has syntax errors, so that a key that is not here may be there in the text.
+    pub broken: bool,
 }
 
 impl Table {
@@ -50,62 +53,111 @@ impl Table {
 /// Parses a file's text. Every syntax error is reported, with its place; what could be read is returned.
 pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
+    let syntax = Syntax { source, broken: errors.iter().any(|e| e.message() != DUPLICATE) };
+    let root = syntax.table(table.get_ref(), report);
+    let mut lines = vec![];
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        report.push(Diagnostic::error(error.message()).at(&Place::new(source, span), ""));
+        let place = Place::new(source, error.span().unwrap_or(0..0));
+        // What stands later in a line that was not understood is not worth a word of its own.
+        if error.message() == DUPLICATE {
+            report.push(duplicate(&root, &place));
+        } else if !lines.contains(&place.line()) {
+            lines.push(place.line());
+            report.push(Diagnostic::error(format!("syntax: {}", error.message())).at(&place, ""));
+        }
     }
-    let place = Place::new(source, table.span());
-    At::new(convert_table(source, table.get_ref(), report), place)
+    At::new(root, Place::new(source, 0..0))
 }
 
-fn convert_table(source: &Arc<SourceText>, table: &DeTable<'_>, report: &mut Report) -> Table {
-    let mut entries: Vec<(At<String>, At<Value>)> = table
+/// The toml crate's words for a key or a table that is given twice.
+const DUPLICATE: &str = "duplicate key";
+
+fn duplicate(root: &Table, place: &Place) -> Diagnostic {
+    let key = place.text();
+    let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
+    match earlier(root, key, place) {
+        Some(first) => d.at(first, "the first time"),
+        None => d,
+    }
+    .help("keep one of the two")
+}
+
+/// The nearest place before `place` at which a key of this text stands.
+fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<&'a Place> {
+    let before = |p: &Place| p.text() == key && p.span.start < place.span.start;
+    table
+        .entries
         .iter()
-        .map(|(key, value)| {
-            let key = At::new(key.get_ref().to_string(), Place::new(source, key.span()));
-            let place = Place::new(source, value.span());
-            let value = convert(source, value.get_ref(), &place, report);
-            (key, At::new(value, place))
+        .flat_map(|(k, v)| {
+            let inner = if let Value::Table(t) = &v.value { earlier(t, key, place) } else { None };
+            [inner, Some(&k.place).filter(|p| before(p))]
         })
-        .collect();
-    entries.sort_by_key(|(key, _)| key.place.span.start);
-    Table { entries }
+        .flatten()
+        .max_by_key(|p| p.span.start)
 }
 
-fn convert(source: &Arc<SourceText>, value: &DeValue<'_>, place: &Place, report: &mut Report) -> Value {
-    let mut number_error = |what: &str| {
-        report.push(Diagnostic::error(format!("this {what} is out of range")).at(place, ""));
-    };
-    match value {
-        DeValue::String(s) => Value::String(s.to_string()),
-        DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
-            Ok(i) => Value::Integer(i),
-            Err(_) => {
-                number_error("integer");
-                Value::Integer(0)
-            }
-        },
-        DeValue::Float(f) => match f.as_str().parse() {
-            Ok(f) => Value::Float(f),
-            Err(_) => {
-                number_error("float");
-                Value::Float(0.0)
-            }
-        },
-        DeValue::Boolean(b) => Value::Bool(*b),
-        DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| {
-                    let place = Place::new(source, item.span());
-                    let value = convert(source, item.get_ref(), &place, report);
-                    At::new(value, place)
-                })
-                .collect(),
-        ),
-        DeValue::Table(table) => Value::Table(convert_table(source, table, report)),
+struct Syntax<'a> {
+    source: &'a Arc<SourceText>,
+    broken: bool,
+}
+
+impl Syntax<'_> {
+    fn table(&self, table: &DeTable<'_>, report: &mut Report) -> Table {
+        let mut entries: Vec<(At<String>, At<Value>)> = table
+            .iter()
+            .filter(|(_, value)| !is_absent(value.get_ref()))
+            .map(|(key, value)| {
+                let key = At::new(key.get_ref().to_string(), Place::new(self.source, key.span()));
+                let place = Place::new(self.source, value.span());
+                let value = self.value(value.get_ref(), &place, report);
+                (key, At::new(value, place))
+            })
+            .collect();
+        entries.sort_by_key(|(key, _)| key.place.span.start);
+        Table { entries, broken: self.broken }
     }
+
+    fn value(&self, value: &DeValue<'_>, place: &Place, report: &mut Report) -> Value {
+        let mut number_error = |what: &str| {
+            report.push(Diagnostic::error(format!("this {what} is out of range")).at(place, ""));
+        };
+        match value {
+            DeValue::String(s) => Value::String(s.to_string()),
+            DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
+                Ok(i) => Value::Integer(i),
+                Err(_) => {
+                    number_error("integer");
+                    Value::Integer(0)
+                }
+            },
+            DeValue::Float(f) => match f.as_str().parse() {
+                Ok(f) => Value::Float(f),
+                Err(_) => {
+                    number_error("float");
+                    Value::Float(0.0)
+                }
+            },
+            DeValue::Boolean(b) => Value::Bool(*b),
+            DeValue::Datetime(_) => Value::Datetime,
+            DeValue::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .filter(|item| !is_absent(item.get_ref()))
+                    .map(|item| {
+                        let place = Place::new(self.source, item.span());
+                        let value = self.value(item.get_ref(), &place, report);
+                        At::new(value, place)
+                    })
+                    .collect(),
+            ),
+            DeValue::Table(table) => Value::Table(self.table(table, report)),
+        }
+    }
+}
+
+/// What the toml crate puts where a value should be and none is (`gpu =`), having reported it.
+fn is_absent(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Integer(i) if i.as_str().is_empty())
 }
 
 /// Takes the known keys from a table; [`Reader::finish`] reports the rest as unknown.
@@ -117,12 +169,14 @@ pub struct Reader<'a> {
     table: &'a Table,
     place: Place,
     known: Vec<&'static str>,
+    /// Keys that are required and absent, with a help for each.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'a> Reader<'a> {
     /// `place` is shown where a required key is missing.
     pub fn new(what: impl Into<String>, table: &'a Table, place: &Place) -> Self {
-        Self { what: what.into(), table, place: place.clone(), known: vec![] }
+        Self { what: what.into(), table, place: place.clone(), known: vec![], missing: vec![] }
     }
 
     pub fn what(&self) -> &str {
@@ -151,7 +205,7 @@ impl<'a> Reader<'a> {
             Ok(v) => Some(value.with(v)),
             Err(Wanted { what, help }) => {
                 let mut d = Diagnostic::error(format!("`{key}` in {} must be {what}", self.what))
-                    .at(&value.place, format!("this is {}", value.kind()));
+                    .at(&value.place, format!("this is {}", value.describe()));
                 if let Some(help) = help {
                     d = d.help(help);
                 }
@@ -207,7 +261,7 @@ impl<'a> Reader<'a> {
                 Some((_, choice)) => Ok(*choice),
                 None => {
                     let list: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
-                    let near = crate::diagnostic::nearest(s, names.iter().copied());
+                    let near = nearest(s, names.iter().copied());
                     Err(Wanted {
                         what: format!("one of {}", list.join(", ")),
                         help: near.map(|n| format!("did you mean `\"{n}\"`?")),
@@ -233,28 +287,38 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reports that a key the table must have is absent. Call it where a `take` gave `None` and
-    /// [`Reader::has`] says that the key is not there.
-    pub fn missing(&self, key: &str, help: impl Into<String>, report: &mut Report) {
-        report.push(
-            Diagnostic::error(format!("{} has no `{key}`", self.what)).at(&self.place, "").help(help.into()),
-        );
+    /// A key that the table must have, [`Reader::finish`] reports it where it is absent (and was not just
+    /// misspelt). `help` says what to add.
+    pub fn require(&mut self, key: &'static str, help: impl Into<String>) {
+        if !self.has(key) && !self.table.broken {
+            self.missing.push((key, help.into()));
+        }
     }
 
     pub fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()
     }
 
-    /// Reports every key that was not taken.
-    pub fn finish(self, report: &mut Report) {
+    /// Reports every key that was not taken, and every required one that is absent.
+    pub fn finish(mut self, report: &mut Report) {
         for (key, _) in &self.table.entries {
-            if !self.known.contains(&key.value.as_str()) {
-                report.push(
-                    Diagnostic::error(format!("unknown key `{}` in {}", key.value, self.what))
-                        .at(&key.place, "")
-                        .nearest(key, self.known.iter().copied()),
-                );
+            if self.known.contains(&key.value.as_str()) {
+                continue;
             }
+            // A key that is already there cannot be what was meant.
+            let open = self.known.iter().copied().filter(|k| self.table.get(k).is_none());
+            if let Some(near) = nearest(key, open) {
+                self.missing.retain(|(missing, _)| *missing != near);
+            }
+            report.push(
+                Diagnostic::error(format!("unknown key `{}` in {}", key.value, self.what))
+                    .at(&key.place, "")
+                    .nearest(key, self.known.iter().copied()),
+            );
+        }
+        for (key, help) in self.missing {
+            let title = format!("{} has no `{key}`", self.what);
+            report.push(Diagnostic::error(title).at(&self.place, "").help(help));
         }
     }
 }

@@ -5,13 +5,17 @@
 
 pub mod document;
 pub mod read;
+mod setting;
 pub mod unit;
 
 use crate::diagnostic::{At, Place, SourceText};
 use document::Table;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use read::read;
 
 /// One file.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct Spec {
     pub server: Option<Server>,
     pub store: Option<Store>,
     pub device: Option<Device>,
+    /// A syntax error hid a part of the text, so that a name that is not here may be there.
+    pub broken: bool,
     pub models: Vec<Model>,
     pub pipelines: Vec<Pipeline>,
 }
@@ -28,9 +34,9 @@ pub struct Spec {
 #[derive(Clone, Debug)]
 pub struct Server {
     pub place: Place,
-    pub listen: Option<At<String>>,
-    /// An address, or "off".
-    pub admin: Option<At<String>>,
+    pub listen: Option<At<SocketAddr>>,
+    /// `None` within where it is "off".
+    pub admin: Option<At<Option<SocketAddr>>>,
     pub max_body: Option<At<u64>>,
     pub timeout: Option<At<Duration>>,
     pub drain: Option<At<Duration>>,
@@ -50,7 +56,6 @@ pub struct Store {
 #[derive(Clone, Debug)]
 pub struct Device {
     pub place: Place,
-    /// "auto", "cpu", "cuda" alone, or names such as "cuda:0".
     pub uses: Option<At<DeviceUse>>,
 }
 
@@ -59,7 +64,7 @@ pub enum DeviceUse {
     Auto,
     Cpu,
     Cuda,
-    /// Indices of CUDA devices.
+    /// CUDA devices by index, each once.
     Listed(Vec<usize>),
 }
 
@@ -67,7 +72,8 @@ pub enum DeviceUse {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub name: At<String>,
-    /// Share of one device, in (0, 1].
+    /// Share of one device, in (0, 1]: of its time and its memory. A model without one has no share held
+    /// for it and runs in what the others leave idle.
     pub gpu: Option<At<f64>>,
     pub version: Option<At<Version>>,
     pub batch: Option<At<Batch>>,
@@ -78,6 +84,7 @@ pub struct Model {
 pub enum Version {
     Latest,
     One(u64),
+    /// Ascending, each once.
     Several(Vec<u64>),
 }
 
@@ -95,14 +102,15 @@ pub struct Pipeline {
     pub decodes: Vec<Codec>,
     pub encodes: Vec<Codec>,
     pub steps: Vec<Step>,
-    pub online: Option<Online>,
-    pub offline: Option<Offline>,
+    pub online: Option<Entry>,
+    pub offline: Option<Entry>,
 }
 
 /// One `decode.NAME` or `encode.NAME`: its name, its format and the whole table for the codec to read.
 #[derive(Clone, Debug)]
 pub struct Codec {
     pub name: At<String>,
+    /// Empty where it could not be read, which was reported; the options are then of no use.
     pub format: At<String>,
     /// All keys, `format` among them.
     pub options: At<Table>,
@@ -112,24 +120,22 @@ pub struct Codec {
 #[derive(Clone, Debug)]
 pub struct Step {
     pub name: At<String>,
-    pub model: At<String>,
+    /// `None` where it could not be read, which was reported.
+    pub model: Option<At<String>>,
     /// Model input to source, in the order of the file.
     pub inputs: Vec<(At<String>, At<String>)>,
 }
 
-/// `[pipelines.NAME.online]`.
+/// `[pipelines.NAME.online]` or `[pipelines.NAME.offline]`: what differs at this entry point.
+///
+/// A decode takes the place of the pipeline's decode of the same name. Encodes take the place of all of the
+/// pipeline's encodes. An entry point that is left out is as the other one where the pipeline itself has
+/// no encodes or lacks a decode.
 #[derive(Clone, Debug)]
-pub struct Online {
+pub struct Entry {
     pub place: Place,
+    /// Online only. "/PIPELINE/predict" where left out.
     pub route: Option<At<String>>,
-    pub decodes: Vec<Codec>,
-    pub encodes: Vec<Codec>,
-}
-
-/// `[pipelines.NAME.offline]`.
-#[derive(Clone, Debug)]
-pub struct Offline {
-    pub place: Place,
     pub decodes: Vec<Codec>,
     pub encodes: Vec<Codec>,
 }

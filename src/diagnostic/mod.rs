@@ -3,6 +3,10 @@
 //! Every room that reads something a user wrote collects [`Diagnostic`]s in a [`Report`]; this is the
 //! only place that renders one. It knows nothing of what the reports are about.
 
+mod render;
+
+pub use render::render;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +40,15 @@ pub struct Place {
 impl Place {
     pub fn new(source: &Arc<SourceText>, span: Range<usize>) -> Self {
         Self { source: source.clone(), span }
+    }
+
+    fn key(&self) -> (&Path, Range<usize>) {
+        (&self.source.path, self.span.clone())
+    }
+
+    /// What stands there.
+    pub fn text(&self) -> &str {
+        self.source.text.get(self.span.clone()).unwrap_or_default()
     }
 
     /// The 1-based line at which the place begins.
@@ -148,8 +161,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a finding, unless the very same was found before: what both entry points share is looked at
+    /// twice.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        let same = |d: &Diagnostic| {
+            d.title == diagnostic.title
+                && d.places.first().map(|(p, _)| p.key()) == diagnostic.places.first().map(|(p, _)| p.key())
+        };
+        if !self.diagnostics.iter().any(same) {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     pub fn errors(&self) -> usize {

@@ -1,0 +1,218 @@
+//! A report as text for people, in the manner of rustc.
+
+use super::{Diagnostic, Level, Place, Report};
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level as Mark, Renderer, Snippet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+/// Every finding in the order of its place, and a last line that counts them. Empty for an empty report.
+pub fn render(report: &Report, colour: bool) -> String {
+    if report.diagnostics.is_empty() {
+        return String::new();
+    }
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(110);
+    let mut out = String::new();
+    for diagnostic in in_order(report) {
+        out.push_str(renderer.render(&[group(diagnostic)]).trim_end());
+        out.push_str("\n\n");
+    }
+    out.push_str(&summary(report));
+    out.push('\n');
+    out
+}
+
+/// By file, in the order in which the files first turn up, and by place; what has no place comes last.
+fn in_order(report: &Report) -> Vec<&Diagnostic> {
+    let mut files: Vec<&Path> = vec![];
+    let mut ordered: Vec<(usize, usize, &Diagnostic)> = vec![];
+    for diagnostic in &report.diagnostics {
+        let (file, start) = match diagnostic.places.first() {
+            None => (usize::MAX, 0),
+            Some((place, _)) => {
+                let path = place.source.path.as_path();
+                let file = files.iter().position(|f| *f == path).unwrap_or_else(|| {
+                    files.push(path);
+                    files.len() - 1
+                });
+                (file, place.span.start)
+            }
+        };
+        ordered.push((file, start, diagnostic));
+    }
+    ordered.sort_by_key(|(file, start, _)| (*file, *start));
+    ordered.into_iter().map(|(.., diagnostic)| diagnostic).collect()
+}
+
+fn group(diagnostic: &Diagnostic) -> Group<'_> {
+    let level = match diagnostic.level {
+        Level::Error => Mark::ERROR,
+        Level::Warning => Mark::WARNING,
+    };
+    let mut group = level.primary_title(one_line(&diagnostic.title)).elements(snippets(diagnostic));
+    for note in &diagnostic.notes {
+        group = group.element(Mark::NOTE.message(clean(note)));
+    }
+    for help in &diagnostic.helps {
+        group = group.element(Mark::HELP.message(clean(help)));
+    }
+    group
+}
+
+/// One snippet a file, in the order in which the places name them.
+fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, annotate_snippets::Annotation<'_>>> {
+    let mut files: Vec<&Path> = vec![];
+    for (place, _) in &diagnostic.places {
+        if !files.contains(&place.source.path.as_path()) {
+            files.push(&place.source.path);
+        }
+    }
+    files
+        .into_iter()
+        .filter_map(|file| {
+            let here = || diagnostic.places.iter().enumerate().filter(|(_, (p, _))| p.source.path == file);
+            let text = &here().next()?.1.0.source.text;
+            // A snippet needs a line to stand on.
+            let text = if text.is_empty() { "\n" } else { text.as_str() };
+            let snippet = Snippet::source(text).path(file.to_string_lossy());
+            Some(snippet.annotations(here().map(|(index, (place, label))| {
+                let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                let annotation = kind.span(span(place));
+                if label.is_empty() { annotation } else { annotation.label(one_line(label)) }
+            })))
+        })
+        .collect()
+}
+
+/// The span within its text and on whole characters; of a place over several lines, the first line.
+fn span(place: &Place) -> Range<usize> {
+    let text = place.source.text.as_str();
+    let start = text.floor_char_boundary(place.span.start);
+    let end = text.ceil_char_boundary(place.span.end).max(start);
+    let first_line = text[start..end].lines().next().unwrap_or_default();
+    start..start + first_line.len()
+}
+
+fn summary(report: &Report) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let errors = report.errors();
+    let warnings = report.diagnostics.len() - errors;
+    let mut parts = vec![];
+    if errors > 0 {
+        parts.push(count(errors, "error"));
+    }
+    if warnings > 0 {
+        parts.push(count(warnings, "warning"));
+    }
+    let files: BTreeSet<&Path> = report
+        .diagnostics
+        .iter()
+        .filter_map(|d| d.places.first())
+        .map(|(place, _)| place.source.path.as_path())
+        .collect();
+    match files.len() {
+        0 => parts.join(", "),
+        n => format!("{} in {}", parts.join(", "), count(n, "file")),
+    }
+}
+
+fn one_line(text: &str) -> Cow<'_, str> {
+    let text = clean(text);
+    if text.contains('\n') { Cow::Owned(text.replace('\n', " ")) } else { text }
+}
+
+/// Without control characters, which a name in a file may hold and a terminal may obey.
+fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| c.is_control() && c != '\n') {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| match c {
+        '\n' => "\n".to_owned(),
+        '\t' => " ".to_owned(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Place, SourceText};
+    use super::*;
+    use insta::assert_snapshot;
+
+    fn report(diagnostics: Vec<Diagnostic>) -> Report {
+        let mut report = Report::default();
+        diagnostics.into_iter().for_each(|d| report.push(d));
+        report
+    }
+
+    fn place(path: &str, text: &str, span: Range<usize>) -> Place {
+        Place::new(&SourceText::new(path, text), span)
+    }
+
+    #[test]
+    fn looks_as_rustc_does() {
+        let text = "[models.a]\ngpu = 0.7\n\n[models.b]\ngpu = 0.7\n";
+        let other = place("b.toml", "[models.a]\n", 8..9);
+        let report = report(vec![
+            Diagnostic::error("shares do not fit")
+                .at(&place("a.toml", text, 39..42), "0.7 more")
+                .at(&place("a.toml", text, 17..20), "0.7 is taken")
+                .at(&other, "also declared here")
+                .note("`cpu` is the one device")
+                .help("lower one of them"),
+            Diagnostic::warning("this is unused").at(&place("a.toml", text, 0..10), ""),
+            Diagnostic::error("no pipelines"),
+        ]);
+        assert_snapshot!(render(&report, false));
+    }
+
+    #[test]
+    fn any_text_and_any_span_can_be_shown() {
+        let texts = [
+            "",
+            "\n",
+            "a",
+            "ü",
+            "a = \"日本\"\r\nb = 1\r\n",
+            "\t\tx = 1",
+            "\u{feff}k = 1\n\n\n",
+            "\u{1b}[31m = 1",
+        ];
+        for text in texts {
+            for start in 0..text.len() + 3 {
+                for end in start..text.len() + 3 {
+                    let d = Diagnostic::error("title\nof two lines")
+                        .at(&place("x.toml", text, start..end), "here");
+                    let text = render(&report(vec![d]), false);
+                    assert!(text.contains("--> x.toml:") && !text.contains('\u{1b}'), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let text = "a = \"日本\"; b\r\n\tc = 1\r\n";
+        let semicolon = text.find(';').unwrap();
+        let c = text.find("c =").unwrap();
+        let report = report(vec![
+            Diagnostic::error("wide").at(&place("x.toml", text, semicolon..semicolon + 1), "here"),
+            Diagnostic::error("tab").at(&place("x.toml", text, c..c + 1), "here"),
+            Diagnostic::error("end").at(&place("x.toml", text, text.len()..text.len()), "here"),
+        ]);
+        assert_snapshot!(render(&report, false));
+    }
+
+    #[test]
+    fn colours_only_when_asked() {
+        let report = report(vec![Diagnostic::error("e").at(&place("x.toml", "x", 0..1), "")]);
+        assert!(render(&report, true).contains("\u{1b}["));
+        assert!(!render(&report, false).contains('\u{1b}'));
+        assert_eq!(render(&Report::default(), true), "");
+    }
+}

@@ -1,0 +1,179 @@
+//! Single values that are more than a string or a number: addresses, durations, routes, versions, devices.
+
+use super::document::{Value, Wanted};
+use super::unit::{parse_duration, parse_size};
+use super::{DeviceUse, Version};
+use crate::diagnostic::At;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+type Read<T> = Result<T, Wanted>;
+
+pub fn duration(value: &At<Value>) -> Read<Duration> {
+    let wanted = || Wanted::new("a duration with a unit, such as \"500ms\" or \"30s\"");
+    match &value.value {
+        Value::String(s) => parse_duration(s).ok_or_else(|| match parse_duration(&format!("{s}s")) {
+            Some(_) => wanted().help(format!("did you mean \"{s}s\"? units: us, ms, s, m, h, d")),
+            None => wanted().help("units: us, ms, s, m, h, d"),
+        }),
+        Value::Integer(n) if *n >= 0 => Err(wanted().help(format!("did you mean \"{n}s\" or \"{n}ms\"?"))),
+        _ => Err(wanted()),
+    }
+}
+
+pub fn positive_duration(value: &At<Value>) -> Read<Duration> {
+    match duration(value)? {
+        Duration::ZERO => Err(Wanted::new("a duration above zero")),
+        d => Ok(d),
+    }
+}
+
+/// Bytes, at least one.
+pub fn size(value: &At<Value>) -> Read<u64> {
+    let wanted = || Wanted::new("a size with a unit, such as \"16MiB\"");
+    let units = "units: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB";
+    match &value.value {
+        Value::String(s) => match parse_size(s) {
+            Some(0) => Err(Wanted::new("a size above zero")),
+            Some(size) => Ok(size),
+            None => Err(wanted().help(units)),
+        },
+        Value::Integer(n) if *n > 0 => Err(wanted().help(format!("did you mean \"{n}B\" or \"{n}MiB\"?"))),
+        _ => Err(wanted().help(units)),
+    }
+}
+
+pub fn address(value: &At<Value>) -> Read<SocketAddr> {
+    let wanted = || Wanted::new("an IP address and a port, such as \"127.0.0.1:8080\"");
+    match &value.value {
+        Value::String(s) => s.parse().map_err(|_| match mend_address(s) {
+            Some(mended) => wanted().help(format!("did you mean \"{mended}\"?")),
+            None => wanted(),
+        }),
+        Value::Integer(port) if (0..=65_535).contains(port) => {
+            Err(wanted().help(format!("did you mean \"127.0.0.1:{port}\"?")))
+        }
+        _ => Err(wanted()),
+    }
+}
+
+/// ":80", "localhost:80", "0.0.0.0" and "80" as they were meant.
+fn mend_address(s: &str) -> Option<SocketAddr> {
+    let tries = [
+        format!("0.0.0.0{s}"),
+        s.replace("localhost", "127.0.0.1"),
+        s.trim_start_matches("http://").trim_end_matches('/').replace("localhost", "127.0.0.1"),
+        format!("{s}:8080"),
+        format!("127.0.0.1:{s}"),
+    ];
+    tries.iter().find_map(|t| t.parse().ok())
+}
+
+pub fn admin(value: &At<Value>) -> Read<Option<SocketAddr>> {
+    match &value.value {
+        Value::String(s) if s == "off" => Ok(None),
+        Value::Bool(false) => {
+            Err(Wanted::new("an address or \"off\"").help("write `admin = \"off\"` to have none"))
+        }
+        _ => match address(value) {
+            Ok(address) => Ok(Some(address)),
+            Err(wanted) => Err(Wanted { what: format!("{}, or \"off\"", wanted.what), help: wanted.help }),
+        },
+    }
+}
+
+pub fn device_use(value: &At<Value>) -> Read<DeviceUse> {
+    let wanted = || {
+        Wanted::new("\"auto\", \"cpu\", \"cuda\" or CUDA devices by number, such as [\"cuda:0\", \"cuda:1\"]")
+    };
+    let index = |s: &str| s.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok());
+    match &value.value {
+        Value::String(s) => match s.as_str() {
+            "auto" => Ok(DeviceUse::Auto),
+            "cpu" => Ok(DeviceUse::Cpu),
+            "cuda" => Ok(DeviceUse::Cuda),
+            "gpu" => Err(wanted().help("did you mean \"cuda\"?")),
+            other => match (index(other), crate::diagnostic::nearest(other, ["auto", "cpu", "cuda"])) {
+                (Some(index), _) => Ok(DeviceUse::Listed(vec![index])),
+                (None, Some(near)) => Err(wanted().help(format!("did you mean \"{near}\"?"))),
+                (None, None) => Err(wanted()),
+            },
+        },
+        Value::Array(items) if !items.is_empty() => {
+            let mut listed = vec![];
+            for item in items {
+                let Value::String(name) = &item.value else { return Err(wanted()) };
+                let index = index(name).ok_or_else(wanted)?;
+                if listed.contains(&index) {
+                    return Err(Wanted::new(format!(
+                        "a list that has each device once; \"{name}\" is twice in it"
+                    )));
+                }
+                listed.push(index);
+            }
+            Ok(DeviceUse::Listed(listed))
+        }
+        _ => Err(wanted()),
+    }
+}
+
+pub fn version(value: &At<Value>) -> Read<Version> {
+    let wanted = || Wanted::new("\"latest\", a version such as 3, or several such as [2, 3]");
+    let one = |v: &At<Value>| match &v.value {
+        Value::Integer(n) => u64::try_from(*n).map_err(|_| wanted()),
+        Value::String(s) if s.parse::<u64>().is_ok() => {
+            Err(wanted().help(format!("write the number without quotes: {s}")))
+        }
+        Value::String(s) if crate::diagnostic::nearest(s, ["latest"]).is_some() => {
+            Err(wanted().help("did you mean \"latest\"?"))
+        }
+        _ => Err(wanted()),
+    };
+    match &value.value {
+        Value::String(s) if s == "latest" => Ok(Version::Latest),
+        Value::Array(items) if items.is_empty() => {
+            Err(wanted().help("name at least one version, or \"latest\""))
+        }
+        Value::Array(items) => {
+            let mut versions: Vec<u64> = items.iter().map(one).collect::<Read<_>>()?;
+            versions.sort_unstable();
+            if let Some(pair) = versions.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(Wanted::new(format!(
+                    "a list that has each version once; {} is twice in it",
+                    pair[0]
+                )));
+            }
+            Ok(Version::Several(versions))
+        }
+        _ => one(value).map(Version::One),
+    }
+}
+
+/// Begins with `/`; segments of letters, digits, `-`, `_`, `.` and `~`; not a path that rserve itself answers.
+pub fn route(value: &At<Value>) -> Read<String> {
+    let wanted = || Wanted::new("a path such as \"/road/predict\"");
+    let Value::String(route) = &value.value else { return Err(wanted()) };
+    let Some(path) = route.strip_prefix('/') else {
+        return Err(wanted().help(format!("begin it with a slash: \"/{route}\"")));
+    };
+    if path.is_empty() || path == "healthz" || path.starts_with("healthz/") {
+        return Err(Wanted::new("a path that rserve does not answer itself")
+            .help("`/` lists the routes, and `/healthz/...` tells whether the server is up"));
+    }
+    if let Some(stripped) = route.strip_suffix('/') {
+        return Err(wanted().help(format!("leave the last slash out: \"{stripped}\"")));
+    }
+    let odd = path.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '/' | '-' | '_' | '.' | '~'));
+    if let Some(odd) = odd {
+        return Err(
+            wanted().help(format!("{odd:?} cannot stand in it: letters, digits, `-`, `_`, `.` and `~` can"))
+        );
+    }
+    if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(wanted().help("every part between two slashes needs a name"));
+    }
+    if route.len() > 1024 {
+        return Err(Wanted::new("a path of at most 1024 characters"));
+    }
+    Ok(route.clone())
+}
