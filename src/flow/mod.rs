@@ -1,3 +1,16 @@
 //! One item's way through a plan: decode, steps, encode. HTTP and offline both end here.
 //!
-//! It knows neither HTTP nor folders; who calls it hands in payloads and takes bytes.
+//! [`Pipeline::pin`] takes every model of the pipeline once; [`run`] takes one item through with what was
+//! pinned, so that it never sees two versions. It knows neither HTTP nor folders: who calls it hands in
+//! payloads and takes bytes.
+
+mod codecs;
+mod error;
+mod pipeline;
+mod run;
+mod steps;
+
+pub use codecs::CodecThreads;
+pub use error::Error;
+pub use pipeline::{Pinned, Pipeline};
+pub use run::{Answer, Request, Side, Timings, run};

@@ -27,6 +27,20 @@ pub enum Payload {
     Json(Box<RawValue>),
 }
 
+impl Payload {
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Json(json) => json.get().len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 pub trait Decode: Send + Sync + Debug {
     /// The name in the registry: "image".
     fn format(&self) -> &'static str;
@@ -35,6 +49,11 @@ pub trait Decode: Send + Sync + Debug {
     fn extensions(&self) -> &'static [&'static str];
     /// The body of a `curl` line that works: "--data-binary @photo.jpg".
     fn curl_example(&self) -> String;
+    /// How much there is to do, in bytes read or unpacked, whichever are more, as far as the header tells.
+    /// Cheap. What is heavy is decoded off the threads that serve connections.
+    fn weight(&self, payload: &Payload) -> usize {
+        payload.len()
+    }
     /// Pure work on the calling thread. `keep_origin` asks for [`Decoded::origin`].
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError>;
 }

@@ -1,8 +1,23 @@
-//! Queues, forming batches, the device's own threads.
+//! Queues, forming batches, holding shares, the device's own threads.
 //!
 //! It runs whatever implements [`Runner`]; it does not know the engine. What decides is pure and takes
-//! the time as an argument; the threads around it are thin.
+//! the time as an argument ([`share`], [`queue`]); the threads around it are thin ([`device`],
+//! [`executor`]).
+//!
+//! A request's item goes `Instance::submit` -> queue -> batch -> [`Runner::run`] -> [`Ticket`].
 
+pub mod counters;
+pub mod device;
+pub mod executor;
+pub mod queue;
+mod run;
 pub mod runner;
+pub mod share;
+pub mod ticket;
 
+pub use counters::{Counters, Snapshot};
+pub use device::{Device, Instance, Policy};
+pub use executor::{Executor, OwnThread, SharedPool};
+pub(crate) use run::panic_message;
 pub use runner::{Batch, Resident, RunError, Runner, Value, Want};
+pub use ticket::{Done, ItemError, Rejected, Ticket, Timing};

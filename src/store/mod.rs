@@ -1,1 +1,49 @@
 //! The model store on disk: `<store>/<model>/<version>/model.onnx`, its versions and digests.
+//!
+//! A version is a canonical unsigned integer; whatever else lies about is ignored, and [`Scan::ignored`]
+//! says why. Files are read whole into private memory, never mapped, so that what happens to a file that is
+//! being served is harmless. It does not know what a model computes.
+
+mod read;
+mod scan;
+
+pub use read::{Digest, LABELS_LIMIT, MODEL_LIMIT, VersionFiles, digest, read};
+pub use scan::{Ignored, Scan, scan};
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The name of a version's model file.
+pub const MODEL_FILE: &str = "model.onnx";
+
+/// The store, or something in it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no folder `{}`; a store is a folder of `<model>/<version>/{MODEL_FILE}`", .0.display())]
+    NoFolder(PathBuf),
+    #[error("there is no `{}`", .0.display())]
+    Missing(PathBuf),
+    #[error("`{}` may not be read; give the user that rserve runs as the right to read it", .0.display())]
+    Forbidden(PathBuf),
+    #[error("`{}` is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    #[error("`{}` has {bytes} bytes, and {limit} is the most that is read", path.display())]
+    TooLarge { path: PathBuf, bytes: u64, limit: u64 },
+    #[error("`{}` is empty", .0.display())]
+    Empty(PathBuf),
+    #[error("`{}` is not UTF-8 text (byte {offset})", path.display())]
+    NotText { path: PathBuf, offset: usize },
+    #[error("cannot read `{}`: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl StoreError {
+    fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing(path),
+            io::ErrorKind::PermissionDenied => Self::Forbidden(path),
+            _ => Self::Io { path, source },
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The steps of one item: each starts as soon as what it reads is there, so that independent steps run at
+//! the same time. One task carries them all.
+
+use super::error::Error;
+use super::pipeline::{Pinned, Wants};
+use crate::plan::Entry;
+use crate::scheduler::{Done, ItemError, Rejected, RunError, Ticket, Timing, Value};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// Where one item's steps stand.
+struct Steps<'a> {
+    pinned: &'a Pinned,
+    entry: &'a Entry,
+    wants: &'a Wants,
+    slots: &'a mut [Option<Value>],
+    deadline: Instant,
+    /// Needed and not yet started, in an order in which each comes after those that it reads from.
+    waiting: Vec<usize>,
+    running: Vec<(usize, Ticket)>,
+    timings: Vec<Option<Timing>>,
+}
+
+/// Runs the `needed` steps and fills their slots. The first error ends them all: what is queued is given up.
+pub(super) async fn run_steps(
+    pinned: &Pinned,
+    entry: &Entry,
+    wants: &Wants,
+    needed: &[bool],
+    slots: &mut [Option<Value>],
+    deadline: Instant,
+) -> Result<Vec<Option<Timing>>, Error> {
+    let mut steps = Steps {
+        pinned,
+        entry,
+        wants,
+        slots,
+        deadline,
+        waiting: (0..entry.steps.len()).filter(|step| needed[*step]).collect(),
+        running: vec![],
+        timings: vec![None; entry.steps.len()],
+    };
+    let all = poll_fn(|context| steps.poll(context));
+    match tokio::time::timeout_at(deadline.into(), all).await {
+        Ok(done) => done.map(|()| steps.timings),
+        Err(_) => {
+            let first = steps.running.iter().map(|(step, _)| *step).min().unwrap_or(0);
+            Err(steps.past_deadline(first))
+        }
+    }
+}
+
+impl Steps<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if let Err(error) = self.start_ready() {
+                return Poll::Ready(Err(error));
+            }
+            if self.running.is_empty() {
+                return Poll::Ready(self.all_ran());
+            }
+            let mut progress = false;
+            let mut at = 0;
+            while at < self.running.len() {
+                let (step, ticket) = &mut self.running[at];
+                let step = *step;
+                match Pin::new(ticket).poll(context) {
+                    Poll::Pending => at += 1,
+                    Poll::Ready(outcome) => {
+                        self.running.swap_remove(at);
+                        if let Err(error) = self.ended(step, outcome) {
+                            return Poll::Ready(Err(error));
+                        }
+                        progress = true;
+                    }
+                }
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Submits every step whose inputs are there.
+    fn start_ready(&mut self) -> Result<(), Error> {
+        let mut at = 0;
+        while at < self.waiting.len() {
+            let step = self.waiting[at];
+            let inputs = &self.entry.steps[step].inputs;
+            let values: Option<Vec<Value>> =
+                inputs.iter().map(|slot| self.slots.get(*slot).cloned().flatten()).collect();
+            let Some(values) = values else {
+                at += 1;
+                continue;
+            };
+            self.waiting.remove(at);
+            let generation = &self.pinned.generations[self.entry.steps[step].model];
+            let ticket = generation.instance.submit(values, self.wants[step].clone(), self.deadline);
+            match ticket {
+                Ok(ticket) => self.running.push((step, ticket)),
+                Err(Rejected::Full { retry_after }) => {
+                    return Err(Error::Full { model: self.model(step), retry_after });
+                }
+                Err(Rejected::Closed) => return Err(Error::Closed { model: self.model(step) }),
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, step: usize, outcome: Result<Done, ItemError>) -> Result<(), Error> {
+        let name = || self.entry.steps[step].name.clone();
+        let done = match outcome {
+            Ok(done) => done,
+            Err(ItemError::Deadline) => return Err(self.past_deadline(step)),
+            Err(ItemError::Closed) => return Err(Error::Closed { model: self.model(step) }),
+            Err(ItemError::Run(RunError::Input(reason))) => {
+                return Err(Error::Input { step: name(), model: self.model(step), reason });
+            }
+            Err(ItemError::Run(RunError::Failed(reason))) => {
+                return Err(Error::Step { step: name(), model: self.model(step), reason });
+            }
+        };
+        let mut outputs = done.outputs.into_iter();
+        for slot in &self.entry.steps[step].outputs {
+            let value = outputs.next().flatten();
+            if let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+                if value.is_none() {
+                    let reason = "the model did not give an output that is read".to_owned();
+                    return Err(Error::Step { step: name(), model: self.model(step), reason });
+                }
+                *slot = value;
+            }
+        }
+        self.timings[step] = Some(done.timing);
+        Ok(())
+    }
+
+    fn all_ran(&self) -> Result<(), Error> {
+        match self.waiting.first() {
+            None => Ok(()),
+            Some(step) => Err(Error::Step {
+                step: self.entry.steps[*step].name.clone(),
+                model: self.model(*step),
+                reason: "nothing computes what it reads".to_owned(),
+            }),
+        }
+    }
+
+    fn past_deadline(&self, step: usize) -> Error {
+        Error::Deadline { at: format!("step `{}`", self.entry.steps[step].name) }
+    }
+
+    /// "surface@2"
+    fn model(&self, step: usize) -> String {
+        self.pinned.generations[self.entry.steps[step].model].tag.clone()
+    }
+}

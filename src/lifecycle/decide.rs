@@ -1,0 +1,221 @@
+//! What to do next for one model, so that what serves comes to be what is wanted. Pure.
+//!
+//! [`decide`] is asked again after each thing done, until it says [`Next::Serve`]. Every answer either
+//! learns something of a version or settles it, so this ends.
+
+use crate::store::Digest;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The versions that the plan asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest that can be served.
+    Latest,
+    Listed(Vec<u64>),
+}
+
+/// What a look at a version's files gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Is(Digest),
+    Unreadable,
+}
+
+/// All that is known.
+#[derive(Clone, Debug)]
+pub struct Situation<'a> {
+    pub wanted: &'a Wanted,
+    /// The versions in the store, ascending; `None` where the store cannot be read.
+    pub in_store: Option<&'a [u64]>,
+    /// Of the versions looked at so far.
+    pub looks: &'a BTreeMap<u64, Look>,
+    /// Generations that serve or could at once.
+    pub loaded: &'a [(u64, Digest)],
+    /// Generations that failed, and will again.
+    pub refused: &'a BTreeSet<(u64, Digest)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Read the version's files and see.
+    Look(u64),
+    /// Load the version as it was looked at.
+    Load(u64),
+    /// Swap to these loaded generations, ascending; drop every other.
+    Serve { generations: Vec<(u64, Digest)>, kept: Option<Kept> },
+}
+
+/// Why something serves on that the store no longer gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    StoreUnreadable,
+    /// None of the wanted versions is in the store, or none can be served.
+    NothingElse,
+}
+
+/// What becomes of one version.
+enum Choice {
+    Do(Next),
+    Serve(Digest),
+    /// Not there, or it cannot be served.
+    Without,
+}
+
+pub fn decide(situation: &Situation<'_>) -> Next {
+    let Some(in_store) = situation.in_store else {
+        return keep(situation, Kept::StoreUnreadable);
+    };
+    let mut serve = vec![];
+    match situation.wanted {
+        Wanted::Latest => {
+            for version in in_store.iter().rev() {
+                match choose(situation, *version) {
+                    Choice::Do(next) => return next,
+                    Choice::Serve(digest) => {
+                        serve.push((*version, digest));
+                        break;
+                    }
+                    Choice::Without => {}
+                }
+            }
+        }
+        Wanted::Listed(versions) => {
+            for version in versions.iter().filter(|version| in_store.contains(version)) {
+                match choose(situation, *version) {
+                    Choice::Do(next) => return next,
+                    Choice::Serve(digest) => serve.push((*version, digest)),
+                    Choice::Without => {}
+                }
+            }
+        }
+    }
+    if serve.is_empty() {
+        return keep(situation, Kept::NothingElse);
+    }
+    serve.sort_unstable();
+    Next::Serve { generations: serve, kept: None }
+}
+
+/// For a version that is in the store.
+fn choose(situation: &Situation<'_>, version: u64) -> Choice {
+    let serving = || situation.loaded.iter().rfind(|(loaded, _)| *loaded == version);
+    let stay = || serving().map_or(Choice::Without, |(_, digest)| Choice::Serve(*digest));
+    match situation.looks.get(&version) {
+        None => Choice::Do(Next::Look(version)),
+        Some(Look::Unreadable) => stay(),
+        Some(Look::Is(digest)) if situation.loaded.contains(&(version, *digest)) => Choice::Serve(*digest),
+        Some(Look::Is(digest)) if situation.refused.contains(&(version, *digest)) => stay(),
+        Some(Look::Is(_)) => Choice::Do(Next::Load(version)),
+    }
+}
+
+/// Whatever serves goes on serving.
+fn keep(situation: &Situation<'_>, why: Kept) -> Next {
+    let mut generations = situation.loaded.to_vec();
+    generations.sort_unstable();
+    let kept = (!generations.is_empty()).then_some(why);
+    Next::Serve { generations, kept }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(n: u8) -> Digest {
+        Digest([n; 32])
+    }
+
+    /// Versions are numbers, contents are letters: `2a` is version 2 with content a.
+    fn generation(text: &str) -> (u64, Digest) {
+        let (version, content) = text.split_at(text.len() - 1);
+        (version.parse().unwrap(), digest(content.as_bytes()[0]))
+    }
+
+    fn generations(text: &str) -> Vec<(u64, Digest)> {
+        text.split_whitespace().map(generation).collect()
+    }
+
+    /// `looks`: as generations, `!` as content for what cannot be read.
+    fn next(wanted: &str, in_store: &str, looks: &str, loaded: &str, refused: &str) -> String {
+        let wanted = match wanted {
+            "latest" => Wanted::Latest,
+            list => Wanted::Listed(list.split_whitespace().map(|v| v.parse().unwrap()).collect()),
+        };
+        let in_store: Option<Vec<u64>> = (in_store != "unreadable")
+            .then(|| in_store.split_whitespace().map(|v| v.parse().unwrap()).collect());
+        let looks = generations(looks)
+            .into_iter()
+            .map(|(v, d)| (v, if d == digest(b'!') { Look::Unreadable } else { Look::Is(d) }))
+            .collect();
+        let (loaded, refused) = (generations(loaded), generations(refused).into_iter().collect());
+        let situation = Situation {
+            wanted: &wanted,
+            in_store: in_store.as_deref(),
+            looks: &looks,
+            loaded: &loaded,
+            refused: &refused,
+        };
+        match decide(&situation) {
+            Next::Look(version) => format!("look {version}"),
+            Next::Load(version) => format!("load {version}"),
+            Next::Serve { generations, kept } => {
+                let list: Vec<String> =
+                    generations.iter().map(|(v, d)| format!("{v}{}", d.0[0] as char)).collect();
+                let kept = kept.map_or(String::new(), |why| format!(" ({why:?})"));
+                format!("serve {}{kept}", list.join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn every_case() {
+        #[rustfmt::skip]
+        let table = [
+            // wanted, in the store, looked at, loaded, refused -> next
+            // From nothing.
+            ("latest", "1 2", "", "", "", "look 2"),
+            ("latest", "1 2", "2a", "", "", "load 2"),
+            ("latest", "1 2", "2a", "2a", "", "serve 2a"),
+            ("2", "1 2 3", "", "", "", "look 2"),
+            ("2", "1 2 3", "2a", "", "", "load 2"),
+            ("2 3", "1 2 3", "2a", "2a", "", "look 3"),
+            ("2 3", "1 2 3", "2a 3b", "2a 3b", "", "serve 2a 3b"),
+            // Nothing changed.
+            ("latest", "1 2", "", "2a", "", "look 2"),
+            ("latest", "1 2", "2a", "2a", "", "serve 2a"),
+            // A newer version; while it fails, and after.
+            ("latest", "1 2 3", "", "2a", "", "look 3"),
+            ("latest", "1 2 3", "3b", "2a", "", "load 3"),
+            ("latest", "1 2 3", "3b", "2a 3b", "", "serve 3b"),
+            ("latest", "1 2 3", "3b", "2a", "3b", "look 2"),
+            ("latest", "1 2 3", "3b 2a", "2a", "3b", "serve 2a"),
+            ("latest", "1 2 3", "3!", "2a", "", "look 2"),
+            // It is mended: other content, no longer refused.
+            ("latest", "1 2 3", "3c", "2a", "3b", "load 3"),
+            // New content under the same number; the old one stays where the new one fails.
+            ("2", "2", "2b", "2a", "", "load 2"),
+            ("2", "2", "2b", "2a 2b", "", "serve 2b"),
+            ("2", "2", "2b", "2a", "2b", "serve 2a"),
+            ("2", "2", "2!", "2a", "", "serve 2a"),
+            // A roll back by content.
+            ("2", "2", "2a", "2b", "", "load 2"),
+            // A served version is deleted: the newest left; the last of all stays.
+            ("latest", "1", "1a", "2a", "", "load 1"),
+            ("latest", "1", "1a", "1a 2a", "", "serve 1a"),
+            ("latest", "", "", "2a", "", "serve 2a (NothingElse)"),
+            ("2 3", "2", "2a", "2a 3b", "", "serve 2a"),
+            ("2", "1", "", "2a", "", "serve 2a (NothingElse)"),
+            ("latest", "1", "1a", "2a", "1a", "serve 2a (NothingElse)"),
+            // The store disappears.
+            ("latest", "unreadable", "", "2a", "", "serve 2a (StoreUnreadable)"),
+            // Nothing to serve, and nothing that serves.
+            ("latest", "", "", "", "", "serve "),
+            ("7", "1 2", "", "", "", "serve "),
+            ("latest", "1", "1!", "", "", "serve "),
+        ];
+        for (wanted, in_store, looks, loaded, refused, expected) in table {
+            let found = next(wanted, in_store, looks, loaded, refused);
+            assert_eq!(found, expected, "{:?}", (wanted, in_store, looks, loaded, refused));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The states of a generation, with their times, as they are shown.
+
+use crate::plan::DeviceId;
+use crate::scheduler::Snapshot;
+use crate::store::Digest;
+use serde::{Serialize, Serializer};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where a generation stands. It goes through them in this order and may fail before it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Seen in the store.
+    New,
+    /// Its place on the device is taken.
+    Reserved,
+    Loading,
+    Warming,
+    /// It serves.
+    Ready,
+    /// No new request takes it; those that hold it go on.
+    Draining,
+    Unloaded,
+    Failed(String),
+}
+
+impl State {
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Unloaded | Self::Failed(_))
+    }
+}
+
+/// One generation, for the status.
+#[derive(Clone, Debug, Serialize)]
+pub struct GenerationStatus {
+    pub version: u64,
+    /// `None` where its files could not be read.
+    pub digest: Option<Digest>,
+    pub state: State,
+    /// When it came into that state, in seconds since 1970.
+    #[serde(serialize_with = "unix_seconds")]
+    pub since: SystemTime,
+    /// Reading, checking and placing it, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub load: Duration,
+    /// Its first batches, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub warm_up: Duration,
+}
+
+/// One model, for the status.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStatus {
+    pub name: String,
+    #[serde(serialize_with = "display")]
+    pub device: DeviceId,
+    pub share: f64,
+    /// The versions that serve, ascending; the last is the default.
+    pub serving: Vec<u64>,
+    /// Oldest first: all that live, and the latest of those that are over.
+    pub generations: Vec<GenerationStatus>,
+    /// What somebody should look at, such as a version that is served but no longer in the store.
+    pub warning: Option<String>,
+    /// By version that serves.
+    pub counters: Vec<(u64, Snapshot)>,
+}
+
+/// The generations of one model, shared by whoever moves one on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records(Arc<Mutex<Vec<(u64, GenerationStatus)>>>);
+
+/// How many that are over are still shown.
+const HISTORY: usize = 8;
+
+/// Moves one generation's record from state to state.
+#[derive(Debug)]
+pub(super) struct Track {
+    records: Records,
+    id: u64,
+}
+
+impl Records {
+    pub(super) fn track(&self, version: u64, digest: Option<Digest>) -> Track {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = records.last().map_or(0, |(id, _)| id + 1);
+        let status = GenerationStatus {
+            version,
+            digest,
+            state: State::New,
+            since: SystemTime::now(),
+            load: Duration::ZERO,
+            warm_up: Duration::ZERO,
+        };
+        records.push((id, status));
+        Track { records: self.clone(), id }
+    }
+
+    pub(super) fn all(&self) -> Vec<GenerationStatus> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().map(|(_, status)| status.clone()).collect()
+    }
+
+    /// A version whose files cannot be read. Said once for as long as the reason stays the same.
+    pub(super) fn unreadable(&self, version: u64, reason: String) {
+        let state = State::Failed(reason);
+        let last = self.all().into_iter().rfind(|status| status.version == version);
+        if last.is_none_or(|last| last.state != state) {
+            self.track(version, None).to(state);
+        }
+    }
+}
+
+impl Track {
+    pub(super) fn to(&self, state: State) {
+        self.change(|status| {
+            status.state = state;
+            status.since = SystemTime::now();
+        });
+    }
+
+    pub(super) fn took(&self, load: Duration, warm_up: Duration) {
+        self.change(|status| (status.load, status.warm_up) = (load, warm_up));
+    }
+
+    fn change(&self, f: impl FnOnce(&mut GenerationStatus)) {
+        let mut records = self.records.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, status)) = records.iter_mut().find(|(id, _)| *id == self.id) {
+            f(status);
+        }
+        let over = records.iter().filter(|(_, status)| status.state.is_over()).count();
+        let mut surplus = over.saturating_sub(HISTORY);
+        records.retain(|(_, status)| {
+            let drop = surplus > 0 && status.state.is_over();
+            surplus -= usize::from(drop);
+            !drop
+        });
+    }
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+fn unix_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    serializer.serialize_f64((since.as_secs_f64() * 1e3).round() / 1e3)
+}
+
+fn display<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_live_are_shown_and_the_latest_of_those_that_are_over() {
+        let records = Records::default();
+        let live = records.track(1, None);
+        live.to(State::Ready);
+        for version in 2..20 {
+            records.track(version, None).to(State::Unloaded);
+        }
+        let shown: Vec<u64> = records.all().iter().map(|status| status.version).collect();
+        assert_eq!(shown, [1, 12, 13, 14, 15, 16, 17, 18, 19]);
+        let json = serde_json::to_value(&records.all()[0]).unwrap();
+        assert_eq!(json["state"], "ready");
+        assert!(json["since"].as_f64().unwrap() > 1.7e9);
+    }
+
+    #[test]
+    fn a_version_that_stays_unreadable_is_said_once() {
+        let records = Records::default();
+        records.unreadable(3, "no".into());
+        records.unreadable(3, "no".into());
+        records.unreadable(3, "still no".into());
+        assert_eq!(records.all().len(), 2);
+    }
+}

@@ -1,0 +1,46 @@
+//! A generation's first batches, so that no request pays for what the first run sets up.
+
+use crate::plan::{Batching, Signature};
+use crate::scheduler::{Batch, RunError, Runner, Value, Want, panic_message};
+use crate::tensor::{Tensor, byte_len};
+use bytes::Bytes;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Bytes that the inputs of a warm-up batch may take.
+const LIMIT: usize = 1 << 30;
+
+/// Runs zeros: one row, then as many as a batch may have. Does nothing where a shape is not declared.
+pub(super) fn warm_up(runner: &dyn Runner, signature: &Signature, max: usize) -> Result<(), RunError> {
+    let Some(row) = zeros(signature) else { return Ok(()) };
+    let bytes: usize = row.iter().map(|tensor| tensor.bytes().len()).sum();
+    let fits = |rows: usize| bytes.checked_mul(rows).is_some_and(|bytes| bytes <= LIMIT);
+    let sizes = match runner.batching() {
+        Batching::Dynamic if max > 1 => vec![1, max],
+        _ => vec![1],
+    };
+    for rows in sizes.into_iter().filter(|rows| fits(*rows)) {
+        let row: Vec<Value> = row.iter().cloned().map(Value::Host).collect();
+        let batch = Batch { rows: vec![row; rows], wants: vec![Want::Host; signature.outputs.len()] };
+        let given = catch_unwind(AssertUnwindSafe(|| runner.run(batch)))
+            .map_err(|payload| RunError::Failed(format!("it panicked: {}", panic_message(&*payload))))??;
+        if given.len() != rows {
+            return Err(RunError::Failed(format!("it gave {} rows for {rows}", given.len())));
+        }
+    }
+    Ok(())
+}
+
+/// One row of zeros; `None` where a dtype or a dimension is not known.
+fn zeros(signature: &Signature) -> Option<Vec<Tensor>> {
+    signature
+        .inputs
+        .iter()
+        .map(|port| {
+            let ty = port.item_type();
+            let (dtype, dims) = (ty.dtype?, ty.dims?);
+            let shape: Vec<usize> = dims.into_iter().collect::<Option<_>>()?;
+            let bytes = byte_len(dtype, &shape).filter(|bytes| *bytes <= LIMIT)?;
+            Tensor::from_bytes(dtype, shape, Bytes::from(vec![0; bytes])).ok()
+        })
+        .collect()
+}

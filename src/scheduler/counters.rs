@@ -1,0 +1,103 @@
+//! What is counted of an instance: plain atomics, and a snapshot of them to be shown.
+
+use super::queue::Dead;
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Upper bounds of the histogram's buckets, in rows; one more bucket holds what is larger.
+pub const BATCH_BUCKETS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Counts since the instance began. Times are in nanoseconds.
+#[derive(Debug, Default)]
+pub struct Counters {
+    queue: AtomicU64,
+    submitted: AtomicU64,
+    batches: AtomicU64,
+    rows: AtomicU64,
+    sizes: [AtomicU64; BATCH_BUCKETS.len() + 1],
+    device: AtomicU64,
+    queued: AtomicU64,
+    rejected: AtomicU64,
+    expired: AtomicU64,
+    gone: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The counts at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Items that wait now.
+    pub queue: u64,
+    /// Items taken into the queue.
+    pub submitted: u64,
+    pub batches: u64,
+    pub rows: u64,
+    /// Batches by size: as many as [`BATCH_BUCKETS`] and one more, not cumulative.
+    pub batch_sizes: Vec<u64>,
+    pub device_seconds: f64,
+    /// The sum over all rows that were run.
+    pub queue_seconds: f64,
+    /// Items refused because the queue was full.
+    pub rejected: u64,
+    /// Items whose deadline passed while they waited.
+    pub expired: u64,
+    /// Items whose client left while they waited.
+    pub gone: u64,
+    /// Rows that were run and failed.
+    pub failed: u64,
+}
+
+impl Counters {
+    pub(super) fn queue_is(&self, len: usize) {
+        self.queue.store(len as u64, Relaxed);
+    }
+
+    pub(super) fn submitted(&self) {
+        self.submitted.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn rejected(&self) {
+        self.rejected.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn dead(&self, why: Dead) {
+        match why {
+            Dead::Gone => self.gone.fetch_add(1, Relaxed),
+            Dead::Deadline => self.expired.fetch_add(1, Relaxed),
+        };
+    }
+
+    pub(super) fn failed(&self) {
+        self.failed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn batch(&self, rows: usize, device: Duration, queued: Duration) {
+        let bucket = BATCH_BUCKETS.partition_point(|bound| *bound < rows);
+        self.sizes[bucket].fetch_add(1, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
+        self.rows.fetch_add(rows as u64, Relaxed);
+        self.device.fetch_add(nanos(device), Relaxed);
+        self.queued.fetch_add(nanos(queued), Relaxed);
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            queue: self.queue.load(Relaxed),
+            submitted: self.submitted.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            rows: self.rows.load(Relaxed),
+            batch_sizes: self.sizes.iter().map(|size| size.load(Relaxed)).collect(),
+            device_seconds: self.device.load(Relaxed) as f64 / 1e9,
+            queue_seconds: self.queued.load(Relaxed) as f64 / 1e9,
+            rejected: self.rejected.load(Relaxed),
+            expired: self.expired.load(Relaxed),
+            gone: self.gone.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,135 @@
+//! Runs one batch on the calling thread and answers every item of it, whatever happens.
+
+use super::queue::Item;
+use super::{Batch, Counters, Done, ItemError, RunError, Runner, Timing, Value, Want};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+type Rows = Vec<Vec<Option<Value>>>;
+
+/// How a batch failed.
+enum Failure {
+    Run(RunError),
+    Panic(String),
+}
+
+/// Runs the rows, of which there is at least one, and answers each. Returns the time that the device was
+/// taken.
+///
+/// A batch that fails is tried again row by row, so that what is wrong with one item is not the others'
+/// loss. After a panic it is not: whatever broke then is not known to be whole.
+pub(super) fn run(model: &str, runner: &dyn Runner, mut items: Vec<Item>, counters: &Counters) -> Duration {
+    let started = Instant::now();
+    let queued = |item: &Item| started.saturating_duration_since(item.queued);
+    let waited: Duration = items.iter().map(queued).sum();
+    let wants = greatest_wants(&items);
+    let rows = match items.len() {
+        1 => items.iter_mut().map(|item| std::mem::take(&mut item.inputs)).collect(),
+        _ => items.iter().map(|item| item.inputs.clone()).collect(),
+    };
+    let (result, took) = timed(|| attempt(runner, Batch { rows, wants }, items.len()));
+    counters.batch(items.len(), took, waited);
+    match result {
+        Ok(rows) => {
+            let batch = items.len();
+            for (item, outputs) in items.into_iter().zip(rows) {
+                let timing = Timing { queued: queued(&item), device: took, batch };
+                item.answer(Ok(Done { outputs, timing }));
+            }
+            took
+        }
+        Err(Failure::Run(error)) if items.len() > 1 => {
+            tracing::debug!(model, rows = items.len(), %error, "a batch failed and is run again row by row");
+            let mut total = took;
+            for item in items {
+                let now = Instant::now();
+                match item.dead(now) {
+                    Some(why) => {
+                        counters.dead(why);
+                        item.answer(Err(why.error()));
+                    }
+                    None => total += run(model, runner, vec![item], counters),
+                }
+            }
+            total
+        }
+        Err(failure) => {
+            let error = match failure {
+                Failure::Run(error) => {
+                    if let RunError::Failed(_) = error {
+                        tracing::error!(model, %error, "the model failed");
+                    }
+                    error
+                }
+                Failure::Panic(message) => {
+                    tracing::error!(model, message, rows = items.len(), "the model panicked");
+                    RunError::Failed(format!("it panicked: {message}"))
+                }
+            };
+            for item in items {
+                counters.failed();
+                item.answer(Err(ItemError::Run(error.clone())));
+            }
+            took
+        }
+    }
+}
+
+fn attempt(runner: &dyn Runner, batch: Batch, rows: usize) -> Result<Rows, Failure> {
+    match catch_unwind(AssertUnwindSafe(|| runner.run(batch))) {
+        Ok(Ok(answer)) if answer.len() == rows => Ok(answer),
+        Ok(Ok(answer)) => {
+            Err(Failure::Run(RunError::Failed(format!("it gave {} rows for {rows}", answer.len()))))
+        }
+        Ok(Err(error)) => Err(Failure::Run(error)),
+        Err(payload) => Err(Failure::Panic(panic_message(&*payload))),
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+}
+
+fn greatest_wants(items: &[Item]) -> Vec<Want> {
+    let mut wants: Vec<Want> = vec![];
+    for item in items {
+        wants.resize(wants.len().max(item.wants.len()), Want::Drop);
+        for (greatest, want) in wants.iter_mut().zip(item.wants.iter()) {
+            *greatest = (*greatest).max(*want);
+        }
+    }
+    wants
+}
+
+/// Calls `f` and says how long it took, less the time of whatever else was timed within it: a thread of
+/// rayon's pool that waits for its share of one batch may take up another batch meanwhile.
+fn timed<T>(f: impl FnOnce() -> T) -> (T, Duration) {
+    thread_local! {
+        static WITHIN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+    let outer = WITHIN.replace(Duration::ZERO);
+    let started = Instant::now();
+    let value = f();
+    let whole = started.elapsed();
+    let within = WITHIN.replace(outer + whole);
+    (value, whole.saturating_sub(within))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_within_is_counted_once() {
+        let pause = Duration::from_millis(20);
+        let ((inner, _), outer) = {
+            let ((_, inner), outer) = timed(|| timed(|| std::thread::sleep(pause)));
+            ((inner, ()), outer)
+        };
+        assert!(inner >= pause);
+        assert!(outer < inner, "the outer {outer:?} holds none of the inner {inner:?}");
+    }
+}

@@ -1,0 +1,210 @@
+//! One version's files, whole, in private memory.
+
+use super::{MODEL_FILE, StoreError};
+use crate::plan::Labels;
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Bytes that a model file may have; protobuf allows no more than 2 GiB.
+pub const MODEL_LIMIT: u64 = 2 << 30;
+
+/// Bytes that a labels file may have.
+pub const LABELS_LIMIT: u64 = 1 << 20;
+
+/// BLAKE3 over the names and contents of a version's files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+/// What [`read`] read.
+#[derive(Clone, Debug)]
+pub struct VersionFiles {
+    /// The content of `model.onnx`.
+    pub onnx: Bytes,
+    pub digest: Digest,
+    /// By file name, every `.txt` file beside the model: its lines.
+    pub labels: BTreeMap<String, Labels>,
+    /// When `model.onnx` was last written, where the file system knows.
+    pub modified: Option<SystemTime>,
+}
+
+/// Reads one version. Anything beside `model.onnx` and its `.txt` files is left alone.
+pub fn read(root: &Path, model: &str, version: u64) -> Result<VersionFiles, StoreError> {
+    let folder = root.join(model).join(version.to_string());
+    let (onnx, modified) = read_file(&folder.join(MODEL_FILE), MODEL_LIMIT)?;
+    if onnx.is_empty() {
+        return Err(StoreError::Empty(folder.join(MODEL_FILE)));
+    }
+    let texts = text_files(&folder)?;
+    let digest = digest(&onnx, &texts);
+    let labels = texts
+        .into_iter()
+        .map(|(name, content)| {
+            let lines = lines(&folder.join(&name), content)?;
+            Ok((name, lines))
+        })
+        .collect::<Result<_, StoreError>>()?;
+    Ok(VersionFiles { onnx: onnx.into(), digest, labels, modified })
+}
+
+/// The digest of a version: of the name, length and content of each of its files, by name.
+pub fn digest(onnx: &[u8], texts: &BTreeMap<String, Vec<u8>>) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |name: &str, content: &[u8]| {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&(content.len() as u64).to_le_bytes());
+        hasher.update(content);
+    };
+    add(MODEL_FILE, onnx);
+    for (name, content) in texts {
+        add(name, content);
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
+fn text_files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+    let mut texts = BTreeMap::new();
+    let failed = |source| StoreError::new(folder, source);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.ends_with(".txt") && !name.starts_with('.') {
+            let (content, _) = read_file(&entry.path(), LABELS_LIMIT)?;
+            texts.insert(name, content);
+        }
+    }
+    Ok(texts)
+}
+
+/// Reads a regular file of at most `limit` bytes, even where it grows meanwhile.
+fn read_file(path: &Path, limit: u64) -> Result<(Vec<u8>, Option<SystemTime>), StoreError> {
+    let failed = |source| StoreError::new(path, source);
+    // Looked at before it is opened: to open a FIFO would wait for whoever writes it.
+    let found = fs::metadata(path).map_err(failed)?;
+    if !found.is_file() {
+        return Err(StoreError::NotAFile(path.to_owned()));
+    }
+    let too_large = |bytes| StoreError::TooLarge { path: path.to_owned(), bytes, limit };
+    if found.len() > limit {
+        return Err(too_large(found.len()));
+    }
+    let mut content = Vec::new();
+    content
+        .try_reserve_exact(found.len() as usize)
+        .map_err(|_| failed(std::io::ErrorKind::OutOfMemory.into()))?;
+    File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() as u64 > limit {
+        return Err(too_large(content.len() as u64));
+    }
+    Ok((content, found.modified().ok()))
+}
+
+/// A line each, without its CR; neither a byte order mark nor empty lines at the end are part of any.
+fn lines(path: &Path, content: Vec<u8>) -> Result<Labels, StoreError> {
+    let text = String::from_utf8(content).map_err(|error| StoreError::NotText {
+        path: path.to_owned(),
+        offset: error.utf8_error().valid_up_to(),
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    Ok(text
+        .trim_end_matches(['\r', '\n'])
+        .lines()
+        .map(|line| line.trim_end_matches('\r').to_owned())
+        .collect())
+}
+
+impl fmt::Display for Digest {
+    /// All of it as hex; with a precision, so many of its digits: `{:.12}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(64).min(64);
+        for at in 0..digits {
+            let byte = self.0[at / 2];
+            write!(f, "{:x}", if at % 2 == 0 { byte >> 4 } else { byte & 15 })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:.12}")
+    }
+}
+
+/// Its first twelve digits, which is enough for people.
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{self:.12}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn version(files: &[(&str, &[u8])]) -> (tempfile::TempDir, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("surface/2");
+        fs::create_dir_all(&folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        (root, folder)
+    }
+
+    #[test]
+    fn labels_lose_their_bom_and_carriage_returns() {
+        let (root, _) = version(&[
+            (MODEL_FILE, b"onnx"),
+            ("labels.txt", b"\xef\xbb\xbfasphalt\r\ngravel \r\n\r\ndirt\r\n\n"),
+            ("notes.md", b"\xff"),
+        ]);
+        let files = read(root.path(), "surface", 2).unwrap();
+        assert_eq!(&files.onnx[..], b"onnx");
+        assert_eq!(files.labels.keys().collect::<Vec<_>>(), ["labels.txt"]);
+        assert_eq!(&files.labels["labels.txt"][..], ["asphalt", "gravel ", "", "dirt"]);
+        assert!(files.modified.is_some());
+    }
+
+    #[test]
+    fn the_digest_is_of_names_and_contents_and_of_nothing_else() {
+        let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n")]);
+        let digest = || read(root.path(), "surface", 2).unwrap().digest;
+        let first = digest();
+        fs::write(folder.join("notes.md"), "not ours").unwrap();
+        fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
+        assert_eq!(digest(), first, "rewritten alike");
+        fs::rename(folder.join("labels.txt"), folder.join("names.txt")).unwrap();
+        let renamed = digest();
+        assert_ne!(renamed, first);
+        fs::write(folder.join("names.txt"), "b\n").unwrap();
+        assert_ne!(digest(), renamed);
+        assert_eq!(format!("{first:.12}").len(), 12);
+        assert_eq!(format!("{first}").len(), 64);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_by_its_cause() {
+        let (root, folder) = version(&[(MODEL_FILE, b"")]);
+        let cause = || read(root.path(), "surface", 2).unwrap_err();
+        assert!(matches!(cause(), StoreError::Empty(_)));
+        fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
+        fs::write(folder.join("labels.txt"), b"ok\n\xff").unwrap();
+        assert!(matches!(cause(), StoreError::NotText { offset: 3, .. }));
+        File::create(folder.join("labels.txt")).unwrap().set_len(LABELS_LIMIT + 1).unwrap();
+        assert!(matches!(cause(), StoreError::TooLarge { limit: LABELS_LIMIT, .. }));
+        File::create(folder.join(MODEL_FILE)).unwrap().set_len(MODEL_LIMIT + 1).unwrap();
+        assert!(matches!(cause(), StoreError::TooLarge { limit: MODEL_LIMIT, .. }));
+        fs::remove_file(folder.join(MODEL_FILE)).unwrap();
+        assert!(matches!(cause(), StoreError::Missing(_)));
+        fs::create_dir(folder.join(MODEL_FILE)).unwrap();
+        assert!(matches!(cause(), StoreError::NotAFile(_)));
+    }
+}
