@@ -1,1 +1,2 @@
 //! An ONNX graph, interpreted over Burn's backend operations. The only room that knows Burn.
+pub mod kernels;
