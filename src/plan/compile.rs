@@ -1,1 +1,94 @@
-//! Specs, facts and capacity to a plan.
+//! Specs, facts and capacity to a plan: one sequence of rules, each of which reports all that it finds.
+
+use super::codec::Codecs;
+use super::models::{self, Loaded};
+use super::pipeline::Draft;
+use super::place::{Placement, place};
+use super::scope::Scope;
+use super::whole::Whole;
+use super::{BatchPolicy, Batching, Capacity, Device, Facts, Model, Plan, routes, unused};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::spec::Spec;
+use std::sync::Arc;
+
+/// The largest batch where the model says nothing.
+const BATCH: usize = 16;
+/// How many requests may wait where the model says nothing.
+const QUEUE: usize = 256;
+
+/// Compiles all files into one plan. `None` where `report` holds an error, also one from before.
+///
+/// REQUIRES: `facts` knows what [`super::needs`] asks for.
+pub fn compile(
+    specs: &[Spec],
+    facts: &Facts,
+    capacity: &Capacity,
+    codecs: &dyn Codecs,
+    report: &mut Report,
+) -> Option<Plan> {
+    let whole = Whole::new(specs, report)?;
+    let loaded = models::load(&whole, facts, report);
+    let scopes: Vec<Scope<'_>> =
+        whole.pipelines.iter().map(|spec| Scope::new(spec, &whole, &loaded, report)).collect();
+    let used = unused::models(&whole, &scopes, &loaded, report);
+    let placement = place(&whole, &loaded, &used, capacity, report);
+    let devices = placement.as_ref().map_or_else(|| vec![0; loaded.len()], |p| p.of.clone());
+
+    let drafts: Vec<Draft> = scopes
+        .iter()
+        .filter_map(|scope| super::pipeline::compile(scope, &whole, &loaded, &devices, codecs, report))
+        .collect();
+    routes::check(&whole.pipelines, report);
+    let models: Option<Vec<Model>> =
+        used.iter().map(|m| model(&loaded[*m], devices[*m], &whole, report)).collect();
+    if report.has_errors() {
+        return None;
+    }
+    Some(Plan {
+        devices: held(placement?, &used),
+        models: models?,
+        pipelines: drafts.into_iter().map(|draft| Arc::new(draft.finish(&used))).collect(),
+        server: whole.server,
+        watch: whole.watch,
+    })
+}
+
+/// The devices, with models by their index in the plan, which has those alone that are used.
+fn held(placement: Placement, used: &[usize]) -> Vec<Device> {
+    let index = |model: usize| used.iter().position(|m| *m == model);
+    let renumber = |d: Device| Device {
+        held: d.held.into_iter().filter_map(|(m, share)| Some((index(m)?, share))).collect(),
+        ..d
+    };
+    placement.devices.into_iter().map(renumber).collect()
+}
+
+fn model(loaded: &Loaded<'_>, device: usize, whole: &Whole<'_>, report: &mut Report) -> Option<Model> {
+    let (_, facts) = loaded.versions.last()?;
+    let batch = loaded.spec.batch.as_ref();
+    let one = loaded.versions.iter().any(|(_, facts)| facts.signature.batching() == Batching::One);
+    if let Some(batch) = batch
+        && one
+        && batch.max.is_some_and(|max| max > 1)
+    {
+        let d = Diagnostic::warning(format!("model `{}` takes one item at a time", loaded.name()))
+            .at(&batch.place, "so that this has no effect");
+        let d = super::scope::note(d, loaded.describe());
+        report.push(d.help("export it with a dynamic first axis, so that requests can share a batch"));
+    }
+    let max = batch.and_then(|b| b.max).unwrap_or(BATCH);
+    Some(Model {
+        name: loaded.name().to_owned(),
+        store: whole.store.value.clone(),
+        versions: loaded.versions.iter().map(|(version, _)| *version).collect(),
+        latest: loaded.latest,
+        share: loaded.spec.gpu.as_ref().map_or(0.0, |g| g.value),
+        device,
+        batch: BatchPolicy {
+            max: if one { 1 } else { max },
+            wait: batch.and_then(|b| b.wait).unwrap_or_default(),
+        },
+        queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
+        signature: facts.signature.clone(),
+    })
+}

@@ -5,15 +5,32 @@
 
 pub mod capacity;
 pub mod codec;
-pub mod compile;
 pub mod facts;
 pub mod signature;
+
+mod compile;
+mod entry;
+mod fit;
+mod models;
+mod order;
+mod pipeline;
+mod place;
+mod routes;
+mod scope;
+mod types;
+mod unused;
+mod whole;
 
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
     Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Origin, Payload,
     RowContext, Rows, Wanted,
 };
+
+pub use compile::compile;
+pub use fit::Mismatch;
+pub use models::interchangeable;
+pub use whole::needs;
 
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts};
 pub use signature::{Batching, Dim, Port, Signature, TensorType};
@@ -66,6 +83,7 @@ pub struct Model {
     pub versions: Vec<u64>,
     /// Whether the newest version is to be followed.
     pub latest: bool,
+    /// Of its device, in (0, 1]; 0 where none is held for it, so that it runs in what the others leave idle.
     pub share: f64,
     /// Index into [`Plan::devices`].
     pub device: usize,
@@ -102,7 +120,8 @@ pub struct Pipeline {
 #[derive(Debug)]
 pub struct Entry {
     pub decodes: Vec<DecodePlan>,
-    /// In an order in which every step comes after those it reads from.
+    /// Those that an encode of this entry point needs, in an order in which every step comes after those
+    /// it reads from.
     pub steps: Vec<Step>,
     /// Online: the first is the default answer.
     pub encodes: Vec<EncodePlan>,

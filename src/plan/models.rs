@@ -1,0 +1,195 @@
+//! Which versions of each model are served, and that they can be.
+
+use super::whole::Whole;
+use super::{Facts, ModelFacts, Signature, VersionFacts};
+use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::spec::{self, Version};
+use std::collections::BTreeMap;
+
+/// A declared model and what the store has of it.
+pub struct Loaded<'a> {
+    pub spec: &'a spec::Model,
+    /// Ascending; the last is the default. Empty where an error was reported.
+    pub versions: Vec<(u64, &'a VersionFacts)>,
+    pub latest: bool,
+}
+
+impl<'a> Loaded<'a> {
+    pub fn name(&self) -> &'a str {
+        &self.spec.name.value
+    }
+
+    /// Of the default version.
+    pub fn signature(&self) -> Option<&'a Signature> {
+        self.versions.last().map(|(_, facts)| facts.signature.as_ref())
+    }
+
+    /// The default version's signature, for a note.
+    pub fn describe(&self) -> Option<String> {
+        let (version, facts) = self.versions.last()?;
+        Some(describe(self.name(), *version, &facts.signature))
+    }
+}
+
+fn describe(name: &str, version: u64, signature: &Signature) -> String {
+    let mut text = format!("model `{name}`, version {version}");
+    for (word, ports) in [("takes", &signature.inputs), ("gives", &signature.outputs)] {
+        for port in ports {
+            text.push_str(&format!("\n  {word} {port}"));
+        }
+    }
+    text
+}
+
+/// Every declared model, in the order of [`Whole::models`].
+pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec<Loaded<'a>> {
+    let store = match facts.stores.get(&whole.store.value) {
+        Some(Ok(models)) => Ok(models),
+        Some(Err(reason)) => Err(reason.as_str()),
+        None => Err("it was not looked at"),
+    };
+    if let Err(reason) = store
+        && !whole.models.is_empty()
+    {
+        let path = whole.store.value.display();
+        let d = Diagnostic::error(format!("the model store `{path}` cannot be read"));
+        let place = &whole.store.place;
+        let d = if place.span.is_empty() { d } else { d.at(place, "") };
+        report.push(d.note(reason).help(
+            "`path` in `[store]` names a folder, relative to the file, that holds <model>/<version>/model.onnx",
+        ));
+    }
+    let load_one = |spec: &&'a spec::Model| {
+        let versions = store.ok().map(|store| versions(spec, store, report)).unwrap_or_default();
+        alike(spec, &versions, report);
+        let latest = spec.version.as_ref().is_none_or(|v| v.value == Version::Latest);
+        Loaded { spec, versions, latest }
+    };
+    whole.models.iter().map(load_one).collect()
+}
+
+fn versions<'a>(
+    spec: &spec::Model,
+    store: &'a BTreeMap<String, ModelFacts>,
+    report: &mut Report,
+) -> Vec<(u64, &'a VersionFacts)> {
+    let name = &spec.name;
+    let there = match store.get(&name.value) {
+        Some(model) if !model.versions.is_empty() => &model.versions,
+        Some(_) => {
+            report.push(
+                Diagnostic::error(format!("model `{}` has no version in the store", name.value))
+                    .at(&name.place, "")
+                    .help("a version is a folder with a number for a name that holds a `model.onnx`"),
+            );
+            return vec![];
+        }
+        None => {
+            let d = Diagnostic::error(format!("the store has no model `{}`", name.value)).at(&name.place, "");
+            report.push(match store.is_empty() {
+                true => d.note("the store is empty"),
+                false => d.nearest(name, store.keys().map(String::as_str)),
+            });
+            return vec![];
+        }
+    };
+    match spec.version.as_ref().map(|v| (&v.place, &v.value)) {
+        None | Some((_, Version::Latest)) => latest(spec, there, report),
+        Some((place, Version::One(n))) => listed(spec, place, &[*n], there, report),
+        Some((place, Version::Several(all))) => listed(spec, place, all, there, report),
+    }
+}
+
+type There = BTreeMap<u64, Result<VersionFacts, String>>;
+
+/// The newest that can be served. A newer one that cannot is a warning, as it is while rserve runs.
+fn latest<'a>(spec: &spec::Model, there: &'a There, report: &mut Report) -> Vec<(u64, &'a VersionFacts)> {
+    let name = &spec.name.value;
+    let place = spec.version.as_ref().map_or(&spec.name.place, |v| &v.place);
+    let newest = there.iter().rev().find_map(|(n, facts)| Some((*n, facts.as_ref().ok()?)));
+    for (version, reason) in there.iter().rev().map_while(|(n, facts)| Some((n, facts.as_ref().err()?))) {
+        let title = format!("version {version} of model `{name}` cannot be served");
+        report.push(match newest {
+            Some((older, _)) => Diagnostic::warning(title)
+                .at(place, "")
+                .note(reason)
+                .note(format!("version {older} is served in its place")),
+            None => Diagnostic::error(title).at(place, "").note(reason),
+        });
+    }
+    newest.into_iter().collect()
+}
+
+fn listed<'a>(
+    spec: &spec::Model,
+    place: &Place,
+    versions: &[u64],
+    there: &'a There,
+    report: &mut Report,
+) -> Vec<(u64, &'a VersionFacts)> {
+    let name = &spec.name.value;
+    let mut served = vec![];
+    for version in versions {
+        match there.get(version) {
+            Some(Ok(facts)) => served.push((*version, facts)),
+            Some(Err(reason)) => report.push(
+                Diagnostic::error(format!("version {version} of model `{name}` cannot be served"))
+                    .at(place, "")
+                    .note(reason),
+            ),
+            None => {
+                let list: Vec<String> = there.keys().map(u64::to_string).collect();
+                let word = if list.len() == 1 { "version" } else { "versions" };
+                report.push(
+                    Diagnostic::error(format!("the store has no version {version} of model `{name}`"))
+                        .at(place, "")
+                        .help(format!("{word} there: {}", list.join(", "))),
+                );
+            }
+        }
+    }
+    served
+}
+
+/// Versions that are served together answer to the same steps.
+fn alike(spec: &spec::Model, versions: &[(u64, &VersionFacts)], report: &mut Report) {
+    let Some(((newest, facts), older)) = versions.split_last() else { return };
+    for (version, other) in older {
+        if let Err(reason) = interchangeable(&facts.signature, &other.signature) {
+            let place = spec.version.as_ref().map_or(&spec.name.place, |v| &v.place);
+            report.push(
+                Diagnostic::error(format!(
+                    "versions {version} and {newest} of model `{}` cannot stand in for each other",
+                    spec.name.value
+                ))
+                .at(place, "")
+                .note(reason)
+                .note(describe(&spec.name, *version, &other.signature))
+                .note(describe(&spec.name, *newest, &facts.signature))
+                .help("serve one of them, or give the other a model name of its own"),
+            );
+        }
+    }
+}
+
+/// Whether a model with the signature `b` can take the place of one with `a` in any pipeline: the same
+/// inputs and outputs by name and order, of types that can match. The error says what differs.
+pub fn interchangeable(a: &Signature, b: &Signature) -> Result<(), String> {
+    for (word, a, b) in [("inputs", &a.inputs, &b.inputs), ("outputs", &a.outputs, &b.outputs)] {
+        let names = |ports: &[super::Port]| -> Vec<String> { ports.iter().map(|p| p.name.clone()).collect() };
+        if names(a) != names(b) {
+            return Err(format!("their {word} differ: {} and {}", names(b).join(", "), names(a).join(", ")));
+        }
+        for (a, b) in a.iter().zip(b) {
+            if a.item_type().mismatch(&b.item_type()).is_some() {
+                return Err(format!(
+                    "`{}` is {} in one and {} in the other",
+                    a.name,
+                    b.item_type(),
+                    a.item_type()
+                ));
+            }
+        }
+    }
+    Ok(())
+}

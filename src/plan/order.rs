@@ -1,0 +1,56 @@
+//! An order in which every step comes after those it reads from; and the cycles that forbid one.
+
+use super::scope::{Scope, Source};
+use crate::diagnostic::{Diagnostic, Report};
+
+/// Steps in the order of the file where the graph allows it. Every cycle is reported, named whole.
+pub fn order(scope: &Scope<'_>, report: &mut Report) -> Vec<usize> {
+    let reads = |step: usize| scope.steps[step].feeds.iter().filter_map(|f| read_step(f.source.known()));
+    let mut order: Vec<usize> = vec![];
+    while order.len() < scope.steps.len() {
+        let left = |step: &usize| !order.contains(step);
+        let ready = (0..scope.steps.len()).filter(left).find(|step| !reads(*step).any(|s| left(&s)));
+        if let Some(step) = ready {
+            order.push(step);
+            continue;
+        }
+        // Nothing is ready, so that going from a step to one it waits for must come round.
+        let mut path: Vec<usize> = (0..scope.steps.len()).filter(left).take(1).collect();
+        while let Some(next) = path.last().and_then(|step| reads(*step).find(left)) {
+            if let Some(start) = path.iter().position(|s| *s == next) {
+                path.drain(..start);
+                break;
+            }
+            path.push(next);
+        }
+        report.push(cycle(scope, &path));
+        order.extend(path);
+    }
+    order
+}
+
+fn read_step(source: Option<Source>) -> Option<usize> {
+    if let Some(Source::Output { step, .. }) = source { Some(step) } else { None }
+}
+
+/// Each step of `path` reads from the next, and the last from the first.
+fn cycle(scope: &Scope<'_>, path: &[usize]) -> Diagnostic {
+    // Told from the step that stands first in the file.
+    let first = path.iter().enumerate().min_by_key(|(_, step)| **step).map_or(0, |(i, _)| i);
+    let around: Vec<usize> = path.iter().cycle().skip(first).take(path.len()).copied().collect();
+    let name = |step: usize| &scope.steps[step].spec.name.value;
+    let names: Vec<String> =
+        around.iter().chain(around.first()).map(|step| format!("`{}`", name(*step))).collect();
+    let mut d = Diagnostic::error(match path {
+        [one] => format!("step `{}` reads itself", name(*one)),
+        _ => format!("steps wait for each other: {}", names.join(" reads ")),
+    });
+    for (at, step) in around.iter().enumerate() {
+        let next = around[(at + 1) % around.len()];
+        let feed = scope.steps[*step].feeds.iter().find(|f| read_step(f.source.known()) == Some(next));
+        if let Some(feed) = feed {
+            d = d.at(&feed.from.place, format!("`{}` reads `{}`", name(*step), name(next)));
+        }
+    }
+    d.help("break the cycle: let one of them read a decode or another step")
+}

@@ -1,0 +1,118 @@
+//! One pipeline: its two entry points checked and put together.
+
+use super::codec::Codecs;
+use super::entry::{Ground, ReadEncode, View, assemble, reach, read_encodes};
+use super::models::Loaded;
+use super::order::order;
+use super::routes::route;
+use super::scope::Scope;
+use super::whole::Whole;
+use super::{Entry, Pipeline, types, unused};
+use crate::diagnostic::{Diagnostic, Report};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A pipeline whose models are still indices into the loaded ones.
+pub struct Draft {
+    name: String,
+    timeout: Duration,
+    route: String,
+    models: Vec<usize>,
+    online: Entry,
+    offline: Entry,
+}
+
+impl Draft {
+    /// `used` are the loaded models that the plan has, in its order.
+    pub fn finish(self, used: &[usize]) -> Pipeline {
+        Pipeline {
+            name: self.name,
+            timeout: self.timeout,
+            models: self.models.iter().filter_map(|m| used.iter().position(|u| u == m)).collect(),
+            route: self.route,
+            online: Arc::new(self.online),
+            offline: Arc::new(self.offline),
+        }
+    }
+}
+
+/// `None` where there are errors. `devices` is the device of each of `models`.
+pub fn compile<'a>(
+    scope: &Scope<'a>,
+    whole: &Whole<'a>,
+    models: &[Loaded<'a>],
+    devices: &[usize],
+    codecs: &dyn Codecs,
+    report: &mut Report,
+) -> Option<Draft> {
+    let spec = scope.spec;
+    parts(scope, whole, report);
+    let order = order(scope, report);
+    let mut called: Vec<usize> = vec![];
+    for model in order.iter().filter_map(|step| scope.steps[*step].model) {
+        if !called.contains(&model) {
+            called.push(model);
+        }
+    }
+
+    let online = View::new(false, scope, codecs, report);
+    let offline = View::new(true, scope, codecs, report);
+    let (online_encodes, online_complete) = read_encodes(scope, &online, whole, codecs, report);
+    let (offline_encodes, offline_complete) = read_encodes(scope, &offline, whole, codecs, report);
+    let needs = |encodes: &[ReadEncode<'_>]| reach(scope, encodes.iter().flat_map(ReadEncode::reads));
+    let (online_steps, online_decodes) = needs(&online_encodes);
+    let (offline_steps, offline_decodes) = needs(&offline_encodes);
+    // An encode that could not be read may need any of them.
+    if online_complete && offline_complete && !whole.broken {
+        unused::steps(scope, &online_steps.union(&offline_steps).copied().collect(), report);
+        unused::codecs(scope, [(&online, &online_decodes), (&offline, &offline_decodes)], report);
+    }
+    let all = (0..scope.steps.len()).collect();
+    types::check(scope, &online, &all, models, report);
+    types::check(scope, &offline, &all, models, report);
+
+    let ground = Ground { scope, order: &order, models, called: &called, devices };
+    let online = assemble(&ground, &online, online_encodes, report);
+    let offline = assemble(&ground, &offline, offline_encodes, report);
+    Some(Draft {
+        name: spec.name.value.clone(),
+        timeout: spec.timeout.as_ref().map_or(whole.timeout, |t| t.value),
+        route: route(spec),
+        models: called,
+        online: online?,
+        offline: offline?,
+    })
+}
+
+/// A pipeline has at least one decode, one step, and an encode for each entry point.
+fn parts(scope: &Scope<'_>, whole: &Whole<'_>, report: &mut Report) {
+    let spec = scope.spec;
+    if whole.broken {
+        return;
+    }
+    let mut lacks = |what: &str, help: &str| {
+        report.push(
+            Diagnostic::error(format!("pipeline `{}` has no {what}", spec.name.value))
+                .at(&spec.name.place, "")
+                .help(help),
+        );
+    };
+    if scope.decodes.is_empty() {
+        lacks("decode", "add one, such as `decode.photo = { format = \"image\", size = [64, 64] }`");
+    }
+    if scope.steps.is_empty() {
+        lacks(
+            "step",
+            "add one, such as `steps.NAME = { model = \"MODEL\", inputs = { INPUT = \"SOURCE\" } }`",
+        );
+    }
+    let help = "add one, such as `encode.reply = { format = \"json\", fields.NAME = { from = \"STEP\" } }`";
+    let count = |e: &Option<crate::spec::Entry>| e.as_ref().map(|e| e.encodes.len());
+    match (spec.encodes.len(), count(&spec.online), count(&spec.offline)) {
+        (1.., ..) => {}
+        (0, None | Some(0), None | Some(0)) => lacks("encode", help),
+        (0, Some(0), _) => lacks("encode for its online entry point", help),
+        (0, _, Some(0)) => lacks("encode for its offline entry point", help),
+        (0, ..) => {}
+    }
+}

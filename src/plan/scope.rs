@@ -1,0 +1,319 @@
+//! The names of one pipeline, and what a source means.
+
+use super::models::Loaded;
+use super::whole::Whole;
+use super::{Port, Signature};
+use crate::diagnostic::{At, Diagnostic, Report, nearest};
+use crate::spec;
+
+/// A pipeline's decodes and steps, every source resolved.
+pub struct Scope<'a> {
+    pub spec: &'a spec::Pipeline,
+    /// Of either entry point, each name once, in the order of the file.
+    pub decodes: Vec<&'a str>,
+    pub steps: Vec<Node<'a>>,
+}
+
+pub struct Node<'a> {
+    pub spec: &'a spec::Step,
+    /// Index into the loaded models.
+    pub model: Option<usize>,
+    /// Of the model's default version, where it is known.
+    pub signature: Option<&'a Signature>,
+    pub feeds: Vec<Feed<'a>>,
+}
+
+/// One entry of a step's `inputs`.
+pub struct Feed<'a> {
+    pub from: &'a At<String>,
+    /// Index into the signature's inputs, where it has that one.
+    pub port: Option<usize>,
+    pub source: Resolved,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Index into [`Scope::decodes`].
+    Decode(usize),
+    /// `output` is `None` where the signature is not known, which was reported.
+    Output { step: usize, output: Option<usize> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    Known(Source),
+    /// An error was reported; what was probably meant, which therefore does not count as unused.
+    Guess(Option<Source>),
+}
+
+impl Resolved {
+    pub fn known(self) -> Option<Source> {
+        if let Self::Known(source) = self { Some(source) } else { None }
+    }
+
+    pub fn probable(self) -> Option<Source> {
+        match self {
+            Self::Known(source) => Some(source),
+            Self::Guess(guess) => guess,
+        }
+    }
+}
+
+impl<'a> Scope<'a> {
+    pub fn new(
+        spec: &'a spec::Pipeline,
+        whole: &Whole<'_>,
+        models: &[Loaded<'a>],
+        report: &mut Report,
+    ) -> Self {
+        let mut scope = Self { spec, decodes: decode_names(spec), steps: vec![] };
+        for step in &spec.steps {
+            clash(spec, step, report);
+            let model = step.model.as_ref().and_then(|name| find_model(name, step, whole, models, report));
+            let signature = model.and_then(|m| models[m].signature());
+            scope.steps.push(Node { spec: step, model, signature, feeds: vec![] });
+        }
+        for index in 0..scope.steps.len() {
+            scope.steps[index].feeds = scope.feeds(index, whole, models, report);
+        }
+        scope
+    }
+
+    fn feeds(
+        &self,
+        index: usize,
+        whole: &Whole<'_>,
+        models: &[Loaded<'a>],
+        report: &mut Report,
+    ) -> Vec<Feed<'a>> {
+        let node = &self.steps[index];
+        let mut meant = vec![];
+        let mut feeds = vec![];
+        for (input, from) in &node.spec.inputs {
+            let port = node.signature.and_then(|s| s.inputs.iter().position(|p| p.name == input.value));
+            if let (None, Some(signature), Some(model)) = (port, node.signature, node.model) {
+                let free = signature.inputs.iter().map(|p| p.name.as_str());
+                let free = free.filter(|p| !node.spec.inputs.iter().any(|(i, _)| i.value == *p));
+                let near = nearest(input, free.clone()).or(if free.clone().count() == 1 {
+                    free.clone().next()
+                } else {
+                    None
+                });
+                meant.extend(near);
+                let d = Diagnostic::error(format!(
+                    "model `{}` has no input `{}`",
+                    models[model].name(),
+                    input.value
+                ))
+                .at(&input.place, "");
+                let d = match near {
+                    Some(near) => d.help(format!("did you mean `{near}`?")),
+                    None => d.help(format!("its inputs: {}", list(&signature.inputs))),
+                };
+                report.push(note(d, models[model].describe()));
+            }
+            let what = format!("step `{}`", node.spec.name.value);
+            feeds.push(Feed { from, port, source: self.resolve(from, &what, whole, report) });
+        }
+        if let (Some(signature), Some(model)) = (node.signature, node.model)
+            && !whole.broken
+        {
+            for (port, input) in signature.inputs.iter().enumerate() {
+                if feeds.iter().any(|f| f.port == Some(port)) || meant.contains(&input.name.as_str()) {
+                    continue;
+                }
+                let d = Diagnostic::error(format!(
+                    "step `{}` does not feed input `{}` of model `{}`",
+                    node.spec.name.value,
+                    input.name,
+                    models[model].name()
+                ))
+                .at(&node.spec.name.place, "");
+                report.push(
+                    note(d, models[model].describe())
+                        .help(format!("add `{} = \"SOURCE\"` to its `inputs`", key(&input.name))),
+                );
+            }
+        }
+        feeds
+    }
+
+    /// What `from` means; `reader` is who reads it, in the words of an error message.
+    pub fn resolve(
+        &self,
+        from: &At<String>,
+        reader: &str,
+        whole: &Whole<'_>,
+        report: &mut Report,
+    ) -> Resolved {
+        if let Some(decode) = self.decodes.iter().position(|d| *d == from.value) {
+            return Resolved::Known(Source::Decode(decode));
+        }
+        if let Some(step) = self.step(from) {
+            return self.only_output(step, from, report);
+        }
+        // Names and outputs may both hold dots, so every dot may be the one between them.
+        for (dot, _) in from.match_indices('.') {
+            let (name, output) = (&from[..dot], &from[dot + 1..]);
+            if let Some(step) = self.step(name) {
+                return self.output(step, output, from, report);
+            }
+            if let Some(decode) = self.decodes.iter().position(|d| *d == name) {
+                report.push(
+                    Diagnostic::error(format!("decode `{name}` has no outputs to choose from"))
+                        .at(&from.place, "")
+                        .help(format!("write `{name}`")),
+                );
+                return Resolved::Guess(Some(Source::Decode(decode)));
+            }
+        }
+        let sources = self.sources();
+        let near = nearest(from, sources.iter().map(|(name, _)| name.as_str()));
+        if !whole.broken {
+            let d = Diagnostic::error(format!("{reader} reads `{}`, which does not exist", from.value))
+                .at(&from.place, "no decode and no step has this name");
+            let known = sources.iter().map(|(name, _)| name.as_str());
+            report.push(d.nearest(from, known));
+        }
+        Resolved::Guess(
+            sources.iter().find(|(name, _)| Some(name.as_str()) == near).map(|(_, source)| *source),
+        )
+    }
+
+    fn step(&self, name: &str) -> Option<usize> {
+        self.steps.iter().position(|s| s.spec.name.value == name)
+    }
+
+    fn only_output(&self, step: usize, from: &At<String>, report: &mut Report) -> Resolved {
+        let Some(signature) = self.steps[step].signature else {
+            return Resolved::Known(Source::Output { step, output: None });
+        };
+        match signature.outputs.as_slice() {
+            [_] => Resolved::Known(Source::Output { step, output: Some(0) }),
+            outputs => {
+                let choices: Vec<String> =
+                    outputs.iter().map(|o| format!("`{}.{}`", from.value, o.name)).collect();
+                report.push(
+                    Diagnostic::error(format!(
+                        "step `{}` has {} outputs: say which one is meant",
+                        from.value,
+                        outputs.len()
+                    ))
+                    .at(&from.place, "")
+                    .help(format!("write one of {}", choices.join(", "))),
+                );
+                Resolved::Guess(Some(Source::Output { step, output: None }))
+            }
+        }
+    }
+
+    fn output(&self, step: usize, output: &str, from: &At<String>, report: &mut Report) -> Resolved {
+        let Some(signature) = self.steps[step].signature else {
+            return Resolved::Known(Source::Output { step, output: None });
+        };
+        if let Some(index) = signature.outputs.iter().position(|o| o.name == output) {
+            return Resolved::Known(Source::Output { step, output: Some(index) });
+        }
+        let name = &self.steps[step].spec.name.value;
+        let d = Diagnostic::error(format!("step `{name}` has no output `{output}`")).at(&from.place, "");
+        report.push(
+            match (
+                nearest(output, signature.outputs.iter().map(|o| o.name.as_str())),
+                signature.outputs.as_slice(),
+            ) {
+                (Some(near), _) => d.help(format!("did you mean `{name}.{near}`?")),
+                (None, [only]) => {
+                    d.help(format!("its one output is `{name}.{}`, or `{name}` for short", only.name))
+                }
+                (None, outputs) => d.help(format!("its outputs: {}", list(outputs))),
+            },
+        );
+        Resolved::Guess(Some(Source::Output { step, output: None }))
+    }
+
+    /// Everything that can be read, as it is written.
+    fn sources(&self) -> Vec<(String, Source)> {
+        let mut all: Vec<(String, Source)> = self
+            .decodes
+            .iter()
+            .enumerate()
+            .map(|(i, name)| ((*name).to_owned(), Source::Decode(i)))
+            .collect();
+        for (step, node) in self.steps.iter().enumerate() {
+            let name = &node.spec.name.value;
+            let outputs = node.signature.map_or(&[][..], |s| &s.outputs);
+            if outputs.len() < 2 {
+                all.push((name.clone(), Source::Output { step, output: None }));
+            }
+            for (index, output) in outputs.iter().enumerate() {
+                all.push((format!("{name}.{}", output.name), Source::Output { step, output: Some(index) }));
+            }
+        }
+        all
+    }
+}
+
+fn decode_names(spec: &spec::Pipeline) -> Vec<&str> {
+    let entries = [&spec.online, &spec.offline];
+    let own = entries.into_iter().flatten().flat_map(|entry| &entry.decodes);
+    let mut names: Vec<&str> = vec![];
+    for codec in spec.decodes.iter().chain(own) {
+        if !names.contains(&codec.name.value.as_str()) {
+            names.push(&codec.name.value);
+        }
+    }
+    names
+}
+
+fn clash(spec: &spec::Pipeline, step: &spec::Step, report: &mut Report) {
+    let entries = [&spec.online, &spec.offline];
+    let own = entries.into_iter().flatten().flat_map(|entry| &entry.decodes);
+    if let Some(decode) = spec.decodes.iter().chain(own).find(|d| d.name.value == step.name.value) {
+        report.push(
+            Diagnostic::error(format!("a decode and a step are both named `{}`", step.name.value))
+                .at(&step.name.place, "the step")
+                .at(&decode.name.place, "the decode")
+                .help("a source is read by its name: rename one of them"),
+        );
+    }
+}
+
+fn find_model(
+    name: &At<String>,
+    step: &spec::Step,
+    whole: &Whole<'_>,
+    models: &[Loaded<'_>],
+    report: &mut Report,
+) -> Option<usize> {
+    let found = models.iter().position(|m| m.name() == name.value);
+    if found.is_none() && !whole.broken {
+        let d = Diagnostic::error(format!(
+            "step `{}` calls model `{}`, which is not declared",
+            step.name.value, name.value
+        ))
+        .at(&name.place, "");
+        report.push(match nearest(name, models.iter().map(Loaded::name)) {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None => d.help(format!("declare it: `[models.{}]`", name.value)),
+        });
+    }
+    found
+}
+
+pub fn note(d: Diagnostic, note: Option<String>) -> Diagnostic {
+    match note {
+        Some(note) => d.note(note),
+        None => d,
+    }
+}
+
+fn list(ports: &[Port]) -> String {
+    let names: Vec<String> = ports.iter().map(|p| format!("`{}`", p.name)).collect();
+    names.join(", ")
+}
+
+/// A name as a TOML key.
+fn key(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if bare { name.to_owned() } else { format!("{name:?}") }
+}

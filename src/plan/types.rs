@@ -1,0 +1,158 @@
+//! That what flows into each model is what the model takes.
+
+use super::entry::View;
+use super::fit::{Mismatch, mend_decode};
+use super::models::Loaded;
+use super::scope::{Feed, Node, Scope, Source, note};
+use super::{Port, TensorType};
+use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::spec;
+use std::collections::BTreeSet;
+
+/// The type of a source at one entry point, where it is known.
+pub fn type_of(scope: &Scope<'_>, view: &View<'_>, source: Source) -> Option<TensorType> {
+    match source {
+        Source::Decode(index) => view.decodes.get(index)?.as_ref()?.decode.as_ref().map(|d| d.produces()),
+        Source::Output { step, output } => {
+            Some(scope.steps[step].signature?.outputs.get(output?)?.item_type())
+        }
+    }
+}
+
+/// Checks every step that this entry point runs.
+pub fn check(
+    scope: &Scope<'_>,
+    view: &View<'_>,
+    steps: &BTreeSet<usize>,
+    models: &[Loaded<'_>],
+    report: &mut Report,
+) {
+    for step in steps {
+        let node = &scope.steps[*step];
+        let Some(model) = node.model.map(|m| &models[m]) else { continue };
+        for feed in &node.feeds {
+            let (Some(port), Some(source)) = (feed.port, feed.source.known()) else { continue };
+            let Some(gives) = type_of(scope, view, source) else { continue };
+            let decode = match source {
+                Source::Decode(index) => view.decodes[index].as_ref().map(|d| d.codec),
+                Source::Output { .. } => None,
+            };
+            let flow = Flow { scope, node, feed, model, source, decode, gives };
+            // The newest version first: it is the one that people look at.
+            let versions = model.versions.iter().rev();
+            let wrong = versions.filter_map(|(v, facts)| Some((*v, facts.signature.inputs.get(port)?)));
+            if let Some(d) = wrong.filter_map(|(version, input)| flow.check(version, input, models)).next() {
+                report.push(d);
+            }
+        }
+    }
+}
+
+/// A tensor on its way from a source into an input of a step's model.
+struct Flow<'f, 'a> {
+    scope: &'f Scope<'a>,
+    node: &'f Node<'a>,
+    feed: &'f Feed<'a>,
+    model: &'f Loaded<'a>,
+    source: Source,
+    /// Where the source is a decode.
+    decode: Option<&'a spec::Codec>,
+    gives: TensorType,
+}
+
+impl Flow<'_, '_> {
+    fn check(&self, version: u64, input: &Port, models: &[Loaded<'_>]) -> Option<Diagnostic> {
+        if input.dtype.is_none() {
+            return Some(not_a_tensor(self.node, self.model, input));
+        }
+        let takes = input.item_type();
+        match self.gives.mismatch(&takes) {
+            Some(mismatch) => Some(self.mismatch(mismatch, version, input, &takes, models)),
+            None => any_size(self.decode?, self.feed, input, &self.gives, &takes),
+        }
+    }
+
+    fn mismatch(
+        &self,
+        mismatch: Mismatch,
+        version: u64,
+        input: &Port,
+        takes: &TensorType,
+        models: &[Loaded<'_>],
+    ) -> Diagnostic {
+        let Self { scope, node, feed, model, gives, .. } = self;
+        let what = if mismatch == Mismatch::DType { "another dtype" } else { "another shape" };
+        let newest = model.versions.last().is_none_or(|(newest, _)| *newest == version);
+        let older = if newest { String::new() } else { format!(" in version {version}") };
+        let d = Diagnostic::error(format!(
+            "`{}` does not fit input `{}` of step `{}`: {what}{older}",
+            feed.from.value, input.name, node.spec.name.value
+        ));
+        let takes_label = format!("`{}` takes {takes}", input.name);
+        let d = match self.decode {
+            Some(codec) => {
+                let helps = mend_decode(codec, gives, takes);
+                let place = decode_place(codec, &helps, mismatch);
+                let mut d = d.at(&place, format!("gives {gives}")).at(&feed.from.place, takes_label);
+                d.helps = helps;
+                d
+            }
+            None => d.at(&feed.from.place, format!("this is {gives}, and {takes_label}")),
+        };
+        let d = note(d, model.describe());
+        match self.source {
+            Source::Output { step, output: Some(output) } if scope.steps[step].model != node.model => {
+                let giver = scope.steps[step].model.map(|m| &models[m]);
+                let port = scope.steps[step].signature.and_then(|s| s.outputs.get(output));
+                note(d, giver.zip(port).map(|(model, port)| format!("model `{}` gives {port}", model.name())))
+            }
+            _ => d,
+        }
+    }
+}
+
+fn not_a_tensor(node: &Node<'_>, model: &Loaded<'_>, input: &Port) -> Diagnostic {
+    let d = Diagnostic::error(format!(
+        "input `{}` of model `{}` is {}, which rserve does not serve",
+        input.name,
+        model.name(),
+        input.declared
+    ))
+    .at(&node.spec.name.place, "");
+    note(d, model.describe())
+}
+
+/// The option that is at fault: the first that a help names and that is written, else the decode's name.
+fn decode_place(codec: &spec::Codec, helps: &[String], mismatch: Mismatch) -> Place {
+    let keys: &[&str] = match mismatch {
+        Mismatch::DType => &["dtype"],
+        Mismatch::Shape => &["layout", "color", "size", "shape"],
+    };
+    let named = |key: &&&str| helps.iter().any(|h| h.starts_with(&format!("`{key} =")));
+    let written = keys.iter().filter(named).find_map(|key| codec.options.get(key));
+    written.map_or_else(|| codec.name.place.clone(), |value| value.place.clone())
+}
+
+/// A picture of any size cannot go where the model takes one size only.
+fn any_size(
+    codec: &spec::Codec,
+    feed: &Feed<'_>,
+    input: &Port,
+    gives: &TensorType,
+    takes: &TensorType,
+) -> Option<Diagnostic> {
+    let (from, to) = (gives.dims.as_ref()?, takes.dims.as_ref()?);
+    let open = from.iter().zip(to).any(|(from, to)| from.is_none() && to.is_some());
+    if codec.format.value != "image" || !open || codec.options.get("size").is_some() {
+        return None;
+    }
+    let zero = TensorType { dtype: gives.dtype, dims: Some(from.iter().map(|d| d.or(Some(0))).collect()) };
+    let mut d = Diagnostic::error(format!(
+        "decode `{}` has no `size`, and input `{}` takes one size only",
+        codec.name.value, input.name
+    ))
+    .at(&codec.name.place, format!("gives {gives}"))
+    .at(&feed.from.place, format!("`{}` takes {takes}", input.name));
+    d.helps = mend_decode(codec, &zero, takes);
+    Some(d)
+}

@@ -1,0 +1,202 @@
+//! Several specs as one: settings that must agree, models that must be declared alike, names that must
+//! differ.
+
+use super::{Server, Watch};
+use crate::diagnostic::{At, Diagnostic, Place, Report};
+use crate::spec::{self, DeviceUse, Spec};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+/// What all files say together, defaults filled in.
+pub struct Whole<'a> {
+    pub server: Server,
+    /// Of one request, where its pipeline says nothing.
+    pub timeout: Duration,
+    pub watch: Watch,
+    pub store: At<PathBuf>,
+    pub device: Option<&'a At<DeviceUse>>,
+    /// Each model once, in the order of the files.
+    pub models: Vec<&'a spec::Model>,
+    pub pipelines: Vec<&'a spec::Pipeline>,
+    /// A name that is not declared may stand in a part that a syntax error hid.
+    pub broken: bool,
+}
+
+/// Which models of which store the plan must know of.
+pub fn needs(specs: &[Spec]) -> BTreeMap<PathBuf, BTreeSet<String>> {
+    let Some(store) = store_path(specs) else { return BTreeMap::new() };
+    let models = specs.iter().flat_map(|s| &s.models).map(|m| m.name.value.clone()).collect();
+    BTreeMap::from([(store.value, models)])
+}
+
+impl<'a> Whole<'a> {
+    /// `None` where there are no files.
+    pub fn new(specs: &'a [Spec], report: &mut Report) -> Option<Self> {
+        let store = store_path(specs)?;
+        let servers = || specs.iter().filter_map(|s| s.server.as_ref());
+        let stores = || specs.iter().filter_map(|s| s.store.as_ref());
+        let devices = specs.iter().filter_map(|s| s.device.as_ref());
+        let value = |at: Option<&At<Duration>>, default| at.map_or(default, |at| at.value);
+
+        let listen = agree("listen", servers().map(|s| s.listen.as_ref()), report);
+        let admin = agree("admin", servers().map(|s| s.admin.as_ref()), report);
+        let max_body = agree("max_body", servers().map(|s| s.max_body.as_ref()), report);
+        let timeout = agree("timeout", servers().map(|s| s.timeout.as_ref()), report);
+        let drain = agree("drain", servers().map(|s| s.drain.as_ref()), report);
+        let watch = agree("watch", stores().map(|s| s.watch.as_ref()), report);
+        let settle = agree("settle", stores().map(|s| s.settle.as_ref()), report);
+        let paths: Vec<At<PathBuf>> = specs.iter().filter_map(declared_store).collect();
+        agree("path", paths.iter().map(Some), report);
+
+        Some(Self {
+            server: Server {
+                listen: listen.map_or_else(|| loopback(8080), |l| l.value),
+                admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value),
+                max_body: max_body.map_or(16 << 20, |m| usize::try_from(m.value).unwrap_or(usize::MAX)),
+                drain: value(drain, Duration::from_secs(30)),
+            },
+            timeout: value(timeout, Duration::from_secs(30)),
+            watch: Watch {
+                enabled: watch.is_none_or(|w| w.value),
+                settle: value(settle, Duration::from_millis(500)),
+            },
+            store,
+            device: agree("use", devices.map(|d| d.uses.as_ref()), report),
+            models: models(specs, report),
+            pipelines: pipelines(specs, report),
+            broken: specs.iter().any(|s| s.broken),
+        })
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The first that is given; every other must be the same.
+fn agree<'a, T: PartialEq>(
+    key: &str,
+    given: impl Iterator<Item = Option<&'a At<T>>>,
+    report: &mut Report,
+) -> Option<&'a At<T>> {
+    let mut given = given.flatten();
+    let first = given.next()?;
+    for other in given.filter(|other| other.value != first.value) {
+        report.push(
+            Diagnostic::error(format!("`{key}` is given twice, and differently"))
+                .at(&other.place, "")
+                .at(&first.place, "the other is here")
+                .help("one process has one such setting: give it in one file, or alike in all"),
+        );
+    }
+    Some(first)
+}
+
+fn declared_store(spec: &Spec) -> Option<At<PathBuf>> {
+    let path = spec.store.as_ref()?.path.as_ref()?;
+    Some(path.with(beside(spec, &path.value)))
+}
+
+/// The one that a file names; else `models` beside the first file.
+fn store_path(specs: &[Spec]) -> Option<At<PathBuf>> {
+    let first = specs.first()?;
+    Some(
+        specs
+            .iter()
+            .find_map(declared_store)
+            .unwrap_or_else(|| At::new(beside(first, Path::new("models")), Place::new(&first.source, 0..0))),
+    )
+}
+
+fn beside(spec: &Spec, path: &Path) -> PathBuf {
+    let folder = spec.source.path.parent().unwrap_or(Path::new(""));
+    normalised(&folder.join(path))
+}
+
+/// Without `.` and, where it can be done in the text alone, without `..`.
+fn normalised(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    if out.as_os_str().is_empty() { PathBuf::from(".") } else { out }
+}
+
+fn models<'a>(specs: &'a [Spec], report: &mut Report) -> Vec<&'a spec::Model> {
+    let mut all: Vec<&spec::Model> = vec![];
+    for model in specs.iter().flat_map(|s| &s.models) {
+        match all.iter().find(|m| m.name.value == model.name.value) {
+            None => all.push(model),
+            Some(first) => declared_alike(first, model, report),
+        }
+    }
+    all
+}
+
+fn declared_alike(first: &spec::Model, second: &spec::Model, report: &mut Report) {
+    let (a, b) = (first, second);
+    differ("gpu", a, b, a.gpu.as_ref(), b.gpu.as_ref(), report);
+    differ("version", a, b, a.version.as_ref(), b.version.as_ref(), report);
+    differ("batch", a, b, a.batch.as_ref(), b.batch.as_ref(), report);
+    differ("queue", a, b, a.queue.as_ref(), b.queue.as_ref(), report);
+}
+
+fn differ<T: PartialEq>(
+    key: &str,
+    first: &spec::Model,
+    second: &spec::Model,
+    a: Option<&At<T>>,
+    b: Option<&At<T>>,
+    report: &mut Report,
+) {
+    if a.map(|a| &a.value) == b.map(|b| &b.value) {
+        return;
+    }
+    let place = |given: Option<&At<T>>, model: &spec::Model| match given {
+        Some(at) => (at.place.clone(), String::new()),
+        None => (model.name.place.clone(), format!("no `{key}` here")),
+    };
+    let (place_b, label_b) = place(b, second);
+    let (place_a, label_a) = place(a, first);
+    let label_a = if label_a.is_empty() { "the other is here".to_owned() } else { label_a };
+    report.push(
+        Diagnostic::error(format!("model `{}` is declared twice, with another `{key}`", first.name.value))
+            .at(&place_b, label_b)
+            .at(&place_a, label_a)
+            .help("one process serves a model in one way: declare it once, or alike in all files"),
+    );
+}
+
+fn pipelines<'a>(specs: &'a [Spec], report: &mut Report) -> Vec<&'a spec::Pipeline> {
+    let mut all: Vec<&spec::Pipeline> = vec![];
+    for pipeline in specs.iter().flat_map(|s| &s.pipelines) {
+        match all.iter().find(|p| p.name.value == pipeline.name.value) {
+            None => all.push(pipeline),
+            Some(first) => report.push(
+                Diagnostic::error(format!("two pipelines are named `{}`", pipeline.name.value))
+                    .at(&pipeline.name.place, "")
+                    .at(&first.name.place, "the other is here")
+                    .help("rename one of them"),
+            ),
+        }
+    }
+    if all.is_empty()
+        && !specs.iter().any(|s| s.broken)
+        && let Some(first) = specs.first()
+    {
+        report.push(
+            Diagnostic::error("no pipeline is declared")
+                .at(&Place::new(&first.source, 0..0), "")
+                .help("declare one as `[pipelines.NAME]`, with a decode, a step and an encode"),
+        );
+    }
+    all
+}
