@@ -37,8 +37,8 @@ class Recipe:
 RECIPES = {
     ("road-mask", 1): Recipe(4000, 12, augment=False),
     ("road-mask", 2): Recipe(16000, 36, rate=6e-3),
-    ("surface", 1): Recipe(4000, 12, augment=False),
-    ("surface", 2): Recipe(16000, 24),
+    ("surface", 1): Recipe(4000, 18, augment=False),
+    ("surface", 2): Recipe(16000, 20),
     ("landing-safety", 1): Recipe(4000, 12, augment=False),
     ("landing-safety", 2): Recipe(12000, 22, rate=5e-3),
     ("landing-spot", 1): Recipe(4000, 12, augment=False),
