@@ -1,1 +1,69 @@
 //! The command line: a file a command.
+
+mod completions;
+
+use clap::{ColorChoice, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Fine = 0,
+    /// What was given is wrong; the diagnostics have said so.
+    Wrong = 1,
+    /// It was called wrongly.
+    Usage = 2,
+    /// It could not run: a port is taken, a file unreadable.
+    CouldNotRun = 3,
+    /// A batch ran to its end, and some items failed.
+    ItemsFailed = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Serve machine-learning pipelines from one TOML file, over HTTP and over folders of files.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 what was given is wrong, 2 usage, 3 could not run, \
+                        4 some items of a batch failed.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::Arguments),
+}
+
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to stdout, which may be a pipe that is closed already.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+        }
+    };
+    let exit = match arguments.command {
+        Command::Completions(arguments) => completions::run(&arguments),
+    };
+    exit.into()
+}
+
+/// With the colours that the terminal, `NO_COLOR` and `CLICOLOR_FORCE` ask for.
+fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command().color(ColorChoice::Auto)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_well_formed() {
+        super::command().debug_assert();
+    }
+}

@@ -1,1 +1,33 @@
 //! hyper: routes, bodies in, answers out, health, metrics, admin. Never sees the engine.
+//!
+//! A connection (`listener`, `socket`) hands each request to `server`, which finds its route (`routes`),
+//! reads the body (`body`, `form`), has the host run it (`host`) and writes the answer (`answer`) or a
+//! problem document (`problem`). What the rest of rserve must do for a request is the trait [`Host`], so
+//! that everything here can be tried without a model.
+
+mod accept;
+mod admin;
+mod answer;
+mod body;
+mod form;
+mod host;
+mod listener;
+mod metrics;
+mod pages;
+mod predict;
+mod problem;
+mod request_id;
+mod routes;
+mod server;
+mod socket;
+
+pub use admin::Admin;
+pub use host::{Answer, Failure, Host, Item, Reload, Sample, SampleKind};
+pub use listener::{Listener, bind};
+pub use metrics::Metrics;
+pub use pages::curl;
+pub use routes::Routes;
+pub use server::{Limits, Server};
+
+/// Every answer is whole before it is sent.
+type Response = hyper::Response<http_body_util::Full<bytes::Bytes>>;

@@ -1,0 +1,23 @@
+//! `rserve completions`
+
+use super::{Exit, command};
+use clap_complete::{Shell, generate};
+use std::io::Write;
+
+/// Print completions for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  rserve completions bash > ~/.local/share/bash-completion/completions/rserve
+  rserve completions zsh > ~/.zfunc/_rserve
+  rserve completions fish > ~/.config/fish/completions/rserve.fish")]
+pub struct Arguments {
+    shell: Shell,
+}
+
+pub fn run(arguments: &Arguments) -> Exit {
+    let mut script = vec![];
+    generate(arguments.shell, &mut command(), "rserve", &mut script);
+    // A reader that has gone is the end of the output, not an error.
+    let _ = std::io::stdout().write_all(&script);
+    Exit::Fine
+}

@@ -1,0 +1,118 @@
+//! A request's body, collected whole: within its size, and not too slowly.
+
+use super::problem::Problem;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Memory that is taken before any of the body has come, at most.
+const FIRST_RESERVE: usize = 256 * 1024;
+
+/// A body that may be given up before its end, and knows it.
+pub struct Inbound {
+    incoming: Incoming,
+}
+
+impl Inbound {
+    pub fn new(incoming: Incoming) -> Self {
+        Self { incoming }
+    }
+
+    /// Whether nothing of it is left unread on the connection.
+    pub fn is_read(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// Reads it whole. A body that comes in one piece is not copied.
+    ///
+    /// Reads no further once it is known to be over `limit` bytes, and waits no longer than `idle` for
+    /// the next piece.
+    pub async fn collect(
+        &mut self,
+        headers: &HeaderMap,
+        limit: usize,
+        idle: Duration,
+    ) -> Result<Bytes, Problem> {
+        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|e| *e != "identity") {
+            return Err(Problem::wrong_type(format!(
+                "send the body as it is, without `Content-Encoding: {}`",
+                encoding.to_str().unwrap_or("?"),
+            )));
+        }
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse::<u64>().ok())
+            .and_then(|v| usize::try_from(v).ok());
+        if let Some(announced) = announced.filter(|a| *a > limit) {
+            return Err(over(limit).with("content_length", announced));
+        }
+
+        let Some(first) = self.piece(idle).await? else { return Ok(Bytes::new()) };
+        if first.len() > limit {
+            return Err(over(limit));
+        }
+        if announced == Some(first.len()) || self.incoming.is_end_stream() {
+            // Nothing more can follow, but hyper learns so only by being asked.
+            if !self.incoming.is_end_stream() {
+                while self.piece(idle).await?.is_some() {}
+            }
+            return Ok(first);
+        }
+        let Some(second) = self.piece(idle).await? else { return Ok(first) };
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_RESERVE).max(first.len()));
+        whole.extend_from_slice(&first);
+        drop(first);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            if piece.len() > limit - whole.len() {
+                return Err(over(limit));
+            }
+            whole.extend_from_slice(&piece);
+            next = self.piece(idle).await?;
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The next piece of data; `None` at the end.
+    async fn piece(&mut self, idle: Duration) -> Result<Option<Bytes>, Problem> {
+        loop {
+            let frame = timeout(idle, self.incoming.frame()).await.map_err(|_| {
+                Problem::slow_body(format!(
+                    "nothing more of the body came for {} s",
+                    idle.as_secs_f32().ceil() as u64
+                ))
+            })?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => {
+                    return Err(Problem::malformed(format!("the body broke off: {}", root(&error))));
+                }
+                Some(Ok(frame)) => {
+                    // Trailers say nothing to us.
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn over(limit: usize) -> Problem {
+    Problem::too_large(format!("a body may have {limit} bytes here (`max_body` in `[server]`)"))
+        .with("max_body", limit)
+}
+
+/// The innermost cause, which says what happened without the names of our parts.
+fn root(error: &hyper::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,155 @@
+//! Listening, and the life of a connection: HTTP/1.1 or HTTP/2 by its first bytes, and a gentle end.
+
+use super::Response;
+use super::server::Limits;
+use super::socket::{Signals, Socket};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// Answers requests. It must not panic: `server::contained` is for that.
+pub trait Respond: Send + Sync + 'static {
+    fn respond(&self, request: Request<Incoming>, signals: &Signals)
+    -> impl Future<Output = Response> + Send;
+}
+
+/// A bound address. Clients that connect wait until it is served.
+pub struct Listener {
+    tcp: TcpListener,
+    limits: Limits,
+}
+
+/// Binds at once, so that a taken port is known before any model is loaded.
+pub async fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Listener> {
+    Ok(Listener { tcp: TcpListener::bind(address).await?, limits: limits.clone() })
+}
+
+impl Listener {
+    /// The port is the one that was given out, where 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Serves until `stop` turns true; then accepts nothing more, ends idle connections, and returns once
+    /// every request in flight is answered. Dropping the future cuts off what is left.
+    pub async fn serve<R: Respond>(self, server: Arc<R>, mut stop: watch::Receiver<bool>) {
+        let Self { tcp, limits } = self;
+        let builder = Arc::new(builder(&limits));
+        let mut connections = JoinSet::new();
+        let stopped = stop.clone();
+        loop {
+            tokio::select! {
+                accepted = tcp.accept(), if connections.len() < limits.connections => match accepted {
+                    Ok((stream, _)) => {
+                        let server = server.clone();
+                        let life = connection(stream, builder.clone(), server, limits.clone(), stopped.clone());
+                        connections.spawn(life);
+                    }
+                    Err(error) => pause_after(&error).await,
+                },
+                Some(_) = connections.join_next() => {}
+                () = stopping(&mut stop) => break,
+            }
+        }
+        drop(tcp);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// Until `stop` is true, or nobody is left who could make it so.
+async fn stopping(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        // Without a timer hyper's header timeout does nothing.
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(limits.max_headers)
+        .max_buf_size(limits.max_head.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.max_head.try_into().unwrap_or(u32::MAX))
+        // Wide enough that a photo is sent without waiting for the window.
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(limits.head)
+        .keep_alive_timeout(limits.head);
+    builder
+}
+
+async fn connection<R: Respond>(
+    stream: TcpStream,
+    builder: Arc<Builder<TokioExecutor>>,
+    server: Arc<R>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Answers are sent whole; waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    let signals = Arc::new(Signals::default());
+    let socket = Socket::new(stream, signals.clone(), limits.write_stall);
+    let service = service_fn(|request| {
+        let (server, signals) = (server.clone(), signals.clone());
+        async move {
+            signals.saw_head();
+            Ok::<_, Infallible>(server.respond(request, &signals).await)
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(socket, service));
+    // hyper's own timer begins with HTTP/1; this one also ends a client that sends too little to tell
+    // which version it speaks, or an HTTP/2 preface and nothing more.
+    let mut first_head = pin!(sleep(limits.head));
+    let mut ending = false;
+    let mut overdue = false;
+    loop {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = stopping(&mut stop), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = first_head.as_mut(), if !overdue => {
+                overdue = true;
+                if !signals.has_seen_head() {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// After an error of `accept`: a client that went away at once is nothing; being out of descriptors is
+/// waited out, since connections that end give some back.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!(%error, "cannot accept connections for the moment");
+        sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,149 @@
+//! What the ingress counts, and `GET /metrics`.
+//!
+//! The counters of a route are made when the route is, so that a request touches atomics alone.
+
+use super::{Sample, SampleKind};
+use hyper::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The statuses that a route answers with; 499 is a client that went away.
+const STATUSES: [u16; 14] = [200, 204, 400, 405, 406, 408, 413, 415, 422, 429, 499, 500, 503, 504];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPipeline {
+    pipeline: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStatus {
+    pipeline: String,
+    status: u16,
+}
+
+type Histograms = Family<ByPipeline, Histogram, fn() -> Histogram>;
+
+/// Everything that the ingress counts.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ByStatus, Counter>,
+    seconds: Histograms,
+    in_flight: Family<ByPipeline, Gauge>,
+    pub connections: Gauge,
+}
+
+/// What is counted for one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    requests: [Counter; STATUSES.len()],
+    seconds: Histogram,
+    pub in_flight: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("rserve");
+        let requests = Family::default();
+        let in_flight = Family::default();
+        let connections = Gauge::default();
+        // 0.25 ms to 16 s.
+        let seconds: Histograms =
+            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 17)));
+        registry.register("requests", "Requests by pipeline and status", requests.clone());
+        registry.register("request_seconds", "Time from a request's head to its answer", seconds.clone());
+        registry.register("requests_in_flight", "Requests being answered", in_flight.clone());
+        registry.register("connections", "Open connections", connections.clone());
+        Self { registry, requests, seconds, in_flight, connections }
+    }
+}
+
+impl Metrics {
+    pub fn route(&self, pipeline: &str) -> RouteMetrics {
+        let by_pipeline = ByPipeline { pipeline: pipeline.to_owned() };
+        let by_status = |status| ByStatus { pipeline: pipeline.to_owned(), status };
+        RouteMetrics {
+            requests: STATUSES.map(|s| self.requests.get_or_create_owned(&by_status(s))),
+            seconds: self.seconds.get_or_create_owned(&by_pipeline),
+            in_flight: self.in_flight.get_or_create_owned(&by_pipeline),
+        }
+    }
+
+    /// In the OpenMetrics text format, together with what others counted.
+    pub fn text(&self, mut samples: Vec<Sample>) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        let end = text.len() - "# EOF\n".len().min(text.len());
+        text.truncate(end);
+        samples.sort_by_key(|s| s.name);
+        let mut last = "";
+        for sample in &samples {
+            let (kind, suffix) = match sample.kind {
+                SampleKind::Counter => ("counter", "_total"),
+                SampleKind::Gauge => ("gauge", ""),
+            };
+            if sample.name != last {
+                last = sample.name;
+                let _ = writeln!(text, "# HELP rserve_{last} {}.\n# TYPE rserve_{last} {kind}", sample.help);
+            }
+            let labels: Vec<String> =
+                sample.labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
+            let _ = writeln!(text, "rserve_{last}{suffix}{{{}}} {}", labels.join(","), sample.value);
+        }
+        text.push_str("# EOF\n");
+        text
+    }
+}
+
+impl RouteMetrics {
+    pub fn answered(&self, status: StatusCode, took: Duration) {
+        self.count(status.as_u16());
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn client_gone(&self) {
+        self.count(499);
+    }
+
+    fn count(&self, status: u16) {
+        if let Some(counter) = STATUSES.iter().position(|s| *s == status).and_then(|i| self.requests.get(i)) {
+            counter.inc();
+        }
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_and_foreign_numbers_stand_in_one_text() {
+        let metrics = Metrics::default();
+        metrics.route("road").answered(StatusCode::OK, Duration::from_millis(3));
+        let batches = |model: &str, value| Sample {
+            name: "batches",
+            help: "Batches run",
+            kind: SampleKind::Counter,
+            labels: vec![("model", model.into())],
+            value,
+        };
+        let text = metrics.text(vec![batches("a", 2.0), batches("b\"", 3.0)]);
+        assert!(text.contains("rserve_requests_total{pipeline=\"road\",status=\"200\"} 1\n"), "{text}");
+        assert!(text.contains("rserve_request_seconds_count{pipeline=\"road\"} 1\n"), "{text}");
+        let foreign = "# HELP rserve_batches Batches run.\n# TYPE rserve_batches counter\n\
+                       rserve_batches_total{model=\"a\"} 2\nrserve_batches_total{model=\"b\\\"\"} 3\n# EOF\n";
+        assert!(text.ends_with(foreign), "{text}");
+    }
+}

@@ -1,0 +1,113 @@
+//! One request to a pipeline: choose the encode, read the body, run the item, answer.
+
+use super::body::Inbound;
+use super::problem::Problem;
+use super::routes::Route;
+use super::server::Server;
+use super::{Item, Response, accept, answer, form, pages};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use std::time::Instant;
+use tokio::time::timeout_at;
+
+pub async fn predict(
+    server: &Server,
+    route: &Route,
+    head: &Parts,
+    body: &mut Inbound,
+    begun: Instant,
+) -> Result<Response, Problem> {
+    match head.method {
+        Method::POST => {}
+        Method::OPTIONS => {
+            let mut response = Response::new(Full::new(Bytes::new()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            return Ok(response);
+        }
+        _ => return Err(pages::how_to_post(&head.headers, &route.pipeline)),
+    }
+    let in_flight = InFlight::begin(route);
+    let result = answered(server, route, head, body, begun).await;
+    in_flight.end(&result, begun);
+    result
+}
+
+async fn answered(
+    server: &Server,
+    route: &Route,
+    head: &Parts,
+    body: &mut Inbound,
+    begun: Instant,
+) -> Result<Response, Problem> {
+    let pipeline = &route.pipeline;
+    let entry = &pipeline.online;
+    let encode = accept::choose(head.uri.query(), &head.headers, &entry.encodes)?;
+    if !server.host.pipeline_ready(pipeline) {
+        return Err(Problem::not_ready(format!("the models of `{}` are not ready yet", pipeline.name)));
+    }
+    let deadline = begun + pipeline.timeout;
+    let mut body_is_whole = false;
+    let work = async {
+        let limits = &server.limits;
+        let bytes = body.collect(&head.headers, limits.max_body, limits.body_idle).await?;
+        body_is_whole = true;
+        let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
+        let item = Item { payloads, encode, deadline };
+        server.host.run(pipeline, item).await.map_err(Problem::from)
+    };
+    let result = timeout_at(deadline.into(), work).await;
+    let answer = match result {
+        Ok(answer) => answer?,
+        Err(_) if !body_is_whole => {
+            return Err(Problem::slow_body(format!(
+                "the body had not come whole when the {} s of this pipeline were over",
+                pipeline.timeout.as_secs_f32(),
+            )));
+        }
+        Err(_) => {
+            return Err(Problem::deadline(format!(
+                "the {} s of this pipeline were over",
+                pipeline.timeout.as_secs_f32(),
+            )));
+        }
+    };
+    let media_type = route.media_types.get(encode).cloned();
+    let media_type = media_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    Ok(answer::ok(answer, media_type, begun.elapsed()))
+}
+
+/// Counts a request for as long as it is being answered; one that is dropped, because its client has
+/// gone, is counted as that.
+struct InFlight<'a> {
+    route: &'a Route,
+    ended: bool,
+}
+
+impl<'a> InFlight<'a> {
+    fn begin(route: &'a Route) -> Self {
+        route.metrics.in_flight.inc();
+        Self { route, ended: false }
+    }
+
+    fn end(mut self, result: &Result<Response, Problem>, begun: Instant) {
+        self.ended = true;
+        let status = match result {
+            Ok(response) => response.status(),
+            Err(problem) => problem.status,
+        };
+        self.route.metrics.answered(status, begun.elapsed());
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.route.metrics.in_flight.dec();
+        if !self.ended && !std::thread::panicking() {
+            self.route.metrics.client_gone();
+        }
+    }
+}

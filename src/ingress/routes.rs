@@ -1,0 +1,99 @@
+//! The routes of a plan: a path to a pipeline. Replaced as one when the plan is.
+
+use super::metrics::{Metrics, RouteMetrics};
+use crate::diagnostic::nearest;
+use crate::plan::Pipeline;
+use hyper::header::HeaderValue;
+use std::sync::Arc;
+
+/// What every server answers beside its pipelines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builtin {
+    Index,
+    Live,
+    Ready,
+}
+
+const BUILTINS: [(&str, Builtin); 3] =
+    [("/", Builtin::Index), ("/healthz/live", Builtin::Live), ("/healthz/ready", Builtin::Ready)];
+
+#[derive(Debug)]
+pub struct Routes {
+    router: matchit::Router<Target>,
+    pub pipelines: Vec<Route>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Builtin(Builtin),
+    Pipeline(usize),
+}
+
+#[derive(Debug)]
+pub struct Route {
+    pub pipeline: Arc<Pipeline>,
+    pub metrics: RouteMetrics,
+    /// The media type of each encode of the online entry.
+    pub media_types: Vec<HeaderValue>,
+}
+
+/// What a path leads to.
+pub enum Found<'a> {
+    Builtin(Builtin),
+    Pipeline(&'a Route),
+}
+
+impl Routes {
+    /// The plan has already refused routes that collide; an error here says what it let through.
+    pub fn new(pipelines: &[Arc<Pipeline>], metrics: &Metrics) -> Result<Self, String> {
+        let mut router = matchit::Router::new();
+        let mut add = |path: &str, target| {
+            // Braces are the router's own syntax; a route of ours is taken as it is written.
+            let literal = path.replace('{', "{{").replace('}', "}}");
+            router.insert(literal, target).map_err(|e| format!("route {path}: {e}"))
+        };
+        for (path, builtin) in BUILTINS {
+            add(path, Target::Builtin(builtin))?;
+        }
+        for (index, pipeline) in pipelines.iter().enumerate() {
+            add(&pipeline.route, Target::Pipeline(index))?;
+        }
+        let pipelines = pipelines
+            .iter()
+            .map(|pipeline| Route {
+                pipeline: pipeline.clone(),
+                metrics: metrics.route(&pipeline.name),
+                media_types: pipeline
+                    .online
+                    .encodes
+                    .iter()
+                    .map(|e| {
+                        HeaderValue::from_str(e.encode.media_type())
+                            .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+                    })
+                    .collect(),
+            })
+            .collect();
+        Ok(Self { router, pipelines })
+    }
+
+    pub fn find(&self, path: &str) -> Option<Found<'_>> {
+        match *self.router.at(path).ok()?.value {
+            Target::Builtin(builtin) => Some(Found::Builtin(builtin)),
+            Target::Pipeline(index) => self.pipelines.get(index).map(Found::Pipeline),
+        }
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.pipelines.iter().map(|r| r.pipeline.route.as_str())
+    }
+
+    /// The route that was probably meant by a path that leads nowhere.
+    pub fn nearest(&self, path: &str) -> Option<&str> {
+        let path = path.trim_end_matches('/');
+        if path.len() > 256 {
+            return None;
+        }
+        nearest(path, self.paths())
+    }
+}

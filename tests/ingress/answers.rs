@@ -1,0 +1,142 @@
+//! What each request is answered with.
+
+use super::client::{Client, get, send};
+use super::pretend::{short, start};
+use serde_json::json;
+use std::sync::atomic::Ordering;
+
+#[tokio::test]
+async fn an_answer_says_what_served_it() {
+    let rig = start(short()).await;
+    let reply = send(rig.address, "POST /one/predict HTTP/1.1\r\nx-request-id: abc-1", "hello").await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "reply[hello]"));
+    assert_eq!(reply.header("content-type"), "application/json");
+    assert_eq!(reply.header("x-rserve-models"), "mask@3");
+    assert_eq!(reply.header("x-request-id"), "abc-1");
+    assert!(reply.header("server-timing").starts_with("mask;dur=1.000, total;dur="), "{reply:?}");
+}
+
+#[tokio::test]
+async fn the_encode_is_chosen_by_name_or_accept() {
+    let rig = start(short()).await;
+    let post = |query: &str, accept: &str| {
+        let accept = if accept.is_empty() { String::new() } else { format!("\r\naccept: {accept}") };
+        let head = format!("POST /one/predict{query} HTTP/1.1{accept}");
+        async move { send(rig.address, &head, "x").await }
+    };
+    assert_eq!(post("", "").await.text(), "reply[x]");
+    assert_eq!(post("", "*/*").await.text(), "reply[x]");
+    let png = post("", "image/*, application/json;q=0.5").await;
+    assert_eq!((png.text().as_str(), png.header("content-type")), ("overlay[x]", "image/png"));
+    assert_eq!(post("?a=b&encode=overlay", "application/json").await.text(), "overlay[x]");
+
+    let none = post("", "text/html").await;
+    assert_eq!(none.status, 406);
+    assert_eq!(none.json()["encodes"], json!(["reply", "overlay"]));
+    let unknown = post("?encode=overlai", "").await;
+    assert_eq!(unknown.status, 400);
+    assert_eq!(unknown.json()["encodes"], json!(["reply", "overlay"]));
+}
+
+#[tokio::test]
+async fn each_failure_is_a_problem_document() {
+    let rig = start(short()).await;
+    let table = [
+        ("malformed", 400, "malformed"),
+        ("too-large", 413, "too-large"),
+        ("wrong-type", 415, "wrong-type"),
+        ("invalid", 422, "unprocessable"),
+        ("queue-full", 429, "queue-full"),
+        ("failed", 500, "internal"),
+        ("panic", 500, "internal"),
+    ];
+    for (body, status, kind) in table {
+        let reply = send(rig.address, "POST /one/predict HTTP/1.1\r\nx-request-id: r7", body).await;
+        assert_eq!(reply.status, status, "{body}");
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        let document = reply.json();
+        assert_eq!(document["type"], format!("urn:rserve:problem:{kind}"));
+        assert_eq!(document["status"], status);
+        assert_eq!(document["request_id"], "r7");
+        assert_eq!(reply.header("retry-after"), if status == 429 { "3" } else { "" });
+        assert!(!reply.text().contains("secret"), "{}", reply.text());
+        if matches!(status, 413 | 415 | 422) {
+            assert_eq!(document["decode"], "photo");
+        }
+    }
+    // And the server is none the worse.
+    assert_eq!(send(rig.address, "POST /one/predict HTTP/1.1", "x").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_deadline_is_a_504_and_gives_the_item_up() {
+    let rig = start(short()).await;
+    let reply = send(rig.address, "POST /brief/predict HTTP/1.1", "forever").await;
+    assert_eq!(reply.status, 504);
+    assert_eq!(rig.echo.running.load(Ordering::SeqCst), 0);
+    assert_eq!(rig.echo.given_up.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_is_lost_is_shown_the_way() {
+    let rig = start(short()).await;
+    let reply = get(rig.address, "/on/predict").await;
+    assert_eq!(reply.status, 404);
+    assert!(reply.text().contains("did you mean `/one/predict`?"), "{}", reply.text());
+    assert_eq!(reply.json()["routes"].as_array().unwrap().len(), 4);
+
+    let reply = get(rig.address, "/one/predict").await;
+    assert_eq!((reply.status, reply.header("allow")), (405, "POST, OPTIONS"));
+    let line = format!("curl --data-binary @photo.jpg http://{}/one/predict", rig.address);
+    assert_eq!(reply.json()["curl"], line);
+
+    let index = get(rig.address, "/").await;
+    assert_eq!(index.json()["routes"][0]["curl"], line);
+    let two = format!("curl -F photo=@photo.jpg -F meta=@photo.jpg http://{}/two/predict", rig.address);
+    assert_eq!(index.json()["routes"][1]["curl"], two);
+
+    let mut client = Client::connect(rig.address).await;
+    client.write("GET / HTTP/1.1\r\nhost: x\r\naccept: text/html,*/*;q=0.8\r\n\r\n").await;
+    assert!(client.reply().await.text().starts_with("<!doctype html>"));
+    client.write("OPTIONS /one/predict HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let options = client.reply().await;
+    assert_eq!((options.status, options.header("allow")), (204, "POST, OPTIONS"));
+    client.write("HEAD /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let head = client.head_reply().await;
+    assert_eq!((head.status, head.header("content-length")), (200, "23"));
+    // The connection is where it should be: no body followed the answer to HEAD.
+    client.write("POST / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(client.reply().await.status, 405);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_models_and_the_drain() {
+    let rig = start(short()).await;
+    assert_eq!(get(rig.address, "/healthz/ready").await.status, 200);
+    rig.echo.loading.store(true, Ordering::SeqCst);
+    let reply = get(rig.address, "/healthz/ready").await;
+    assert_eq!((reply.status, reply.json()["models"]["mask"].clone()), (503, json!("loading")));
+    assert_eq!(get(rig.address, "/healthz/live").await.status, 200);
+    let reply = send(rig.address, "POST /one/predict HTTP/1.1", "x").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, "1"));
+    rig.echo.loading.store(false, Ordering::SeqCst);
+    rig.server.drain();
+    assert_eq!(get(rig.address, "/healthz/ready").await.json()["status"], "draining");
+}
+
+#[tokio::test]
+async fn admin_shows_and_reloads() {
+    let rig = start(short()).await;
+    send(rig.address, "POST /one/predict HTTP/1.1", "x").await;
+    assert_eq!(get(rig.admin, "/status").await.json()["models"], json!(["mask"]));
+    let metrics = get(rig.admin, "/metrics").await.text();
+    assert!(metrics.contains("rserve_requests_total{pipeline=\"one\",status=\"200\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("rserve_batches_total{model=\"mask\"} 7\n"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"));
+    assert_eq!(send(rig.admin, "POST /models/mask/reload HTTP/1.1", "").await.status, 202);
+    assert_eq!(send(rig.admin, "POST /models/other/reload HTTP/1.1", "").await.status, 404);
+    let foreign = "POST /reload HTTP/1.1\r\norigin: http://evil.example";
+    assert_eq!(send(rig.admin, foreign, "").await.status, 403);
+    assert_eq!(get(rig.admin, "/reload").await.status, 405);
+    assert_eq!(get(rig.admin, "/one/predict").await.status, 404);
+}

@@ -1,0 +1,197 @@
+//! Clients that are slow, greedy, gone or in another version of HTTP, and the server's end.
+
+use super::client::{Client, Reply, get, send};
+use super::pretend::{short, start};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+const POST: &str = "POST /one/predict HTTP/1.1\r\nhost: x\r\n";
+
+async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let rig = start(short()).await;
+    let mut client = Client::connect(rig.address).await;
+    for i in 0..10 {
+        let body = "z".repeat(i * 1000);
+        client.write(format!("{POST}content-length: {}\r\n\r\n{body}", body.len())).await;
+        assert_eq!(client.reply().await.text(), format!("reply[{body}]"));
+    }
+    // Two at once, answered in order.
+    client.write(format!("{POST}content-length: 4\r\n\r\nslow{POST}content-length: 1\r\n\r\nb")).await;
+    assert_eq!(client.reply().await.text(), "reply[slow]");
+    assert_eq!(client.reply().await.text(), "reply[b]");
+}
+
+#[tokio::test]
+async fn bodies_over_the_limit_are_not_read_on() {
+    let rig = start(short()).await;
+    // Announced: refused without a byte of it.
+    let mut client = Client::connect(rig.address).await;
+    client.write(format!("{POST}content-length: 100001\r\n\r\n")).await;
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("connection")), (413, "close"));
+    assert_eq!(reply.json()["max_body"], 100_000);
+    client.closed().await;
+
+    // Chunked: refused once it is over, and the answer arrives although the client goes on sending.
+    let mut client = Client::connect(rig.address).await;
+    client.write(format!("{POST}transfer-encoding: chunked\r\n\r\n")).await;
+    let chunk = format!("{:x}\r\n{}\r\n", 50_000, "q".repeat(50_000));
+    for _ in 0..40 {
+        client.write(&chunk).await;
+    }
+    assert_eq!(client.reply().await.status, 413);
+
+    let whole = format!("{POST}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n");
+    let mut client = Client::connect(rig.address).await;
+    client.write(whole).await;
+    assert_eq!(client.reply().await.body.len(), 100_007);
+}
+
+#[tokio::test]
+async fn expect_100_continue_is_answered_before_the_body() {
+    let rig = start(short()).await;
+    let mut client = Client::connect(rig.address).await;
+    client.write(format!("{POST}content-length: 5\r\nexpect: 100-continue\r\n\r\n")).await;
+    assert_eq!(client.reply().await.status, 100);
+    client.write("hello").await;
+    assert_eq!(client.reply().await.text(), "reply[hello]");
+    // Too much is refused before any of it is sent.
+    client.write(format!("{POST}content-length: 100001\r\nexpect: 100-continue\r\n\r\n")).await;
+    assert_eq!(client.reply().await.status, 413);
+}
+
+#[tokio::test]
+async fn slow_heads_are_cut_off() {
+    let rig = start(short()).await;
+    for begun in ["", "P", "PRI * HTTP/2.0\r\n", "POST /one/predict HTTP/1.1\r\nhost: x\r\n"] {
+        let mut client = Client::connect(rig.address).await;
+        client.write(begun).await;
+        let since = Instant::now();
+        client.closed().await;
+        assert!(since.elapsed() > Duration::from_millis(200), "closed before its time: {begun:?}");
+    }
+    assert_eq!(get(rig.address, "/healthz/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn slow_bodies_are_a_408() {
+    let rig = start(short()).await;
+    let mut client = Client::connect(rig.address).await;
+    client.write(format!("{POST}content-length: 10\r\n\r\nabc")).await;
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("connection")), (408, "close"));
+    client.closed().await;
+
+    // One that trickles is held to the time of the whole request.
+    let mut client = Client::connect(rig.address).await;
+    client.write("POST /brief/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n").await;
+    let trickle = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            client.write("a").await;
+            let mut peeked = [0];
+            let answer =
+                tokio::time::timeout(Duration::from_millis(1), client.stream.peek(&mut peeked)).await;
+            if answer.is_ok() {
+                return client.reply().await;
+            }
+        }
+    };
+    let reply: Reply = tokio::time::timeout(Duration::from_secs(5), trickle).await.unwrap();
+    assert_eq!(reply.status, 408);
+}
+
+#[tokio::test]
+async fn broken_requests_are_a_4xx() {
+    let rig = start(short()).await;
+    let long_header = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "h".repeat(1 << 16));
+    let many_headers = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    for (request, status) in [
+        ("GARBAGE\r\n\r\n", 400),
+        ("POST /one/predict HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
+        ("POST /one/predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400),
+        (long_header.as_str(), 431),
+        (many_headers.as_str(), 431),
+    ] {
+        let mut client = Client::connect(rig.address).await;
+        client.write(request).await;
+        let shown = &request[..request.len().min(60)];
+        assert_eq!(client.reply().await.status, status, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_whose_client_has_gone_is_given_up() {
+    let rig = start(short()).await;
+    let mut client = Client::connect(rig.address).await;
+    client.write(format!("{POST}content-length: 7\r\n\r\nforever")).await;
+    eventually("it runs", || rig.echo.running.load(Ordering::SeqCst) == 1).await;
+    drop(client);
+    eventually("it is given up", || rig.echo.given_up.load(Ordering::SeqCst) == 1).await;
+    let metrics = get(rig.admin, "/metrics").await.text();
+    assert!(metrics.contains("rserve_requests_total{pipeline=\"one\",status=\"499\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("rserve_requests_in_flight{pipeline=\"one\"} 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn http2_is_spoken_with_prior_knowledge() {
+    let rig = start(short()).await;
+    let io = TokioIo::new(TcpStream::connect(rig.address).await.unwrap());
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let post = |body: Bytes| {
+        let mut sender = sender.clone();
+        let uri = format!("http://{}/one/predict", rig.address);
+        async move {
+            let request = hyper::Request::post(uri).body(Full::new(body)).unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            let status = response.status().as_u16();
+            (status, response.into_body().collect().await.unwrap().to_bytes())
+        }
+    };
+    let (slow, quick) = tokio::join!(post("slow".into()), post("x".into()));
+    assert_eq!(slow, (200, Bytes::from("reply[slow]")));
+    assert_eq!(quick, (200, Bytes::from("reply[x]")));
+    let (status, _) = post(vec![b'y'; 100_001].into()).await;
+    assert_eq!(status, 413);
+    assert_eq!(post("again".into()).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_is_in_flight() {
+    let rig = start(short()).await;
+    let mut busy = Client::connect(rig.address).await;
+    let mut idle = Client::connect(rig.address).await;
+    idle.write("GET /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(idle.reply().await.status, 200);
+    busy.write(format!("{POST}content-length: 4\r\n\r\nslow")).await;
+    eventually("it runs", || rig.echo.running.load(Ordering::SeqCst) == 1).await;
+    rig.stop.send(true).unwrap();
+    assert_eq!(idle.closed().await, b"");
+    assert_eq!(busy.reply().await.text(), "reply[slow]");
+    assert_eq!(busy.closed().await, b"");
+    tokio::time::timeout(Duration::from_secs(5), rig.serving).await.unwrap().unwrap();
+    assert!(TcpStream::connect(rig.address).await.is_err());
+}
+
+#[tokio::test]
+async fn the_next_request_is_served_after_any_of_these() {
+    let rig = start(short()).await;
+    for body in ["panic", "failed", "malformed"] {
+        send(rig.address, "POST /one/predict HTTP/1.1", body).await;
+        assert_eq!(send(rig.address, "POST /one/predict HTTP/1.1", "x").await.status, 200);
+    }
+}

@@ -1,0 +1,7 @@
+//! The ingress over real sockets, with a host that only pretends: what a client sees, without any model.
+
+mod answers;
+mod client;
+mod connections;
+mod forms;
+mod pretend;

@@ -1,0 +1,237 @@
+//! A server whose pipelines echo what they were given.
+
+use bytes::Bytes;
+use rserve::ingress::{
+    Admin, Answer, Failure, Host, Item, Limits, Metrics, Reload, Routes, Sample, SampleKind, Server, bind,
+};
+use rserve::plan::{
+    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Origin,
+    Payload, Pipeline, TensorType,
+};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+#[derive(Debug)]
+struct Format(&'static str);
+
+impl Decode for Format {
+    fn format(&self) -> &'static str {
+        self.0
+    }
+    fn produces(&self) -> TensorType {
+        TensorType::default()
+    }
+    fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn curl_example(&self) -> String {
+        "--data-binary @photo.jpg".into()
+    }
+    fn decode(&self, _: &Payload, _: bool) -> Result<Decoded, DecodeError> {
+        Err(DecodeError::Invalid("nothing here decodes".into()))
+    }
+}
+
+impl Encode for Format {
+    fn format(&self) -> &'static str {
+        self.0
+    }
+    fn media_type(&self) -> &'static str {
+        match self.0 {
+            "png" => "image/png",
+            _ => "application/json",
+        }
+    }
+    fn extension(&self) -> &'static str {
+        self.0
+    }
+    fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        Err(EncodeError("nothing here encodes".into()))
+    }
+}
+
+/// A pipeline whose route is `/NAME/predict`.
+pub fn pipeline(name: &str, decodes: &[(&str, &'static str)]) -> Pipeline {
+    let encode = |name: &str, format| EncodePlan {
+        name: name.into(),
+        encode: Arc::new(Format(format)),
+        sources: vec![],
+        origin: None,
+        needs: vec![],
+    };
+    let entry = Arc::new(Entry {
+        decodes: decodes
+            .iter()
+            .map(|(name, format)| DecodePlan {
+                name: (*name).into(),
+                decode: Arc::new(Format(format)),
+                keep_origin: false,
+            })
+            .collect(),
+        steps: vec![],
+        encodes: vec![encode("reply", "json"), encode("overlay", "png")],
+        slots: decodes.len(),
+    });
+    Pipeline {
+        name: name.into(),
+        timeout: Duration::from_secs(5),
+        models: vec![],
+        route: format!("/{name}/predict"),
+        online: entry.clone(),
+        offline: entry,
+    }
+}
+
+/// Answers with the payloads, each in brackets; a payload that is the name of a failure fails so.
+#[derive(Default)]
+pub struct Echo {
+    pub loading: AtomicBool,
+    pub running: AtomicUsize,
+    pub given_up: AtomicUsize,
+}
+
+struct Running<'a>(&'a Echo, bool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        if !self.1 {
+            self.0.given_up.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Host for Echo {
+    fn run<'a>(
+        &'a self,
+        pipeline: &'a Arc<Pipeline>,
+        item: Item,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>> {
+        Box::pin(async move {
+            self.running.fetch_add(1, Ordering::SeqCst);
+            let mut running = Running(self, false);
+            let mut body = pipeline.online.encodes[item.encode].name.clone().into_bytes();
+            for payload in &item.payloads {
+                body.push(b'[');
+                body.extend_from_slice(match payload {
+                    Payload::Bytes(bytes) => bytes,
+                    Payload::Json(text) => text.get().as_bytes(),
+                });
+                body.push(b']');
+            }
+            let said = match item.payloads.first() {
+                Some(Payload::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => String::new(),
+            };
+            let decode = |error| Failure::Decode { decode: "photo".into(), error };
+            let result = match said.as_str() {
+                "malformed" => Err(decode(DecodeError::Malformed(said))),
+                "too-large" => Err(decode(DecodeError::TooLarge(said))),
+                "wrong-type" => Err(decode(DecodeError::WrongType(said))),
+                "invalid" => Err(decode(DecodeError::Invalid(said))),
+                "queue-full" => {
+                    let retry_after = Duration::from_millis(2500);
+                    Err(Failure::QueueFull { model: "mask".into(), retry_after })
+                }
+                "failed" => Err(Failure::Failed("the secret cause".into())),
+                "panic" => panic!("the secret panic"),
+                "forever" => std::future::pending().await,
+                "slow" => {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            running.1 = true;
+            result.map(|()| Answer {
+                body: Bytes::from(body),
+                models: "mask@3".into(),
+                timings: vec![("mask".into(), Duration::from_millis(1))],
+            })
+        })
+    }
+
+    fn not_ready(&self) -> Vec<(String, String)> {
+        match self.loading.load(Ordering::SeqCst) {
+            true => vec![("mask".into(), "loading".into())],
+            false => vec![],
+        }
+    }
+
+    fn pipeline_ready(&self, _: &Pipeline) -> bool {
+        !self.loading.load(Ordering::SeqCst)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        serde_json::json!({ "models": ["mask"] })
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        vec![Sample {
+            name: "batches",
+            help: "Batches run",
+            kind: SampleKind::Counter,
+            labels: vec![("model", "mask".into())],
+            value: 7.0,
+        }]
+    }
+
+    fn reload(&self, model: Option<&str>) -> Reload {
+        match model {
+            None | Some("mask") => Reload::Begun(vec!["mask".into()]),
+            Some(_) => Reload::UnknownModel { known: vec!["mask".into()] },
+        }
+    }
+}
+
+pub struct Rig {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub echo: Arc<Echo>,
+    pub server: Arc<Server>,
+    pub stop: watch::Sender<bool>,
+    pub serving: JoinHandle<()>,
+}
+
+/// Times short enough to be waited for.
+pub fn short() -> Limits {
+    Limits {
+        max_body: 100_000,
+        head: Duration::from_millis(400),
+        body_idle: Duration::from_millis(300),
+        ..Limits::default()
+    }
+}
+
+/// Pipelines `one` (a photo) and `two` (a photo and a `meta` of JSON), `json` (one JSON decode), `brief`
+/// (300 ms).
+pub async fn start(limits: Limits) -> Rig {
+    let mut brief = pipeline("brief", &[("photo", "image")]);
+    brief.timeout = Duration::from_millis(300);
+    let pipelines: Vec<Arc<Pipeline>> = [
+        pipeline("one", &[("photo", "image")]),
+        pipeline("two", &[("photo", "image"), ("meta", "json")]),
+        pipeline("json", &[("values", "json")]),
+        brief,
+    ]
+    .map(Arc::new)
+    .into();
+    let metrics = Arc::new(Metrics::default());
+    let routes = Routes::new(&pipelines, &metrics).unwrap();
+    let echo = Arc::new(Echo::default());
+    let (stop, stopped) = watch::channel(false);
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
+    let address = listener.address().unwrap();
+    let server = Server::new(echo.clone(), routes, limits.clone());
+    let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
+    let admin = listener.address().unwrap();
+    tokio::spawn(listener.serve(Admin::new(echo.clone(), metrics), stopped));
+    Rig { address, admin, echo, server, stop, serving }
+}
