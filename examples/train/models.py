@@ -162,12 +162,11 @@ class LandingSpot(nn.Module):
     def read(self, score, room, trust):
         weight = torch.softmax(score, 1)
         centre = weight @ self.places
-        radius = (weight * torch.sigmoid(room)).sum(1, keepdim=True)
-        return centre, radius, (weight * trust).sum(1, keepdim=True)
+        return centre, (weight * room).sum(1, keepdim=True), (weight * trust).sum(1, keepdim=True)
 
     def forward(self, safety):
         centre, radius, trust = self.read(*self.maps(safety))
-        return centre, radius, torch.sigmoid(trust)
+        return centre, torch.relu(radius), torch.sigmoid(trust)
 
 
 MODELS = {"road-mask": RoadMask, "surface": Surface, "landing-safety": LandingSafety, "landing-spot": LandingSpot}

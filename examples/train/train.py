@@ -37,13 +37,14 @@ class Recipe:
 RECIPES = {
     ("road-mask", 1): Recipe(4000, 12, augment=False),
     ("road-mask", 2): Recipe(16000, 36, rate=6e-3),
-    ("surface", 1): Recipe(4000, 12, augment=False),
-    ("surface", 2): Recipe(16000, 24),
+    ("surface", 1): Recipe(4000, 18, augment=False),
+    ("surface", 2): Recipe(16000, 20),
     ("landing-safety", 1): Recipe(4000, 12, augment=False),
     ("landing-safety", 2): Recipe(12000, 22, rate=5e-3),
-    ("landing-spot", 1): Recipe(4000, 12, augment=False),
-    ("landing-spot", 2): Recipe(12000, 24),
+    ("landing-spot", 1): Recipe(4000, 14, augment=False),
+    ("landing-spot", 2): Recipe(12000, 14),
 }
+SHARPER = 2.5  # landing-spot's own softmax is so much sharper than the one it learns with, so that it settles on one place
 SAFE_SHARE = 0.98  # of a disc's pixels that must be safe for the disc to count as safe
 
 
@@ -194,12 +195,8 @@ def disc_safety(safe: torch.Tensor, centre: torch.Tensor, radius: torch.Tensor) 
 def train_landing_spot(version, recipe, seed):
     pixels, truth, spots = dataset.scenes("ground", dataset.TRAIN, recipe.scenes, cached=True)
     seen, seen_truth, seen_spots = dataset.scenes("ground", dataset.VALID, 600, cached=True)
-    perfect = lambda classes: np.moveaxis(np.eye(4, dtype=np.float16)[classes], -1, 1)
-    # Version 1 learns from true maps alone; version 2 from what landing-safety really says.
-    if version == 1:
-        inputs = [perfect(truth)]
-    else:
-        inputs = [upstream("landing-safety", v, pixels) for v in (1, 2)]
+    # Maps as landing-safety really gives them, of this version and of those before it.
+    inputs = [upstream("landing-safety", v, pixels) for v in range(1, version + 1)]
     seen_inputs = torch.from_numpy(upstream("landing-safety", version, seen).astype(np.float32))
     room = np.stack([terrain.clearance(classes) for classes in truth]).astype(np.float32)
     model = models.LandingSpot(version)
@@ -217,10 +214,10 @@ def train_landing_spot(version, recipe, seed):
         cells = F.max_pool2d(clear.unsqueeze(1), 96 // grid).flatten(1)
         best = cells.max(1, keepdim=True).values
         wanted = torch.softmax((cells / best - 1) / 0.04, 1)
-        loss = -(wanted * F.log_softmax(score, 1)).sum(1).mean()
+        loss = -(wanted * F.log_softmax(score / SHARPER, 1)).sum(1).mean()
         # Room of every cell; the quantile loss keeps the radius on the careful side.
         middle = F.avg_pool2d(clear.unsqueeze(1), 96 // grid).flatten(1)
-        off = middle - torch.sigmoid(room_map)
+        off = middle - room_map
         caution = 0.2
         loss = loss + 10 * torch.maximum(caution * off, (caution - 1) * off).mean()
         # Room at the very place that is named, and whether the disc named is safe.
@@ -228,7 +225,7 @@ def train_landing_spot(version, recipe, seed):
         off = at.detach() - radius
         loss = loss + 10 * torch.maximum(caution * off, (caution - 1) * off).mean() - 3 * (at / best).mean()
         with torch.no_grad():
-            good = (disc_safety(safe, centre, radius) >= SAFE_SHARE).float().unsqueeze(1)
+            good = (disc_safety(safe, centre, radius.relu()) >= SAFE_SHARE).float().unsqueeze(1)
         return loss + 0.5 * F.binary_cross_entropy_with_logits(belief, good)
 
     def report():
