@@ -1,4 +1,8 @@
 //! The one integration binary: every further one would link Burn again.
 
+mod fakes;
+mod flow;
 mod ingress;
 mod layering;
+mod lifecycle;
+mod scheduler;

@@ -75,8 +75,15 @@ struct Work {
 // === impl Lifecycle ===
 
 impl Lifecycle {
+    /// Opens the devices that a plan names.
     pub fn new(loader: Arc<dyn Loader>) -> Self {
-        Self { loader, devices: Mutex::default(), models: Mutex::default() }
+        Self::with_devices(loader, [])
+    }
+
+    /// With these devices opened already.
+    pub fn with_devices(loader: Arc<dyn Loader>, devices: impl IntoIterator<Item = Device>) -> Self {
+        let devices = devices.into_iter().map(|device| (device.id(), device)).collect();
+        Self { loader, devices: Mutex::new(devices), models: Mutex::default() }
     }
 
     /// Makes what runs into what the plan says: starts what is new, stops what is gone, and looks at the

@@ -30,12 +30,12 @@ impl Executor for SharedPool {
 
 /// One OS thread of a device's own, one batch at a time.
 #[derive(Debug)]
-pub struct OwnThread(mpsc::Sender<Job>);
+pub struct OwnThread(mpsc::SyncSender<Job>);
 
 impl OwnThread {
     /// The thread ends once this is dropped and what was spawned has run.
     pub fn start(device: DeviceId) -> std::io::Result<Self> {
-        let (sender, jobs) = mpsc::channel::<Job>();
+        let (sender, jobs) = mpsc::sync_channel::<Job>(2);
         std::thread::Builder::new().name(format!("rserve-{device}")).spawn(move || {
             for job in jobs {
                 job();
@@ -51,7 +51,8 @@ impl Executor for OwnThread {
     }
 
     fn spawn(&self, job: Job) {
-        // The thread ends only after the sender, so this cannot fail.
+        // There is room: one batch is on the way at most, and one that has just ended. The thread ends only
+        // after the sender, so this cannot fail.
         let _ = self.0.send(job);
     }
 }

@@ -181,3 +181,6 @@ impl Rank {
 fn weight(share: f64) -> f64 {
     if share > 0.0 { share.max(BEST_EFFORT) } else { BEST_EFFORT }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! One item's way through a pipeline, with stand-ins for models and codecs.
+
+use crate::fakes::{Fake, Gate, TwoLanes, signature};
+use crate::lifecycle::{plan, write};
+use bytes::Bytes;
+use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
+use rserve::lifecycle::{Lifecycle, Loaded, Loader};
+use rserve::plan::{
+    self, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput, EncodePlan,
+    EncodeSource, Entry, Origin, Payload, RowContext, Rows, Step, TensorType,
+};
+use rserve::scheduler::Device;
+use rserve::tensor::Tensor;
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Reads a number as text. "panic" does, and what begins with spaces is heavy.
+#[derive(Debug)]
+struct NumberDecode;
+
+impl Decode for NumberDecode {
+    fn format(&self) -> &'static str {
+        "number"
+    }
+    fn produces(&self) -> TensorType {
+        TensorType::default()
+    }
+    fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn curl_example(&self) -> String {
+        String::new()
+    }
+    fn weight(&self, payload: &Payload) -> usize {
+        if matches!(payload, Payload::Bytes(bytes) if bytes.starts_with(b" ")) { 1 << 30 } else { 0 }
+    }
+    fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError> {
+        let Payload::Bytes(bytes) = payload else { return Err(DecodeError::WrongType("json".into())) };
+        let text = String::from_utf8_lossy(bytes);
+        assert!(text != "panic", "asked to");
+        let value: f32 = text.trim().parse().map_err(|_| DecodeError::Invalid("not a number".into()))?;
+        let origin = keep_origin.then(|| Origin { width: 1, height: 1, rgb: Bytes::from_static(b"rgb") });
+        Ok(Decoded { tensor: Tensor::from_vec(vec![1], vec![value]).unwrap(), origin })
+    }
+}
+
+/// Writes its inputs' first numbers, and whether it was given a picture. A NaN cannot be encoded.
+#[derive(Debug)]
+struct TextEncode;
+
+impl Encode for TextEncode {
+    fn format(&self) -> &'static str {
+        "text"
+    }
+    fn media_type(&self) -> &'static str {
+        "text/plain"
+    }
+    fn extension(&self) -> &'static str {
+        "txt"
+    }
+    fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let one = |input: &EncodeInput| {
+            let value = input.tensor.to_f64()[0];
+            let label = input.labels.as_ref().map(|labels| labels[value as usize].as_str());
+            label.map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let mut text: Vec<String> = inputs.iter().map(one).collect();
+        if text.iter().any(|value| value == "NaN") {
+            return Err(EncodeError("it is not a number".into()));
+        }
+        text.extend(origin.map(|_| "drawn".to_owned()));
+        Ok(text.join(" ").into_bytes())
+    }
+    fn rows(&self) -> Option<&dyn Rows> {
+        Some(self)
+    }
+}
+
+impl Rows for TextEncode {
+    fn header(&self) -> Vec<u8> {
+        vec![]
+    }
+    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+        let values = String::from_utf8(self.encode(inputs, None)?).unwrap();
+        Ok(format!("{} {values} by {}\n", context.item, context.models).into_bytes())
+    }
+}
+
+/// Hands out models made beforehand, by what their file says.
+struct Models(HashMap<&'static str, Arc<Fake>>);
+
+impl Loader for Models {
+    fn load(&self, onnx: Bytes, _: DeviceId) -> Result<Loaded, String> {
+        let name = std::str::from_utf8(&onnx).unwrap();
+        let inputs: &[&str] = if name == "join" { &["a", "b"] } else { &["x"] };
+        Ok(Loaded { runner: self.0[name].clone(), signature: signature(inputs, &["y"]) })
+    }
+}
+
+fn step(name: &str, model: usize, inputs: &[usize], output: Option<usize>, to_host: bool) -> Step {
+    Step { name: name.into(), model, inputs: inputs.to_vec(), outputs: vec![output], to_host: vec![to_host] }
+}
+
+fn encode(name: &str, slots: &[usize], origin: Option<usize>, needs: &[usize]) -> EncodePlan {
+    let sources = slots.iter().map(|slot| EncodeSource { slot: *slot, labels: None }).collect();
+    EncodePlan { name: name.into(), encode: Arc::new(TextEncode), sources, origin, needs: needs.to_vec() }
+}
+
+struct Setup {
+    _store: tempfile::TempDir,
+    lifecycle: Lifecycle,
+    pipeline: Arc<Pipeline>,
+    models: HashMap<&'static str, Arc<Fake>>,
+}
+
+impl Setup {
+    fn pin(&self) -> Pinned {
+        self.pipeline.pin().unwrap()
+    }
+
+    /// Batches that a model ran, without its warm-up.
+    fn ran(&self, model: &str) -> usize {
+        self.models[model].sizes().len() - 2
+    }
+}
+
+/// x -> left (times 2), right (times 3) -> join (their sum, times 1); encodes: `sum`, `left`, `name`.
+fn diamond() -> Setup {
+    let store = tempfile::tempdir().unwrap();
+    let models: HashMap<&'static str, Arc<Fake>> =
+        [("left", Fake::times(2.0)), ("right", Fake::times(3.0)), ("join", Fake::times(1.0))].into();
+    let names = ["join", "left", "right"];
+    for name in names {
+        write(store.path(), name, 2, name);
+    }
+    let mut plan = plan(store.path(), &names.map(|name| (name, [2u64].as_slice(), false)));
+    plan.models[0].signature = signature(&["a", "b"], &["y"]);
+    fs::write(store.path().join("left/2/names.txt"), "zero\none\ntwo\n").unwrap();
+    let mut name = encode("name", &[1], None, &[0]);
+    name.sources[0].labels = Some((0, "names.txt".into()));
+    let entry = Arc::new(Entry {
+        decodes: vec![DecodePlan { name: "x".into(), decode: Arc::new(NumberDecode), keep_origin: true }],
+        steps: vec![
+            step("left", 0, &[0], Some(1), true),
+            step("right", 1, &[0], Some(2), false),
+            step("join", 2, &[1, 2], Some(3), true),
+        ],
+        encodes: vec![encode("sum", &[3, 1], None, &[0, 1, 2]), encode("left", &[1], Some(0), &[0]), name],
+        slots: 4,
+    });
+    let pipeline = plan::Pipeline {
+        name: "diamond".into(),
+        timeout: Duration::from_secs(60),
+        models: vec![1, 2, 0],
+        route: "/diamond/predict".into(),
+        online: entry.clone(),
+        offline: entry,
+    };
+    let device = Device::new(DeviceId::Cpu, TwoLanes);
+    let lifecycle = Lifecycle::with_devices(Arc::new(Models(models.clone())), [device]);
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    let cells = lifecycle.cells(&plan).unwrap();
+    let pipeline = Pipeline::new(Arc::new(pipeline), &cells, CodecThreads::default());
+    Setup { _store: store, lifecycle, pipeline, models }
+}
+
+fn request<'a>(payload: &str, encodes: &'a [usize]) -> Request<'a> {
+    Request {
+        side: Side::Online,
+        payloads: vec![Payload::Bytes(Bytes::copy_from_slice(payload.as_bytes()))],
+        encodes,
+        row: None,
+        deadline: Instant::now() + Duration::from_secs(60),
+    }
+}
+
+fn texts(answer: &Answer) -> Vec<(usize, &str)> {
+    answer.encoded.iter().map(|(index, bytes)| (*index, std::str::from_utf8(bytes).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn fan_out_and_join() {
+    let setup = diamond();
+    let pinned = setup.pin();
+    assert_eq!(&**pinned.models(), "left@2, right@2, join@2");
+    let answer = run(&pinned, request("5", &[0, 1])).await.unwrap();
+    assert_eq!(texts(&answer), [(0, "25 10"), (1, "10 drawn")]);
+    assert!(answer.timings.steps.iter().all(|timing| timing.is_some_and(|timing| timing.batch == 1)));
+    assert_eq!((answer.timings.decodes.len(), answer.timings.encodes.len()), (1, 2));
+}
+
+#[tokio::test]
+async fn steps_that_no_chosen_encode_needs_are_not_run() {
+    let setup = diamond();
+    let answer = run(&setup.pin(), request("5", &[1])).await.unwrap();
+    assert_eq!(texts(&answer), [(1, "10 drawn")]);
+    assert_eq!((setup.ran("left"), setup.ran("right"), setup.ran("join")), (1, 0, 0));
+    assert_eq!(answer.timings.steps.iter().filter(|timing| timing.is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn labels_are_those_beside_the_version_that_served() {
+    let setup = diamond();
+    assert_eq!(texts(&run(&setup.pin(), request("1", &[2])).await.unwrap()), [(2, "two")]);
+}
+
+#[tokio::test]
+async fn rows_carry_the_item_and_what_served_it() {
+    let setup = diamond();
+    let mut request = request("5", &[0]);
+    (request.side, request.row) = (Side::Offline, Some("photos/a.jpg"));
+    let answer = run(&setup.pin(), request).await.unwrap();
+    assert_eq!(texts(&answer), [(0, "photos/a.jpg 25 10 by left@2, right@2, join@2\n")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn independent_steps_are_under_way_at_once_and_items_share_batches() {
+    let setup = diamond();
+    let gates: Vec<&Gate> = ["left", "right"].map(|name| &setup.models[name].gate).into();
+    gates.iter().for_each(|gate| gate.close());
+    let pinned = setup.pin();
+    let items: Vec<_> = (0..8)
+        .map(|n| {
+            let pinned = pinned.clone();
+            tokio::spawn(async move { run(&pinned, request(&n.to_string(), &[0])).await })
+        })
+        .collect();
+    // Neither is let go before both have begun.
+    tokio::task::block_in_place(|| gates.iter().for_each(|gate| gate.wait_for(3)));
+    gates.iter().for_each(|gate| gate.open());
+    for (n, item) in items.into_iter().enumerate() {
+        let answer = item.await.unwrap().unwrap();
+        assert_eq!(texts(&answer), [(0, format!("{} {}", n * 5, n * 2).as_str())]);
+    }
+    assert!(setup.ran("left") < 8, "{:?}", setup.models["left"].sizes());
+}
+
+#[tokio::test]
+async fn every_cause_has_its_error() {
+    let setup = diamond();
+    let pinned = setup.pin();
+    let error =
+        async |payload: &str, encodes: &[usize]| run(&pinned, request(payload, encodes)).await.unwrap_err();
+    assert_eq!(error("five", &[0]).await.to_string(), "decode `x`: not a number");
+    assert_eq!(error(" five", &[0]).await.to_string(), "decode `x`: not a number");
+    assert_eq!(error("panic", &[0]).await.to_string(), "decode `x` panicked: asked to");
+    assert_eq!(error("NaN", &[1]).await.to_string(), "encode `left`: it is not a number");
+    assert!(matches!(error("5", &[7]).await, Error::Request(_)));
+    match error("-1", &[1]).await {
+        Error::Input { step, model, reason } => {
+            assert_eq!(
+                (step.as_str(), model.as_str(), reason.as_str()),
+                ("left", "left@2", "-1 is negative")
+            );
+        }
+        other => panic!("{other}"),
+    }
+    match error("666", &[1]).await {
+        Error::Step { step, reason, .. } => {
+            assert_eq!(step, "left");
+            assert!(reason.contains("the number of the beast"), "{reason}");
+        }
+        other => panic!("{other}"),
+    }
+    let mut late = request("5", &[0]);
+    late.deadline = Instant::now();
+    assert!(matches!(run(&pinned, late).await, Err(Error::Deadline { at }) if at == "decode `x`"));
+    assert_eq!(setup.ran("join"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_passes_at_a_step_while_the_model_is_busy() {
+    let setup = diamond();
+    let pinned = setup.pin();
+    setup.models["join"].gate.close();
+    let mut slow = request("5", &[0]);
+    slow.deadline = Instant::now() + Duration::from_millis(50);
+    let error = run(&pinned, slow).await.unwrap_err();
+    assert_eq!(error.to_string(), "the deadline passed at step `join`");
+    setup.models["join"].gate.open();
+    assert_eq!(texts(&run(&pinned, request("5", &[0])).await.unwrap()), [(0, "25 10")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
+    let setup = diamond();
+    let pinned = setup.pin();
+    let lanes = 2;
+    let left = &setup.models["left"];
+    left.gate.close();
+    // A batch of one for each lane, then as many as the queue holds.
+    let mut items = vec![];
+    let submit = || {
+        let pinned = pinned.clone();
+        tokio::spawn(async move { run(&pinned, request("1", &[1])).await })
+    };
+    for lane in 0..lanes {
+        items.push(submit());
+        tokio::task::block_in_place(|| left.gate.wait_for(3 + lane));
+    }
+    items.extend((0..64).map(|_| submit()));
+    let queue = || pinned.generations()[0].instance.counters().queue;
+    while queue() < 64 {
+        tokio::task::yield_now().await;
+    }
+    match run(&pinned, request("1", &[1])).await.unwrap_err() {
+        Error::Full { model, retry_after } => {
+            assert_eq!(model, "left@2");
+            assert!(retry_after > Duration::ZERO);
+        }
+        other => panic!("{other}"),
+    }
+    let before = setup.ran("left");
+    for item in &items[lanes..] {
+        item.abort();
+    }
+    for item in items.drain(lanes..) {
+        assert!(item.await.unwrap_err().is_cancelled());
+    }
+    left.gate.open();
+    for item in items {
+        item.await.unwrap().unwrap();
+    }
+    assert_eq!(run(&pinned, request("4", &[1])).await.unwrap().encoded[0].1, b"8 drawn");
+    assert_eq!(setup.ran("left"), before + 1, "those who left were not run");
+    assert_eq!(pinned.generations()[0].instance.counters().gone, 64);
+}
+
+#[tokio::test]
+async fn what_was_pinned_serves_on_after_the_model_is_gone() {
+    let setup = diamond();
+    let pinned = setup.pin();
+    setup.lifecycle.apply(&plan(setup._store.path(), &[])).unwrap();
+    assert_eq!(setup.pipeline.pin().err().unwrap().model, "left");
+    assert_eq!(texts(&run(&pinned, request("5", &[1])).await.unwrap()), [(1, "10 drawn")]);
+}

@@ -1,0 +1,273 @@
+//! The scheduler with stand-ins for models: what is batched, who is answered what, and what costs nothing.
+
+use crate::fakes::{Fake, first, number, numbers};
+use rserve::plan::{BatchPolicy, Batching, DeviceId};
+use rserve::scheduler::{
+    Device, Instance, ItemError, OwnThread, Policy, Rejected, RunError, Runner, SharedPool, Ticket, Value,
+    Want,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const FAR: Duration = Duration::from_secs(3600);
+
+fn policy(max: usize, queue: usize) -> Policy {
+    Policy { share: 1.0, batch: BatchPolicy { max, wait: Duration::ZERO }, queue }
+}
+
+/// A device that runs one batch at a time.
+fn one_lane() -> Device {
+    Device::new(DeviceId::Cpu, OwnThread::start(DeviceId::Cpu).unwrap())
+}
+
+fn submit(instance: &Instance, value: Value) -> Result<Ticket, Rejected> {
+    instance.submit(vec![value], Arc::new([Want::Host]), Instant::now() + FAR)
+}
+
+#[track_caller]
+fn take(instance: &Instance, value: f32) -> Ticket {
+    submit(instance, number(value)).unwrap()
+}
+
+fn answer(ticket: Ticket) -> Result<f32, ItemError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(ticket).map(|done| first(done.outputs[0].as_ref().unwrap()))
+}
+
+/// Waits until what was said to the device has been done.
+fn settle(instance: &Instance) {
+    assert_eq!(answer(take(instance, 0.0)).unwrap(), 0.0);
+}
+
+#[test]
+fn what_waits_for_a_busy_device_runs_together_and_goes_back_to_its_own() {
+    let (device, fake) = (one_lane(), Fake::times(10.0));
+    let instance = device.instance("model", fake.clone(), policy(4, 64));
+    fake.gate.close();
+    let tickets: Vec<Ticket> = (1..=10).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.wait_for(1);
+    fake.gate.open();
+    let answers: Vec<f32> = tickets.into_iter().map(|ticket| answer(ticket).unwrap()).collect();
+    assert_eq!(answers, [10., 20., 30., 40., 50., 60., 70., 80., 90., 100.]);
+    assert_eq!(
+        *fake.batches.lock().unwrap(),
+        [vec![1.], vec![2., 3., 4., 5.], vec![6., 7., 8., 9.], vec![10.]]
+    );
+    settle(&instance);
+    let counters = instance.counters();
+    assert_eq!((counters.submitted, counters.rows, counters.batches, counters.queue), (11, 11, 5, 0));
+    assert_eq!(counters.batch_sizes[..4], [3, 0, 2, 0]);
+}
+
+#[test]
+fn a_model_without_a_batch_axis_runs_one_at_a_time() {
+    let device = one_lane();
+    let mut fake = Fake::times(1.0);
+    Arc::get_mut(&mut fake).unwrap().batching = Batching::One;
+    let instance = device.instance("model", fake.clone(), policy(4, 64));
+    fake.gate.close();
+    let tickets: Vec<Ticket> = (0..4).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.open();
+    for ticket in tickets {
+        answer(ticket).unwrap();
+    }
+    assert_eq!(fake.sizes(), [1, 1, 1, 1]);
+}
+
+#[test]
+fn shapes_are_not_mixed_in_a_batch() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(8, 64));
+    fake.gate.close();
+    let held = take(&instance, 0.0);
+    fake.gate.wait_for(1);
+    let values = [numbers(&[1.]), numbers(&[2., 2.]), numbers(&[3.]), numbers(&[4., 4.]), numbers(&[5.])];
+    let tickets: Vec<Ticket> = values.map(|value| submit(&instance, value).unwrap()).into();
+    fake.gate.open();
+    let answers: Vec<f32> = tickets.into_iter().map(|ticket| answer(ticket).unwrap()).collect();
+    assert_eq!(answers, [1., 2., 3., 4., 5.]);
+    assert_eq!(*fake.batches.lock().unwrap(), [vec![0.], vec![1., 3., 5.], vec![2., 4.]]);
+    answer(held).unwrap();
+}
+
+#[test]
+fn a_bad_item_fails_alone() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(8, 64));
+    fake.gate.close();
+    let held = take(&instance, 0.0);
+    fake.gate.wait_for(1);
+    let tickets: Vec<Ticket> = [1., -2., 3.].map(|n| take(&instance, n)).into();
+    fake.gate.open();
+    let answers: Vec<Result<f32, ItemError>> = tickets.into_iter().map(answer).collect();
+    assert!(matches!(answers[0], Ok(1.)));
+    assert!(
+        matches!(&answers[1], Err(ItemError::Run(RunError::Input(reason))) if reason == "-2 is negative"),
+        "{:?}",
+        answers[1]
+    );
+    assert!(matches!(answers[2], Ok(3.)));
+    assert_eq!(fake.sizes(), [1, 3, 1, 1, 1]);
+    answer(held).unwrap();
+    settle(&instance);
+    assert_eq!(instance.counters().failed, 1);
+}
+
+#[test]
+fn a_panic_fails_its_batch_and_the_next_is_served() {
+    for device in [one_lane(), Device::new(DeviceId::Cpu, SharedPool)] {
+        let fake = Fake::times(1.0);
+        let instance = device.instance("model", fake.clone(), policy(8, 64));
+        let error = answer(take(&instance, 666.0)).unwrap_err();
+        assert!(error.to_string().contains("the number of the beast"), "{error}");
+        assert_eq!(answer(take(&instance, 7.0)).unwrap(), 7.0);
+    }
+}
+
+#[test]
+fn a_passed_deadline_and_a_client_that_left_cost_no_device_time() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(8, 64));
+    fake.gate.close();
+    let held = take(&instance, 0.0);
+    fake.gate.wait_for(1);
+    let late = instance.submit(vec![number(1.0)], Arc::new([Want::Host]), Instant::now()).unwrap();
+    drop(take(&instance, 2.0));
+    let kept = take(&instance, 3.0);
+    fake.gate.open();
+    assert!(matches!(answer(late), Err(ItemError::Deadline)));
+    assert_eq!(answer(kept).unwrap(), 3.0);
+    assert_eq!(*fake.batches.lock().unwrap(), [vec![0.], vec![3.]]);
+    let counters = instance.counters();
+    assert_eq!((counters.expired, counters.gone, counters.queue), (1, 1, 0));
+    answer(held).unwrap();
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_again_and_does_not_count_those_who_left() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(8, 3));
+    settle(&instance);
+    fake.gate.close();
+    let held = take(&instance, 0.0);
+    fake.gate.wait_for(2);
+    let mut waiting: Vec<Ticket> = (1..=3).map(|n| take(&instance, n as f32)).collect();
+    match submit(&instance, number(4.0)) {
+        Err(Rejected::Full { retry_after }) => assert!(retry_after > Duration::ZERO),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(instance.counters().rejected, 1);
+    assert_eq!(instance.counters().queue, 3);
+    drop(waiting.remove(1));
+    waiting.push(take(&instance, 5.0));
+    assert!(submit(&instance, number(6.0)).is_err());
+    fake.gate.open();
+    let answers: Vec<f32> = waiting.into_iter().map(|ticket| answer(ticket).unwrap()).collect();
+    assert_eq!(answers, [1., 3., 5.]);
+    answer(held).unwrap();
+}
+
+#[test]
+fn a_batch_that_waits_for_more_goes_when_it_is_full_or_has_waited() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let with = |wait| Policy { share: 1.0, batch: BatchPolicy { max: 3, wait }, queue: 64 };
+    let instance = device.instance("model", fake.clone(), with(FAR));
+    // Were it not for the third, they would wait for an hour.
+    let tickets: Vec<Ticket> = (1..=3).map(|n| take(&instance, n as f32)).collect();
+    for ticket in tickets {
+        answer(ticket).unwrap();
+    }
+    assert_eq!(fake.sizes(), [3]);
+    // The policy changes while one waits.
+    let waiting = take(&instance, 1.0);
+    instance.set_policy(with(Duration::from_millis(5)));
+    answer(waiting).unwrap();
+    let tickets: Vec<Ticket> = (1..=2).map(|n| take(&instance, n as f32)).collect();
+    for ticket in tickets {
+        answer(ticket).unwrap();
+    }
+    assert_eq!(fake.sizes().iter().sum::<usize>(), 6);
+}
+
+#[test]
+fn an_instance_out_of_service_ends_what_waits_and_the_others_go_on() {
+    let (device, fake, other) = (one_lane(), Fake::times(1.0), Fake::times(2.0));
+    let instance = device.instance("model", fake.clone(), policy(1, 64));
+    let beside = device.instance("other", other.clone(), policy(1, 64));
+    fake.gate.close();
+    let running = take(&instance, 1.0);
+    fake.gate.wait_for(1);
+    let waiting = take(&instance, 2.0);
+    let also = take(&beside, 3.0);
+    drop(instance);
+    assert!(matches!(answer(waiting), Err(ItemError::Closed)));
+    fake.gate.open();
+    assert_eq!(answer(running).unwrap(), 1.0, "a batch on its way ends first");
+    assert_eq!(answer(also).unwrap(), 6.0);
+    settle(&beside);
+    assert_eq!(Arc::strong_count(&fake), 1, "the model is freed");
+}
+
+/// Runs for a set time on the device, whatever the number of rows.
+fn busy(time: Duration) -> Arc<dyn Runner> {
+    Fake::new(move |inputs| {
+        let started = Instant::now();
+        while started.elapsed() < time {
+            std::hint::spin_loop();
+        }
+        Ok(vec![Some(inputs[0].clone())])
+    })
+}
+
+#[test]
+fn two_flooded_models_hold_their_shares_on_a_device() {
+    let device = one_lane();
+    let with = |share| Policy { share, ..policy(1, 4) };
+    let large = device.instance("large", busy(Duration::from_micros(1500)), with(0.7));
+    let small = device.instance("small", busy(Duration::from_micros(400)), with(0.3));
+    let end = Instant::now() + Duration::from_millis(800);
+    std::thread::scope(|scope| {
+        for instance in [&large, &small] {
+            scope.spawn(move || {
+                let mut waiting = std::collections::VecDeque::new();
+                while Instant::now() < end {
+                    while let Ok(ticket) = submit(instance, number(0.0)) {
+                        waiting.push_back(ticket);
+                    }
+                    answer(waiting.pop_front().unwrap()).unwrap();
+                }
+            });
+        }
+    });
+    let (large, small) = (large.counters().device_seconds, small.counters().device_seconds);
+    let held = large / (large + small);
+    assert!((0.65..0.75).contains(&held), "{held} of the time instead of 0.7");
+}
+
+#[test]
+fn many_threads_and_many_lanes_lose_and_mix_nothing() {
+    let device = Device::new(DeviceId::Cpu, SharedPool);
+    let models = [2.0, 3.0].map(|factor| (factor, Fake::times(factor)));
+    let instances = models
+        .map(|(factor, fake)| (factor, device.instance(&format!("x{factor}"), fake, policy(8, 10_000))));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let instances = &instances;
+            scope.spawn(move || {
+                let tickets: Vec<(f32, Ticket)> = (0..500)
+                    .map(|n| {
+                        let (factor, instance) = &instances[n % 2];
+                        let value = (thread * 1000 + n) as f32 + 0.5;
+                        (value * factor, submit(instance, number(value)).unwrap())
+                    })
+                    .collect();
+                for (expected, ticket) in tickets {
+                    assert_eq!(answer(ticket).unwrap(), expected);
+                }
+            });
+        }
+    });
+    for (_, instance) in &instances {
+        assert_eq!(instance.counters().submitted, 1000);
+    }
+}
