@@ -1,0 +1,51 @@
+//! Which devices there are, and the Burn device behind each.
+
+use crate::plan::{Capacity, DeviceFacts, DeviceId};
+
+/// The devices of this machine, as the plan is told. Looking does not take memory on a device.
+pub fn capacity() -> Capacity {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let name = cpu_name().unwrap_or_else(|| "CPU".to_owned());
+    let plural = if threads == 1 { "" } else { "s" };
+    let cpu = DeviceFacts {
+        id: DeviceId::Cpu,
+        name: format!("{name}, {threads} thread{plural}"),
+        memory: memory(),
+    };
+    let (cuda, no_cuda) = cuda_devices();
+    Capacity { devices: std::iter::once(cpu).chain(cuda).collect(), no_cuda }
+}
+
+/// The CPU's name, where the system tells it.
+fn cpu_name() -> Option<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = info.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Bytes of memory that this process may take: the machine's, or what its control group allows.
+fn memory() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kilobytes: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let machine = kilobytes * 1024;
+    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+/// Bytes that one tensor of a running model may take: a quarter of the memory, so that a model whose shapes
+/// explode fails alone.
+pub(super) fn max_tensor_bytes(id: DeviceId) -> usize {
+    let total = match id {
+        DeviceId::Cpu => memory(),
+        DeviceId::Cuda(_) => capacity().devices.into_iter().find(|d| d.id == id).and_then(|d| d.memory),
+    };
+    usize::try_from(total.unwrap_or(8 << 30) / 4).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
+    (Vec::new(), Some("this rserve was built without the `cuda` feature".to_owned()))
+}

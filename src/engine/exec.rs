@@ -1,0 +1,105 @@
+//! Runs a program: its steps in order, each value freed at its last use.
+
+use super::backend::Accelerator;
+use super::ops::{Context, Inputs};
+use super::program::{Program, Source};
+use super::value::Value;
+use crate::tensor::DType;
+use burn::tensor::Shape;
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl<B: Accelerator> Program<B> {
+    /// Runs it on the values of its inputs.
+    ///
+    /// An error, or a panic inside an operator, says which node it was and what shapes it was given.
+    pub fn run(&self, inputs: Vec<Value<B>>, cx: &Context<B>) -> Result<Vec<Value<B>>, String> {
+        let trace = Trace::default();
+        let ran = catch_unwind(AssertUnwindSafe(|| self.steps(inputs, cx, &trace)));
+        let why = match ran {
+            Ok(Ok(outputs)) => return Ok(outputs),
+            Ok(Err(why)) => why,
+            Err(panic) => panic_text(panic.as_ref()),
+        };
+        Err(match trace.step.get().and_then(|index| self.steps.get(index)) {
+            Some(step) => format!("{}: {why}{}", step.name, trace.shapes()),
+            None => why,
+        })
+    }
+
+    fn steps(&self, inputs: Vec<Value<B>>, cx: &Context<B>, trace: &Trace) -> Result<Vec<Value<B>>, String> {
+        let mut slots: Vec<Option<Value<B>>> = Vec::new();
+        slots.resize_with(self.slots, || None);
+        for (slot, value) in self.inputs.iter().zip(inputs) {
+            if let Some(slot) = slot {
+                slots[*slot] = Some(value);
+            }
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            let given: Vec<_> = step.inputs.iter().map(|source| self.value(*source, &mut slots)).collect();
+            trace.enter(index, &given);
+            let outputs = step.op.run(Inputs(given), cx)?;
+            if outputs.len() < step.outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1) {
+                return Err(format!("it gave {} outputs of {}", outputs.len(), step.outputs.len()));
+            }
+            for (slot, value) in step.outputs.iter().zip(outputs) {
+                if let Some(slot) = slot {
+                    slots[*slot] = Some(value);
+                }
+            }
+        }
+        trace.step.set(None);
+        let outputs = self.outputs.iter().map(|source| self.value(*source, &mut slots));
+        outputs.collect::<Option<_>>().ok_or_else(|| "an output of the graph was not computed".into())
+    }
+
+    fn value(&self, source: Source, slots: &mut [Option<Value<B>>]) -> Option<Value<B>> {
+        match source {
+            Source::Missing => None,
+            Source::Constant(index) => self.constants.get(index).cloned(),
+            Source::Slot { index, last: true } => slots.get_mut(index)?.take(),
+            Source::Slot { index, last: false } => slots.get(index)?.clone(),
+        }
+    }
+}
+
+/// What is being run, for the error that it may end in.
+#[derive(Default)]
+struct Trace {
+    step: std::cell::Cell<Option<usize>>,
+    given: RefCell<Vec<Option<(DType, Shape)>>>,
+}
+
+impl Trace {
+    fn enter<B: Accelerator>(&self, index: usize, given: &[Option<Value<B>>]) {
+        self.step.set(Some(index));
+        let mut shapes = self.given.borrow_mut();
+        shapes.clear();
+        shapes.extend(given.iter().map(|v| v.as_ref().map(|v| (v.dtype(), v.shape()))));
+    }
+
+    /// ` (inputs float32[1, 3, 64, 64], -)`
+    fn shapes(&self) -> String {
+        let mut text = String::from(" (inputs ");
+        for (index, given) in self.given.borrow().iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            // Writing to a string does not fail.
+            let _ = match given {
+                Some((dtype, shape)) => write!(text, "{comma}{dtype}{:?}", shape.as_slice()),
+                None => write!(text, "{comma}-"),
+            };
+        }
+        text + ")"
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "the operator panicked".to_owned()
+    }
+}

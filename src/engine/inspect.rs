@@ -1,0 +1,70 @@
+//! What a model file says of itself; needs no device.
+
+use super::error::{LoadError, UnsupportedNode};
+use super::onnx::{self, Attribute, Graph};
+use super::ops::{Registry, Site};
+use crate::plan::Signature;
+use burn_flex::{Flex, FlexDevice};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    pub signature: Signature,
+    /// By domain; the standard one is "".
+    pub opsets: Vec<(String, i64)>,
+    /// "pytorch 2.9.1", or empty.
+    pub producer: String,
+    /// How many nodes of each operator, graphs inside nodes included; with the domain where it is not the
+    /// standard one.
+    pub operators: BTreeMap<String, usize>,
+    /// Every node that cannot be run. A model that has one is not loaded.
+    pub unsupported: Vec<UnsupportedNode>,
+    /// Bytes of the initialisers.
+    pub weights: u64,
+    /// Elements of the initialisers.
+    pub parameters: u64,
+}
+
+/// Reads a model and says what is in it, and what of it cannot be run.
+pub fn inspect(model: Bytes) -> Result<Inspection, LoadError> {
+    let model = onnx::read(model)?;
+    let mut inspection = Inspection {
+        signature: model.signature,
+        opsets: model.opsets,
+        producer: model.producer,
+        operators: BTreeMap::new(),
+        unsupported: Vec::new(),
+        weights: 0,
+        parameters: 0,
+    };
+    let registry = Registry::<Flex>::standard();
+    let mut graphs: Vec<&Graph> = vec![&model.graph];
+    while let Some(graph) = graphs.pop() {
+        for constant in graph.constants.values() {
+            inspection.weights += constant.bytes().len() as u64;
+            inspection.parameters += constant.len() as u64;
+        }
+        for node in &graph.nodes {
+            let name =
+                if node.domain.is_empty() { node.op.clone() } else { format!("{}.{}", node.domain, node.op) };
+            *inspection.operators.entry(name).or_default() += 1;
+            let built = registry
+                .find(node)
+                .and_then(|build| build(&Site::new(node, graph, &FlexDevice, &registry)).map(drop));
+            if let Err(why) = built {
+                inspection.unsupported.push(UnsupportedNode {
+                    name: node.name.clone(),
+                    op: node.op.clone(),
+                    domain: node.domain.clone(),
+                    why,
+                });
+            }
+            graphs.extend(node.attributes.0.iter().filter_map(|(_, attribute)| match attribute {
+                Attribute::Graph(graph) => Some(graph.as_ref()),
+                _ => None,
+            }));
+        }
+    }
+    Ok(inspection)
+}

@@ -1,0 +1,91 @@
+//! The graph that the rest of the engine works on: names resolved to indices, nodes in an order in which
+//! they can run.
+
+use super::attribute::Attributes;
+use crate::plan::Signature;
+use crate::tensor::Tensor;
+use std::collections::HashMap;
+use std::fmt;
+
+/// A value of one graph: an index into [`Graph::values`].
+pub type ValueId = usize;
+
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub graph: Graph,
+    pub signature: Signature,
+    /// By domain; the standard one is "".
+    pub opsets: Vec<(String, i64)>,
+    pub producer: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// The name of each value.
+    pub values: Vec<String>,
+    /// Every node comes after those that it reads from.
+    pub nodes: Vec<Node>,
+    pub inputs: Vec<ValueId>,
+    pub outputs: Vec<ValueId>,
+    /// Initialisers, and what the optimiser computed.
+    pub constants: HashMap<ValueId, Tensor>,
+    /// Of a graph inside a node: values of the graph around it that are read here, and their ids here. In
+    /// the order of the last inputs of the node.
+    pub captures: Vec<(ValueId, ValueId)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub name: String,
+    /// "" is the standard one.
+    pub domain: String,
+    pub op: String,
+    /// The version of its domain's operator set that the model asks for.
+    pub version: i64,
+    /// `None` where an optional input is left out.
+    pub inputs: Vec<Option<ValueId>>,
+    pub outputs: Vec<Option<ValueId>>,
+    pub attributes: Attributes,
+}
+
+impl Graph {
+    pub fn new_value(&mut self, name: impl Into<String>) -> ValueId {
+        self.values.push(name.into());
+        self.values.len() - 1
+    }
+
+    /// How often each value is read, the graph's outputs included.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        for id in self.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&self.outputs) {
+            uses[*id] += 1;
+        }
+        uses
+    }
+
+    /// The constant at an input of a node.
+    pub fn constant(&self, node: &Node, input: usize) -> Option<&Tensor> {
+        self.constants.get(&node.input(input)?)
+    }
+}
+
+impl Node {
+    pub fn input(&self, index: usize) -> Option<ValueId> {
+        self.inputs.get(index).copied().flatten()
+    }
+
+    /// Whether it is that operator of the standard domain.
+    pub fn is(&self, op: &str) -> bool {
+        self.op == op && self.domain.is_empty()
+    }
+}
+
+/// `Conv "layer1.conv"`, with the domain where it is not the standard one.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.domain.is_empty() {
+            write!(f, "{}.", self.domain)?;
+        }
+        write!(f, "{} {:?}", self.op, self.name)
+    }
+}

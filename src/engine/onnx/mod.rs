@@ -1,0 +1,15 @@
+//! An ONNX file's bytes to a graph: decoded, names resolved, order checked. Knows no tensors of a device.
+//!
+//! Nothing here trusts the file. Errors name the node or the tensor; no recursion is deeper than protobuf's
+//! own limit on nesting.
+
+pub mod attribute;
+pub mod element;
+pub mod graph;
+pub mod proto;
+mod read;
+mod signature;
+
+pub use attribute::{Attribute, Attributes};
+pub use graph::{Graph, Model, Node};
+pub use read::read;

@@ -1,0 +1,353 @@
+//! `ModelProto` to [`Model`]: names to indices, attributes typed, functions of the model written out in
+//! place, nodes ordered.
+
+use super::attribute::{Attribute, Attributes};
+use super::graph::{Graph, Model, Node, ValueId};
+use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, attribute_type};
+use super::{element, signature};
+use crate::engine::LoadError;
+use crate::plan::Signature;
+use bytes::Bytes;
+use prost::Message;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+/// Functions may call functions, to this depth.
+const FUNCTION_DEPTH: usize = 32;
+/// Nodes that a model may have once its functions are written out.
+const MAX_NODES: usize = 1 << 20;
+
+/// Reads a model from the bytes of its file. Initialisers share those bytes.
+pub fn read(file: Bytes) -> Result<Model, LoadError> {
+    if file.is_empty() {
+        return Err(LoadError::NotOnnx("the file is empty".into()));
+    }
+    let proto = ModelProto::decode(file).map_err(|e| LoadError::NotOnnx(e.to_string()))?;
+    let opsets: Vec<(String, i64)> =
+        proto.opset_import.iter().map(|o| (domain(&o.domain), o.version)).collect();
+    let Some(graph) = proto.graph else {
+        return Err(LoadError::NotOnnx("it has no graph".into()));
+    };
+    if opsets.is_empty() {
+        return Err(LoadError::NotOnnx("it imports no operator set".into()));
+    }
+    let functions = proto.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect();
+    let mut reader = Reader { functions, nodes: 0 };
+    build(graph, &opsets, &mut reader, proto.producer_name, proto.producer_version)
+        .map_err(LoadError::Invalid)
+}
+
+fn build(
+    graph: GraphProto,
+    opsets: &[(String, i64)],
+    reader: &mut Reader<'_>,
+    producer: String,
+    producer_version: String,
+) -> Result<Model, String> {
+    let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let inputs: Vec<_> = graph.input.iter().filter(|i| !constants.contains(i.name.as_str())).collect();
+    let signature = Signature {
+        inputs: inputs.into_iter().map(signature::port).collect::<Result<_, _>>()?,
+        outputs: graph.output.iter().map(signature::port).collect::<Result<_, _>>()?,
+    };
+    if signature.outputs.is_empty() {
+        return Err("the graph has no outputs".into());
+    }
+    let (graph, free) = reader.graph(graph, opsets)?;
+    if let Some((name, reader)) = free.first() {
+        return Err(format!("{reader} reads {name:?}, which nothing in the model gives"));
+    }
+    let producer = format!("{producer} {producer_version}").trim().to_owned();
+    Ok(Model { graph, signature, opsets: opsets.to_vec(), producer })
+}
+
+/// The standard domain has two names.
+fn domain(name: &str) -> String {
+    if name == "ai.onnx" { String::new() } else { name.to_owned() }
+}
+
+/// A name that a graph reads but does not give, and who reads it.
+type Free = Vec<(String, String)>;
+
+struct Reader<'a> {
+    functions: HashMap<(String, &'a str), &'a FunctionProto>,
+    /// Read so far.
+    nodes: usize,
+}
+
+impl Reader<'_> {
+    fn graph(&mut self, proto: GraphProto, opsets: &[(String, i64)]) -> Result<(Graph, Free), String> {
+        if !proto.sparse_initializer.is_empty() {
+            let name = proto.sparse_initializer[0].values.as_ref().map_or("", |v| v.name.as_str());
+            return Err(format!("initialiser {name:?} is sparse, which is not supported yet"));
+        }
+        let mut scope = Scope::default();
+        for tensor in proto.initializer {
+            let name = tensor.name.clone();
+            let id = scope.declare(&name, "initialiser")?;
+            let tensor = element::decode(tensor).map_err(|e| format!("initialiser {name:?}: {e}"))?;
+            scope.graph.constants.insert(id, tensor);
+        }
+        for input in &proto.input {
+            // Files of IR version 3 list the initialisers among the inputs.
+            if !scope.ids.get(&input.name).is_some_and(|id| scope.graph.constants.contains_key(id)) {
+                let id = scope.declare(&input.name, "graph input")?;
+                scope.graph.inputs.push(id);
+            }
+        }
+        let mut nodes = Vec::with_capacity(proto.node.len());
+        self.inline(proto.node, opsets, &mut nodes, 0)?;
+        for (node, _) in &nodes {
+            for output in node.output.iter().filter(|o| !o.is_empty()) {
+                scope.declare(output, "output of a node")?;
+            }
+        }
+        for (node, version) in nodes {
+            let node = self.node(node, version, opsets, &mut scope)?;
+            scope.graph.nodes.push(node);
+        }
+        for output in &proto.output {
+            let id = scope.resolve(&output.name, || "the graph's output".into());
+            scope.graph.outputs.push(id);
+        }
+        let Scope { mut graph, free, .. } = scope;
+        sort(&mut graph)?;
+        Ok((graph, free))
+    }
+
+    /// Writes the model's own functions out in place of the nodes that call them.
+    fn inline(
+        &mut self,
+        nodes: Vec<NodeProto>,
+        opsets: &[(String, i64)],
+        out: &mut Vec<(NodeProto, i64)>,
+        depth: usize,
+    ) -> Result<(), String> {
+        for (index, mut node) in nodes.into_iter().enumerate() {
+            self.nodes += 1;
+            if self.nodes > MAX_NODES {
+                return Err(format!("the model has more than {MAX_NODES} nodes"));
+            }
+            node.domain = domain(&node.domain);
+            if node.name.is_empty() {
+                node.name = match node.output.iter().find(|o| !o.is_empty()) {
+                    Some(output) => output.clone(),
+                    None => format!("#{index}"),
+                };
+            }
+            match self.functions.get(&(node.domain.clone(), node.op_type.as_str())) {
+                None => {
+                    let version = opsets.iter().find(|(d, _)| *d == node.domain).map_or(1, |(_, v)| *v);
+                    out.push((node, version));
+                }
+                Some(_) if depth >= FUNCTION_DEPTH => {
+                    return Err(format!(
+                        "{} {:?}: functions call each other more than {FUNCTION_DEPTH} deep",
+                        node.op_type, node.name
+                    ));
+                }
+                Some(function) => {
+                    let body = expand(function, &node)?;
+                    let opsets: Vec<(String, i64)> =
+                        function.opset_import.iter().map(|o| (domain(&o.domain), o.version)).collect();
+                    self.inline(body, &opsets, out, depth + 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        proto: NodeProto,
+        version: i64,
+        opsets: &[(String, i64)],
+        scope: &mut Scope,
+    ) -> Result<Node, String> {
+        let described = || format!("{} {:?}", proto.op_type, proto.name);
+        let mut inputs: Vec<Option<ValueId>> = proto
+            .input
+            .iter()
+            .map(|name| if name.is_empty() { None } else { Some(scope.resolve(name, described)) })
+            .collect();
+        let outputs = proto.output.iter().map(|name| scope.ids.get(name).copied()).collect();
+        let mut attributes = Attributes::default();
+        for attribute in proto.attribute {
+            let name = attribute.name.clone();
+            let attribute = self
+                .attribute(attribute, opsets, scope, &mut inputs)
+                .map_err(|e| format!("{} {:?}, attribute {name:?}: {e}", proto.op_type, proto.name))?;
+            attributes.set(&name, attribute);
+        }
+        Ok(Node {
+            name: proto.name,
+            domain: proto.domain,
+            op: proto.op_type,
+            version,
+            inputs,
+            outputs,
+            attributes,
+        })
+    }
+
+    fn attribute(
+        &mut self,
+        proto: AttributeProto,
+        opsets: &[(String, i64)],
+        scope: &mut Scope,
+        inputs: &mut Vec<Option<ValueId>>,
+    ) -> Result<Attribute, String> {
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let kind = match proto.r#type {
+            0 => guess_type(&proto),
+            kind => kind,
+        };
+        Ok(match kind {
+            attribute_type::FLOAT => Attribute::Float(proto.f.unwrap_or_default()),
+            attribute_type::INT => Attribute::Int(proto.i.unwrap_or_default()),
+            attribute_type::STRING => Attribute::Text(proto.s.as_ref().map(text).unwrap_or_default()),
+            attribute_type::FLOATS => Attribute::Floats(proto.floats),
+            attribute_type::INTS => Attribute::Ints(proto.ints),
+            attribute_type::STRINGS => Attribute::Texts(proto.strings.iter().map(text).collect()),
+            attribute_type::TENSOR => Attribute::Tensor(element::decode(proto.t.unwrap_or_default())?),
+            attribute_type::GRAPH => {
+                let (mut graph, free) = self.graph(*proto.g.unwrap_or_default(), opsets)?;
+                // What the inner graph reads from this one becomes a further input of the node.
+                for (name, reader) in free {
+                    let Some(inner) = graph.values.iter().position(|v| *v == name) else { continue };
+                    let outer = scope.resolve(&name, || reader.clone());
+                    graph.captures.push((outer, inner));
+                    inputs.push(Some(outer));
+                }
+                Attribute::Graph(Box::new(graph))
+            }
+            9 => Attribute::Other("tensors"),
+            10 => Attribute::Other("graphs"),
+            11 | 12 => Attribute::Other("sparse tensors"),
+            13 | 14 => Attribute::Other("types"),
+            kind => return Err(format!("{kind} is not a kind of attribute")),
+        })
+    }
+}
+
+/// Files of IR version 1 do not say what kind an attribute is.
+fn guess_type(proto: &AttributeProto) -> i32 {
+    match proto {
+        a if a.f.is_some() => attribute_type::FLOAT,
+        a if a.i.is_some() => attribute_type::INT,
+        a if a.s.is_some() => attribute_type::STRING,
+        a if a.t.is_some() => attribute_type::TENSOR,
+        a if a.g.is_some() => attribute_type::GRAPH,
+        a if !a.floats.is_empty() => attribute_type::FLOATS,
+        a if !a.strings.is_empty() => attribute_type::STRINGS,
+        _ => attribute_type::INTS,
+    }
+}
+
+/// The body of a function under the names of one call.
+fn expand(function: &FunctionProto, call: &NodeProto) -> Result<Vec<NodeProto>, String> {
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    for (index, name) in function.input.iter().enumerate() {
+        names.insert(name, call.input.get(index).map_or("", String::as_str));
+    }
+    for (name, given) in function.output.iter().zip(&call.output).filter(|(_, given)| !given.is_empty()) {
+        names.insert(name, given);
+    }
+    let rename = |name: &String| match names.get(name.as_str()) {
+        _ if name.is_empty() => String::new(),
+        Some(given) => (*given).to_owned(),
+        None => format!("{}/{name}", call.name),
+    };
+    let mut body = function.node.clone();
+    for (index, node) in body.iter_mut().enumerate() {
+        node.input = node.input.iter().map(rename).collect();
+        node.output = node.output.iter().map(rename).collect();
+        let own = if node.name.is_empty() { format!("#{index}") } else { std::mem::take(&mut node.name) };
+        node.name = format!("{}/{own}", call.name);
+        if node.attribute.iter().any(|a| a.g.is_some()) {
+            return Err(format!("{}: a graph inside a function is not supported yet", node.name));
+        }
+        let attributes = std::mem::take(&mut node.attribute);
+        node.attribute = attributes
+            .into_iter()
+            .filter_map(|attribute| {
+                if attribute.ref_attr_name.is_empty() {
+                    return Some(attribute);
+                }
+                let wanted = |a: &&AttributeProto| a.name == attribute.ref_attr_name;
+                let given = call
+                    .attribute
+                    .iter()
+                    .find(wanted)
+                    .or_else(|| function.attribute_proto.iter().find(wanted))?;
+                Some(AttributeProto { name: attribute.name, ..given.clone() })
+            })
+            .collect();
+    }
+    Ok(body)
+}
+
+#[derive(Default)]
+struct Scope {
+    graph: Graph,
+    ids: HashMap<String, ValueId>,
+    free: Free,
+}
+
+impl Scope {
+    fn declare(&mut self, name: &str, what: &str) -> Result<ValueId, String> {
+        let id = self.graph.new_value(name);
+        if self.ids.insert(name.to_owned(), id).is_some() {
+            return Err(format!("{what} {name:?}: something else in the graph has that name"));
+        }
+        Ok(id)
+    }
+
+    fn resolve(&mut self, name: &str, reader: impl Fn() -> String) -> ValueId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        self.free.push((name.to_owned(), reader()));
+        let id = self.graph.new_value(name);
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+}
+
+/// Puts every node after those it reads from, keeping the file's order where it can (Kahn's algorithm).
+fn sort(graph: &mut Graph) -> Result<(), String> {
+    let mut giver = vec![None; graph.values.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        for output in node.outputs.iter().flatten() {
+            giver[*output] = Some(index);
+        }
+    }
+    let givers = |node: &Node| -> HashSet<usize> {
+        node.inputs.iter().flatten().filter_map(|id| giver[*id]).collect()
+    };
+    let mut waits: Vec<usize> = Vec::with_capacity(graph.nodes.len());
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let from = givers(node);
+        waits.push(from.len());
+        from.into_iter().for_each(|g| readers[g].push(index));
+    }
+    let ready = waits.iter().enumerate().filter(|(_, w)| **w == 0).map(|(i, _)| std::cmp::Reverse(i));
+    let mut ready: BinaryHeap<_> = ready.collect();
+    let mut order = Vec::with_capacity(graph.nodes.len());
+    while let Some(std::cmp::Reverse(index)) = ready.pop() {
+        order.push(index);
+        for reader in &readers[index] {
+            waits[*reader] -= 1;
+            if waits[*reader] == 0 {
+                ready.push(std::cmp::Reverse(*reader));
+            }
+        }
+    }
+    if order.len() < graph.nodes.len() {
+        let stuck = waits.iter().position(|w| *w > 0).unwrap_or_default();
+        return Err(format!("{} waits for its own output: the graph has a cycle", graph.nodes[stuck]));
+    }
+    let mut nodes: Vec<Option<Node>> = std::mem::take(&mut graph.nodes).into_iter().map(Some).collect();
+    graph.nodes = order.into_iter().filter_map(|i| nodes[i].take()).collect();
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The declared types of a graph's inputs and outputs.
+
+use super::element::{dtype, type_name};
+use super::proto::{DimensionProto, ValueInfoProto};
+use crate::plan::{Dim, Port};
+
+pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
+    let name = value.name.clone();
+    let Some(declared) = &value.r#type else {
+        return Ok(Port { name, dtype: None, declared: "unknown".into(), dims: None });
+    };
+    let Some(tensor) = &declared.tensor_type else {
+        let kind = if declared.sequence_type.is_some() {
+            "sequence"
+        } else if declared.map_type.is_some() {
+            "map"
+        } else if declared.optional_type.is_some() {
+            "optional"
+        } else {
+            "unknown"
+        };
+        return Ok(Port { name, dtype: None, declared: kind.into(), dims: None });
+    };
+    let dims = match &tensor.shape {
+        None => None,
+        Some(shape) => Some(
+            shape.dim.iter().map(dim).collect::<Result<Vec<_>, _>>().map_err(|e| format!("{name:?}: {e}"))?,
+        ),
+    };
+    Ok(Port { name, dtype: dtype(tensor.elem_type), declared: type_name(tensor.elem_type), dims })
+}
+
+fn dim(dim: &DimensionProto) -> Result<Dim, String> {
+    match (dim.dim_value, &dim.dim_param) {
+        // Old exporters write a dynamic axis as 0 or -1.
+        (Some(0 | -1), _) => Ok(Dim::Unknown),
+        (Some(value), _) => {
+            usize::try_from(value).map(Dim::Fixed).map_err(|_| format!("{value} is not a dimension"))
+        }
+        (None, Some(name)) if !name.is_empty() => Ok(Dim::Named(name.clone())),
+        (None, _) => Ok(Dim::Unknown),
+    }
+}

@@ -1,0 +1,43 @@
+//! Activations without settings, and Swish.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::value::Value;
+use burn::tensor::ops::FloatTensor;
+
+pub fn build<B: Accelerator>(
+    f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
+) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        one(Value::Float(f(inputs.take(0)?.float(&cx.device)?)))
+    }))
+}
+
+/// ln(1 + e^x), as max(x, 0) + ln(1 + e^-|x|) so that it does not overflow.
+pub fn softplus<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let tail = B::float_log1p(B::float_exp(B::float_neg(B::float_abs(x.clone()))));
+    B::float_add(B::relu(x), tail)
+}
+
+pub fn softsign<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let below = B::float_add_scalar(B::float_abs(x.clone()), 1.0.into());
+    B::float_div(x, below)
+}
+
+pub fn mish<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mul(B::float_tanh(softplus::<B>(x.clone())), x)
+}
+
+pub fn hard_swish<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let gate = B::float_add_scalar(B::float_mul_scalar(x.clone(), (1.0 / 6.0).into()), 0.5.into());
+    B::float_mul(B::float_clamp(gate, 0.0.into(), 1.0.into()), x)
+}
+
+/// x · sigmoid(alpha · x)
+pub fn swish<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let alpha = f64::from(site.node.attributes.float("alpha", 1.0)?);
+    build::<B>(move |x: FloatTensor<B>| {
+        let inner = if alpha == 1.0 { x.clone() } else { B::float_mul_scalar(x.clone(), alpha.into()) };
+        B::float_mul(B::sigmoid(inner), x)
+    })
+}

@@ -1,0 +1,87 @@
+//! Shapes that meet under NumPy's rules, as ONNX has them.
+
+use super::Context;
+use crate::engine::backend::Accelerator;
+use crate::engine::value::Value;
+use crate::tensor::DType;
+
+/// The shape that both broadcast to.
+pub fn shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    let rank = a.len().max(b.len());
+    let at = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |i| dims[i]);
+    (0..rank)
+        .map(|axis| match (at(a, axis), at(b, axis)) {
+            (x, y) if x == y => Ok(x),
+            (1, y) => Ok(y),
+            (x, 1) => Ok(x),
+            _ => Err(format!("{a:?} and {b:?} do not broadcast")),
+        })
+        .collect()
+}
+
+/// A view of the value in the larger shape.
+///
+/// REQUIRES that its shape broadcasts to it.
+pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> Result<Value<B>, String> {
+    let own = value.dims();
+    if own == dims {
+        return Ok(value);
+    }
+    cx.check(value.dtype(), dims)?;
+    let mut aligned = vec![1; dims.len().saturating_sub(own.len())];
+    aligned.extend(own);
+    let value = value.reshaped(aligned)?.on_device(&cx.device);
+    Ok(match value {
+        Value::Float(t) => Value::Float(B::float_expand(t, dims.into())),
+        Value::Int(t) => Value::Int(B::int_expand(t, dims.into())),
+        Value::Bool(t) => Value::Bool(B::bool_expand(t, dims.into())),
+        host => host,
+    })
+}
+
+/// Both on the device and in the shape that they broadcast to.
+pub fn both<B: Accelerator>(
+    a: Value<B>,
+    b: Value<B>,
+    cx: &Context<B>,
+) -> Result<(Value<B>, Value<B>), String> {
+    let (a, b) = (a.on_device(&cx.device), b.on_device(&cx.device));
+    let (left, right) = (a.shape(), b.shape());
+    if left == right {
+        return Ok((a, b));
+    }
+    let dims = shape(&left, &right)?;
+    Ok((to(a, &dims, cx)?, to(b, &dims, cx)?))
+}
+
+/// As [`shape`], for any number of shapes.
+pub fn shape_of_all<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Result<Vec<usize>, String> {
+    shapes.into_iter().try_fold(Vec::new(), |all, one| shape(&all, one))
+}
+
+/// An error where operands that must agree do not.
+pub fn same_dtype<B: Accelerator>(a: &Value<B>, b: &Value<B>) -> Result<DType, String> {
+    if a.dtype() == b.dtype() {
+        Ok(a.dtype())
+    } else {
+        Err(format!("{} and {} do not go together", a.dtype(), b.dtype()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_meet_as_in_numpy() {
+        for (a, b, wanted) in [
+            (&[2usize, 3][..], &[3usize][..], Some(vec![2, 3])),
+            (&[4, 1, 3], &[2, 1], Some(vec![4, 2, 3])),
+            (&[], &[0], Some(vec![0])),
+            (&[1, 0], &[5, 1], Some(vec![5, 0])),
+            (&[2], &[3], None),
+        ] {
+            assert_eq!(shape(a, b).ok(), wanted, "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! OneHot and NonZero.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
+use crate::engine::value::Value;
+use crate::tensor::DType;
+
+/// An index outside the depth is nowhere hot.
+pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let given = site.node.attributes.int("axis", -1)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let indices = inputs.take(0)?.into_host()?;
+        let depth = host::only(&inputs.take(1)?.into_host()?)?.as_i64();
+        let values = inputs.take(2)?.into_host()?;
+        if values.len() != 2 {
+            return Err(format!("values are {values:?}, not two"));
+        }
+        let size = usize::try_from(depth).map_err(|_| format!("a depth of {depth}"))?;
+        let axis = axis(given, indices.shape().len() + 1)?;
+        let mut dims = indices.shape().to_vec();
+        dims.insert(axis, size);
+        cx.check(DType::I64, &dims)?;
+        let inner: usize = dims[axis + 1..].iter().product();
+        let mut hot = vec![0usize; dims.iter().product()];
+        for (at, index) in host::numbers(&indices).into_iter().enumerate() {
+            let index = index.as_i64();
+            let index = if index < 0 { index.saturating_add(depth) } else { index };
+            if (0..depth).contains(&index) {
+                let (outer, within) = (at / inner.max(1), at % inner.max(1));
+                hot[(outer * size + index as usize) * inner + within] = 1;
+            }
+        }
+        one(Value::Host(host::pick(&values, &hot, dims)?))
+    }))
+}
+
+pub fn non_zero<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let strides = host::strides(x.shape());
+        let numbers = host::numbers(&x);
+        let found: Vec<usize> = (0..numbers.len()).filter(|i| numbers[*i].as_f64() != 0.0).collect();
+        cx.check(DType::I64, &[x.shape().len(), found.len()])?;
+        let along = |axis: usize| {
+            let (stride, dim) = (strides[axis], x.shape()[axis]);
+            found.iter().map(move |i| (i / stride % dim) as i64)
+        };
+        let indices: Vec<i64> = (0..x.shape().len()).flat_map(along).collect();
+        one(Value::Host(host::tensor(DType::I64, vec![x.shape().len(), found.len()], indices)?))
+    }))
+}

@@ -1,0 +1,26 @@
+//! Tensors out of nothing, shapes and indices as tensors, and changes of type.
+
+mod cast;
+mod constant;
+mod index;
+mod shape;
+mod triangle;
+
+use super::Registry;
+use crate::engine::backend::Accelerator;
+
+pub use cast::to as cast;
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("Constant", 1, constant::constant);
+    r.op("ConstantOfShape", 9, constant::of_shape);
+    r.op("Range", 11, constant::range);
+    r.op("EyeLike", 9, constant::eye_like);
+    r.op("Shape", 1, shape::shape);
+    r.op("Size", 1, shape::size);
+    r.op("Cast", 6, cast::cast);
+    r.op("CastLike", 15, cast::cast_like);
+    r.op("OneHot", 9, index::one_hot);
+    r.op("NonZero", 9, index::non_zero);
+    r.op("Trilu", 14, triangle::build);
+}

@@ -1,0 +1,27 @@
+//! Shape and Size: always on the host.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::value::Value;
+use crate::tensor::DType;
+
+pub fn shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let start = attributes.int("start", 0)?;
+    let end = attributes.find_int("end")?.copied();
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let dims: Vec<i64> = inputs.take(0)?.shape().iter().map(|d| *d as i64).collect();
+        let rank = dims.len() as i64;
+        let at = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
+        let (start, end) = (at(start), at(end.unwrap_or(rank)));
+        one(Value::Host(host::from_ints(dims.get(start..end).unwrap_or_default())?))
+    }))
+}
+
+pub fn size<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| {
+        let count = inputs.take(0)?.elements();
+        one(Value::Host(host::scalar(DType::I64, Number::Int(count as i128))?))
+    }))
+}

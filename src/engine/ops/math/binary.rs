@@ -1,0 +1,236 @@
+//! Add, Sub, Mul, Div; Pow, Mod, BitShift and the bitwise operators.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpResult, Site, broadcast, one};
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
+use burn::tensor::Scalar;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+pub fn build<B: Accelerator>(op: Arithmetic) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (a, b) = (inputs.take(0)?, inputs.take(1)?);
+        one(arithmetic(op, a, b, cx)?)
+    }))
+}
+
+pub fn arithmetic<B: Accelerator>(
+    op: Arithmetic,
+    a: Value<B>,
+    b: Value<B>,
+    cx: &Context<B>,
+) -> Result<Value<B>, String> {
+    broadcast::same_dtype(&a, &b)?;
+    let (a, b) = match (a, b) {
+        (Value::Host(a), Value::Host(b)) => return on_host(op, &a, &b, cx).map(Value::Host),
+        // A constant of one element costs no tensor.
+        (Value::Float(a), Value::Host(b)) if b.len() == 1 && b.shape().len() <= a_rank::<B>(&a) => {
+            return Ok(Value::Float(with_scalar::<B>(op, a, host::only(&b)?.as_f64().into())));
+        }
+        (Value::Host(a), Value::Float(b))
+            if a.len() == 1
+                && a.shape().len() <= a_rank::<B>(&b)
+                && matches!(op, Arithmetic::Add | Arithmetic::Mul) =>
+        {
+            return Ok(Value::Float(with_scalar::<B>(op, b, host::only(&a)?.as_f64().into())));
+        }
+        both => both,
+    };
+    Ok(match broadcast::both(a, b, cx)? {
+        (Value::Float(a), Value::Float(b)) => Value::Float(match op {
+            Arithmetic::Add => B::float_add(a, b),
+            Arithmetic::Sub => B::float_sub(a, b),
+            Arithmetic::Mul => B::float_mul(a, b),
+            Arithmetic::Div => B::float_div(a, b),
+        }),
+        (Value::Int(a), Value::Int(b)) => Value::Int(match op {
+            Arithmetic::Add => B::int_add(a, b),
+            Arithmetic::Sub => B::int_sub(a, b),
+            Arithmetic::Mul => B::int_mul(a, b),
+            Arithmetic::Div => B::int_div(a, b),
+        }),
+        (a, _) => return Err(format!("{} has no arithmetic", a.dtype())),
+    })
+}
+
+fn a_rank<B: Accelerator>(tensor: &B::FloatTensorPrimitive) -> usize {
+    burn::tensor::TensorMetadata::rank(tensor)
+}
+
+fn with_scalar<B: Accelerator>(
+    op: Arithmetic,
+    a: B::FloatTensorPrimitive,
+    b: Scalar,
+) -> B::FloatTensorPrimitive {
+    match op {
+        Arithmetic::Add => B::float_add_scalar(a, b),
+        Arithmetic::Sub => B::float_sub_scalar(a, b),
+        Arithmetic::Mul => B::float_mul_scalar(a, b),
+        Arithmetic::Div => B::float_div_scalar(a, b),
+    }
+}
+
+fn on_host<B: Accelerator>(
+    op: Arithmetic,
+    a: &Tensor,
+    b: &Tensor,
+    cx: &Context<B>,
+) -> Result<Tensor, String> {
+    elementwise(a, b, a.dtype(), cx, |a, b| {
+        Ok(match (a, b) {
+            (Number::Int(a), Number::Int(b)) => Number::Int(match op {
+                Arithmetic::Add => a.wrapping_add(b),
+                Arithmetic::Sub => a.wrapping_sub(b),
+                Arithmetic::Mul => a.wrapping_mul(b),
+                Arithmetic::Div => a.checked_div(b).ok_or("an integer is divided by zero")?,
+            }),
+            (a, b) => {
+                let (a, b) = (a.as_f64(), b.as_f64());
+                Number::Float(match op {
+                    Arithmetic::Add => a + b,
+                    Arithmetic::Sub => a - b,
+                    Arithmetic::Mul => a * b,
+                    Arithmetic::Div => a / b,
+                })
+            }
+        })
+    })
+}
+
+/// A binary operation on the host, with broadcasting.
+pub fn elementwise<B: Accelerator>(
+    a: &Tensor,
+    b: &Tensor,
+    dtype: DType,
+    cx: &Context<B>,
+    f: impl Fn(Number, Number) -> Result<Number, String>,
+) -> Result<Tensor, String> {
+    let dims = broadcast::shape(a.shape(), b.shape())?;
+    cx.check(dtype, &dims)?;
+    let (left, right) = (host::numbers(a), host::numbers(b));
+    let result = if a.shape() == b.shape() {
+        left.into_iter().zip(right).map(|(a, b)| f(a, b)).collect::<Result<Vec<_>, _>>()?
+    } else {
+        let left = host::broadcast_indices(a.shape(), &dims).into_iter().map(|i| left[i]);
+        let right = host::broadcast_indices(b.shape(), &dims).into_iter().map(|i| right[i]);
+        left.zip(right).map(|(a, b)| f(a, b)).collect::<Result<Vec<_>, _>>()?
+    };
+    host::from_numbers(dtype, dims, &result)
+}
+
+/// The exponent may be of another type; the result is of the base's.
+pub fn pow<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (base, exponent) = (inputs.take(0)?, inputs.take(1)?);
+        let dtype = base.dtype();
+        match (base, exponent) {
+            (Value::Float(base), Value::Host(exponent))
+                if exponent.len() == 1 && exponent.shape().len() <= a_rank::<B>(&base) =>
+            {
+                let exponent = host::only(&exponent)?.as_f64();
+                one(Value::Float(power::<B>(base, exponent)))
+            }
+            (Value::Float(base), exponent) if exponent.dtype() == dtype => {
+                match broadcast::both(Value::Float(base), exponent, cx)? {
+                    (Value::Float(base), Value::Float(exponent)) => {
+                        one(Value::Float(B::float_powf(base, exponent)))
+                    }
+                    _ => Err("Pow takes numbers".into()),
+                }
+            }
+            (base, exponent) => {
+                let (base, exponent) = (base.into_host()?, exponent.into_host()?);
+                let result = elementwise(&base, &exponent, dtype, cx, |a, b| {
+                    Ok(match (a, b) {
+                        (Number::Int(a), Number::Int(b)) if b >= 0 => {
+                            Number::Int(a.wrapping_pow(u32::try_from(b).unwrap_or(u32::MAX)))
+                        }
+                        (a, b) => Number::Float(a.as_f64().powf(b.as_f64())),
+                    })
+                })?;
+                one(Value::Host(result))
+            }
+        }
+    }))
+}
+
+fn power<B: Accelerator>(base: B::FloatTensorPrimitive, exponent: f64) -> B::FloatTensorPrimitive {
+    if exponent == 2.0 {
+        B::float_mul(base.clone(), base)
+    } else if exponent == 0.5 {
+        B::float_sqrt(base)
+    } else {
+        B::float_powf_scalar(base, exponent.into())
+    }
+}
+
+/// With `fmod` the sign is the dividend's, as in C; without, the divisor's.
+pub fn modulo<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let fmod = site.node.attributes.flag("fmod")?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (a, b) = (inputs.take(0)?, inputs.take(1)?);
+        let dtype = broadcast::same_dtype(&a, &b)?;
+        let result = elementwise(&a.into_host()?, &b.into_host()?, dtype, cx, |a, b| {
+            Ok(match (a, b) {
+                (_, Number::Int(0)) => return Err("an integer is divided by zero".into()),
+                (Number::Int(a), Number::Int(b)) if fmod => Number::Int(a % b),
+                (Number::Int(a), Number::Int(b)) => Number::Int((a % b + b) % b),
+                (a, b) if fmod => Number::Float(a.as_f64() % b.as_f64()),
+                (a, b) => {
+                    let (a, b) = (a.as_f64(), b.as_f64());
+                    Number::Float(a - b * (a / b).floor())
+                }
+            })
+        })?;
+        one(Value::Host(result))
+    }))
+}
+
+pub fn shift<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let left = match site.node.attributes.text("direction", "")? {
+        "LEFT" => true,
+        "RIGHT" => false,
+        other => return Err(format!("direction is {other:?}, not \"LEFT\" or \"RIGHT\"")),
+    };
+    host_ints(move |a, b| {
+        let by = u32::try_from(b).unwrap_or(u32::MAX);
+        (if left { a.checked_shl(by) } else { a.checked_shr(by) }).unwrap_or(0)
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Bits {
+    And,
+    Or,
+    Xor,
+}
+
+pub fn bitwise<B: Accelerator>(op: Bits) -> Result<BoxOp<B>, String> {
+    host_ints(move |a, b| match op {
+        Bits::And => a & b,
+        Bits::Or => a | b,
+        Bits::Xor => a ^ b,
+    })
+}
+
+fn host_ints<B: Accelerator>(
+    f: impl Fn(i128, i128) -> i128 + Send + Sync + 'static,
+) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| -> OpResult<B> {
+        let (a, b) = (inputs.take(0)?, inputs.take(1)?);
+        let dtype = broadcast::same_dtype(&a, &b)?;
+        let result = elementwise(&a.into_host()?, &b.into_host()?, dtype, cx, |a, b| match (a, b) {
+            (Number::Int(a), Number::Int(b)) => Ok(Number::Int(f(a, b))),
+            _ => Err("it takes integers".into()),
+        })?;
+        one(Value::Host(result))
+    }))
+}

@@ -1,0 +1,121 @@
+//! Functions of one element.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
+use crate::engine::ops::{BoxOp, Context, Inputs, Registry, Site, one};
+use crate::engine::value::Value;
+use crate::tensor::DType;
+use burn::tensor::get_device_settings;
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("Abs", 6, |_| numeric(B::float_abs, f64::abs, i128::abs));
+    r.op("Neg", 6, |_| numeric(B::float_neg, |v| -v, i128::wrapping_neg));
+    r.op("Sign", 9, |_| numeric(B::float_sign, sign, i128::signum));
+    r.op("Exp", 6, |_| float(B::float_exp, f64::exp));
+    r.op("Log", 6, |_| float(B::float_log, f64::ln));
+    r.op("Sqrt", 6, |_| float(B::float_sqrt, f64::sqrt));
+    r.op("Reciprocal", 6, |_| float(B::float_recip, f64::recip));
+    r.op("Floor", 6, |_| float(B::float_floor, f64::floor));
+    r.op("Ceil", 6, |_| float(B::float_ceil, f64::ceil));
+    r.op("Round", 11, |_| float(B::float_round, f64::round_ties_even));
+    r.op("Sin", 7, |_| float(B::float_sin, f64::sin));
+    r.op("Cos", 7, |_| float(B::float_cos, f64::cos));
+    r.op("Tan", 7, |_| float(B::float_tan, f64::tan));
+    r.op("Asin", 7, |_| float(B::float_asin, f64::asin));
+    r.op("Acos", 7, |_| float(B::float_acos, f64::acos));
+    r.op("Atan", 7, |_| float(B::float_atan, f64::atan));
+    r.op("Sinh", 9, |_| float(B::float_sinh, f64::sinh));
+    r.op("Cosh", 9, |_| float(B::float_cosh, f64::cosh));
+    r.op("Tanh", 6, |_| float(B::float_tanh, f64::tanh));
+    r.op("Asinh", 9, |_| float(B::float_asinh, f64::asinh));
+    r.op("Acosh", 9, |_| float(B::float_acosh, f64::acosh));
+    r.op("Atanh", 9, |_| float(B::float_atanh, f64::atanh));
+    r.op("Erf", 9, |_| device(B::float_erf));
+    r.op("BitwiseNot", 18, |_| host_ints(|v| !v));
+    r.op("IsNaN", 9, is_nan);
+    r.op("IsInf", 10, is_inf);
+}
+
+type OnDevice<B> = fn(
+    <B as burn::tensor::backend::BackendTypes>::FloatTensorPrimitive,
+) -> <B as burn::tensor::backend::BackendTypes>::FloatTensorPrimitive;
+
+fn sign(v: f64) -> f64 {
+    if v == 0.0 || v.is_nan() { v } else { v.signum() }
+}
+
+/// For floats on either side.
+fn float<B: Accelerator>(on_device: OnDevice<B>, on_host: fn(f64) -> f64) -> Result<BoxOp<B>, String> {
+    numeric_or(on_device, on_host, None)
+}
+
+/// For floats and integers.
+fn numeric<B: Accelerator>(
+    on_device: OnDevice<B>,
+    on_host: fn(f64) -> f64,
+    ints: fn(i128) -> i128,
+) -> Result<BoxOp<B>, String> {
+    numeric_or(on_device, on_host, Some(ints))
+}
+
+fn numeric_or<B: Accelerator>(
+    on_device: OnDevice<B>,
+    on_host: fn(f64) -> f64,
+    ints: Option<fn(i128) -> i128>,
+) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| match inputs.take(0)? {
+        Value::Float(x) => one(Value::Float(on_device(x))),
+        x => {
+            let x = x.into_host()?;
+            let results = host::numbers(&x).into_iter().map(|v| match (v, ints) {
+                (Number::Float(v), _) => Ok(Number::Float(on_host(v))),
+                (Number::Int(v), Some(ints)) => Ok(Number::Int(ints(v))),
+                (Number::Int(_), None) => Err(format!("it takes floats, not {}", x.dtype())),
+            });
+            let results = results.collect::<Result<Vec<_>, _>>()?;
+            one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &results)?))
+        }
+    }))
+}
+
+/// Always computed on the device.
+pub fn device<B: Accelerator>(on_device: OnDevice<B>) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        one(Value::Float(on_device(inputs.take(0)?.float(&cx.device)?)))
+    }))
+}
+
+fn host_ints<B: Accelerator>(f: fn(i128) -> i128) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let results = host::numbers(&x).into_iter().map(|v| match v {
+            Number::Int(v) => Ok(Number::Int(f(v))),
+            Number::Float(_) => Err(format!("it takes integers, not {}", x.dtype())),
+        });
+        let results = results.collect::<Result<Vec<_>, _>>()?;
+        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &results)?))
+    }))
+}
+
+fn is_nan<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
+        let out = get_device_settings::<B>(&cx.device).bool_dtype;
+        one(Value::Bool(B::float_is_nan(inputs.take(0)?.float(&cx.device)?, out)))
+    }))
+}
+
+fn is_inf<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let negative = site.node.attributes.int("detect_negative", 1)? != 0;
+    let positive = site.node.attributes.int("detect_positive", 1)? != 0;
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let found: Vec<Number> = host::numbers(&x)
+            .into_iter()
+            .map(|v| {
+                let v = v.as_f64();
+                Number::Int((v.is_infinite() && if v > 0.0 { positive } else { negative }).into())
+            })
+            .collect();
+        one(Value::Host(host::from_numbers(DType::Bool, x.shape().to_vec(), &found)?))
+    }))
+}

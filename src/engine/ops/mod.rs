@@ -1,0 +1,205 @@
+//! The operators: a folder a family, a file an operator or a tight group, one registration line each.
+//!
+//! An operator is built once, when its model is loaded: attributes are read, constant inputs prepared (and
+//! absorbed, so that they are not kept twice). What comes out is run for every batch.
+
+pub mod activation;
+pub mod broadcast;
+pub mod make;
+pub mod math;
+pub mod nn;
+pub mod reduce;
+pub mod shape;
+
+use super::backend::Accelerator;
+use super::onnx::{Graph, Node};
+use super::value::Value;
+use crate::tensor::{DType, Tensor, byte_len};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+/// What an operator says when it cannot run; the executor adds node and shapes.
+pub type OpResult<B> = Result<Vec<Value<B>>, String>;
+pub type BoxOp<B> = Box<dyn Op<B>>;
+pub type Build<B> = fn(&Site<'_, B>) -> Result<BoxOp<B>, String>;
+
+/// An operator of one node, ready to run.
+pub trait Op<B: Accelerator>: Send + Sync {
+    /// Gives as many values as the operator has outputs (trailing ones that nothing reads may be left out).
+    fn run(&self, inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B>;
+}
+
+impl<B: Accelerator, F> Op<B> for F
+where
+    F: Fn(Inputs<B>, &Context<B>) -> OpResult<B> + Send + Sync,
+{
+    fn run(&self, inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
+        self(inputs, cx)
+    }
+}
+
+/// The values that a node reads, owned: where this is the last use, an operator may work in place.
+pub struct Inputs<B: Accelerator>(pub Vec<Option<Value<B>>>);
+
+impl<B: Accelerator> Inputs<B> {
+    pub fn take(&mut self, index: usize) -> Result<Value<B>, String> {
+        self.optional(index).ok_or_else(|| format!("input {index} is missing"))
+    }
+
+    pub fn optional(&mut self, index: usize) -> Option<Value<B>> {
+        self.0.get_mut(index)?.take()
+    }
+
+    /// A list of integers (axes, shapes, sizes), one-dimensional or a scalar.
+    pub fn ints(&mut self, index: usize) -> Result<Vec<i64>, String> {
+        ints(&self.take(index)?.into_host()?)
+    }
+
+    pub fn optional_ints(&mut self, index: usize) -> Result<Option<Vec<i64>>, String> {
+        self.optional(index).map(|v| ints(&v.into_host()?)).transpose()
+    }
+}
+
+/// The elements of an integer tensor.
+pub fn ints(tensor: &Tensor) -> Result<Vec<i64>, String> {
+    match tensor.dtype() {
+        DType::I64 => Ok(tensor.elements::<i64>().map(|e| e.into_owned()).unwrap_or_default()),
+        d if d.is_float() => Err(format!("{tensor:?} where integers should be")),
+        _ => Ok(tensor.to_f64().into_iter().map(|v| v as i64).collect()),
+    }
+}
+
+/// What every operator may use while it runs.
+pub struct Context<B: Accelerator> {
+    pub device: B::Device,
+    /// Bytes that one tensor may take.
+    pub max_bytes: usize,
+}
+
+impl<B: Accelerator> Context<B> {
+    /// An error where a tensor of that shape would take more memory than one may. To be asked before an
+    /// operator makes something that is larger than what it was given.
+    pub fn check(&self, dtype: DType, dims: &[usize]) -> Result<(), String> {
+        match byte_len(dtype, dims) {
+            Some(size) if size <= self.max_bytes => Ok(()),
+            _ => Err(format!(
+                "the result {dtype}{dims:?} would take more than the {} bytes that one tensor may",
+                self.max_bytes
+            )),
+        }
+    }
+}
+
+/// Where an operator is built: its node, the constants of its graph, the device.
+pub struct Site<'a, B: Accelerator> {
+    pub node: &'a Node,
+    pub graph: &'a Graph,
+    pub device: &'a B::Device,
+    pub registry: &'a Registry<B>,
+    absorbed: RefCell<BTreeSet<usize>>,
+}
+
+impl<'a, B: Accelerator> Site<'a, B> {
+    pub fn new(node: &'a Node, graph: &'a Graph, device: &'a B::Device, registry: &'a Registry<B>) -> Self {
+        Self { node, graph, device, registry, absorbed: RefCell::default() }
+    }
+
+    /// The constant at an input, if it is one.
+    pub fn constant(&self, input: usize) -> Option<&'a Tensor> {
+        self.graph.constant(self.node, input)
+    }
+
+    /// As [`Site::constant`]; the operator keeps what it needs of it and is not handed it when it runs.
+    pub fn absorb(&self, input: usize) -> Option<&'a Tensor> {
+        let constant = self.constant(input)?;
+        self.absorbed.borrow_mut().insert(input);
+        Some(constant)
+    }
+
+    /// A constant list of integers, absorbed.
+    pub fn absorb_ints(&self, input: usize) -> Result<Option<Vec<i64>>, String> {
+        self.absorb(input).map(ints).transpose()
+    }
+
+    pub fn has_input(&self, input: usize) -> bool {
+        self.node.input(input).is_some()
+    }
+
+    pub fn has_output(&self, output: usize) -> bool {
+        self.node.outputs.get(output).is_some_and(Option::is_some)
+    }
+
+    /// The inputs that the operator absorbed.
+    pub fn into_absorbed(self) -> BTreeSet<usize> {
+        self.absorbed.into_inner()
+    }
+}
+
+/// Every operator there is, by domain and name.
+pub struct Registry<B: Accelerator> {
+    entries: HashMap<(&'static str, &'static str), Entry<B>>,
+}
+
+struct Entry<B: Accelerator> {
+    /// The first version of the domain whose semantics the builder knows.
+    since: i64,
+    build: Build<B>,
+}
+
+impl<B: Accelerator> Registry<B> {
+    pub fn standard() -> Self {
+        let mut registry = Self { entries: HashMap::new() };
+        activation::register(&mut registry);
+        make::register(&mut registry);
+        math::register(&mut registry);
+        nn::register(&mut registry);
+        reduce::register(&mut registry);
+        shape::register(&mut registry);
+        registry
+    }
+
+    /// An operator of the standard domain, from that opset on.
+    pub fn op(&mut self, name: &'static str, since: i64, build: Build<B>) {
+        self.entries.insert(("", name), Entry { since, build });
+    }
+
+    /// An operator of another domain.
+    pub fn domain_op(&mut self, domain: &'static str, name: &'static str, build: Build<B>) {
+        self.entries.insert((domain, name), Entry { since: 1, build });
+    }
+
+    /// The builder for a node, or why there is none.
+    pub fn find(&self, node: &Node) -> Result<Build<B>, String> {
+        match self.entries.get(&(node.domain.as_str(), node.op.as_str())) {
+            Some(entry) if node.version >= entry.since => Ok(entry.build),
+            Some(entry) => Err(format!(
+                "the model imports opset {}; this operator is supported from opset {} on",
+                node.version, entry.since
+            )),
+            None if node.domain.is_empty() => Err("this operator is not supported".into()),
+            None => Err(format!("operators of the domain {:?} are not supported", node.domain)),
+        }
+    }
+}
+
+/// One value.
+pub fn one<B: Accelerator>(value: Value<B>) -> OpResult<B> {
+    Ok(vec![value])
+}
+
+/// An axis that may count from the end, as an index.
+pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
+    let from_start = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
+    match from_start.and_then(|a| usize::try_from(a).ok()) {
+        Some(a) if a < rank => Ok(a),
+        _ => Err(format!("axis {axis} is not one of {rank}")),
+    }
+}
+
+/// As [`axis`], for several; sorted, each once.
+pub fn axes(given: &[i64], rank: usize) -> Result<Vec<usize>, String> {
+    let mut axes = given.iter().map(|a| axis(*a, rank)).collect::<Result<Vec<_>, _>>()?;
+    axes.sort_unstable();
+    axes.dedup();
+    if axes.len() < given.len() { Err(format!("axes {given:?} name one twice")) } else { Ok(axes) }
+}

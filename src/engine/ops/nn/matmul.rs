@@ -1,0 +1,144 @@
+//! MatMul and Gemm.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
+use crate::engine::value::{Value, from_burn};
+use burn::tensor::TensorMetadata;
+use burn::tensor::ops::FloatTensor;
+
+pub fn matmul<B: Accelerator>() -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (a, b) = (inputs.take(0)?, inputs.take(1)?);
+        one(product(a, b, cx)?)
+    }))
+}
+
+/// NumPy's matmul: vectors gain an axis and lose it again, leading axes broadcast.
+pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, String> {
+    broadcast::same_dtype(&a, &b)?;
+    let (mut left, mut right) = (a.dims(), b.dims());
+    let (vector_left, vector_right) = (left.len() == 1, right.len() == 1);
+    let refused = || format!("{:?} and {:?} do not multiply", a.dims(), b.dims());
+    if left.is_empty() || right.is_empty() {
+        return Err(refused());
+    }
+    if vector_left {
+        left.insert(0, 1);
+    }
+    if vector_right {
+        right.push(1);
+    }
+    let ([outer_a @ .., rows, inner], [outer_b @ .., height, columns]) = (&left[..], &right[..]) else {
+        return Err(refused());
+    };
+    if inner != height {
+        return Err(refused());
+    }
+    let mut out = broadcast::shape(outer_a, outer_b)?;
+    let rank = out.len() + 2;
+    out.extend([*rows, *columns]);
+    let dtype = a.dtype();
+    cx.check(dtype, &out)?;
+    // What the caller sees: without the axes that a vector was lent.
+    let mut shown = out.clone();
+    if vector_right {
+        shown.pop();
+    }
+    if vector_left {
+        shown.remove(shown.len() - if vector_right { 1 } else { 2 });
+    }
+    let aligned = |dims: &[usize]| -> Vec<usize> {
+        std::iter::repeat_n(1, rank - dims.len()).chain(dims.iter().copied()).collect()
+    };
+    let (left, right) = (aligned(&left), aligned(&right));
+    let one_matrix = right[..rank - 2].iter().all(|d| *d == 1) && rank > 2;
+    let a = a.on_device(&cx.device);
+    let b = b.on_device(&cx.device);
+    if out.contains(&0) || *inner == 0 {
+        return Ok(match a {
+            Value::Int(_) => Value::Int(B::int_zeros(
+                shown.into(),
+                &cx.device,
+                crate::engine::value::to_burn(dtype).into(),
+            )),
+            _ => Value::Float(B::float_zeros(
+                shown.into(),
+                &cx.device,
+                crate::engine::value::to_burn(dtype).into(),
+            )),
+        });
+    }
+    if one_matrix {
+        // One matrix for all: a single, taller product.
+        let tall: usize = left[..rank - 1].iter().product();
+        let (a, b) = (a.reshaped(vec![tall, *inner])?, b.reshaped(vec![*inner, *columns])?);
+        return multiply(a, b)?.reshaped(shown);
+    }
+    multiply(a.reshaped(left)?, b.reshaped(right)?)?.reshaped(shown)
+}
+
+fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => Ok(Value::Float(B::float_matmul(a, b))),
+        (Value::Int(a), Value::Int(b)) => Ok(Value::Int(B::int_matmul(a, b))),
+        _ => Err("it takes numbers".into()),
+    }
+}
+
+/// alpha · A' · B' + beta · C
+pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let (alpha, beta) =
+        (f64::from(attributes.float("alpha", 1.0)?), f64::from(attributes.float("beta", 1.0)?));
+    let (flip_a, flip_b) = (attributes.flag("transA")?, attributes.flag("transB")?);
+    let float = |input| -> Result<Option<FloatTensor<B>>, String> {
+        match site.constant(input) {
+            Some(t) if t.dtype().is_float() => {
+                site.absorb(input);
+                Value::<B>::Host(t.clone()).float(site.device).map(Some)
+            }
+            _ => Ok(None),
+        }
+    };
+    let (weight, bias) = (float(1)?, float(2)?);
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let a = inputs.take(0)?.float(&cx.device)?;
+        let b = match &weight {
+            Some(weight) => weight.clone(),
+            None => inputs.take(1)?.float(&cx.device)?,
+        };
+        if a.rank() != 2 || b.rank() != 2 || a.dtype() != b.dtype() {
+            return Err("it takes two matrices".into());
+        }
+        let a = if flip_a { B::float_swap_dims(a, 0, 1) } else { a };
+        let b = if flip_b { B::float_swap_dims(b, 0, 1) } else { b };
+        let dtype = from_burn(a.dtype());
+        let (left, right) = (a.shape(), b.shape());
+        if left[1] != right[0] {
+            return Err(format!("{:?} and {:?} do not multiply", left.as_slice(), right.as_slice()));
+        }
+        let dims = [left[0], right[1]];
+        cx.check(dtype, &dims)?;
+        let mut y = if dims.contains(&0) || left[1] == 0 {
+            B::float_zeros(dims.into(), &cx.device, crate::engine::value::to_burn(dtype).into())
+        } else {
+            B::float_matmul(a, b)
+        };
+        if alpha != 1.0 {
+            y = B::float_mul_scalar(y, alpha.into());
+        }
+        let c = match (&bias, inputs.optional(2)) {
+            (Some(bias), _) => Some(bias.clone()),
+            (None, c) => c.map(|c| c.float(&cx.device)).transpose()?,
+        };
+        if let Some(c) = c {
+            let c = if beta == 1.0 { c } else { B::float_mul_scalar(c, beta.into()) };
+            if broadcast::shape(&c.shape(), &dims)? != dims {
+                return Err(format!("{:?} does not broadcast to {dims:?}", c.shape().as_slice()));
+            }
+            let c = broadcast::to(Value::Float(c), &dims, cx)?.float(&cx.device)?;
+            y = B::float_add(y, c);
+        }
+        one(Value::Float(y))
+    }))
+}

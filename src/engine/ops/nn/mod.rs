@@ -1,0 +1,28 @@
+//! Convolutions, pooling, normalisation and products.
+
+mod batch_norm;
+mod conv;
+mod conv_transpose;
+mod matmul;
+mod norm;
+mod pool;
+mod window;
+
+use super::Registry;
+use crate::engine::backend::Accelerator;
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("Conv", 1, conv::build);
+    r.op("ConvTranspose", 1, conv_transpose::build);
+    r.op("MaxPool", 1, |site| pool::build(site, pool::Kind::Max));
+    r.op("AveragePool", 1, |site| pool::build(site, pool::Kind::Average));
+    r.op("GlobalAveragePool", 1, |_| pool::global(pool::Kind::Average));
+    r.op("GlobalMaxPool", 1, |_| pool::global(pool::Kind::Max));
+    r.op("BatchNormalization", 7, batch_norm::build);
+    r.op("InstanceNormalization", 6, norm::instance);
+    r.op("LayerNormalization", 17, norm::layer);
+    r.op("GroupNormalization", 18, norm::group);
+    r.op("RMSNormalization", 23, norm::rms);
+    r.op("MatMul", 1, |_| matmul::matmul());
+    r.op("Gemm", 7, matmul::gemm);
+}

@@ -1,0 +1,208 @@
+//! MaxPool, AveragePool and the global pools.
+//!
+//! Pads are explicit here: the input is padded with what cannot win or count, then pooled without pads, so
+//! that asymmetric pads, windows that hang over the end and dilation are one case.
+
+use super::window::{Slide, Window};
+use crate::engine::backend::Accelerator;
+use crate::engine::ops::reduce;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::value::{Value, from_burn};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Slice, TensorMetadata};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Max,
+    Average,
+}
+
+pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+    let window = Window::read(&site.node.attributes)?;
+    let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
+    let count_pads = site.node.attributes.flag("count_include_pad")?;
+    if kind == Kind::Max && site.has_output(1) {
+        return Err("the indices of MaxPool are not supported yet".into());
+    }
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?;
+        let dtype = x.dtype();
+        let x = if dtype.is_float() {
+            x
+        } else {
+            crate::engine::ops::make::cast(x, crate::tensor::DType::F32, cx)?
+        };
+        let x = x.float(&cx.device)?;
+        let shape = x.shape().to_vec();
+        let [_, _, spatial @ ..] = &shape[..] else { return Err(format!("{shape:?} has no spatial axes")) };
+        let slides = window.slides(spatial, &kernel)?;
+        if shape.contains(&0) {
+            return Err(format!("{shape:?} is empty"));
+        }
+        let y = match kind {
+            Kind::Max => max::<B>(x, &slides, cx)?,
+            Kind::Average => average::<B>(x, &slides, count_pads, cx)?,
+        };
+        one(crate::engine::ops::make::cast(Value::Float(y), dtype, cx)?)
+    }))
+}
+
+fn max<B: Accelerator>(
+    x: FloatTensor<B>,
+    slides: &[Slide],
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, String> {
+    match slides {
+        [a, b] => {
+            // The backend's own pads are never taken, and never cost a copy.
+            let plain = slides.iter().zip(&x.shape()[2..]).all(|(s, d)| {
+                s.pads.0 == s.pads.1 && s.pads.0 * 2 <= s.kernel && out_of(s, d + s.pads.0 * 2) == s.out
+            });
+            if plain {
+                return Ok(B::max_pool2d(
+                    x,
+                    [a.kernel, b.kernel],
+                    [a.stride, b.stride],
+                    [a.pads.0, b.pads.0],
+                    [a.dilation, b.dilation],
+                    false,
+                ));
+            }
+            let x = padded::<B>(x, slides, f64::NEG_INFINITY, cx)?;
+            let (kernel, stride) = ([a.kernel, b.kernel], [a.stride, b.stride]);
+            Ok(B::max_pool2d(x, kernel, stride, [0, 0], [a.dilation, b.dilation], false))
+        }
+        _ => folded::<B>(padded::<B>(x, slides, f64::NEG_INFINITY, cx)?, slides, B::float_max_dim),
+    }
+}
+
+fn out_of(slide: &Slide, padded: usize) -> usize {
+    (padded - ((slide.kernel - 1) * slide.dilation + 1)) / slide.stride + 1
+}
+
+fn average<B: Accelerator>(
+    x: FloatTensor<B>,
+    slides: &[Slide],
+    count_pads: bool,
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, String> {
+    let shape = x.shape().to_vec();
+    // How many elements each window counts, axis by axis.
+    let counts = slides.iter().zip(&shape[2..]).map(|(s, d)| {
+        (0..s.out).map(move |o| {
+            let taps = (0..s.kernel).map(|k| o * s.stride + k * s.dilation);
+            let counted = taps.filter(|at| {
+                if count_pads { *at < d + s.pads.0 + s.pads.1 } else { (s.pads.0..s.pads.0 + d).contains(at) }
+            });
+            counted.count() as f64
+        })
+    });
+    let area: f64 = slides.iter().map(|s| s.kernel as f64).product();
+    let mut divisors = vec![1.0f64];
+    for axis in counts {
+        let axis: Vec<f64> = axis.collect();
+        divisors = divisors.iter().flat_map(|d| axis.iter().map(move |c| d * c)).collect();
+    }
+    let padded = padded::<B>(x, slides, 0.0, cx)?;
+    let mean = match slides {
+        [a, b] if a.dilation == 1 && b.dilation == 1 => {
+            B::avg_pool2d(padded, [a.kernel, b.kernel], [a.stride, b.stride], [0, 0], true, false)
+        }
+        _ => {
+            let sum = folded::<B>(padded, slides, B::float_sum_dim)?;
+            B::float_div_scalar(sum, area.into())
+        }
+    };
+    if divisors.iter().all(|d| *d == area) {
+        return Ok(mean);
+    }
+    let scale: Vec<crate::engine::host::Number> =
+        divisors.iter().map(|d| crate::engine::host::Number::Float(area / d.max(1.0))).collect();
+    let mut dims = vec![1, 1];
+    dims.extend(slides.iter().map(|s| s.out));
+    let dtype = from_burn(mean.dtype());
+    let scale =
+        Value::<B>::Host(crate::engine::host::from_numbers(dtype, dims, &scale)?).float(&cx.device)?;
+    Ok(B::float_mul(mean, scale))
+}
+
+/// The input with its pads filled, and as much more after the end as the last window needs.
+fn padded<B: Accelerator>(
+    x: FloatTensor<B>,
+    slides: &[Slide],
+    fill: f64,
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, String> {
+    let shape = x.shape().to_vec();
+    let mut out = shape[..2].to_vec();
+    let mut place: Vec<Slice> = shape[..2].iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();
+    for (slide, dim) in slides.iter().zip(&shape[2..]) {
+        let needed = (slide.out - 1) * slide.stride + (slide.kernel - 1) * slide.dilation + 1;
+        out.push(needed.max(dim + slide.pads.0));
+        place.push(Slice::new(slide.pads.0 as isize, Some((slide.pads.0 + dim) as isize), 1));
+    }
+    if out == shape {
+        return Ok(x);
+    }
+    let dtype = x.dtype();
+    cx.check(from_burn(dtype), &out)?;
+    let base = B::float_full(out.into(), fill.into(), &cx.device, dtype.into());
+    Ok(B::float_slice_assign(base, &place, x))
+}
+
+/// Any number of axes, one after the other: each window's elements side by side, then folded.
+fn folded<B: Accelerator>(
+    mut x: FloatTensor<B>,
+    slides: &[Slide],
+    fold: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
+) -> Result<FloatTensor<B>, String> {
+    for (index, slide) in slides.iter().enumerate() {
+        let axis = index + 2;
+        let dims = x.shape().to_vec();
+        let taps = (0..slide.kernel)
+            .map(|k| {
+                let start = k * slide.dilation;
+                let slices: Vec<Slice> = dims
+                    .iter()
+                    .enumerate()
+                    .map(|(a, d)| {
+                        if a == axis {
+                            let end = start + (slide.out - 1) * slide.stride + 1;
+                            Slice::new(start as isize, Some(end as isize), slide.stride as isize)
+                        } else {
+                            Slice::new(0, Some(*d as isize), 1)
+                        }
+                    })
+                    .collect();
+                let tap = B::float_slice(x.clone(), &slices);
+                let mut shape = tap.shape().to_vec();
+                shape.push(1);
+                B::float_reshape(tap, shape.into())
+            })
+            .collect();
+        let side = B::float_cat(taps, dims.len());
+        let y = fold(side, dims.len());
+        let mut shape = y.shape().to_vec();
+        shape.pop();
+        x = B::float_reshape(y, shape.into());
+    }
+    Ok(x)
+}
+
+pub fn global<B: Accelerator>(kind: Kind) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let mut dims = x.shape().to_vec();
+        if dims.len() < 3 || dims.contains(&0) {
+            return Err(format!("{dims:?} has no spatial axes"));
+        }
+        let area: usize = dims[2..].iter().product();
+        let flat = B::float_reshape(x, vec![dims[0], dims[1], area].into());
+        let y = match kind {
+            Kind::Max => B::float_max_dim(flat, 2),
+            Kind::Average => reduce::mean::<B>(flat, &[2]),
+        };
+        dims[2..].fill(1);
+        one(Value::Float(B::float_reshape(y, dims.into())))
+    }))
+}

@@ -1,0 +1,169 @@
+//! Windows that slide: kernel, strides, dilations and pads of convolutions and pools.
+
+use crate::engine::onnx::Attributes;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoPad {
+    NotSet,
+    Valid,
+    SameUpper,
+    SameLower,
+}
+
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub auto_pad: AutoPad,
+    pub kernel: Option<Vec<usize>>,
+    strides: Option<Vec<usize>>,
+    dilations: Option<Vec<usize>>,
+    pads: Option<Vec<usize>>,
+    pub ceil: bool,
+}
+
+/// One spatial axis with everything known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slide {
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Before and after.
+    pub pads: (usize, usize),
+    pub out: usize,
+}
+
+/// A window larger than this is taken for a mistake.
+const LIMIT: i64 = 1 << 24;
+
+fn sizes(attributes: &Attributes, name: &str, least: i64) -> Result<Option<Vec<usize>>, String> {
+    let Some(given) = attributes.find_ints(name)? else { return Ok(None) };
+    if given.iter().any(|v| *v < least || *v > LIMIT) {
+        return Err(format!("{name} {given:?} cannot be"));
+    }
+    Ok(Some(given.iter().map(|v| *v as usize).collect()))
+}
+
+impl Window {
+    pub fn read(attributes: &Attributes) -> Result<Self, String> {
+        let auto_pad = match attributes.text("auto_pad", "NOTSET")? {
+            "NOTSET" | "" => AutoPad::NotSet,
+            "VALID" => AutoPad::Valid,
+            "SAME_UPPER" => AutoPad::SameUpper,
+            "SAME_LOWER" => AutoPad::SameLower,
+            other => return Err(format!("auto_pad {other:?} is not known")),
+        };
+        Ok(Self {
+            auto_pad,
+            kernel: sizes(attributes, "kernel_shape", 1)?,
+            strides: sizes(attributes, "strides", 1)?,
+            dilations: sizes(attributes, "dilations", 1)?,
+            pads: sizes(attributes, "pads", 0)?,
+            ceil: attributes.flag("ceil_mode")?,
+        })
+    }
+
+    fn along(list: &Option<Vec<usize>>, axis: usize, rank: usize, name: &str) -> Result<usize, String> {
+        match list {
+            None => Ok(1),
+            Some(list) if list.len() == rank => Ok(list[axis]),
+            Some(list) => Err(format!("{name} {list:?} for {rank} spatial axes")),
+        }
+    }
+
+    pub fn stride(&self, axis: usize, rank: usize) -> Result<usize, String> {
+        Self::along(&self.strides, axis, rank, "strides")
+    }
+
+    pub fn dilation(&self, axis: usize, rank: usize) -> Result<usize, String> {
+        Self::along(&self.dilations, axis, rank, "dilations")
+    }
+
+    pub fn given_pads(&self, axis: usize, rank: usize) -> Result<(usize, usize), String> {
+        match &self.pads {
+            None => Ok((0, 0)),
+            Some(pads) if pads.len() == rank * 2 => Ok((pads[axis], pads[axis + rank])),
+            Some(pads) => Err(format!("pads {pads:?} for {rank} spatial axes")),
+        }
+    }
+
+    /// Every spatial axis of an input of these sizes.
+    pub fn slides(&self, input: &[usize], kernel: &[usize]) -> Result<Vec<Slide>, String> {
+        if kernel.len() != input.len() {
+            return Err(format!("a kernel {kernel:?} for spatial axes {input:?}"));
+        }
+        (0..input.len()).map(|axis| self.slide(axis, input, kernel[axis])).collect()
+    }
+
+    fn slide(&self, axis: usize, input: &[usize], kernel: usize) -> Result<Slide, String> {
+        let (size, rank) = (input[axis], input.len());
+        let (stride, dilation) = (self.stride(axis, rank)?, self.dilation(axis, rank)?);
+        let reach = (kernel - 1) * dilation + 1;
+        let pads = match self.auto_pad {
+            AutoPad::NotSet => self.given_pads(axis, rank)?,
+            AutoPad::Valid => (0, 0),
+            same => {
+                let needed =
+                    ((size.div_ceil(stride)).saturating_sub(1) * stride + reach).saturating_sub(size);
+                let less = needed / 2;
+                if same == AutoPad::SameUpper { (less, needed - less) } else { (needed - less, less) }
+            }
+        };
+        let padded = size + pads.0 + pads.1;
+        let Some(room) = padded.checked_sub(reach) else {
+            return Err(format!("a window of {reach} does not fit an axis of {padded}"));
+        };
+        let mut out = room / stride + 1;
+        // The last window may hang over the end, but not begin in the pad after it.
+        if self.ceil && room % stride != 0 && out * stride < size + pads.0 {
+            out += 1;
+        }
+        Ok(Slide { kernel, stride, dilation, pads, out })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::onnx::Attribute;
+
+    fn slide(
+        attributes: &[(&str, &[i64])],
+        flags: &[(&str, i64)],
+        pad: &str,
+        size: usize,
+        kernel: usize,
+    ) -> Slide {
+        let mut all = Attributes::default();
+        attributes.iter().for_each(|(n, v)| all.set(n, Attribute::Ints(v.to_vec())));
+        flags.iter().for_each(|(n, v)| all.set(n, Attribute::Int(*v)));
+        all.set("auto_pad", Attribute::Text(pad.into()));
+        Window::read(&all).unwrap().slides(&[size], &[kernel]).unwrap()[0]
+    }
+
+    #[test]
+    fn outputs_have_the_size_that_onnx_gives_them() {
+        assert_eq!(slide(&[("pads", &[1, 1])], &[], "NOTSET", 5, 3).out, 5);
+        assert_eq!(slide(&[("strides", &[2])], &[], "SAME_UPPER", 5, 2).pads, (0, 1));
+        assert_eq!(slide(&[("strides", &[2])], &[], "SAME_LOWER", 5, 2).pads, (1, 0));
+        assert_eq!(slide(&[("strides", &[2])], &[("ceil_mode", 1)], "NOTSET", 6, 3).out, 3);
+        assert_eq!(slide(&[("strides", &[2])], &[], "NOTSET", 6, 3).out, 2);
+        // The third window would begin in the pad.
+        assert_eq!(
+            slide(&[("strides", &[2]), ("pads", &[1, 1])], &[("ceil_mode", 1)], "NOTSET", 2, 1).out,
+            2
+        );
+        assert_eq!(slide(&[("dilations", &[2])], &[], "VALID", 7, 3).out, 3);
+    }
+
+    #[test]
+    fn windows_that_cannot_be_are_errors() {
+        let mut attributes = Attributes::default();
+        attributes.set("strides", Attribute::Ints(vec![0]));
+        assert!(Window::read(&attributes).unwrap_err().contains("strides"));
+        attributes.set("strides", Attribute::Ints(vec![1, 1]));
+        let window = Window::read(&attributes).unwrap();
+        assert!(window.slides(&[5], &[3]).unwrap_err().contains("strides"));
+        attributes.set("strides", Attribute::Ints(vec![1]));
+        let window = Window::read(&attributes).unwrap();
+        assert!(window.slides(&[2], &[3]).unwrap_err().contains("does not fit"));
+    }
+}

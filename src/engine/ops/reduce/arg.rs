@@ -1,0 +1,56 @@
+//! ArgMax and ArgMin.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
+use crate::engine::value::Value;
+use crate::for_element;
+use crate::tensor::{DType, Tensor};
+
+pub fn build<B: Accelerator>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let given = attributes.int("axis", 0)?;
+    let keep = attributes.int("keepdims", 1)? != 0;
+    let last = attributes.flag("select_last_index")?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?;
+        let mut dims = x.dims();
+        let axis = axis(given, dims.len())?;
+        if dims[axis] == 0 {
+            return Err("there is nothing to take the extreme of".into());
+        }
+        let found = on_host(&x.into_host()?, axis, max, last);
+        dims[axis] = 1;
+        let found = host::tensor(DType::I64, dims.clone(), found)?;
+        if !keep {
+            dims.remove(axis);
+        }
+        one(Value::Host(found).reshaped(dims)?)
+    }))
+}
+
+fn on_host(x: &Tensor, axis: usize, max: bool, last: bool) -> Vec<i64> {
+    let dims = x.shape();
+    let inner: usize = dims[axis + 1..].iter().product();
+    let outer: usize = dims[..axis].iter().product();
+    let size = dims[axis];
+    for_element!(x.dtype(), T => {
+        let cells = host::cells::<T>(x);
+        let mut found = Vec::with_capacity(outer * inner);
+        for row in 0..outer {
+            for column in 0..inner {
+                let at = |i: usize| cells[(row * size + i) * inner + column];
+                let mut best = 0;
+                for i in 1..size {
+                    let (new, old) = (at(i), at(best));
+                    let wins = if max { new > old } else { new < old };
+                    if wins || (last && new == old) {
+                        best = i;
+                    }
+                }
+                found.push(best as i64);
+            }
+        }
+        found
+    })
+}

@@ -1,0 +1,171 @@
+//! ReduceSum, ReduceMean and their like. The axes are an attribute at first, an input since opset 13
+//! (ReduceSum) or 18.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, axes, one};
+use crate::engine::value::Value;
+use crate::tensor::Tensor;
+use burn::tensor::{TensorMetadata, ops::FloatTensor};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sum,
+    Mean,
+    Max,
+    Min,
+    Prod,
+    L1,
+    L2,
+    SumSquare,
+    LogSum,
+    LogSumExp,
+}
+
+pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let keep = attributes.int("keepdims", 1)? != 0;
+    let noop = attributes.flag("noop_with_empty_axes")?;
+    let known = match attributes.find_ints("axes")? {
+        Some(axes) => Some(axes.clone()),
+        None => site.absorb_ints(1)?,
+    };
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?;
+        let dims = x.dims();
+        let given = match &known {
+            Some(axes) => Some(axes.clone()),
+            None => inputs.optional_ints(1)?,
+        };
+        let axes = match given {
+            Some(given) if !given.is_empty() => axes(&given, dims.len())?,
+            _ if noop => Vec::new(),
+            _ => (0..dims.len()).collect(),
+        };
+        let mut out = dims.clone();
+        for axis in axes.iter().rev() {
+            if keep {
+                out[*axis] = 1;
+            } else {
+                out.remove(*axis);
+            }
+        }
+        match x {
+            Value::Float(x) if x.shape().num_elements() > 0 && !dims.is_empty() => {
+                one(Value::Float(reduce::<B>(x, &axes, kind)).reshaped(out)?)
+            }
+            x => one(Value::Host(on_host(&x.into_host()?, &axes, kind)?).reshaped(out)?),
+        }
+    }))
+}
+
+fn reduce<B: Accelerator>(x: FloatTensor<B>, axes: &[usize], kind: Kind) -> FloatTensor<B> {
+    let sum = |x| along::<B>(x, axes, B::float_sum_dim);
+    let squared = |x: FloatTensor<B>| B::float_mul(x.clone(), x);
+    match kind {
+        Kind::Sum => sum(x),
+        Kind::Mean => mean::<B>(x, axes),
+        Kind::Max => along::<B>(x, axes, B::float_max_dim),
+        Kind::Min => along::<B>(x, axes, B::float_min_dim),
+        Kind::Prod => along::<B>(x, axes, B::float_prod_dim),
+        Kind::L1 => sum(B::float_abs(x)),
+        Kind::L2 => B::float_sqrt(sum(squared(x))),
+        Kind::SumSquare => sum(squared(x)),
+        Kind::LogSum => B::float_log(sum(x)),
+        Kind::LogSumExp => {
+            let max = along::<B>(x.clone(), axes, B::float_max_dim);
+            // Where all is -infinity there is nothing to scale by.
+            let max = B::float_clamp_min(max, f64::from(f32::MIN).into());
+            let shape = x.shape();
+            let shifted = B::float_sub(x, B::float_expand(max.clone(), shape));
+            B::float_add(B::float_log(sum(B::float_exp(shifted))), max)
+        }
+    }
+}
+
+/// Axes that lie together are reduced as one.
+fn along<B: Accelerator>(
+    mut x: FloatTensor<B>,
+    axes: &[usize],
+    f: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
+) -> FloatTensor<B> {
+    let shape = x.shape();
+    let mut dims = shape.to_vec();
+    let mut left = axes;
+    while let Some(last) = left.last() {
+        let run = left.iter().rev().enumerate().take_while(|(i, a)| **a + i == *last).count();
+        let first = last + 1 - run;
+        let joined: usize = dims[first..=*last].iter().product();
+        let merged: Vec<usize> =
+            dims[..first].iter().chain([&joined]).chain(&dims[last + 1..]).copied().collect();
+        x = f(B::float_reshape(x, merged.into()), first);
+        dims[first..=*last].fill(1);
+        x = B::float_reshape(x, dims.clone().into());
+        left = &left[..left.len() - run];
+    }
+    x
+}
+
+pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+    along::<B>(x, axes, B::float_mean_dim)
+}
+
+/// Exact for integers; also what an empty tensor or a scalar reduces to.
+fn on_host(x: &Tensor, axes: &[usize], kind: Kind) -> Result<Tensor, String> {
+    let dims = x.shape();
+    let out: Vec<usize> =
+        dims.iter().enumerate().map(|(a, d)| if axes.contains(&a) { 1 } else { *d }).collect();
+    let kept = host::strides(&out);
+    let steps: Vec<usize> = (0..dims.len()).map(|a| if axes.contains(&a) { 0 } else { kept[a] }).collect();
+    let mut groups: Vec<Vec<Number>> = vec![Vec::new(); out.iter().product()];
+    for (number, group) in host::numbers(x).into_iter().zip(host::walk(dims, &steps, 0)) {
+        groups[group].push(number);
+    }
+    let reduced = groups.iter().map(|g| fold(g, kind, x)).collect::<Result<Vec<_>, _>>()?;
+    host::from_numbers(x.dtype(), out, &reduced)
+}
+
+fn fold(group: &[Number], kind: Kind, x: &Tensor) -> Result<Number, String> {
+    let floats = || group.iter().map(|n| n.as_f64());
+    let ints = || -> Option<Vec<i128>> {
+        group.iter().map(|n| if let Number::Int(v) = n { Some(*v) } else { None }).collect()
+    };
+    let int = !x.dtype().is_float();
+    if int && let Some(ints) = ints() {
+        let exact = match kind {
+            Kind::Sum => Some(ints.iter().sum()),
+            Kind::Prod => Some(ints.iter().fold(1i128, |p, v| p.wrapping_mul(*v))),
+            Kind::L1 => Some(ints.iter().map(|v| v.abs()).sum()),
+            Kind::SumSquare => Some(ints.iter().map(|v| v * v).sum()),
+            Kind::Max => ints.iter().max().copied(),
+            Kind::Min => ints.iter().min().copied(),
+            Kind::Mean if !ints.is_empty() => Some(ints.iter().sum::<i128>() / ints.len() as i128),
+            _ => None,
+        };
+        if let Some(exact) = exact {
+            return Ok(Number::Int(exact));
+        }
+    }
+    let nan_first = |pick: fn(f64, f64) -> f64, start: f64| {
+        floats().fold(start, |m, v| if m.is_nan() || v.is_nan() { f64::NAN } else { pick(m, v) })
+    };
+    Ok(Number::Float(match kind {
+        Kind::Sum => floats().sum(),
+        Kind::Mean => floats().sum::<f64>() / group.len() as f64,
+        Kind::Prod => floats().product(),
+        Kind::L1 => floats().map(f64::abs).sum(),
+        Kind::L2 => floats().map(|v| v * v).sum::<f64>().sqrt(),
+        Kind::SumSquare => floats().map(|v| v * v).sum(),
+        Kind::LogSum => floats().sum::<f64>().ln(),
+        Kind::LogSumExp => {
+            let max = nan_first(f64::max, f64::NEG_INFINITY);
+            if max.is_infinite() { max } else { floats().map(|v| (v - max).exp()).sum::<f64>().ln() + max }
+        }
+        // Of nothing: the least or greatest that the type has.
+        Kind::Max | Kind::Min if group.is_empty() && int => {
+            return Err("there is nothing to take the extreme of".into());
+        }
+        Kind::Max => nan_first(f64::max, f64::NEG_INFINITY),
+        Kind::Min => nan_first(f64::min, f64::INFINITY),
+    }))
+}

@@ -1,0 +1,62 @@
+//! TopK. `k` is an attribute before opset 10, an input since.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::host;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis};
+use crate::engine::value::Value;
+use crate::for_element;
+use crate::tensor::DType;
+use std::cmp::Ordering;
+
+pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let given = attributes.int("axis", -1)?;
+    let largest = attributes.int("largest", 1)? != 0;
+    let known = attributes.find_int("k")?.copied();
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let k = match known {
+            Some(k) => k,
+            None => host::only(&inputs.take(1)?.into_host()?)?.as_i64(),
+        };
+        let mut dims = x.shape().to_vec();
+        let axis = axis(given, dims.len())?;
+        let k = usize::try_from(k).ok().filter(|k| *k <= dims[axis]);
+        let k = k.ok_or_else(|| format!("k is not within the {} elements of the axis", dims[axis]))?;
+        let inner: usize = dims[axis + 1..].iter().product();
+        let outer: usize = dims[..axis].iter().product();
+        let size = dims[axis];
+        dims[axis] = k;
+        let (offsets, indices) = for_element!(x.dtype(), T => {
+            let cells = host::cells::<T>(&x);
+            let mut offsets = vec![0usize; outer * inner * k];
+            let mut indices = vec![0i64; outer * inner * k];
+            let mut order: Vec<usize> = Vec::with_capacity(size);
+            for row in 0..outer {
+                for column in 0..inner {
+                    let at = |i: usize| (row * size + i) * inner + column;
+                    let compare = |a: &usize, b: &usize| {
+                        let (x, y) = (cells[at(*a)], cells[at(*b)]);
+                        let by_value = if largest { y.partial_cmp(&x) } else { x.partial_cmp(&y) };
+                        by_value.unwrap_or(Ordering::Equal).then(a.cmp(b))
+                    };
+                    order.clear();
+                    order.extend(0..size);
+                    if k < size && k > 0 {
+                        order.select_nth_unstable_by(k - 1, compare);
+                        order.truncate(k);
+                    }
+                    order.sort_by(compare);
+                    for (rank, i) in order.iter().take(k).enumerate() {
+                        let to = (row * k + rank) * inner + column;
+                        offsets[to] = at(*i);
+                        indices[to] = *i as i64;
+                    }
+                }
+            }
+            (offsets, indices)
+        });
+        let values = host::pick(&x, &offsets, dims.clone())?;
+        Ok(vec![Value::Host(values), Value::Host(host::tensor(DType::I64, dims, indices)?)])
+    }))
+}

@@ -1,0 +1,42 @@
+//! Shapes changed and elements moved.
+
+pub mod concat;
+mod depth;
+mod expand;
+mod gather;
+mod pad;
+mod reshape;
+mod resize;
+mod scatter;
+pub mod slice;
+mod split;
+mod transpose;
+
+use super::Registry;
+use crate::engine::backend::Accelerator;
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("Reshape", 5, reshape::reshape);
+    r.op("Flatten", 1, reshape::flatten);
+    r.op("Squeeze", 1, reshape::squeeze);
+    r.op("Unsqueeze", 1, reshape::unsqueeze);
+    r.op("Identity", 1, reshape::identity);
+    r.op("Dropout", 7, reshape::dropout);
+    r.op("Transpose", 1, transpose::build);
+    r.op("Expand", 8, expand::expand);
+    r.op("Tile", 6, expand::tile);
+    r.op("Concat", 4, concat::build);
+    r.op("Split", 2, split::build);
+    r.op("Slice", 1, slice::build);
+    r.op("Gather", 1, gather::gather);
+    r.op("GatherElements", 11, gather::elements);
+    r.op("GatherND", 11, gather::nd);
+    r.op("ScatterElements", 11, scatter::elements);
+    r.op("Scatter", 9, scatter::elements);
+    r.op("ScatterND", 11, scatter::nd);
+    r.op("Pad", 2, pad::build);
+    r.op("DepthToSpace", 1, depth::to_space);
+    r.op("SpaceToDepth", 1, depth::to_depth);
+    r.op("Resize", 10, resize::resize);
+    r.op("Upsample", 7, resize::upsample);
+}

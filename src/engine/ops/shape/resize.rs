@@ -1,0 +1,443 @@
+//! Resize and Upsample, axis by axis: nearest, linear, cubic; every coordinate transformation.
+//!
+//! Coordinates are computed in single precision, as ONNX Runtime does, so that the nearest of two equally
+//! near pixels is the same one.
+
+use super::gather::select;
+use crate::engine::backend::Accelerator;
+use crate::engine::host;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis as check_axis, one};
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Nearest,
+    Linear,
+    Cubic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coordinates {
+    HalfPixel,
+    HalfPixelSymmetric,
+    PytorchHalfPixel,
+    AlignCorners,
+    Asymmetric,
+    TfHalfPixelForNn,
+    TfCropAndResize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nearest {
+    RoundPreferFloor,
+    RoundPreferCeil,
+    Floor,
+    Ceil,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aspect {
+    Stretch,
+    NotLarger,
+    NotSmaller,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    mode: Mode,
+    coordinates: Coordinates,
+    nearest: Nearest,
+    /// The cubic coefficient.
+    a: f32,
+    exclude_outside: bool,
+    extrapolation: f32,
+    antialias: bool,
+    aspect: Aspect,
+    axes: Option<Vec<i64>>,
+}
+
+pub fn upsample<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let known = match site.node.attributes.find_floats("scales")? {
+        Some(scales) => Some(scales.clone()),
+        None => site.absorb(1).map(floats),
+    };
+    old(site, known)
+}
+
+/// As it was before opset 11.
+fn old<B: Accelerator>(site: &Site<'_, B>, known: Option<Vec<f32>>) -> Result<BoxOp<B>, String> {
+    let settings = Settings {
+        mode: mode(site)?,
+        coordinates: Coordinates::Asymmetric,
+        nearest: Nearest::Floor,
+        a: -0.75,
+        exclude_outside: false,
+        extrapolation: 0.0,
+        antialias: false,
+        aspect: Aspect::Stretch,
+        axes: None,
+    };
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?;
+        let scales = match &known {
+            Some(scales) => scales.clone(),
+            None => floats(&inputs.take(1)?.into_host()?),
+        };
+        let target = Target { scales: Some(scales), sizes: None, roi: None };
+        one(apply(x, &settings, &target, cx)?)
+    }))
+}
+
+fn mode<B: Accelerator>(site: &Site<'_, B>) -> Result<Mode, String> {
+    Ok(match site.node.attributes.text("mode", "nearest")? {
+        "nearest" => Mode::Nearest,
+        "linear" | "bilinear" | "trilinear" => Mode::Linear,
+        "cubic" => Mode::Cubic,
+        other => return Err(format!("mode {other:?} is not known")),
+    })
+}
+
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_f64().into_iter().map(|v| v as f32).collect()
+}
+
+pub fn resize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    if site.node.version < 11 {
+        let known = site.absorb(1).map(floats);
+        return old(site, known);
+    }
+    let attributes = &site.node.attributes;
+    let coordinates = match attributes.text("coordinate_transformation_mode", "half_pixel")? {
+        "half_pixel" => Coordinates::HalfPixel,
+        "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
+        "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
+        "align_corners" => Coordinates::AlignCorners,
+        "asymmetric" => Coordinates::Asymmetric,
+        "tf_half_pixel_for_nn" => Coordinates::TfHalfPixelForNn,
+        "tf_crop_and_resize" => Coordinates::TfCropAndResize,
+        other => return Err(format!("coordinate_transformation_mode {other:?} is not known")),
+    };
+    let nearest = match attributes.text("nearest_mode", "round_prefer_floor")? {
+        "round_prefer_floor" => Nearest::RoundPreferFloor,
+        "round_prefer_ceil" => Nearest::RoundPreferCeil,
+        "floor" => Nearest::Floor,
+        "ceil" => Nearest::Ceil,
+        other => return Err(format!("nearest_mode {other:?} is not known")),
+    };
+    let aspect = match attributes.text("keep_aspect_ratio_policy", "stretch")? {
+        "stretch" => Aspect::Stretch,
+        "not_larger" => Aspect::NotLarger,
+        "not_smaller" => Aspect::NotSmaller,
+        other => return Err(format!("keep_aspect_ratio_policy {other:?} is not known")),
+    };
+    let settings = Settings {
+        mode: mode(site)?,
+        coordinates,
+        nearest,
+        a: attributes.float("cubic_coeff_a", -0.75)?,
+        exclude_outside: attributes.flag("exclude_outside")?,
+        extrapolation: attributes.float("extrapolation_value", 0.0)?,
+        antialias: attributes.flag("antialias")?,
+        aspect,
+        axes: attributes.find_ints("axes")?.cloned(),
+    };
+    let known = (site.absorb(1).map(floats), site.absorb(2).map(floats), site.absorb_ints(3)?);
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?;
+        let given = |v: Option<Value<B>>| v.map(|v| v.into_host().map(|t| floats(&t))).transpose();
+        let roi = if let Some(roi) = &known.0 { Some(roi.clone()) } else { given(inputs.optional(1))? };
+        let scales = if let Some(s) = &known.1 { Some(s.clone()) } else { given(inputs.optional(2))? };
+        let sizes = if let Some(s) = &known.2 { Some(s.clone()) } else { inputs.optional_ints(3)? };
+        // An exporter that must fill the place writes an empty tensor.
+        let target = Target {
+            scales: scales.filter(|s| !s.is_empty()),
+            sizes: sizes.filter(|s| !s.is_empty()),
+            roi: roi.filter(|r| !r.is_empty()),
+        };
+        one(apply(x, &settings, &target, cx)?)
+    }))
+}
+
+struct Target {
+    scales: Option<Vec<f32>>,
+    sizes: Option<Vec<i64>>,
+    roi: Option<Vec<f32>>,
+}
+
+/// One axis: its size before and after, the scale between, the part of it that is looked at.
+struct Axis {
+    from: usize,
+    to: usize,
+    scale: f32,
+    roi: (f32, f32),
+}
+
+fn apply<B: Accelerator>(
+    x: Value<B>,
+    settings: &Settings,
+    target: &Target,
+    cx: &Context<B>,
+) -> Result<Value<B>, String> {
+    let dims = x.dims();
+    let axes = plan(&dims, settings, target)?;
+    let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
+    cx.check(x.dtype(), &out)?;
+    if out.contains(&0) || dims.contains(&0) {
+        return Err(format!("{dims:?} cannot be resized to {out:?}"));
+    }
+    let dtype = x.dtype();
+    let mut x = if dtype.is_float() || settings.mode == Mode::Nearest {
+        x.on_device(&cx.device)
+    } else {
+        // Other types are interpolated as floats.
+        let floats = x.into_host()?;
+        let cells = host::numbers(&floats);
+        Value::Host(host::from_numbers(DType::F32, floats.shape().to_vec(), &cells)?).on_device(&cx.device)
+    };
+    // Pixels that tf_crop_and_resize reads from outside the image.
+    let mut outside: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (index, axis) in axes.iter().enumerate() {
+        if settings.coordinates == Coordinates::TfCropAndResize {
+            let beyond = |p: &usize| {
+                let at = axis.original(*p, settings.coordinates);
+                at < 0.0 || at > (axis.from - 1) as f32
+            };
+            let positions: Vec<usize> = (0..axis.to).filter(beyond).collect();
+            if !positions.is_empty() {
+                outside.push((index, positions));
+            }
+        } else if axis.from == axis.to && axis.scale == 1.0 {
+            continue;
+        }
+        x = along(x, index, axis, settings, cx)?;
+    }
+    if !outside.is_empty() {
+        x = extrapolate(x, &outside, settings.extrapolation)?;
+    }
+    if x.dtype() == dtype {
+        return Ok(x);
+    }
+    let floats = x.into_host()?;
+    Ok(Value::Host(host::from_numbers(dtype, floats.shape().to_vec(), &host::numbers(&floats))?))
+}
+
+fn plan(dims: &[usize], settings: &Settings, target: &Target) -> Result<Vec<Axis>, String> {
+    let rank = dims.len();
+    let listed = match &settings.axes {
+        Some(axes) => axes.iter().map(|a| check_axis(*a, rank)).collect::<Result<Vec<_>, _>>()?,
+        None => (0..rank).collect(),
+    };
+    let mut axes: Vec<Axis> =
+        dims.iter().map(|d| Axis { from: *d, to: *d, scale: 1.0, roi: (0.0, 1.0) }).collect();
+    let wrong = |what: &str, n: usize| format!("{n} {what} for {} axes", listed.len());
+    match (&target.scales, &target.sizes) {
+        (_, Some(sizes)) => {
+            if sizes.len() != listed.len() {
+                return Err(wrong("sizes", sizes.len()));
+            }
+            let sizes = super::expand::sizes(sizes)?;
+            let ratios = listed.iter().zip(&sizes).map(|(a, s)| *s as f32 / dims[*a] as f32);
+            let common = match settings.aspect {
+                Aspect::Stretch => None,
+                Aspect::NotLarger => Some(ratios.fold(f32::INFINITY, f32::min)),
+                Aspect::NotSmaller => Some(ratios.fold(0.0, f32::max)),
+            };
+            for (axis, size) in listed.iter().zip(sizes) {
+                let from = dims[*axis] as f32;
+                let to = common.map_or(size, |scale| (scale * from).round() as usize);
+                axes[*axis].to = to;
+                axes[*axis].scale = common.unwrap_or(to as f32 / from);
+            }
+        }
+        (Some(scales), None) => {
+            if scales.len() != listed.len() {
+                return Err(wrong("scales", scales.len()));
+            }
+            for (axis, scale) in listed.iter().zip(scales) {
+                if !(*scale > 0.0 && scale.is_finite()) {
+                    return Err(format!("{scale} is not a scale"));
+                }
+                axes[*axis].to = (dims[*axis] as f32 * scale).floor() as usize;
+                axes[*axis].scale = *scale;
+            }
+        }
+        (None, None) => return Err("neither scales nor sizes are given".into()),
+    }
+    if settings.coordinates == Coordinates::TfCropAndResize {
+        let roi = target.roi.as_ref().ok_or("tf_crop_and_resize without roi")?;
+        if roi.len() != listed.len() * 2 {
+            return Err(wrong("roi bounds", roi.len()));
+        }
+        for (index, axis) in listed.iter().enumerate() {
+            axes[*axis].roi = (roi[index], roi[index + listed.len()]);
+        }
+    }
+    Ok(axes)
+}
+
+impl Axis {
+    /// Where in the input an output position lies.
+    fn original(&self, position: usize, coordinates: Coordinates) -> f32 {
+        let (p, from, to) = (position as f32, self.from as f32, self.to as f32);
+        match coordinates {
+            Coordinates::HalfPixel => (p + 0.5) / self.scale - 0.5,
+            Coordinates::HalfPixelSymmetric => {
+                let adjustment = to / (self.scale * from);
+                let center = from / 2.0;
+                center * (1.0 - adjustment) + (p + 0.5) / self.scale - 0.5
+            }
+            Coordinates::PytorchHalfPixel if self.to == 1 => 0.0,
+            Coordinates::PytorchHalfPixel => (p + 0.5) / self.scale - 0.5,
+            Coordinates::AlignCorners if self.to == 1 => 0.0,
+            Coordinates::AlignCorners => p * (from - 1.0) / (to - 1.0),
+            Coordinates::Asymmetric => p / self.scale,
+            Coordinates::TfHalfPixelForNn => (p + 0.5) / self.scale,
+            Coordinates::TfCropAndResize if self.to == 1 => 0.5 * (self.roi.0 + self.roi.1) * (from - 1.0),
+            Coordinates::TfCropAndResize => {
+                self.roi.0 * (from - 1.0) + p * (self.roi.1 - self.roi.0) * (from - 1.0) / (to - 1.0)
+            }
+        }
+    }
+
+    /// The input index that each output position takes.
+    fn nearest(&self, settings: &Settings) -> Vec<usize> {
+        (0..self.to)
+            .map(|p| {
+                let at = self.original(p, settings.coordinates);
+                let at = match settings.nearest {
+                    Nearest::RoundPreferFloor if at == at.trunc() + 0.5 => at.floor(),
+                    Nearest::RoundPreferFloor => at.round(),
+                    Nearest::RoundPreferCeil => (at + 0.5).floor(),
+                    Nearest::Floor => at.floor(),
+                    Nearest::Ceil => at.ceil(),
+                };
+                (at.max(0.0) as usize).min(self.from - 1)
+            })
+            .collect()
+    }
+
+    /// For each output position, the input indices that it blends and their weights. As many for each.
+    fn taps(&self, settings: &Settings) -> Vec<Vec<(usize, f32)>> {
+        let reach = if settings.mode == Mode::Linear { 1.0f32 } else { 2.0 };
+        let kernel = |x: f32| match settings.mode {
+            Mode::Cubic => cubic(x, settings.a),
+            _ => (1.0 - x.abs()).max(0.0),
+        };
+        let shrink = if settings.antialias { self.scale.min(1.0) } else { 1.0 };
+        let reach = (reach / shrink).ceil() as i64;
+        (0..self.to)
+            .map(|p| {
+                let mut at = self.original(p, settings.coordinates);
+                if settings.mode == Mode::Linear && !settings.antialias {
+                    at = at.clamp(0.0, (self.from - 1) as f32);
+                }
+                let base = at.floor() as i64;
+                let last = self.from as i64 - 1;
+                let mut taps: Vec<(usize, f32)> = (base - reach + 1..=base + reach)
+                    .map(|i| {
+                        let inside = (0..=last).contains(&i);
+                        let weight = kernel((i as f32 - at) * shrink);
+                        let weight = if settings.exclude_outside && !inside { 0.0 } else { weight };
+                        (i.clamp(0, last) as usize, weight)
+                    })
+                    .collect();
+                if settings.exclude_outside || settings.antialias {
+                    let sum: f32 = taps.iter().map(|(_, w)| w).sum();
+                    taps.iter_mut().for_each(|(_, w)| *w /= sum);
+                }
+                taps
+            })
+            .collect()
+    }
+}
+
+/// The cubic convolution kernel of Keys (1981) with coefficient `a`.
+fn cubic(x: f32, a: f32) -> f32 {
+    let x = x.abs();
+    if x <= 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        ((x - 5.0) * x + 8.0) * x * a - 4.0 * a
+    } else {
+        0.0
+    }
+}
+
+/// Resizes one axis.
+fn along<B: Accelerator>(
+    x: Value<B>,
+    index: usize,
+    axis: &Axis,
+    settings: &Settings,
+    cx: &Context<B>,
+) -> Result<Value<B>, String> {
+    if settings.mode == Mode::Nearest {
+        return select(x, index, &axis.nearest(settings), cx);
+    }
+    let taps = axis.taps(settings);
+    let dtype = x.dtype();
+    let mut weights_shape = vec![1; x.rank()];
+    weights_shape[index] = axis.to;
+    let mut sum = None;
+    for tap in 0..taps.first().map_or(0, Vec::len) {
+        let at: Vec<usize> = taps.iter().map(|t| t[tap].0).collect();
+        let weights: Vec<host::Number> =
+            taps.iter().map(|t| host::Number::Float(f64::from(t[tap].1))).collect();
+        if weights.iter().all(|w| w.as_f64() == 0.0) {
+            continue;
+        }
+        let weights = Value::<B>::Host(host::from_numbers(dtype, weights_shape.clone(), &weights)?);
+        let part = select(x.clone(), index, &at, cx)?.float(&cx.device)?;
+        let part = B::float_mul(part, weights.float(&cx.device)?);
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => B::float_add(sum, part),
+        });
+    }
+    sum.map(Value::Float).ok_or_else(|| "every weight is zero".into())
+}
+
+fn extrapolate<B: Accelerator>(
+    x: Value<B>,
+    outside: &[(usize, Vec<usize>)],
+    value: f32,
+) -> Result<Value<B>, String> {
+    let x = x.into_host()?;
+    let mut numbers = host::numbers(&x);
+    for (axis, positions) in outside {
+        let steps: Vec<usize> = (0..x.shape().len()).map(|a| usize::from(a == *axis)).collect();
+        for (number, at) in numbers.iter_mut().zip(host::walk(x.shape(), &steps, 0)) {
+            if positions.binary_search(&at).is_ok() {
+                *number = host::Number::Float(f64::from(value));
+            }
+        }
+    }
+    Ok(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &numbers)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_of_two_is_chosen_by_mode() {
+        let axis = Axis { from: 4, to: 8, scale: 2.0, roi: (0.0, 1.0) };
+        let settings = |coordinates, nearest| Settings {
+            mode: Mode::Nearest,
+            coordinates,
+            nearest,
+            a: -0.75,
+            exclude_outside: false,
+            extrapolation: 0.0,
+            antialias: false,
+            aspect: Aspect::Stretch,
+            axes: None,
+        };
+        let at = |c, n| axis.nearest(&settings(c, n));
+        assert_eq!(at(Coordinates::Asymmetric, Nearest::Floor), [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!(at(Coordinates::Asymmetric, Nearest::RoundPreferCeil), [0, 1, 1, 2, 2, 3, 3, 3]);
+        assert_eq!(at(Coordinates::Asymmetric, Nearest::RoundPreferFloor), [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!(at(Coordinates::HalfPixel, Nearest::Ceil), [0, 1, 1, 2, 2, 3, 3, 3]);
+    }
+}

@@ -1,0 +1,103 @@
+//! ScatterElements (and Scatter, as it was called) and ScatterND.
+
+use super::gather::{element_offsets, tuple_offsets};
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Cell, Number};
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
+use crate::engine::value::Value;
+use crate::for_element;
+use crate::tensor::Tensor;
+
+#[derive(Clone, Copy, Debug)]
+enum Reduction {
+    None,
+    Add,
+    Mul,
+    Max,
+    Min,
+}
+
+impl Reduction {
+    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+        Ok(match site.node.attributes.text("reduction", "none")? {
+            "none" => Self::None,
+            "add" => Self::Add,
+            "mul" => Self::Mul,
+            "max" => Self::Max,
+            "min" => Self::Min,
+            other => return Err(format!("reduction {other:?} is not known")),
+        })
+    }
+
+    fn apply<T: Cell>(self, old: T, new: T) -> T {
+        match (self, old.number(), new.number()) {
+            (Self::None, ..) => new,
+            (Self::Max, a, b) => {
+                if b > a {
+                    new
+                } else {
+                    old
+                }
+            }
+            (Self::Min, a, b) => {
+                if b < a {
+                    new
+                } else {
+                    old
+                }
+            }
+            (Self::Add, Number::Int(a), Number::Int(b)) => T::from_number(Number::Int(a + b)),
+            (Self::Mul, Number::Int(a), Number::Int(b)) => T::from_number(Number::Int(a.wrapping_mul(b))),
+            (Self::Add, a, b) => T::from_number(Number::Float(a.as_f64() + b.as_f64())),
+            (Self::Mul, a, b) => T::from_number(Number::Float(a.as_f64() * b.as_f64())),
+        }
+    }
+}
+
+pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let given = site.node.attributes.int("axis", 0)?;
+    let reduction = Reduction::read(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
+        let updates = inputs.take(2)?.into_host()?;
+        let axis = axis(given, x.shape().len())?;
+        if updates.shape() != indices.shape() {
+            return Err(format!("updates {updates:?} for indices {indices:?}"));
+        }
+        let offsets = element_offsets(x.shape(), axis, &indices)?;
+        one(Value::Host(scatter(&x, &offsets, 1, &updates, reduction)?))
+    }))
+}
+
+pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let reduction = Reduction::read(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
+        let updates = inputs.take(2)?.into_host()?;
+        let (offsets, rest) = tuple_offsets(x.shape(), &indices, 0)?;
+        one(Value::Host(scatter(&x, &offsets, rest.iter().product(), &updates, reduction)?))
+    }))
+}
+
+/// Writes runs of `width` elements at the offsets.
+fn scatter(
+    x: &Tensor,
+    offsets: &[usize],
+    width: usize,
+    updates: &Tensor,
+    reduction: Reduction,
+) -> Result<Tensor, String> {
+    if updates.dtype() != x.dtype() || updates.len() != offsets.len() * width {
+        return Err(format!("updates {updates:?} do not fit {x:?}"));
+    }
+    for_element!(x.dtype(), T => {
+        let mut cells = host::cells::<T>(x);
+        let new = host::cells::<T>(updates);
+        for (run, offset) in offsets.iter().enumerate() {
+            for (old, new) in cells[*offset..offset + width].iter_mut().zip(&new[run * width..]) {
+                *old = reduction.apply(*old, *new);
+            }
+        }
+        host::tensor::<T>(x.dtype(), x.shape().to_vec(), cells)
+    })
+}

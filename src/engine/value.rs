@@ -1,0 +1,257 @@
+//! A value while a graph runs: a tensor on the host, or a Burn primitive on the device.
+//!
+//! Shapes, indices and other small integers stay on the host, so that computing them never waits for a
+//! device; an operator that needs one on the device sends it there.
+
+use super::backend::Accelerator;
+use crate::tensor::{DType, Tensor};
+use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor};
+use burn::tensor::{BoolStore, DType as BurnType, try_read_sync};
+use burn::tensor::{Bytes as BurnBytes, Shape, TensorData, TensorMetadata};
+use bytes::Bytes;
+use std::fmt;
+
+pub enum Value<B: Accelerator> {
+    Host(Tensor),
+    Float(FloatTensor<B>),
+    Int(IntTensor<B>),
+    Bool(BoolTensor<B>),
+}
+
+impl<B: Accelerator> Clone for Value<B> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Host(t) => Self::Host(t.clone()),
+            Self::Float(t) => Self::Float(t.clone()),
+            Self::Int(t) => Self::Int(t.clone()),
+            Self::Bool(t) => Self::Bool(t.clone()),
+        }
+    }
+}
+
+impl<B: Accelerator> Value<B> {
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Host(t) => t.dtype(),
+            Self::Float(t) => from_burn(t.dtype()),
+            Self::Int(t) => from_burn(t.dtype()),
+            Self::Bool(_) => DType::Bool,
+        }
+    }
+
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Host(t) => Shape::from(t.shape()),
+            Self::Float(t) => t.shape(),
+            Self::Int(t) => t.shape(),
+            Self::Bool(t) => t.shape(),
+        }
+    }
+
+    pub fn dims(&self) -> Vec<usize> {
+        self.shape().to_vec()
+    }
+
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Host(t) => t.shape().len(),
+            Self::Float(t) => t.rank(),
+            Self::Int(t) => t.rank(),
+            Self::Bool(t) => t.rank(),
+        }
+    }
+
+    pub fn elements(&self) -> usize {
+        match self {
+            Self::Host(t) => t.len(),
+            other => other.shape().num_elements(),
+        }
+    }
+
+    pub fn is_host(&self) -> bool {
+        matches!(self, Self::Host(_))
+    }
+
+    /// Brings it to the host; waits for the device.
+    pub fn into_host(self) -> Result<Tensor, String> {
+        let read = match self {
+            Self::Host(tensor) => return Ok(tensor),
+            Self::Float(t) => try_read_sync(B::float_into_data(t)),
+            Self::Int(t) => try_read_sync(B::int_into_data(t)),
+            Self::Bool(t) => try_read_sync(B::bool_into_data(t)),
+        };
+        let data = read.ok_or("the device cannot be read from here")?.map_err(|e| e.to_string())?;
+        from_data(data)
+    }
+
+    /// Sends it to the device, if it is not there.
+    pub fn on_device(self, device: &B::Device) -> Self {
+        let Self::Host(tensor) = self else { return self };
+        let dtype = tensor.dtype();
+        let data = to_data::<B>(&tensor, device);
+        match dtype {
+            d if d.is_float() => Self::Float(B::float_from_data(data, device)),
+            DType::Bool => Self::Bool(B::bool_from_data(data, device)),
+            _ => Self::Int(B::int_from_data(data, device)),
+        }
+    }
+
+    pub fn float(self, device: &B::Device) -> Result<FloatTensor<B>, String> {
+        match self.on_device(device) {
+            Self::Float(t) => Ok(t),
+            other => Err(format!("{} where a float tensor should be", other.dtype())),
+        }
+    }
+
+    pub fn int(self, device: &B::Device) -> Result<IntTensor<B>, String> {
+        match self.on_device(device) {
+            Self::Int(t) => Ok(t),
+            other => Err(format!("{} where an integer tensor should be", other.dtype())),
+        }
+    }
+
+    pub fn bool(self, device: &B::Device) -> Result<BoolTensor<B>, String> {
+        match self.on_device(device) {
+            Self::Bool(t) => Ok(t),
+            other => Err(format!("{} where a bool tensor should be", other.dtype())),
+        }
+    }
+
+    /// REQUIRES as many elements in `shape`; checked, as Burn panics where they differ.
+    pub fn reshaped(self, shape: Vec<usize>) -> Result<Self, String> {
+        let wanted = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+        if wanted != Some(self.elements()) {
+            return Err(format!("{:?} cannot be reshaped to {shape:?}", self.dims()));
+        }
+        Ok(match self {
+            Self::Host(t) => Self::Host(t.reshaped(shape).map_err(|e| e.to_string())?),
+            Self::Float(t) => Self::Float(B::float_reshape(t, shape.into())),
+            Self::Int(t) => Self::Int(B::int_reshape(t, shape.into())),
+            Self::Bool(t) => Self::Bool(B::bool_reshape(t, shape.into())),
+        })
+    }
+}
+
+/// `float32[1, 3, 64, 64]`
+impl<B: Accelerator> fmt::Debug for Value<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.dtype(), self.dims())
+    }
+}
+
+pub fn to_burn(dtype: DType) -> BurnType {
+    match dtype {
+        DType::F32 => BurnType::F32,
+        DType::F64 => BurnType::F64,
+        DType::F16 => BurnType::F16,
+        DType::BF16 => BurnType::BF16,
+        DType::I8 => BurnType::I8,
+        DType::I16 => BurnType::I16,
+        DType::I32 => BurnType::I32,
+        DType::I64 => BurnType::I64,
+        DType::U8 => BurnType::U8,
+        DType::U16 => BurnType::U16,
+        DType::U32 => BurnType::U32,
+        DType::U64 => BurnType::U64,
+        DType::Bool => BurnType::Bool(BoolStore::Native),
+    }
+}
+
+pub fn from_burn(dtype: BurnType) -> DType {
+    match dtype {
+        BurnType::F64 => DType::F64,
+        BurnType::F16 => DType::F16,
+        BurnType::BF16 => DType::BF16,
+        BurnType::I64 => DType::I64,
+        BurnType::I32 => DType::I32,
+        BurnType::I16 => DType::I16,
+        BurnType::I8 => DType::I8,
+        BurnType::U64 => DType::U64,
+        BurnType::U32 => DType::U32,
+        BurnType::U16 => DType::U16,
+        BurnType::U8 => DType::U8,
+        BurnType::Bool(_) => DType::Bool,
+        // Quantised tensors are never made here.
+        BurnType::F32 | BurnType::Flex32 | BurnType::QFloat(_) => DType::F32,
+    }
+}
+
+impl<B: Accelerator> Value<B> {
+    /// One tensor from the bytes of its rows, each copied once. Floats go to the device; the rest waits on
+    /// the host for an operator that wants it there.
+    pub fn from_parts(
+        dtype: DType,
+        shape: Vec<usize>,
+        parts: &[Bytes],
+        device: &B::Device,
+    ) -> Result<Self, String> {
+        if dtype.is_float() {
+            let joined = match dtype.size() {
+                8 => BurnBytes::from_elems(joined::<u64>(parts)),
+                4 => BurnBytes::from_elems(joined::<u32>(parts)),
+                _ => BurnBytes::from_elems(joined::<u16>(parts)),
+            };
+            let data = TensorData::from_bytes(joined, Shape::from(shape), to_burn(dtype));
+            return Ok(Self::Float(B::float_from_data(data, device)));
+        }
+        let bytes = match parts {
+            [only] => only.clone(),
+            parts => Bytes::from(parts.concat()),
+        };
+        Tensor::from_bytes(dtype, shape, bytes).map(Self::Host).map_err(|e| e.to_string())
+    }
+}
+
+fn joined<T: bytemuck::Pod>(parts: &[Bytes]) -> Vec<T> {
+    let size = size_of::<T>();
+    let mut joined = Vec::with_capacity(parts.iter().map(|p| p.len() / size).sum());
+    for part in parts {
+        match bytemuck::try_cast_slice(part) {
+            Ok(aligned) => joined.extend_from_slice(aligned),
+            Err(_) => joined.extend(bytemuck::pod_collect_to_vec::<u8, T>(part)),
+        }
+    }
+    joined
+}
+
+/// A copy of the bytes in Burn's own form, aligned for the dtype.
+fn to_data<B: Accelerator>(tensor: &Tensor, device: &B::Device) -> TensorData {
+    let shape = Shape::from(tensor.shape());
+    let bytes = tensor.bytes();
+    if tensor.dtype() == DType::Bool {
+        let data = TensorData::from_bytes_vec(bytes.to_vec(), shape, BurnType::Bool(BoolStore::Native));
+        return match burn::tensor::get_device_settings::<B>(device).bool_dtype.into() {
+            BurnType::Bool(BoolStore::Native) => data,
+            BurnType::Bool(store) => data.convert_dtype(BurnType::Bool(store)),
+            _ => data,
+        };
+    }
+    let bytes = match tensor.dtype().size() {
+        8 => BurnBytes::from_elems::<u64>(bytemuck::pod_collect_to_vec(bytes)),
+        4 => BurnBytes::from_elems::<u32>(bytemuck::pod_collect_to_vec(bytes)),
+        2 => BurnBytes::from_elems::<u16>(bytemuck::pod_collect_to_vec(bytes)),
+        _ => BurnBytes::from_bytes_vec(bytes.to_vec()),
+    };
+    TensorData::from_bytes(bytes, shape, to_burn(tensor.dtype()))
+}
+
+/// Takes what a device gave over, without a copy where it is whole.
+fn from_data(data: TensorData) -> Result<Tensor, String> {
+    let shape = data.shape.to_vec();
+    let data = match data.dtype {
+        BurnType::Bool(BoolStore::U32) => data.convert_dtype(BurnType::Bool(BoolStore::Native)),
+        BurnType::Flex32 => data.convert_dtype(BurnType::F32),
+        _ => data,
+    };
+    let dtype = from_burn(data.dtype);
+    let bytes = Bytes::from_owner(Owned(data.bytes));
+    Tensor::from_bytes(dtype, shape, bytes).map_err(|e| e.to_string())
+}
+
+struct Owned(BurnBytes);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
