@@ -67,7 +67,7 @@ impl Attributes {
         find_text, Text, String, "a string";
         find_ints, Ints, Vec<i64>, "ints";
         find_floats, Floats, Vec<f32>, "floats";
-        find_texts, Texts, Vec<String>, "strings";
+
         find_tensor, Tensor, Tensor, "a tensor";
         find_graph, Graph, Graph, "a graph";
     }

@@ -123,11 +123,11 @@ pub fn tuple_offsets(
     let given = ints(indices)?;
     let batch_count: usize = dims[..batch].iter().product();
     let tuples: usize = outer.iter().product();
-    let per_batch = tuples.checked_div(batch_count).unwrap_or(0);
+    let per_batch = tuples.checked_div(batch_count).unwrap_or(0).max(1);
     let batch_size: usize = dims[batch..].iter().product();
     let starts = (0..tuples)
         .map(|tuple| {
-            let mut start = if per_batch == 0 { 0 } else { tuple / per_batch * batch_size };
+            let mut start = tuple / per_batch * batch_size;
             for (level, index) in given[tuple * depth..(tuple + 1) * depth].iter().enumerate() {
                 start += positions(&[*index], dims[batch + level])?[0] * own[batch + level];
             }

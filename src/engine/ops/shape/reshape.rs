@@ -37,7 +37,7 @@ fn resolve(wanted: &[i64], dims: &[usize], allow_zero: bool) -> Result<Vec<usize
     if let Some(open) = open {
         let rest = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).ok_or_else(refused)?;
         let total: usize = dims.iter().product();
-        if rest == 0 || total % rest != 0 {
+        if rest == 0 || !total.is_multiple_of(rest) {
             return Err(refused());
         }
         shape[open] = total / rest;

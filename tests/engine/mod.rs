@@ -1,0 +1,66 @@
+//! The engine against ONNX Runtime's numbers, and against files that mean harm.
+
+mod npy;
+mod shipped;
+
+use rserve::engine;
+use rserve::plan::{Batching, DeviceId, Signature};
+use rserve::scheduler::{Batch, RunError, Runner, Value, Want};
+use rserve::tensor::Tensor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file of this repository.
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A loaded model with what it takes and gives.
+struct Loaded {
+    signature: Signature,
+    runner: Arc<dyn Runner>,
+}
+
+impl Loaded {
+    fn new(path: &Path) -> Self {
+        let bytes = bytes::Bytes::from(std::fs::read(path).unwrap());
+        let signature = engine::inspect(bytes.clone()).unwrap().signature;
+        let runner = engine::load(bytes, DeviceId::Cpu).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self { signature, runner }
+    }
+
+    /// Runs whole tensors, the batch axis (where there is one) first.
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Vec<Tensor>>, RunError> {
+        let rows: Vec<Vec<Value>> = match self.runner.batching() {
+            Batching::Dynamic => (0..inputs[0].shape()[0])
+                .map(|row| inputs.iter().map(|t| Value::Host(t.row(row).unwrap())).collect())
+                .collect(),
+            Batching::One => {
+                let item = |(t, port): (&Tensor, &rserve::plan::Port)| {
+                    Value::Host(if port.has_batch_axis() { t.row(0).unwrap() } else { t.clone() })
+                };
+                vec![inputs.iter().zip(&self.signature.inputs).map(item).collect()]
+            }
+        };
+        let wants = vec![Want::Host; self.signature.outputs.len()];
+        let answers = self.runner.run(Batch { rows, wants })?;
+        let host = |value: Option<Value>| match value {
+            Some(Value::Host(tensor)) => tensor,
+            _ => panic!("an output is not on the host"),
+        };
+        Ok(answers.into_iter().map(|row| row.into_iter().map(host).collect()).collect())
+    }
+}
+
+/// The greatest difference, relative to the greatest value.
+fn relative_error(rows: &[Tensor], wanted: &Tensor) -> f64 {
+    let got: Vec<f64> = rows.iter().flat_map(Tensor::to_f64).collect();
+    let wanted = wanted.to_f64();
+    assert_eq!(got.len(), wanted.len());
+    let scale = wanted.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(f64::MIN_POSITIVE);
+    let difference = got.iter().zip(&wanted).map(|(a, b)| {
+        let d = (a - b).abs();
+        if d.is_nan() && !(a.is_nan() && b.is_nan()) { f64::INFINITY } else { d }
+    });
+    difference.fold(0.0f64, f64::max) / scale
+}
