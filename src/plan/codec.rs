@@ -71,6 +71,18 @@ pub struct Origin {
     pub height: u32,
     /// RGB, 8 bits, `width * height * 3` bytes.
     pub rgb: Bytes,
+    /// What of the picture the tensor shows.
+    pub region: Region,
+}
+
+/// The rectangle that a decoded tensor covers, in pixels of the picture it came from: a part of it where
+/// `fit = "cover"` cropped, more than it where `fit = "contain"` padded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
 }
 
 /// Why an item cannot be decoded. Each maps to one HTTP status, which `ingress` knows.

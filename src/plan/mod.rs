@@ -24,7 +24,7 @@ mod whole;
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
     Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Origin, Payload,
-    RowContext, Rows, Wanted,
+    Region, RowContext, Rows, Wanted,
 };
 
 pub use compile::compile;

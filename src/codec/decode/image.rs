@@ -1,0 +1,234 @@
+//! `format = "image"`: a picture to a tensor of its pixels.
+//!
+//! Upright, in RGB, BGR or gray; brought to `size`; then `(level * scale - mean) / std` for each channel.
+
+use super::pixels::{Color, Layout, Normalise, Table};
+use crate::codec::options;
+use crate::codec::payload;
+use crate::codec::picture::resize::{self, Filter, Fit, Pixels};
+use crate::codec::picture::{self, Limits};
+use crate::diagnostic::{At, Diagnostic, Report};
+use crate::plan::{Decode, DecodeError, Decoded, Origin, Payload, Region, TensorType};
+use crate::spec;
+use crate::spec::document::{Reader, Value, Wanted};
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct ImageDecode {
+    /// Width and height; `None` keeps the picture's own.
+    size: Option<(u32, u32)>,
+    fit: Fit,
+    filter: Filter,
+    pad: [u8; 3],
+    color: Color,
+    layout: Layout,
+    table: Table,
+    background: Option<[u8; 3]>,
+    limits: Limits,
+}
+
+/// The most pixels that `size` may ask for.
+const MAX_TARGET: i64 = 1 << 26;
+
+pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
+    let size = read_size(options, report);
+    let fit = options.choice(
+        "fit",
+        &[("stretch", Fit::Stretch), ("cover", Fit::Cover), ("contain", Fit::Contain)],
+        report,
+    );
+    let filters = [
+        ("nearest", Filter::Nearest),
+        ("box", Filter::Box),
+        ("bilinear", Filter::Bilinear),
+        ("hamming", Filter::Hamming),
+        ("bicubic", Filter::Bicubic),
+        ("lanczos", Filter::Lanczos),
+    ];
+    let filter = options.choice("filter", &filters, report);
+    let pad = options.take_as("pad", report, options::color);
+    for (key, given) in
+        [("fit", fit.as_ref().map(|v| &v.place)), ("filter", filter.as_ref().map(|v| &v.place))]
+    {
+        if let (Some(place), false) = (given, options.has("size")) {
+            report.push(
+                Diagnostic::error(format!("`{key}` in {} has no effect without `size`", options.what()))
+                    .at(place, "")
+                    .help("add the size that the model takes: `size = [width, height]`"),
+            );
+        }
+    }
+    if let (Some(pad), true) = (&pad, fit.as_ref().is_none_or(|f| f.value != Fit::Contain)) {
+        report.push(
+            Diagnostic::error(format!("`pad` in {} has no effect", options.what()))
+                .at(&pad.place, "")
+                .help("pictures are padded with `fit = \"contain\"` alone"),
+        );
+    }
+    let colors = [("rgb", Color::Rgb), ("bgr", Color::Bgr), ("gray", Color::Gray)];
+    let color = options.choice("color", &colors, report).map_or(Color::Rgb, |c| c.value);
+    let layouts = [("nchw", Layout::Nchw), ("nhwc", Layout::Nhwc)];
+    let layout = options.choice("layout", &layouts, report).map_or(Layout::Nchw, |l| l.value);
+    let normalise = Normalise::read(color.channels(), options, report);
+    let background = options.take_as("background", report, options::color);
+    let limits = read_limits(options, report);
+    let decode = ImageDecode {
+        size: size.map(|s| s.value),
+        fit: fit.map_or(Fit::Stretch, |f| f.value),
+        filter: filter.map_or(Filter::Bilinear, |f| f.value),
+        pad: pad.map_or([0; 3], |p| p.value),
+        color,
+        layout,
+        table: Table::new(&normalise?),
+        background: background.map(|b| b.value),
+        limits,
+    };
+    Some(Arc::new(decode))
+}
+
+/// `size = [width, height]`, or one number for a square.
+fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u32)>> {
+    let wanted = || {
+        Wanted::new("[width, height], each from 1 to 16384")
+            .help("the width comes first: a model that takes [N, 3, 480, 640] wants `size = [640, 480]`")
+    };
+    let side = |value: &At<Value>| match value.value {
+        Value::Integer(n @ 1..=16_384) => Ok(n),
+        _ => Err(wanted()),
+    };
+    let size = options.take_as("size", report, |value| {
+        let (w, h) = match &value.value {
+            Value::Array(sides) => match sides.as_slice() {
+                [w, h] => (side(w)?, side(h)?),
+                _ => return Err(wanted()),
+            },
+            Value::Integer(_) => (side(value)?, side(value)?),
+            _ => return Err(wanted()),
+        };
+        if w * h > MAX_TARGET {
+            return Err(Wanted::new(format!("of at most {MAX_TARGET} pixels")));
+        }
+        Ok((w as u32, h as u32))
+    });
+    size
+}
+
+fn read_limits(options: &mut Reader<'_>, report: &mut Report) -> Limits {
+    let default = Limits::default();
+    let pixels = options.integer("max_pixels", 1..=i64::from(u32::MAX), report);
+    let side = options.integer("max_side", 1..=65_535, report);
+    Limits {
+        pixels: pixels.map_or(default.pixels, |p| p.value as u64),
+        side: side.map_or(default.side, |s| s.value as u32),
+    }
+}
+
+impl Decode for ImageDecode {
+    fn format(&self) -> &'static str {
+        "image"
+    }
+
+    fn produces(&self) -> TensorType {
+        let (width, height) = self.size.map(|(w, h)| (w as usize, h as usize)).unzip();
+        let channels = Some(self.color.channels());
+        let dims = match self.layout {
+            Layout::Nchw => vec![channels, height, width],
+            Layout::Nhwc => vec![height, width, channels],
+        };
+        TensorType { dtype: Some(self.table.dtype()), dims: Some(dims) }
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
+    }
+
+    fn curl_example(&self) -> String {
+        "--data-binary @photo.jpg".into()
+    }
+
+    fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError> {
+        let bytes = payload::binary(payload, "a picture")?;
+        // Decoders of many formats, written by many hands, meet files made to break them.
+        catch_unwind(AssertUnwindSafe(|| {
+            ROOM.with_borrow_mut(|room| {
+                let decoded = self.decode_in(room, &bytes, keep_origin);
+                room.shrink();
+                decoded
+            })
+        }))
+        .unwrap_or_else(|_| Err(DecodeError::Invalid("the picture is broken beyond reading".into())))
+    }
+}
+
+/// Buffers that a thread keeps from picture to picture.
+#[derive(Default)]
+struct Room {
+    rgb: Vec<u8>,
+    spare: Vec<u8>,
+    gray: Vec<u8>,
+    resized: Vec<u8>,
+    resize: resize::Room,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+impl Room {
+    /// What a thread may keep; the buffers of a larger picture go back at once.
+    const KEPT: usize = 16 << 20;
+
+    fn shrink(&mut self) {
+        let own = [&self.rgb, &self.spare, &self.gray, &self.resized];
+        let held = own.iter().map(|b| b.capacity()).sum::<usize>() + self.resize.held();
+        if held > Self::KEPT {
+            *self = Self::default();
+        }
+    }
+}
+
+impl ImageDecode {
+    fn decode_in(&self, room: &mut Room, bytes: &[u8], keep_origin: bool) -> Result<Decoded, DecodeError> {
+        let Room { rgb, spare, gray, resized, resize } = room;
+        let (width, height) = picture::read(bytes, self.limits, self.background, rgb, spare)?;
+        let channels = self.color.channels();
+        let source: &[u8] = if self.color == Color::Gray {
+            super::pixels::to_gray(rgb, gray);
+            gray
+        } else {
+            rgb
+        };
+        let (pixels, (w, h), region) = match self.size {
+            Some(size) => {
+                let from = Pixels { bytes: source, width, height, channels };
+                let region =
+                    resize::resize(from, size, self.fit, self.filter, self.pad_levels(), resize, resized)
+                        .map_err(|error| {
+                            DecodeError::Invalid(format!(
+                                "a {width}x{height} picture cannot be resized: {error}"
+                            ))
+                        })?;
+                (resized.as_slice(), size, region)
+            }
+            None => {
+                let whole = Region { left: 0.0, top: 0.0, width: width.into(), height: height.into() };
+                (source, (width, height), whole)
+            }
+        };
+        let tensor = self
+            .table
+            .tensor(pixels, w as usize, h as usize, self.color, self.layout)
+            .map_err(|error| DecodeError::Invalid(error.to_string()))?;
+        let origin =
+            keep_origin.then(|| Origin { width, height, rgb: Bytes::from(std::mem::take(rgb)), region });
+        Ok(Decoded { tensor, origin })
+    }
+
+    /// `pad` as the resized picture has it, before colours are swapped.
+    fn pad_levels(&self) -> [u8; 3] {
+        if self.color == Color::Gray { [super::pixels::luma(self.pad); 3] } else { self.pad }
+    }
+}

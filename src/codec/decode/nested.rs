@@ -1,0 +1,341 @@
+//! Nested JSON arrays to the elements of one tensor, in one pass: no tree is built.
+//!
+//! Rank and lengths are learned from the first branch and held against all others; what does not fit is
+//! named by its path, as `box[3][0]`.
+
+use crate::codec::element::{FromNumber, Misfit};
+use crate::codec::options::{MAX_RANK, Shape};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// A JSON number or boolean as an element.
+pub trait Leaf: Sized {
+    /// What is wanted, in the words of an error message.
+    const WANTED: &'static str;
+    fn float(value: f64) -> Result<Self, Misfit>;
+    fn signed(value: i64) -> Result<Self, Misfit>;
+    fn unsigned(value: u64) -> Result<Self, Misfit>;
+    /// `None` where a boolean is no element.
+    fn boolean(value: bool) -> Option<Self>;
+}
+
+impl<T: FromNumber> Leaf for T {
+    const WANTED: &'static str = "a number";
+    fn float(value: f64) -> Result<Self, Misfit> {
+        <T as FromNumber>::float(value)
+    }
+    fn signed(value: i64) -> Result<Self, Misfit> {
+        <T as FromNumber>::signed(value)
+    }
+    fn unsigned(value: u64) -> Result<Self, Misfit> {
+        <T as FromNumber>::unsigned(value)
+    }
+    fn boolean(_: bool) -> Option<Self> {
+        None
+    }
+}
+
+/// An element of a bool tensor: true, false, 1 or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truth(pub bool);
+
+impl Leaf for Truth {
+    const WANTED: &'static str = "true or false";
+    fn float(value: f64) -> Result<Self, Misfit> {
+        match value {
+            0.0 => Ok(Self(false)),
+            1.0 => Ok(Self(true)),
+            _ => Err(Misfit::Range),
+        }
+    }
+    fn signed(value: i64) -> Result<Self, Misfit> {
+        Self::float(value as f64)
+    }
+    fn unsigned(value: u64) -> Result<Self, Misfit> {
+        Self::float(value as f64)
+    }
+    fn boolean(value: bool) -> Option<Self> {
+        Some(Self(value))
+    }
+}
+
+/// What is read, and how far reading has come.
+pub struct Nested<'a, T> {
+    /// The field's name, for messages.
+    name: &'a str,
+    dtype: &'a str,
+    shape: Option<&'a Shape>,
+    max_elements: usize,
+    elements: Vec<T>,
+    /// The length of each axis, once an array of it has been read to its end.
+    lengths: Vec<Option<usize>>,
+    /// Known from the options or from the first element.
+    rank: Option<usize>,
+    /// Indices of the value being read.
+    path: Vec<usize>,
+    problem: Option<Problem>,
+}
+
+/// Why a value is not such a tensor.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Problem {
+    Invalid(String),
+    TooLarge(String),
+}
+
+impl<'a, T: Leaf> Nested<'a, T> {
+    pub fn new(name: &'a str, dtype: &'a str, shape: Option<&'a Shape>, max_elements: usize) -> Self {
+        let known: Option<usize> = shape.and_then(|s| s.iter().copied().product());
+        Self {
+            name,
+            dtype,
+            shape,
+            max_elements,
+            elements: Vec::with_capacity(known.unwrap_or(0).min(max_elements).min(1 << 20)),
+            lengths: vec![],
+            rank: shape.map(Vec::len),
+            path: vec![],
+            problem: None,
+        }
+    }
+
+    /// Shape and elements, once a value has been read without an error.
+    pub fn finish(self) -> (Vec<usize>, Vec<T>) {
+        (self.lengths.into_iter().map(Option::unwrap_or_default).collect(), self.elements)
+    }
+
+    /// Why reading stopped, where it was not the JSON itself.
+    pub fn problem(&mut self) -> Option<Problem> {
+        self.problem.take()
+    }
+
+    /// `box[3][0]`
+    fn at(&self) -> String {
+        let indices: String = self.path.iter().map(|i| format!("[{i}]")).collect();
+        format!("`{}{indices}`", self.name)
+    }
+
+    fn stop<E: Error>(&mut self, problem: Problem) -> E {
+        self.problem = Some(problem);
+        E::custom("stopped")
+    }
+
+    fn invalid<E: Error>(&mut self, what: impl fmt::Display) -> E {
+        let text = format!("{} {what}", self.at());
+        self.stop(Problem::Invalid(text))
+    }
+
+    /// Notes an element at the current path.
+    fn leaf<E: Error>(&mut self, value: Result<T, Misfit>, shown: impl fmt::Display) -> Result<(), E> {
+        let depth = self.path.len();
+        match self.rank {
+            None => {
+                self.rank = Some(depth);
+                self.lengths.resize(depth, None);
+            }
+            Some(rank) if depth < rank => {
+                return Err(self.invalid(format_args!("is {shown}, where an array should be{}", self.hint())));
+            }
+            Some(_) => {}
+        }
+        match value {
+            Ok(element) if self.elements.len() < self.max_elements => self.elements.push(element),
+            Ok(_) => {
+                let text = format!("`{}` has more than {} elements", self.name, self.max_elements);
+                return Err(self.stop(Problem::TooLarge(text)));
+            }
+            Err(misfit) => {
+                let dtype = self.dtype;
+                return Err(match misfit {
+                    Misfit::Fraction => self.invalid(format_args!("is {shown}, where {dtype} has integers")),
+                    Misfit::Range => self.invalid(format_args!("is {shown}, which {dtype} does not hold")),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong_kind<E: Error>(&mut self, kind: &str) -> E {
+        let wanted = match self.rank {
+            Some(rank) if self.path.len() < rank => "an array",
+            Some(_) => T::WANTED,
+            None => "a number or an array of numbers",
+        };
+        self.invalid(format_args!("is {kind}, where {wanted} should be"))
+    }
+
+    /// "; the shape is [?, 4]" where one is wanted.
+    fn hint(&self) -> String {
+        self.shape
+            .map(|s| format!("; the shape wanted is {}", crate::codec::options::show_shape(s)))
+            .unwrap_or_default()
+    }
+
+    /// An array at the current path begins.
+    fn open<E: Error>(&mut self) -> Result<(), E> {
+        let depth = self.path.len();
+        if self.rank.is_some_and(|rank| depth >= rank) {
+            return Err(self.invalid(format_args!(
+                "is an array, where {} should be{}",
+                T::WANTED,
+                self.hint()
+            )));
+        }
+        if depth >= MAX_RANK {
+            return Err(self.invalid(format_args!("nests arrays more than {MAX_RANK} deep")));
+        }
+        if self.lengths.len() <= depth {
+            self.lengths.resize(depth + 1, None);
+        }
+        Ok(())
+    }
+
+    /// An array at the current path has ended.
+    fn close<E: Error>(&mut self, length: usize) -> Result<(), E> {
+        let depth = self.path.len();
+        let wanted = self.shape.and_then(|s| s.get(depth).copied().flatten());
+        if let Some(wanted) = wanted.filter(|w| *w != length) {
+            return Err(self.invalid(format_args!("has length {length}, not {wanted}{}", self.hint())));
+        }
+        if length == 0 {
+            return Err(self.invalid("is empty"));
+        }
+        match self.lengths.get(depth).copied().flatten() {
+            Some(first) if first != length => {
+                Err(self.invalid(format_args!("has length {length}, others beside it have {first}")))
+            }
+            _ => {
+                self.lengths[depth] = Some(length);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de, T: Leaf> DeserializeSeed<'de> for &mut Nested<'_, T> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or nested arrays of numbers")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.leaf(T::float(value), value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.leaf(T::signed(value), value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.leaf(T::unsigned(value), value)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        match T::boolean(value) {
+            Some(element) => self.leaf(Ok(element), value),
+            None => Err(self.wrong_kind("a boolean")),
+        }
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Err(self.wrong_kind("a string"))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Err(self.wrong_kind("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        self.open()?;
+        let mut length = 0;
+        self.path.push(0);
+        while array.next_element_seed(&mut *self)?.is_some() {
+            length += 1;
+            if let Some(index) = self.path.last_mut() {
+                *index = length;
+            }
+        }
+        self.path.pop();
+        self.close(length)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        Err(self.wrong_kind("an object"))
+    }
+}
+
+/// A document: an object that has the field, or else the value itself.
+pub struct Document<'n, 'a, T>(pub &'n mut Nested<'a, T>);
+
+impl<'de, T: Leaf> DeserializeSeed<'de> for Document<'_, '_, T> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Leaf> Visitor<'de> for Document<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object that has the field `{}`", self.0.name)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut found = false;
+        let mut others = vec![];
+        while let Some(key) = object.next_key::<String>()? {
+            if key == self.0.name {
+                if found {
+                    return Err(self.0.invalid("is there twice"));
+                }
+                found = true;
+                object.next_value_seed(&mut *self.0)?;
+            } else {
+                object.next_value::<IgnoredAny>()?;
+                if others.len() < 8 && key.len() <= 64 {
+                    others.push(format!("`{key}`"));
+                }
+            }
+        }
+        if found {
+            return Ok(());
+        }
+        let others = match others.as_slice() {
+            [] => "it is an empty object".into(),
+            some => format!("it has {}", some.join(", ")),
+        };
+        let text = format!("the document has no field `{}`: {others}", self.0.name);
+        Err(self.0.stop(Problem::Invalid(text)))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.0.visit_f64(value)
+    }
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.0.visit_i64(value)
+    }
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.0.visit_u64(value)
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.0.visit_bool(value)
+    }
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.0.visit_str(value)
+    }
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.0.visit_unit()
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<(), A::Error> {
+        self.0.visit_seq(array)
+    }
+}

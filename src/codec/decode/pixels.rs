@@ -1,0 +1,222 @@
+//! Levels of 8 bits to the elements of a tensor, by table: one entry for each channel and level.
+
+use crate::diagnostic::{At, Diagnostic, Report};
+use crate::spec::document::{Reader, Value, Wanted, number};
+use crate::tensor::{DType, Element, SizeMismatch, Tensor};
+use half::{bf16, f16};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    Rgb,
+    Bgr,
+    Gray,
+}
+
+impl Color {
+    pub fn channels(self) -> usize {
+        if self == Self::Gray { 1 } else { 3 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Nchw,
+    Nhwc,
+}
+
+/// `(level * scale - mean) / std`, mean and std in the order of the tensor's channels.
+#[derive(Debug)]
+pub struct Normalise {
+    pub dtype: DType,
+    pub scale: f64,
+    pub mean: [f64; 3],
+    pub std: [f64; 3],
+}
+
+impl Normalise {
+    pub fn read(channels: usize, options: &mut Reader<'_>, report: &mut Report) -> Option<Self> {
+        let dtypes = [DType::F32, DType::F16, DType::BF16, DType::F64, DType::U8].map(|d| (d.name(), d));
+        let dtype = options.choice("dtype", &dtypes, report).map_or(DType::F32, |d| d.value);
+        let scale = options.take_as("scale", report, fraction);
+        let mean = per_channel("mean", channels, options, report);
+        let std = per_channel("std", channels, options, report);
+        if let Some(std) = std.as_ref().filter(|std| std.iter().any(|s| *s <= 0.0)) {
+            report.push(
+                Diagnostic::error(format!("`std` in {} must be above 0 in each channel", options.what()))
+                    .at(&std.place, ""),
+            );
+            return None;
+        }
+        if dtype == DType::U8 {
+            let given = [
+                ("scale", scale.as_ref().map(|v| &v.place)),
+                ("mean", mean.as_ref().map(|v| &v.place)),
+                ("std", std.as_ref().map(|v| &v.place)),
+            ];
+            for (key, place) in given {
+                let Some(place) = place else { continue };
+                report.push(
+                    Diagnostic::error(format!("`{key}` in {} has no effect on uint8", options.what()))
+                        .at(place, "")
+                        .note("uint8 gives the levels as they are, 0 to 255")
+                        .help("take a float dtype, or leave this out"),
+                );
+            }
+        }
+        Some(Self {
+            dtype,
+            scale: scale.map_or(1.0 / 255.0, |s| s.value),
+            mean: mean.map_or([0.0; 3], |m| m.value),
+            std: std.map_or([1.0; 3], |s| s.value),
+        })
+    }
+}
+
+/// A number, or a fraction such as "1/255".
+fn fraction(value: &At<Value>) -> Result<f64, Wanted> {
+    let wanted = || Wanted::new("a number other than 0, or a fraction").help("as in `scale = \"1/255\"`");
+    let scale = match &value.value {
+        Value::String(s) => {
+            let (over, under) = s.split_once('/').ok_or_else(wanted)?;
+            let part = |s: &str| s.trim().parse::<f64>().map_err(|_| wanted());
+            part(over)? / part(under)?
+        }
+        _ => number(value).map_err(|_| wanted())?,
+    };
+    if scale.is_finite() && scale != 0.0 { Ok(scale) } else { Err(wanted()) }
+}
+
+/// One number for each channel, or one for all.
+fn per_channel(
+    key: &'static str,
+    channels: usize,
+    options: &mut Reader<'_>,
+    report: &mut Report,
+) -> Option<At<[f64; 3]>> {
+    options.take_as(key, report, |value| {
+        let wanted = || match channels {
+            1 => Wanted::new("one number").help("a gray picture has one channel"),
+            n => Wanted::new(format!("one number, or {n}: one for each channel in the order of `color`")),
+        };
+        match &value.value {
+            Value::Array(items) if items.len() == channels => {
+                let numbers =
+                    items.iter().map(number).collect::<Result<Vec<_>, _>>().map_err(|_| wanted())?;
+                Ok(std::array::from_fn(|c| numbers.get(c).copied().unwrap_or(numbers[0])))
+            }
+            Value::Array(_) => Err(wanted()),
+            _ => number(value).map(|n| [n; 3]).map_err(|_| wanted()),
+        }
+    })
+}
+
+/// For each of the tensor's channels, the element of each level.
+pub enum Table {
+    F32(Box<[[f32; 256]; 3]>),
+    F64(Box<[[f64; 256]; 3]>),
+    F16(Box<[[f16; 256]; 3]>),
+    BF16(Box<[[bf16; 256]; 3]>),
+    U8,
+}
+
+impl Table {
+    pub fn new(normalise: &Normalise) -> Self {
+        fn fill<T>(n: &Normalise, cast: impl Fn(f64) -> T) -> Box<[[T; 256]; 3]> {
+            Box::new(std::array::from_fn(|c| {
+                std::array::from_fn(|level| cast((level as f64 * n.scale - n.mean[c]) / n.std[c]))
+            }))
+        }
+        match normalise.dtype {
+            DType::F64 => Self::F64(fill(normalise, |v| v)),
+            DType::F16 => Self::F16(fill(normalise, f16::from_f64)),
+            DType::BF16 => Self::BF16(fill(normalise, bf16::from_f64)),
+            DType::U8 => Self::U8,
+            _ => Self::F32(fill(normalise, |v| v as f32)),
+        }
+    }
+
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::F64(_) => DType::F64,
+            Self::F16(_) => DType::F16,
+            Self::BF16(_) => DType::BF16,
+            Self::U8 => DType::U8,
+        }
+    }
+
+    /// The tensor of a picture with 1 or 3 channels, as `color` says, in RGB order.
+    pub fn tensor(
+        &self,
+        pixels: &[u8],
+        width: usize,
+        height: usize,
+        color: Color,
+        layout: Layout,
+    ) -> Result<Tensor, SizeMismatch> {
+        let shape = match layout {
+            Layout::Nchw => vec![color.channels(), height, width],
+            Layout::Nhwc => vec![height, width, color.channels()],
+        };
+        match self {
+            Self::F32(table) => Tensor::from_vec(shape, arrange(pixels, color, layout, by(table))),
+            Self::F64(table) => Tensor::from_vec(shape, arrange(pixels, color, layout, by(table))),
+            Self::F16(table) => Tensor::from_vec(shape, arrange(pixels, color, layout, by(table))),
+            Self::BF16(table) => Tensor::from_vec(shape, arrange(pixels, color, layout, by(table))),
+            Self::U8 => Tensor::from_vec(shape, arrange(pixels, color, layout, |_, level| level)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({})", self.dtype())
+    }
+}
+
+fn by<T: Copy>(table: &[[T; 256]; 3]) -> impl Fn(usize, u8) -> T {
+    move |channel, level| table[channel][usize::from(level)]
+}
+
+/// One pass over the pixels, each element written once where it belongs. `element` is given the tensor's
+/// channel and a level.
+fn arrange<T: Element>(
+    pixels: &[u8],
+    color: Color,
+    layout: Layout,
+    element: impl Fn(usize, u8) -> T,
+) -> Vec<T> {
+    let swap = |p: &[u8]| if color == Color::Bgr { [p[2], p[1], p[0]] } else { [p[0], p[1], p[2]] };
+    match (color, layout) {
+        (Color::Gray, _) => pixels.iter().map(|level| element(0, *level)).collect(),
+        (_, Layout::Nhwc) => pixels
+            .chunks_exact(3)
+            .flat_map(|p| {
+                let [a, b, c] = swap(p);
+                [element(0, a), element(1, b), element(2, c)]
+            })
+            .collect(),
+        (_, Layout::Nchw) => {
+            let plane = pixels.len() / 3;
+            let mut out = vec![T::zeroed(); plane * 3];
+            let (first, rest) = out.split_at_mut(plane);
+            let (second, third) = rest.split_at_mut(plane);
+            for (((p, a), b), c) in pixels.chunks_exact(3).zip(first).zip(second).zip(third) {
+                let levels = swap(p);
+                (*a, *b, *c) = (element(0, levels[0]), element(1, levels[1]), element(2, levels[2]));
+            }
+            out
+        }
+    }
+}
+
+/// RGB to gray in one buffer after another.
+pub fn to_gray(rgb: &[u8], gray: &mut Vec<u8>) {
+    gray.clear();
+    gray.extend(rgb.chunks_exact(3).map(|p| luma([p[0], p[1], p[2]])));
+}
+
+/// ITU-R 601-2 luma in 16-bit fixed point, with Pillow's constants (`convert("L")`).
+pub fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
+}

@@ -1,0 +1,191 @@
+//! `format = "csv"`: the named fields as columns, one row an item; offline with the item and the models
+//! that served it.
+//!
+//! A field that has several numbers takes several columns: `box_0, box_1, …` for values and shares,
+//! `surface_1, surface_1_score, surface_2, …` for the top classes.
+
+use crate::codec::fields::number::numbers;
+use crate::codec::fields::{self, Answer, As, Field, FieldDraft};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, Wanted};
+use crate::spec;
+use crate::spec::document::Reader;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct CsvDraft {
+    what: String,
+    fields: Vec<FieldDraft>,
+}
+
+#[derive(Debug)]
+struct CsvEncode {
+    /// Each with the names of its columns.
+    fields: Vec<(Field, Vec<String>)>,
+}
+
+/// Columns that one field may take.
+const MAX_COLUMNS: usize = 1024;
+
+pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
+    let fields = fields::read(options, report);
+    fields::refuse_row_names(options.what(), &fields, report);
+    Some(Box::new(CsvDraft { what: options.what().to_owned(), fields }))
+}
+
+impl Draft for CsvDraft {
+    fn wanted(&self) -> Vec<Wanted> {
+        self.fields.iter().map(FieldDraft::wanted).collect()
+    }
+
+    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<Arc<dyn Encode>> {
+        let before = report.errors();
+        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
+        let mut taken = BTreeSet::new();
+        let mut with_columns = vec![];
+        for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound) {
+            let columns = match columns(&field, bound) {
+                Ok(columns) => columns,
+                Err(why) => {
+                    let mut d = Diagnostic::error(format!(
+                        "`fields.{}` of {} does not fit a table",
+                        field.name, self.what
+                    ))
+                    .at(&bound.from.place, why);
+                    if let Some(note) = &bound.note {
+                        d = d.note(note.clone());
+                    }
+                    report.push(d.help(
+                        "take a summary such as `as = \"mean\"`, or write it with `format = \"npy\"` or \"jsonl\"",
+                    ));
+                    continue;
+                }
+            };
+            for column in &columns {
+                if !taken.insert(column.clone()) {
+                    report.push(
+                        Diagnostic::error(format!("two columns of {} would be `{column}`", self.what))
+                            .at(&draft.name.place, "the second of them")
+                            .help("rename one of the fields"),
+                    );
+                }
+            }
+            with_columns.push((field, columns));
+        }
+        (report.errors() == before).then(|| Arc::new(CsvEncode { fields: with_columns }) as Arc<dyn Encode>)
+    }
+}
+
+/// The columns of a field, or why it has none.
+fn columns(field: &Field, bound: &Bound) -> Result<Vec<String>, String> {
+    let name = &field.name;
+    let several = |count: Option<usize>| match count {
+        Some(count @ 0..=MAX_COLUMNS) => Ok((0..count).map(|i| format!("{name}_{i}")).collect()),
+        Some(count) => Err(format!("{count} values, more than {MAX_COLUMNS} columns")),
+        None => Err(format!("`{}` is {}: how many values that is, is not known", bound.from.value, bound.ty)),
+    };
+    match field.kind {
+        As::Values if field.count == Some(1) => Ok(vec![name.clone()]),
+        As::Values | As::Shares => several(field.count),
+        As::Top => {
+            Ok((1..=field.top).flat_map(|i| [format!("{name}_{i}"), format!("{name}_{i}_score")]).collect())
+        }
+        As::Argmax => match bound.ty.dims.as_deref() {
+            Some([_]) => Ok(vec![name.clone()]),
+            _ => Err(format!("`{}` is {}, which is one class for each position", bound.from.value, bound.ty)),
+        },
+        As::Scalar | As::Label | As::Mean => Ok(vec![name.clone()]),
+    }
+}
+
+impl Encode for CsvEncode {
+    fn format(&self) -> &'static str {
+        "csv"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "text/csv"
+    }
+
+    fn extension(&self) -> &'static str {
+        "csv"
+    }
+
+    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let mut out = record(self.names());
+        out.extend(record(self.cells(inputs)?));
+        Ok(out)
+    }
+
+    fn rows(&self) -> Option<&dyn Rows> {
+        Some(self)
+    }
+}
+
+impl Rows for CsvEncode {
+    fn header(&self) -> Vec<u8> {
+        let mut names = vec!["item".to_owned()];
+        names.extend(self.names());
+        names.push("models".to_owned());
+        record(names)
+    }
+
+    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+        let mut cells = vec![context.item.to_owned()];
+        cells.extend(self.cells(inputs)?);
+        cells.push(context.models.to_owned());
+        Ok(record(cells))
+    }
+}
+
+impl CsvEncode {
+    fn names(&self) -> Vec<String> {
+        self.fields.iter().flat_map(|(_, columns)| columns.iter().cloned()).collect()
+    }
+
+    fn cells(&self, inputs: &[EncodeInput]) -> Result<Vec<String>, EncodeError> {
+        let mut cells = vec![];
+        for ((field, columns), input) in self.fields.iter().zip(inputs) {
+            let before = cells.len();
+            match field.answer(input)? {
+                Answer::Values(tensor) => {
+                    cells.extend(numbers(&tensor).map(|n| n.rounded(field.round).cell()));
+                }
+                Answer::One(number) => cells.push(number.rounded(field.round).cell()),
+                Answer::Class(class, labels) => {
+                    cells.push(fields::label(labels.as_ref(), class).into_owned())
+                }
+                Answer::Ranked(ranked, labels) => {
+                    for (class, score) in ranked {
+                        cells.push(fields::label(labels.as_ref(), class).into_owned());
+                        cells.push(score.rounded(field.round).cell());
+                    }
+                    // Fewer classes than were foreseen leave cells empty.
+                    cells.resize((before + columns.len()).max(cells.len()), String::new());
+                }
+                Answer::Map(map) => cells.extend(map.classes.iter().map(u32::to_string)),
+                Answer::Shares(shares, _) => cells
+                    .extend(shares.into_iter().map(|s| fields::Number::F64(s).rounded(field.round).cell())),
+            }
+            let got = cells.len() - before;
+            if got != columns.len() {
+                return Err(EncodeError(format!(
+                    "field `{}`: the model gave {:?}, {got} values for {} columns",
+                    field.name,
+                    input.tensor,
+                    columns.len()
+                )));
+            }
+        }
+        Ok(cells)
+    }
+}
+
+/// One line, quoted where it must be, its end included.
+fn record(cells: Vec<String>) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().from_writer(vec![]);
+    // Writing to memory does not fail.
+    let _ = writer.write_record(&cells);
+    writer.into_inner().unwrap_or_default()
+}

@@ -1,0 +1,57 @@
+//! `format = "json"`: one object with the named fields, in the order of the file.
+
+use crate::codec::fields::{self, Field, FieldDraft};
+use crate::diagnostic::Report;
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, Wanted};
+use crate::spec;
+use crate::spec::document::Reader;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct JsonDraft {
+    what: String,
+    fields: Vec<FieldDraft>,
+}
+
+#[derive(Debug)]
+struct JsonEncode {
+    fields: Vec<Field>,
+}
+
+pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
+    let fields = fields::read(options, report);
+    Some(Box::new(JsonDraft { what: options.what().to_owned(), fields }))
+}
+
+impl Draft for JsonDraft {
+    fn wanted(&self) -> Vec<Wanted> {
+        self.fields.iter().map(FieldDraft::wanted).collect()
+    }
+
+    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<Arc<dyn Encode>> {
+        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
+        Some(Arc::new(JsonEncode { fields }))
+    }
+}
+
+impl Encode for JsonEncode {
+    fn format(&self) -> &'static str {
+        "json"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "application/json"
+    }
+
+    fn extension(&self) -> &'static str {
+        "json"
+    }
+
+    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::with_capacity(256);
+        out.push(b'{');
+        fields::write_members(&self.fields, inputs, &mut out)?;
+        out.push(b'}');
+        Ok(out)
+    }
+}

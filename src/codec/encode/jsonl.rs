@@ -1,0 +1,78 @@
+//! `format = "jsonl"`: the object of json, one a line; offline with the item and the models that served it.
+
+use crate::codec::fields::{self, Field, FieldDraft};
+use crate::diagnostic::Report;
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, Wanted};
+use crate::spec;
+use crate::spec::document::Reader;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct JsonlDraft {
+    what: String,
+    fields: Vec<FieldDraft>,
+}
+
+#[derive(Debug)]
+struct JsonlEncode {
+    fields: Vec<Field>,
+}
+
+pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
+    let fields = fields::read(options, report);
+    fields::refuse_row_names(options.what(), &fields, report);
+    Some(Box::new(JsonlDraft { what: options.what().to_owned(), fields }))
+}
+
+impl Draft for JsonlDraft {
+    fn wanted(&self) -> Vec<Wanted> {
+        self.fields.iter().map(FieldDraft::wanted).collect()
+    }
+
+    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<Arc<dyn Encode>> {
+        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
+        Some(Arc::new(JsonlEncode { fields }))
+    }
+}
+
+impl Encode for JsonlEncode {
+    fn format(&self) -> &'static str {
+        "jsonl"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "application/jsonl"
+    }
+
+    fn extension(&self) -> &'static str {
+        "jsonl"
+    }
+
+    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let mut out = vec![b'{'];
+        fields::write_members(&self.fields, inputs, &mut out)?;
+        out.extend_from_slice(b"}\n");
+        Ok(out)
+    }
+
+    fn rows(&self) -> Option<&dyn Rows> {
+        Some(self)
+    }
+}
+
+impl Rows for JsonlEncode {
+    fn header(&self) -> Vec<u8> {
+        vec![]
+    }
+
+    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+        let mut out = b"{\"item\":".to_vec();
+        fields::write_string(context.item, &mut out);
+        out.push(b',');
+        fields::write_members(&self.fields, inputs, &mut out)?;
+        out.extend_from_slice(b",\"models\":");
+        fields::write_string(context.models, &mut out);
+        out.extend_from_slice(b"}\n");
+        Ok(out)
+    }
+}

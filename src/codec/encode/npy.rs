@@ -1,0 +1,63 @@
+//! `format = "npy"`: one source as a NumPy file.
+
+use crate::codec::npy::Header;
+use crate::codec::options;
+use crate::diagnostic::{At, Report};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, Wanted};
+use crate::spec;
+use crate::spec::document::Reader;
+use crate::tensor::DType;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct NpyDraft {
+    from: At<String>,
+}
+
+#[derive(Debug)]
+struct NpyEncode;
+
+pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
+    Some(Box::new(NpyDraft { from: options::from(options, report)? }))
+}
+
+impl Draft for NpyDraft {
+    fn wanted(&self) -> Vec<Wanted> {
+        vec![Wanted { from: self.from.clone(), labels: None }]
+    }
+
+    fn bind(self: Box<Self>, _: &[Bound], _: &mut Report) -> Option<Arc<dyn Encode>> {
+        Some(Arc::new(NpyEncode))
+    }
+}
+
+impl Encode for NpyEncode {
+    fn format(&self) -> &'static str {
+        "npy"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "application/x-npy"
+    }
+
+    fn extension(&self) -> &'static str {
+        "npy"
+    }
+
+    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let [EncodeInput { tensor, .. }] = inputs else {
+            return Err(EncodeError("npy takes one source".into()));
+        };
+        if tensor.dtype() == DType::BF16 {
+            // NumPy has no bfloat16; every one of its numbers is a float32.
+            let mut out = Header::write(DType::F32, tensor.shape());
+            for element in tensor.elements::<half::bf16>().unwrap_or_default().iter() {
+                out.extend(element.to_f32().to_ne_bytes());
+            }
+            return Ok(out);
+        }
+        let mut out = Header::write(tensor.dtype(), tensor.shape());
+        out.extend_from_slice(tensor.bytes());
+        Ok(out)
+    }
+}

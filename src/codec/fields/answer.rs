@@ -1,0 +1,161 @@
+//! What a field says of one item.
+
+use super::number::{Number, numbers};
+use super::{As, Field};
+use crate::codec::classes::{self, ClassMap};
+use crate::plan::{EncodeError, EncodeInput, Labels};
+use crate::tensor::Tensor;
+use std::io::Write;
+
+/// Computed, not yet written.
+pub enum Answer {
+    Values(Tensor),
+    One(Number),
+    /// A class with its label.
+    Class(usize, Option<Labels>),
+    /// Classes and their scores, the largest first.
+    Ranked(Vec<(usize, Number)>, Option<Labels>),
+    Map(ClassMap),
+    /// The share of each class.
+    Shares(Vec<f64>, Option<Labels>),
+}
+
+impl Field {
+    pub fn answer(&self, input: &EncodeInput) -> Result<Answer, EncodeError> {
+        let tensor = &input.tensor;
+        let labels = self.labelled.then(|| input.labels.clone()).flatten();
+        let unforeseen = |wanted: &str| {
+            EncodeError(format!("field `{}`: the model gave {tensor:?}, where {wanted}", self.name))
+        };
+        Ok(match self.kind {
+            As::Values => Answer::Values(tensor.clone()),
+            As::Scalar if tensor.len() == 1 => {
+                Answer::One(numbers(tensor).next().ok_or_else(|| unforeseen("one element is wanted"))?)
+            }
+            As::Scalar => return Err(unforeseen("one element is wanted")),
+            As::Label | As::Top if tensor.shape().len() != 1 => {
+                return Err(unforeseen("scores of one axis are wanted"));
+            }
+            As::Label => match classes::largest(tensor.to_f64()) {
+                Some(class) => Answer::Class(class, labels),
+                None => return Err(unforeseen("a score is wanted")),
+            },
+            As::Top => Answer::Ranked(self.ranked(tensor), labels),
+            As::Argmax => Answer::Map(
+                classes::argmax(tensor, self.axis).ok_or_else(|| unforeseen("that axis is wanted"))?,
+            ),
+            As::Shares => {
+                let map = if classes::holds_classes(tensor.dtype()) {
+                    classes::stored(tensor).map_err(|e| EncodeError(format!("field `{}`: {e}", self.name)))?
+                } else {
+                    classes::argmax(tensor, self.axis).ok_or_else(|| unforeseen("that axis is wanted"))?
+                };
+                Answer::Shares(self.shares(&map), labels)
+            }
+            As::Mean => {
+                let values = tensor.to_f64();
+                Answer::One(Number::F64(values.iter().sum::<f64>() / values.len() as f64))
+            }
+        })
+    }
+
+    fn ranked(&self, tensor: &Tensor) -> Vec<(usize, Number)> {
+        let scores = tensor.to_f64();
+        let order_of = |score: f64| if score.is_nan() { f64::NEG_INFINITY } else { score };
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        // Stable, so that equal scores stay in the order of the classes.
+        order.sort_by(|a, b| order_of(scores[*b]).total_cmp(&order_of(scores[*a])));
+        order.truncate(self.top);
+        if self.softmax {
+            let most = scores.iter().copied().map(order_of).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
+            let share = |i: usize| Number::F32(((scores[i] - most).exp() / sum) as f32);
+            return order.into_iter().map(|i| (i, share(i))).collect();
+        }
+        let exact: Vec<Number> = numbers(tensor).collect();
+        order.into_iter().map(|i| (i, exact[i])).collect()
+    }
+
+    fn shares(&self, map: &ClassMap) -> Vec<f64> {
+        let largest = map.classes.iter().max().map_or(0, |c| *c as usize + 1);
+        let mut counts = vec![0usize; map.count.or(self.count).unwrap_or(0).max(largest)];
+        map.classes.iter().for_each(|class| counts[*class as usize] += 1);
+        counts.into_iter().map(|n| n as f64 / map.classes.len().max(1) as f64).collect()
+    }
+
+    /// Writes the field's value as JSON.
+    pub fn write_json(&self, input: &EncodeInput, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self.answer(input)? {
+            Answer::Values(tensor) => {
+                let mut elements = numbers(&tensor).map(|n| n.rounded(self.round));
+                nested(tensor.shape(), &mut || elements.next(), out);
+            }
+            Answer::One(number) => number.rounded(self.round).write_json(out),
+            Answer::Class(class, labels) => write_string(label(labels.as_ref(), class).as_ref(), out),
+            Answer::Ranked(ranked, labels) => {
+                out.push(b'[');
+                for (place, (class, score)) in ranked.into_iter().enumerate() {
+                    out.extend_from_slice(if place == 0 { b"{" } else { b",{" });
+                    if labels.is_some() {
+                        out.extend_from_slice(b"\"label\":");
+                        write_string(label(labels.as_ref(), class).as_ref(), out);
+                        out.push(b',');
+                    }
+                    let _ = write!(out, "\"index\":{class},\"score\":");
+                    score.rounded(self.round).write_json(out);
+                    out.push(b'}');
+                }
+                out.push(b']');
+            }
+            Answer::Map(map) => {
+                let mut classes = map.classes.iter().map(|class| Number::Unsigned((*class).into()));
+                nested(&map.shape, &mut || classes.next(), out);
+            }
+            Answer::Shares(shares, labels) => {
+                out.push(b'{');
+                for (class, share) in shares.into_iter().enumerate() {
+                    if class > 0 {
+                        out.push(b',');
+                    }
+                    write_string(label(labels.as_ref(), class).as_ref(), out);
+                    out.push(b':');
+                    Number::F64(share).rounded(self.round).write_json(out);
+                }
+                out.push(b'}');
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A class's label, or its index where it has none.
+pub fn label(labels: Option<&Labels>, class: usize) -> std::borrow::Cow<'_, str> {
+    match labels.and_then(|labels| labels.get(class)) {
+        Some(label) => label.as_str().into(),
+        None => class.to_string().into(),
+    }
+}
+
+/// A JSON string.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// Numbers in C order, nested as `shape` says; a number alone where it has no axis.
+fn nested(shape: &[usize], next: &mut dyn FnMut() -> Option<Number>, out: &mut Vec<u8>) {
+    let Some((length, rest)) = shape.split_first() else {
+        if let Some(number) = next() {
+            number.write_json(out);
+        }
+        return;
+    };
+    out.push(b'[');
+    for index in 0..*length {
+        if index > 0 {
+            out.push(b',');
+        }
+        nested(rest, next, out);
+    }
+    out.push(b']');
+}

@@ -1,0 +1,86 @@
+//! Options that several formats share: dtypes, shapes, colours, sources.
+
+use crate::diagnostic::{At, Diagnostic, Report};
+use crate::spec::document::{Reader, Value, Wanted};
+use crate::tensor::{DType, byte_len};
+
+/// A shape from the options, `None` for an axis of any length.
+pub type Shape = Vec<Option<usize>>;
+
+/// `dtype = "float32"`.
+pub fn dtype(options: &mut Reader<'_>, report: &mut Report) -> Option<At<DType>> {
+    options.choice("dtype", &DType::ALL.map(|d| (d.name(), d)), report)
+}
+
+/// `shape = [-1, 4]`: -1 or "?" for an axis of any length.
+pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>> {
+    let wanted = || {
+        Wanted::new("an array of lengths, each at least 1")
+            .help("write -1 for an axis of any length, as in `shape = [-1, 4]`")
+    };
+    let shape = options.take_as("shape", report, |value| {
+        let Value::Array(items) = &value.value else { return Err(wanted()) };
+        let axis = |item: &At<Value>| match &item.value {
+            Value::Integer(-1) => Ok(None),
+            Value::String(s) if s == "?" => Ok(None),
+            Value::Integer(n) => usize::try_from(*n).ok().filter(|n| *n > 0).map(Some).ok_or_else(wanted),
+            _ => Err(wanted()),
+        };
+        items.iter().map(axis).collect::<Result<Shape, _>>()
+    })?;
+    let known: Vec<usize> = shape.iter().flatten().copied().collect();
+    if shape.len() > MAX_RANK || byte_len(DType::F64, &known).is_none_or(|bytes| bytes > 1 << 40) {
+        report.push(
+            Diagnostic::error(format!("`shape` in {} is too large", options.what()))
+                .at(&shape.place, format!("at most {MAX_RANK} axes, and a size that a machine can hold")),
+        );
+        return None;
+    }
+    Some(shape)
+}
+
+/// Axes that a tensor from outside may have.
+pub const MAX_RANK: usize = 16;
+
+/// A shape as it is written in messages: `[?, 4]`.
+pub fn show_shape(shape: &[Option<usize>]) -> String {
+    let dims: Vec<String> = shape.iter().map(|d| d.map_or("?".into(), |n| n.to_string())).collect();
+    format!("[{}]", dims.join(", "))
+}
+
+/// Whether `actual` has the rank and the known lengths of `wanted`.
+pub fn shape_fits(actual: &[usize], wanted: &[Option<usize>]) -> bool {
+    actual.len() == wanted.len() && actual.iter().zip(wanted).all(|(a, w)| w.is_none_or(|w| w == *a))
+}
+
+/// `"#ff3b30"` or `[255, 59, 48]`.
+pub fn color(value: &At<Value>) -> Result<[u8; 3], Wanted> {
+    let wanted = || Wanted::new("a colour").help("write it as \"#ff3b30\" or as [255, 59, 48]");
+    match &value.value {
+        Value::String(s) => {
+            let hex =
+                s.strip_prefix('#').filter(|h| h.len() == 6 && h.bytes().all(|b| b.is_ascii_hexdigit()));
+            let hex = hex.and_then(|h| u32::from_str_radix(h, 16).ok()).ok_or_else(wanted)?;
+            let [_, r, g, b] = hex.to_be_bytes();
+            Ok([r, g, b])
+        }
+        Value::Array(items) => {
+            let level = |item: &At<Value>| match item.value {
+                Value::Integer(n) => u8::try_from(n).map_err(|_| wanted()),
+                _ => Err(wanted()),
+            };
+            let levels = items.iter().map(level).collect::<Result<Vec<u8>, _>>()?;
+            levels.try_into().map_err(|_| wanted())
+        }
+        _ => Err(wanted()),
+    }
+}
+
+/// The required `from` of an encode with one source.
+pub fn from(options: &mut Reader<'_>, report: &mut Report) -> Option<At<String>> {
+    let from = options.string("from", report);
+    if from.is_none() && !options.has("from") {
+        options.missing("from", "name what is to be written: `from = \"step.output\"`", report);
+    }
+    from
+}

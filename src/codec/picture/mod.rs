@@ -1,0 +1,105 @@
+//! Pictures of every format we read to upright RGB with 8 bits, with limits that hold before memory is
+//! taken; and their way to a given size.
+//!
+//! - Recognised by content, never by name.
+//! - EXIF orientation is applied.
+//! - 16-bit samples keep their high byte; gray and palette become RGB; CMYK and YCCK follow Pillow.
+//! - Transparency is dropped, as Pillow's `convert("RGB")` drops it, unless a background is given.
+
+mod jpeg;
+mod other;
+pub mod resize;
+mod turn;
+
+use crate::plan::DecodeError;
+use image::ImageFormat;
+use image::metadata::Orientation;
+
+/// What a picture may have at most, checked from its header.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub pixels: u64,
+    /// Of either side.
+    pub side: u32,
+}
+
+impl Default for Limits {
+    /// The largest pictures that phones and drones take (48 to 50 megapixels) pass.
+    fn default() -> Self {
+        Self { pixels: 50_000_000, side: 16_384 }
+    }
+}
+
+impl Limits {
+    fn check(self, width: u32, height: u32) -> Result<(), DecodeError> {
+        if width == 0 || height == 0 {
+            return Err(DecodeError::Invalid(format!("the picture is {width}x{height}: it has no pixels")));
+        }
+        if width.max(height) > self.side {
+            return Err(DecodeError::TooLarge(format!(
+                "the picture is {width}x{height}; a side may have at most {} pixels (`max_side`)",
+                self.side
+            )));
+        }
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > self.pixels {
+            return Err(DecodeError::TooLarge(format!(
+                "the picture is {width}x{height}, {pixels} pixels; it may have at most {} (`max_pixels`)",
+                self.pixels
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a picture to upright RGB in `rgb` (whatever it held before) and gives its width and height.
+/// `spare` is room to work in.
+pub fn read(
+    bytes: &[u8],
+    limits: Limits,
+    background: Option<[u8; 3]>,
+    rgb: &mut Vec<u8>,
+    spare: &mut Vec<u8>,
+) -> Result<(u32, u32), DecodeError> {
+    let (width, height, orientation) = match recognise(bytes)? {
+        ImageFormat::Jpeg => jpeg::read(bytes, limits, rgb)?,
+        format => other::read(bytes, format, limits, background, rgb)?,
+    };
+    if orientation == Orientation::NoTransforms {
+        return Ok((width, height));
+    }
+    let turned = turn::upright(rgb, width, height, orientation, spare);
+    std::mem::swap(rgb, spare);
+    Ok(turned)
+}
+
+fn recognise(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+    use ImageFormat::*;
+    let known = [Jpeg, Png, WebP, Bmp, Gif, Tiff];
+    match image::guess_format(bytes) {
+        Ok(format) if known.contains(&format) => Ok(format),
+        _ => Err(DecodeError::WrongType(format!(
+            "not a picture that is read here (JPEG, PNG, WebP, BMP, GIF, TIFF){}",
+            foreign(bytes).map(|name| format!(": it looks like {name}")).unwrap_or_default()
+        ))),
+    }
+}
+
+/// What else is often sent.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    let brand = bytes.get(4..12).unwrap_or_default();
+    let text = bytes.trim_ascii_start();
+    Some(match bytes {
+        _ if brand.starts_with(b"ftypavi") => "AVIF",
+        _ if brand.starts_with(b"ftyphe") || brand.starts_with(b"ftypmif1") => "HEIC",
+        _ if brand.starts_with(b"ftyp") => "a video",
+        [0xff, 0x0a, ..] => "JPEG XL",
+        [b'%', b'P', b'D', b'F', ..] => "PDF",
+        [0x1f, 0x8b, ..] => "gzip",
+        [b'P', b'K', 3, 4, ..] => "a ZIP archive",
+        _ if text.starts_with(b"<") => "XML, SVG or HTML",
+        _ if text.starts_with(b"{") || text.starts_with(b"[") => "JSON",
+        _ if text.starts_with(b"--") => "a multipart body; is its content-type set?",
+        _ => return None,
+    })
+}
