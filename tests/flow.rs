@@ -7,7 +7,7 @@ use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side,
 use rserve::lifecycle::{Lifecycle, Loaded, Loader};
 use rserve::plan::{
     self, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput, EncodePlan,
-    EncodeSource, Entry, Origin, Payload, RowContext, Rows, Step, TensorType,
+    EncodeSource, Entry, Origin, Payload, Region, RowContext, Rows, Step, TensorType,
 };
 use rserve::scheduler::Device;
 use rserve::tensor::Tensor;
@@ -41,7 +41,12 @@ impl Decode for NumberDecode {
         let text = String::from_utf8_lossy(bytes);
         assert!(text != "panic", "asked to");
         let value: f32 = text.trim().parse().map_err(|_| DecodeError::Invalid("not a number".into()))?;
-        let origin = keep_origin.then(|| Origin { width: 1, height: 1, rgb: Bytes::from_static(b"rgb") });
+        let origin = keep_origin.then(|| Origin {
+            width: 1,
+            height: 1,
+            rgb: Bytes::from_static(b"rgb"),
+            region: Region { left: 0.0, top: 0.0, width: 1.0, height: 1.0 },
+        });
         Ok(Decoded { tensor: Tensor::from_vec(vec![1], vec![value]).unwrap(), origin })
     }
 }

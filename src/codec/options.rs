@@ -78,9 +78,6 @@ pub fn color(value: &At<Value>) -> Result<[u8; 3], Wanted> {
 
 /// The required `from` of an encode with one source.
 pub fn from(options: &mut Reader<'_>, report: &mut Report) -> Option<At<String>> {
-    let from = options.string("from", report);
-    if from.is_none() && !options.has("from") {
-        options.missing("from", "name what is to be written: `from = \"step.output\"`", report);
-    }
-    from
+    options.require("from", "name what is to be written: `from = \"step.output\"`");
+    options.string("from", report)
 }

@@ -127,8 +127,8 @@ fn options_of_the_encodes() {
     assert_eq!(
         encode_errors(r##"{ format = "png", from = "mask", as = "overlay", palete = ["#fff"] }"##),
         [
-            "`encode.photo` has no `on` @ photo | name the decode whose picture is drawn on: `on = \"photo\"`",
             "unknown key `palete` in `encode.photo` @ palete | did you mean `palette`?",
+            "`encode.photo` has no `on` @ photo | name the decode whose picture is drawn on: `on = \"photo\"`",
         ]
     );
 }

@@ -20,9 +20,7 @@ struct RawDecode {
 pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
     let dtype = options::dtype(options, report).map_or(DType::F32, |d| d.value);
     let shape = options::shape(options, report);
-    if !options.has("shape") {
-        options.missing("shape", "bytes do not say their shape: `shape = [3, 64, 64]`", report);
-    }
+    options.require("shape", "bytes do not say their shape: `shape = [3, 64, 64]`");
     let shape = shape?;
     if shape.iter().filter(|d| d.is_none()).count() > 1 {
         report.push(

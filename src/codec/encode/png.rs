@@ -57,9 +57,7 @@ struct PngEncode(Options);
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
     let from = options::from(options, report);
     let kind = options.choice("as", KINDS, report);
-    if kind.is_none() && !options.has("as") {
-        options.missing("as", "one of \"gray\", \"classes\" and \"overlay\"", report);
-    }
+    options.require("as", "one of \"gray\", \"classes\" and \"overlay\"");
     let on = options.string("on", report);
     let labels = options.string("labels", report);
     let palette = palette::read(options, report);
@@ -98,8 +96,8 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
             report.push(Diagnostic::error(title).at(place, ""));
         }
     }
-    if kind.value == As::Overlay && !options.has("on") {
-        options.missing("on", "name the decode whose picture is drawn on: `on = \"photo\"`", report);
+    if kind.value == As::Overlay {
+        options.require("on", "name the decode whose picture is drawn on: `on = \"photo\"`");
     }
     Some(Box::new(PngDraft {
         what: options.what().to_owned(),

@@ -83,12 +83,8 @@ pub struct Field {
 /// Reads the required `fields` of an encode.
 pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Vec<FieldDraft> {
     let what = options.what().to_owned();
-    let Some(fields) = options.table("fields", report) else {
-        if !options.has("fields") {
-            options.missing("fields", "name what the answer holds: `fields.NAME = \"step.output\"`", report);
-        }
-        return vec![];
-    };
+    options.require("fields", "name what the answer holds: `fields.NAME = \"step.output\"`");
+    let Some(fields) = options.table("fields", report) else { return vec![] };
     if fields.entries.is_empty() {
         report.push(
             Diagnostic::error(format!("`fields` in {what} is empty"))
@@ -120,7 +116,7 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
         other => {
             report.push(
                 Diagnostic::error(format!("{what} must be a source or a table"))
-                    .at(&value.place, format!("this is {}", other.kind()))
+                    .at(&value.place, format!("this is {}", other.describe()))
                     .help(format!("as in `fields.{} = \"step.output\"`", name.value)),
             );
             return None;
@@ -162,11 +158,10 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
             .help(format!("it is for {}", users.join(", "))),
         );
     }
-    if kind == As::Label && !options.has("labels") {
-        options.missing(
+    if kind == As::Label {
+        options.require(
             "labels",
             "name the file beside the model that has a label on each line: `labels = \"labels.txt\"`",
-            report,
         );
     }
     options.finish(report);
