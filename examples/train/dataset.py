@@ -1,7 +1,7 @@
 """Sets of scenes as the networks see them, drawn in parallel and kept in .cache/.
 
-Four series of scenes that share none: TRAIN, VALID (watched while training), HELD_OUT (evaluate.py)
-and SHIPPED (examples/images).
+Four series of scenes that share none: TRAIN, VALID (watched while training), HELD_OUT (evaluate.py,
+first drawn once all models were final) and SHIPPED (examples/images).
 """
 
 import argparse
@@ -16,7 +16,7 @@ import imaging
 import roads
 import terrain
 
-TRAIN, VALID, HELD_OUT, SHIPPED = 1, 2, 3, 4
+TRAIN, VALID, SHIPPED, HELD_OUT = 1, 2, 4, 11
 CACHE = Path(__file__).parent / ".cache"
 
 

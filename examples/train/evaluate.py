@@ -3,7 +3,7 @@
     python examples/train/evaluate.py              # needs onnxruntime, numpy, pillow
     python examples/train/evaluate.py --check      # also fails unless README.md holds these very lines
 
-Draws the first `--scenes` road scenes and terrain scenes of the series HELD_OUT (seed 3 in
+Draws the first `--scenes` road scenes and terrain scenes of the series HELD_OUT (seed 11 in
 dataset.py), then reads examples/images. The same command prints the same figures.
 """
 

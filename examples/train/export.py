@@ -107,16 +107,18 @@ def multiply_adds(name: str, version: int) -> int:
 
 
 def describe(name: str, version: int) -> str:
-    graph = onnx.load(store.path(name, version)).graph
-    operators = [node.op_type for node in graph.node]
-    size = store.path(name, version).stat().st_size
+    """A row of the table of sizes in README.md."""
+    operators = [node.op_type for node in onnx.load(store.path(name, version)).graph.node]
+    kilobytes, work = store.path(name, version).stat().st_size / 1e3, multiply_adds(name, version) / 1e6
     return (
-        f"{name} {version}: {size / 1024:.0f} kB, {multiply_adds(name, version) / 1e6:.2f} million multiply-adds, "
-        f"{len(operators)} nodes: {', '.join(sorted(set(operators)))}"
+        f"| `{name}` | {version} | {kilobytes:.0f} kB | {work:.2f} million "
+        f"| {len(operators)} | {', '.join(sorted(set(operators)))} |"
     )
 
 
 if __name__ == "__main__":
+    print("| Model | Version | Size | Multiply-adds of one picture | Nodes | Operators |")
+    print("| --- | ---: | ---: | ---: | ---: | --- |")
     for name in INPUTS:
         for version in store.VERSIONS:
             print(describe(name, version))
