@@ -14,6 +14,7 @@ mod inspect;
 pub mod kernels;
 mod onnx;
 mod ops;
+mod optimize;
 mod program;
 mod session;
 mod value;
@@ -24,27 +25,34 @@ pub use inspect::{Inspection, inspect};
 
 use crate::plan::DeviceId;
 use crate::scheduler::Runner;
+use burn_flex::{Flex, FlexDevice};
 use bytes::Bytes;
+use session::Session;
 use std::sync::Arc;
 
 /// Loads a model onto a device: reads the bytes of its file, optimises, builds every operator.
 ///
 /// The bytes may be dropped afterwards. An unsupported operator is an error that names every such node.
 pub fn load(model: Bytes, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
-    let model = onnx::read(model)?;
+    let mut model = onnx::read(model)?;
+    let applied = optimized(&mut model);
+    tracing::debug!(?applied, "optimised");
     match device {
-        DeviceId::Cpu => {
-            Ok(Arc::new(session::Session::<burn_flex::Flex>::new(&model, device, burn_flex::FlexDevice)?))
-        }
+        DeviceId::Cpu => Ok(Arc::new(Session::<Flex>::new(&model, device, FlexDevice)?)),
         #[cfg(feature = "cuda")]
-        DeviceId::Cuda(index) => Ok(Arc::new(session::Session::<burn_cuda::Cuda>::new(
-            &model,
-            device,
-            burn_cuda::CudaDevice::new(index),
-        )?)),
+        DeviceId::Cuda(index) => {
+            Ok(Arc::new(Session::<burn_cuda::Cuda>::new(&model, device, burn_cuda::CudaDevice::new(index))?))
+        }
         #[cfg(not(feature = "cuda"))]
         DeviceId::Cuda(_) => {
             Err(LoadError::Device("this rserve was built without the `cuda` feature".into()))
         }
     }
+}
+
+/// Constants are computed on the CPU, whatever the device.
+fn optimized(model: &mut onnx::Model) -> Vec<optimize::Applied> {
+    let max_bytes = device::max_tensor_bytes(DeviceId::Cpu);
+    let cx = ops::Context::<Flex> { device: FlexDevice, max_bytes };
+    optimize::optimize(&mut model.graph, &ops::Registry::standard(), &cx)
 }

@@ -110,8 +110,7 @@ impl<'a> Layout<'a> {
             .collect();
 
         let mut constants = Vec::new();
-        let captured = graph.captures.iter().map(|(_, inner)| inner);
-        let inputs = graph.inputs.iter().chain(captured).map(|id| self.open(*id)).collect();
+        let inputs = graph.inputs.iter().chain(&graph.captures).map(|id| self.open(*id)).collect();
         let mut steps = Vec::with_capacity(built.len());
         for ((node, (op, _)), ids) in graph.nodes.iter().zip(built).zip(reads) {
             let inputs =

@@ -10,7 +10,6 @@ pub enum Attribute {
     Text(String),
     Ints(Vec<i64>),
     Floats(Vec<f32>),
-    Texts(Vec<String>),
     Tensor(Tensor),
     Graph(Box<Graph>),
     /// A kind that no supported operator takes; named, so that the error can say it.
@@ -25,7 +24,6 @@ impl Attribute {
             Self::Text(_) => "a string",
             Self::Ints(_) => "ints",
             Self::Floats(_) => "floats",
-            Self::Texts(_) => "strings",
             Self::Tensor(_) => "a tensor",
             Self::Graph(_) => "a graph",
             Self::Other(kind) => kind,
@@ -52,6 +50,15 @@ macro_rules! getters {
 }
 
 impl Attributes {
+    /// The graphs among them, in the order of the file.
+    pub fn graphs(&self) -> Vec<(&str, &Graph)> {
+        let graphs = self.0.iter().filter_map(|(name, attribute)| match attribute {
+            Attribute::Graph(graph) => Some((name.as_str(), graph.as_ref())),
+            _ => None,
+        });
+        graphs.collect()
+    }
+
     pub fn get(&self, name: &str) -> Option<&Attribute> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, a)| a)
     }

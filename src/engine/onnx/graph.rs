@@ -29,9 +29,9 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// Initialisers, and what the optimiser computed.
     pub constants: HashMap<ValueId, Tensor>,
-    /// Of a graph inside a node: values of the graph around it that are read here, and their ids here. In
-    /// the order of the last inputs of the node.
-    pub captures: Vec<(ValueId, ValueId)>,
+    /// Of a graph inside a node: values of the graph around it that are read here. The node has them as its
+    /// last inputs, graph after graph, in this order.
+    pub captures: Vec<ValueId>,
 }
 
 #[derive(Clone, Debug)]

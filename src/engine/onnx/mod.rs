@@ -11,5 +11,5 @@ mod read;
 mod signature;
 
 pub use attribute::{Attribute, Attributes};
-pub use graph::{Graph, Model, Node};
+pub use graph::{Graph, Model, Node, ValueId};
 pub use read::read;

@@ -207,7 +207,7 @@ impl Reader<'_> {
             attribute_type::STRING => Attribute::Text(proto.s.as_ref().map(text).unwrap_or_default()),
             attribute_type::FLOATS => Attribute::Floats(proto.floats),
             attribute_type::INTS => Attribute::Ints(proto.ints),
-            attribute_type::STRINGS => Attribute::Texts(proto.strings.iter().map(text).collect()),
+            attribute_type::STRINGS => Attribute::Other("strings"),
             attribute_type::TENSOR => Attribute::Tensor(element::decode(proto.t.unwrap_or_default())?),
             attribute_type::GRAPH => {
                 let (mut graph, free) = self.graph(*proto.g.unwrap_or_default(), opsets)?;
@@ -215,7 +215,7 @@ impl Reader<'_> {
                 for (name, reader) in free {
                     let Some(inner) = graph.values.iter().position(|v| *v == name) else { continue };
                     let outer = scope.resolve(&name, || reader.clone());
-                    graph.captures.push((outer, inner));
+                    graph.captures.push(inner);
                     inputs.push(Some(outer));
                 }
                 Attribute::Graph(Box::new(graph))

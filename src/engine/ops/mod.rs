@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod broadcast;
+mod control;
 pub mod make;
 pub mod math;
 pub mod nn;
@@ -150,6 +151,7 @@ impl<B: Accelerator> Registry<B> {
     pub fn standard() -> Self {
         let mut registry = Self { entries: HashMap::new() };
         activation::register(&mut registry);
+        control::register(&mut registry);
         make::register(&mut registry);
         math::register(&mut registry);
         nn::register(&mut registry);

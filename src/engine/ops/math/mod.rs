@@ -10,6 +10,8 @@ mod variadic;
 use super::Registry;
 use crate::engine::backend::Accelerator;
 
+pub use binary::{Arithmetic, arithmetic};
+
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Add", 7, |_| binary::build(binary::Arithmetic::Add));
     r.op("Sub", 7, |_| binary::build(binary::Arithmetic::Sub));

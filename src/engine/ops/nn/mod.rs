@@ -13,6 +13,7 @@ use crate::engine::backend::Accelerator;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Conv", 1, conv::build);
+    r.domain_op("com.microsoft", "FusedConv", conv::fused);
     r.op("ConvTranspose", 1, conv_transpose::build);
     r.op("MaxPool", 1, |site| pool::build(site, pool::Kind::Max));
     r.op("AveragePool", 1, |site| pool::build(site, pool::Kind::Average));

@@ -1,0 +1,86 @@
+//! Computes nodes whose inputs are all constant.
+
+use crate::engine::backend::Accelerator;
+use crate::engine::onnx::{Attribute, Graph, Node};
+use crate::engine::ops::{Context, Registry};
+use crate::engine::program::Program;
+use crate::tensor::Tensor;
+
+/// Bytes that one computed constant may take, and all of them together: past that the file would grow in
+/// memory beyond what its author wrote.
+const ONE: usize = 64 << 20;
+const ALL: usize = 256 << 20;
+
+pub fn run<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>) -> usize {
+    let cx = Context::<B> { device: cx.device.clone(), max_bytes: cx.max_bytes.min(ONE) };
+    let mut left = ALL;
+    let mut folded = 0;
+    let mut kept = Vec::with_capacity(graph.nodes.len());
+    for node in std::mem::take(&mut graph.nodes) {
+        let results =
+            if left > 0 && foldable(&node, graph) { compute(&node, graph, registry, &cx) } else { None };
+        let Some(results) = results else {
+            kept.push(node);
+            continue;
+        };
+        folded += 1;
+        for (id, tensor) in node.outputs.iter().zip(results) {
+            if let Some(id) = id {
+                left = left.saturating_sub(tensor.bytes().len());
+                graph.constants.insert(*id, tensor);
+            }
+        }
+    }
+    graph.nodes = kept;
+    folded
+}
+
+fn foldable(node: &Node, graph: &Graph) -> bool {
+    let known = node.inputs.iter().flatten().all(|id| graph.constants.contains_key(id));
+    let inner = node.attributes.0.iter().any(|(_, a)| matches!(a, Attribute::Graph(_)));
+    let random = node.op.starts_with("Random") || matches!(node.op.as_str(), "Bernoulli" | "Multinomial");
+    known && !inner && !random
+}
+
+/// A node that fails here is left to fail, with its name, where it is run.
+fn compute<B: Accelerator>(
+    node: &Node,
+    graph: &Graph,
+    registry: &Registry<B>,
+    cx: &Context<B>,
+) -> Option<Vec<Tensor>> {
+    let mut alone = Graph { values: Vec::new(), ..Graph::default() };
+    let mut node = node.clone();
+    let mut rename = |id: &mut Option<usize>, constant: bool| {
+        if let Some(outer) = id {
+            let inner = alone.new_value("");
+            if constant {
+                alone.constants.insert(inner, graph.constants.get(outer)?.clone());
+            }
+            *outer = inner;
+        }
+        Some(())
+    };
+    for id in &mut node.inputs {
+        rename(id, true)?;
+    }
+    for id in &mut node.outputs {
+        rename(id, false)?;
+    }
+    alone.outputs = node.outputs.iter().flatten().copied().collect();
+    let present: Vec<bool> = node.outputs.iter().map(Option::is_some).collect();
+    alone.nodes.push(node);
+    let program = Program::build(&alone, &cx.device, registry).ok()?;
+    let mut results = program.run(Vec::new(), cx).ok()?.into_iter();
+    // One for each place among the outputs, so that the caller can go by position.
+    present
+        .into_iter()
+        .map(|present| {
+            if present {
+                results.next()?.into_host().ok()
+            } else {
+                Tensor::from_vec::<f32>(vec![0], vec![]).ok()
+            }
+        })
+        .collect()
+}

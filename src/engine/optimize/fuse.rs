@@ -1,0 +1,119 @@
+//! Merges what follows a convolution into it: a sum with another tensor, then an activation.
+//!
+//! What comes out is the node that ONNX Runtime's optimiser writes too, `com.microsoft.FusedConv`: inputs
+//! X, W, B, Z (added before the activation), attributes `activation` and `activation_params`.
+
+use crate::engine::host;
+use crate::engine::onnx::{Attribute, Graph, Node, ValueId};
+use crate::tensor::DType;
+
+pub fn run(graph: &mut Graph) -> usize {
+    let sums = sums(graph);
+    sums + activations(graph)
+}
+
+/// By value: the node that gives it, and how often it is read.
+fn links(graph: &Graph) -> (Vec<Option<usize>>, Vec<usize>) {
+    let mut giver = vec![None; graph.values.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
+    }
+    (giver, graph.uses())
+}
+
+/// A two-dimensional convolution in float32 with constant weights.
+fn is_conv(graph: &Graph, node: &Node) -> bool {
+    let fused = node.domain == "com.microsoft" && node.op == "FusedConv";
+    let weight = graph.constant(node, 1);
+    (node.is("Conv") || fused) && weight.is_some_and(|w| w.dtype() == DType::F32 && w.shape().len() == 4)
+}
+
+/// Conv + Add of a tensor of the same shape. That the shapes are the same is not known here: the operator
+/// adds with broadcasting where they are not.
+fn sums(graph: &mut Graph) -> usize {
+    let (giver, uses) = links(graph);
+    let mut gone = vec![false; graph.nodes.len()];
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let (Some(a), Some(b), Some(output)) =
+            (node.input(0), node.input(1), node.outputs.first().copied().flatten())
+        else {
+            continue;
+        };
+        if !node.is("Add") || a == b || graph.constants.contains_key(&a) || graph.constants.contains_key(&b) {
+            continue;
+        }
+        // The later of the two convolutions: what it adds must be there before it runs.
+        let candidate = |own: ValueId, other: ValueId| {
+            let conv = giver[own].filter(|c| {
+                uses[own] == 1 && graph.nodes[*c].is("Conv") && is_conv(graph, &graph.nodes[*c])
+            })?;
+            giver[other].is_none_or(|g| g < conv).then_some((conv, other))
+        };
+        let Some((conv, other)) = candidate(b, a).or_else(|| candidate(a, b)) else { continue };
+        let conv = &mut graph.nodes[conv];
+        conv.domain = "com.microsoft".into();
+        conv.op = "FusedConv".into();
+        conv.version = 1;
+        conv.inputs.resize(3, None);
+        conv.inputs.push(Some(other));
+        conv.outputs[0] = Some(output);
+        gone[index] = true;
+    }
+    retain(graph, &gone)
+}
+
+fn activations(graph: &mut Graph) -> usize {
+    let (giver, uses) = links(graph);
+    let mut gone = vec![false; graph.nodes.len()];
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let Some((name, params)) = activation(graph, node) else { continue };
+        let (Some(input), Some(output)) = (node.input(0), node.outputs.first().copied().flatten()) else {
+            continue;
+        };
+        let Some(conv) = giver[input].filter(|c| uses[input] == 1 && is_conv(graph, &graph.nodes[*c])) else {
+            continue;
+        };
+        let conv = &mut graph.nodes[conv];
+        if conv.attributes.get("activation").is_some() {
+            continue;
+        }
+        conv.domain = "com.microsoft".into();
+        conv.op = "FusedConv".into();
+        conv.version = 1;
+        conv.attributes.set("activation", Attribute::Text(name.into()));
+        conv.attributes.set("activation_params", Attribute::Floats(params));
+        conv.outputs[0] = Some(output);
+        gone[index] = true;
+    }
+    retain(graph, &gone)
+}
+
+fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
+    if node.is("Relu") {
+        return Some(("Relu", Vec::new()));
+    }
+    if !node.is("Clip") {
+        return None;
+    }
+    let bound = |name: &str, input: usize, default: f32| -> Option<f32> {
+        if node.version < 11 {
+            return node.attributes.float(name, default).ok();
+        }
+        match node.input(input) {
+            None => Some(default),
+            Some(id) => Some(host::only(graph.constants.get(&id)?).ok()?.as_f64() as f32),
+        }
+    };
+    Some(("Clip", vec![bound("min", 1, f32::MIN)?, bound("max", 2, f32::MAX)?]))
+}
+
+fn retain(graph: &mut Graph, gone: &[bool]) -> usize {
+    let mut index = 0;
+    graph.nodes.retain(|_| {
+        index += 1;
+        !gone[index - 1]
+    });
+    gone.iter().filter(|g| **g).count()
+}

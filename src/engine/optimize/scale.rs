@@ -1,0 +1,120 @@
+//! Merges what a node does to each channel alone, x · scale + shift, into the convolution before it.
+
+use crate::engine::host::{self, Number};
+use crate::engine::onnx::{Graph, Node, ValueId};
+use crate::tensor::{DType, Tensor};
+
+/// What becomes of each channel of a value.
+pub struct Line {
+    pub input: ValueId,
+    pub scale: Vec<f64>,
+    pub shift: Vec<f64>,
+}
+
+/// Mul and Add of a constant that has one element for each channel.
+pub fn run(graph: &mut Graph) -> usize {
+    into_convolution(graph, line)
+}
+
+fn line(graph: &Graph, node: &Node) -> Option<Line> {
+    let (mul, add, sub) = (node.is("Mul"), node.is("Add"), node.is("Sub"));
+    if !(mul || add || sub) {
+        return None;
+    }
+    let (input, constant) = match (graph.constant(node, 0), graph.constant(node, 1)) {
+        (None, Some(constant)) => (node.input(0)?, constant),
+        (Some(constant), None) if !sub => (node.input(1)?, constant),
+        _ => return None,
+    };
+    // [1, C, 1, 1] or [C, 1, 1]: aligned from the end, which only rank 4 leaves no doubt about.
+    let channels = match constant.shape() {
+        [1, channels, 1, 1] | [channels, 1, 1] => *channels,
+        _ => return None,
+    };
+    let values = constant.to_f64();
+    let line = |scale, shift| Some(Line { input, scale, shift });
+    if mul {
+        line(values, vec![0.0; channels])
+    } else {
+        line(vec![1.0; channels], if sub { values.iter().map(|v| -v).collect() } else { values })
+    }
+}
+
+/// Finds such nodes, and takes them into the convolution that alone feeds them.
+pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Line>) -> usize {
+    let mut uses = graph.uses();
+    let mut giver = vec![None; graph.values.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
+    }
+    let mut gone = vec![false; graph.nodes.len()];
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let Some(found) = line(graph, node) else { continue };
+        let (Some(conv), Some(output)) = (giver[found.input], node.outputs.first().copied().flatten()) else {
+            continue;
+        };
+        if uses[found.input] != 1 || merge(graph, conv, &found).is_none() {
+            continue;
+        }
+        // The convolution now gives what the node gave.
+        graph.nodes[conv].outputs[0] = Some(output);
+        giver[output] = Some(conv);
+        gone[index] = true;
+        uses.resize(graph.values.len(), 1);
+        giver.resize(graph.values.len(), None);
+    }
+    let mut index = 0;
+    graph.nodes.retain(|_| {
+        index += 1;
+        !gone[index - 1]
+    });
+    gone.iter().filter(|g| **g).count()
+}
+
+fn merge(graph: &mut Graph, conv: usize, line: &Line) -> Option<()> {
+    let node = &graph.nodes[conv];
+    let transposed = node.is("ConvTranspose");
+    if !(node.is("Conv") || transposed) {
+        return None;
+    }
+    let weight = graph.constant(node, 1).filter(|w| w.dtype() == DType::F32 && w.shape().len() >= 3)?;
+    let groups = usize::try_from(node.attributes.int("group", 1).ok()?).ok().filter(|g| *g > 0)?;
+    // A constant of rank 3 or 4 lines its channels up with the second axis only where there are two
+    // spatial ones.
+    if weight.shape().len() != 4 {
+        return None;
+    }
+    let outputs = if transposed { weight.shape()[1].checked_mul(groups)? } else { weight.shape()[0] };
+    if line.scale.len() != outputs || weight.is_empty() {
+        return None;
+    }
+    let bias = match node.input(2) {
+        None => vec![0.0; outputs],
+        Some(id) => graph.constants.get(&id).map(|b| b.to_f64()).filter(|b| b.len() == outputs)?,
+    };
+    let inner: usize = weight.shape()[2..].iter().product();
+    let (first, second) = (weight.shape()[0], weight.shape()[1]);
+    let channel = |at: usize| {
+        let (row, column) = (at / (second * inner), at / inner % second);
+        if transposed { row / (first / groups).max(1) * second + column } else { row }
+    };
+    let scaled: Vec<Number> = weight
+        .to_f64()
+        .into_iter()
+        .enumerate()
+        .map(|(at, w)| Some(Number::Float(w * line.scale.get(channel(at))?)))
+        .collect::<Option<_>>()?;
+    let weight = host::from_numbers(DType::F32, weight.shape().to_vec(), &scaled).ok()?;
+    let bias: Vec<f32> =
+        bias.iter().zip(&line.scale).zip(&line.shift).map(|((b, s), t)| (b * s + t) as f32).collect();
+    let bias = Tensor::from_vec(vec![outputs], bias).ok()?;
+    let (weight_id, bias_id) = (graph.new_value(""), graph.new_value(""));
+    graph.constants.insert(weight_id, weight);
+    graph.constants.insert(bias_id, bias);
+    let node = &mut graph.nodes[conv];
+    node.inputs.resize(3, None);
+    node.inputs[1] = Some(weight_id);
+    node.inputs[2] = Some(bias_id);
+    Some(())
+}
