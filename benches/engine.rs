@@ -12,7 +12,8 @@ use std::path::Path;
 
 fn shipped(c: &mut Criterion) {
     for model in ["road-mask/1", "road-mask/2", "surface/2", "landing-safety/2", "landing-spot/2"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/models").join(model).join("model.onnx");
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/models").join(model).join("model.onnx");
         let bytes = bytes::Bytes::from(std::fs::read(path).expect("the model is shipped"));
         let signature = engine::inspect(bytes.clone()).expect("it is ONNX").signature;
         let runner = engine::load(bytes, DeviceId::Cpu).expect("it is supported");

@@ -4,7 +4,7 @@
 use super::attribute::Attributes;
 use crate::plan::Signature;
 use crate::tensor::Tensor;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 /// A value of one graph: an index into [`Graph::values`].
@@ -52,6 +52,16 @@ impl Graph {
     pub fn new_value(&mut self, name: impl Into<String>) -> ValueId {
         self.values.push(name.into());
         self.values.len() - 1
+    }
+
+    /// Removes nodes by index; gives their number.
+    pub fn remove(&mut self, nodes: &BTreeSet<usize>) -> usize {
+        let mut index = 0;
+        self.nodes.retain(|_| {
+            index += 1;
+            !nodes.contains(&(index - 1))
+        });
+        nodes.len()
     }
 
     /// How often each value is read, the graph's outputs included.

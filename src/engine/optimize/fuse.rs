@@ -6,6 +6,7 @@
 use crate::engine::host;
 use crate::engine::onnx::{Attribute, Graph, Node, ValueId};
 use crate::tensor::DType;
+use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
     let sums = sums(graph);
@@ -32,7 +33,7 @@ fn is_conv(graph: &Graph, node: &Node) -> bool {
 /// adds with broadcasting where they are not.
 fn sums(graph: &mut Graph) -> usize {
     let (giver, uses) = links(graph);
-    let mut gone = vec![false; graph.nodes.len()];
+    let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let (Some(a), Some(b), Some(output)) =
@@ -58,14 +59,14 @@ fn sums(graph: &mut Graph) -> usize {
         conv.inputs.resize(3, None);
         conv.inputs.push(Some(other));
         conv.outputs[0] = Some(output);
-        gone[index] = true;
+        gone.insert(index);
     }
-    retain(graph, &gone)
+    graph.remove(&gone)
 }
 
 fn activations(graph: &mut Graph) -> usize {
     let (giver, uses) = links(graph);
-    let mut gone = vec![false; graph.nodes.len()];
+    let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let Some((name, params)) = activation(graph, node) else { continue };
@@ -85,9 +86,9 @@ fn activations(graph: &mut Graph) -> usize {
         conv.attributes.set("activation", Attribute::Text(name.into()));
         conv.attributes.set("activation_params", Attribute::Floats(params));
         conv.outputs[0] = Some(output);
-        gone[index] = true;
+        gone.insert(index);
     }
-    retain(graph, &gone)
+    graph.remove(&gone)
 }
 
 fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
@@ -107,13 +108,4 @@ fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
         }
     };
     Some(("Clip", vec![bound("min", 1, f32::MIN)?, bound("max", 2, f32::MAX)?]))
-}
-
-fn retain(graph: &mut Graph, gone: &[bool]) -> usize {
-    let mut index = 0;
-    graph.nodes.retain(|_| {
-        index += 1;
-        !gone[index - 1]
-    });
-    gone.iter().filter(|g| **g).count()
 }

@@ -3,6 +3,7 @@
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Graph, Node, ValueId};
 use crate::tensor::{DType, Tensor};
+use std::collections::BTreeSet;
 
 /// What becomes of each channel of a value.
 pub struct Line {
@@ -47,7 +48,7 @@ pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Lin
     for (index, node) in graph.nodes.iter().enumerate() {
         node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
     }
-    let mut gone = vec![false; graph.nodes.len()];
+    let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let Some(found) = line(graph, node) else { continue };
@@ -60,16 +61,11 @@ pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Lin
         // The convolution now gives what the node gave.
         graph.nodes[conv].outputs[0] = Some(output);
         giver[output] = Some(conv);
-        gone[index] = true;
+        gone.insert(index);
         uses.resize(graph.values.len(), 1);
         giver.resize(graph.values.len(), None);
     }
-    let mut index = 0;
-    graph.nodes.retain(|_| {
-        index += 1;
-        !gone[index - 1]
-    });
-    gone.iter().filter(|g| **g).count()
+    graph.remove(&gone)
 }
 
 fn merge(graph: &mut Graph, conv: usize, line: &Line) -> Option<()> {
