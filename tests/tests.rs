@@ -1,5 +1,6 @@
 //! The one integration binary: every further one would link Burn again.
 
+mod cli;
 mod engine;
 mod fakes;
 mod flow;

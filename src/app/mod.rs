@@ -1,1 +1,17 @@
 //! The only room that wires the others.
+
+mod banner;
+mod batch;
+mod compile;
+mod facts;
+mod host;
+mod loader;
+mod samples;
+mod serve;
+mod trouble;
+mod watching;
+
+pub use batch::{Batch, Done, batch};
+pub use compile::{Compiled, compile};
+pub use serve::{Overrides, serve};
+pub use trouble::Trouble;

@@ -1,8 +1,8 @@
 //! `rserve completions`
 
+use super::output::print;
 use super::{Exit, command};
 use clap_complete::{Shell, generate};
-use std::io::Write;
 
 /// Print completions for a shell
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,5 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Exit {
     let mut script = vec![];
     generate(arguments.shell, &mut command(), "rserve", &mut script);
-    // A reader that has gone is the end of the output, not an error.
-    let _ = std::io::stdout().write_all(&script);
-    Exit::Fine
+    print(&String::from_utf8_lossy(&script))
 }

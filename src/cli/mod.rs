@@ -1,8 +1,15 @@
 //! The command line: a file a command.
 
+mod batch;
+mod check;
 mod completions;
+mod inspect;
+mod log;
+mod output;
+mod run;
 
 use clap::{ColorChoice, Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -37,7 +44,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Arguments),
+    Batch(batch::Arguments),
+    Check(check::Arguments),
+    Inspect(inspect::Arguments),
     Completions(completions::Arguments),
+}
+
+/// The pipelines that a command is about.
+#[derive(Clone, Debug, clap::Args)]
+struct Files {
+    /// Pipeline files, or folders of them (every *.toml within)
+    #[arg(value_name = "FILE|DIR", default_value = "pipelines")]
+    paths: Vec<PathBuf>,
 }
 
 pub fn main() -> ExitCode {
@@ -50,6 +69,10 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = match arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Batch(arguments) => batch::run(arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     };
     exit.into()

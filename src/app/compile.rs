@@ -1,0 +1,93 @@
+//! Files to a checked plan.
+
+use super::Trouble;
+use super::facts;
+use crate::diagnostic::{Report, SourceText};
+use crate::plan::{self, Capacity, Plan};
+use crate::spec::{self, DeviceUse, Spec};
+use crate::{codec, engine};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a command works on.
+pub struct Compiled {
+    pub plan: Arc<Plan>,
+    /// Warnings alone; with an error there is no plan.
+    pub report: Report,
+    pub capacity: Capacity,
+    /// Whether the files leave the choice of device to rserve.
+    pub device_is_auto: bool,
+    pub files: Vec<PathBuf>,
+}
+
+/// Compiles every file in `paths`, which are files and folders of `*.toml`.
+pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
+    let files = files(paths)?;
+    let mut report = Report::default();
+    let mut specs = Vec::with_capacity(files.len());
+    for file in &files {
+        let text = fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
+        specs.push(spec::read::read(&SourceText::new(file, text), &mut report));
+    }
+    let gathered = facts::gather(&plan::needs(&specs));
+    let capacity = engine::capacity();
+    match plan::compile(&specs, &gathered.facts, &capacity, &codec::registry(), &mut report) {
+        Some(plan) => Ok(Compiled {
+            plan: Arc::new(plan),
+            report,
+            capacity,
+            device_is_auto: device_is_auto(&specs),
+            files,
+        }),
+        None if gathered.unreadable => Err(Trouble::StoreUnreadable(report)),
+        None => Err(Trouble::Wrong(report)),
+    }
+}
+
+fn device_is_auto(specs: &[Spec]) -> bool {
+    let uses = specs.iter().filter_map(|s| s.device.as_ref()?.uses.as_ref());
+    uses.map(|u| &u.value).all(|u| *u == DeviceUse::Auto)
+}
+
+/// Files as they are given; of a folder every `*.toml`, by name. None is taken twice.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
+    let mut files = vec![];
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let found = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+        let within = if found.is_dir() { toml_files(path)? } else { vec![path.clone()] };
+        for file in within {
+            if seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Trouble> {
+    let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "toml") && path.is_file())
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Trouble::Given(format!("there is no *.toml in `{}`", folder.display())));
+    }
+    Ok(files)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Trouble {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Trouble::Given(format!("there is no `{shown}`; name a pipeline file, or a folder of them"))
+        }
+        io::ErrorKind::InvalidData => Trouble::Given(format!("`{shown}` is not UTF-8 text")),
+        _ => Trouble::CouldNotRun(format!("cannot read `{shown}`: {error}")),
+    }
+}

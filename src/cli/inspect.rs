@@ -1,0 +1,149 @@
+//! `rserve inspect`
+
+use super::Exit;
+use super::output::{complain, print};
+use crate::engine::{self, Inspection};
+use crate::plan::{Batching, Dim, Port};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+/// Say what an ONNX file takes, gives and consists of, and what of it is not supported
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  rserve inspect examples/models/surface/2/model.onnx
+  rserve inspect model.onnx --json | jq .inputs
+
+Exits 1 where the file is not a model, or has operators that are not supported.")]
+pub struct Arguments {
+    /// The model file
+    #[arg(value_name = "MODEL.ONNX")]
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Exit {
+    let shown = arguments.file.display();
+    let bytes = match fs::metadata(&arguments.file).and_then(|found| {
+        if found.is_dir() {
+            return Err(std::io::Error::other("it is a folder; name the model.onnx in it"));
+        }
+        fs::read(&arguments.file)
+    }) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) => {
+            complain(&format!("cannot read `{shown}`: {error}"));
+            return Exit::Wrong;
+        }
+    };
+    let size = bytes.len();
+    let inspection = match engine::inspect(bytes) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            complain(&format!("`{shown}`: {error}"));
+            return Exit::Wrong;
+        }
+    };
+    let text = if arguments.json {
+        format!("{:#}\n", as_json(&inspection, size))
+    } else {
+        as_text(&shown.to_string(), &inspection, size)
+    };
+    match print(&text) {
+        Exit::Fine if !inspection.unsupported.is_empty() => Exit::Wrong,
+        exit => exit,
+    }
+}
+
+fn as_text(file: &str, model: &Inspection, size: usize) -> String {
+    let mut text = String::new();
+    let opsets: Vec<String> = model
+        .opsets
+        .iter()
+        .map(
+            |(domain, version)| {
+                if domain.is_empty() { version.to_string() } else { format!("{domain} {version}") }
+            },
+        )
+        .collect();
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{file}: {}, opset {}", megabytes(size as u64), opsets.join(", "));
+    if !model.producer.is_empty() {
+        let _ = writeln!(text, "made by {}", model.producer);
+    }
+    for (word, ports) in [("inputs", &model.signature.inputs), ("outputs", &model.signature.outputs)] {
+        let _ = writeln!(text, "\n{word}");
+        for port in ports {
+            let _ = writeln!(text, "  {port}");
+        }
+    }
+    let joined = match model.signature.batching() {
+        Batching::Dynamic => "items are joined into batches",
+        Batching::One => "one item at a time: not every input and output begins with a dynamic axis",
+    };
+    let _ = writeln!(text, "\n{joined}");
+    let _ = writeln!(text, "{} parameters, {}", model.parameters, megabytes(model.weights));
+    let _ = writeln!(text, "\noperators");
+    let widest = model.operators.keys().map(String::len).max().unwrap_or(0);
+    for (operator, count) in &model.operators {
+        let _ = writeln!(text, "  {operator:widest$}  {count}");
+    }
+    if model.unsupported.is_empty() {
+        text.push_str("\nall of them are supported\n");
+    } else {
+        text.push_str("\nnot supported\n");
+        for node in &model.unsupported {
+            let _ = writeln!(text, "  {node}");
+        }
+    }
+    text
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.2} MB", bytes as f64 / 1e6)
+}
+
+fn as_json(model: &Inspection, size: usize) -> Value {
+    let opsets: serde_json::Map<String, Value> = model
+        .opsets
+        .iter()
+        .map(|(domain, version)| {
+            let domain = if domain.is_empty() { "ai.onnx" } else { domain };
+            (domain.to_owned(), json!(version))
+        })
+        .collect();
+    let unsupported: Vec<Value> = model
+        .unsupported
+        .iter()
+        .map(|n| json!({ "node": n.name, "operator": n.op, "domain": n.domain, "why": n.why }))
+        .collect();
+    json!({
+        "bytes": size,
+        "opsets": opsets,
+        "producer": model.producer,
+        "inputs": model.signature.inputs.iter().map(port).collect::<Vec<_>>(),
+        "outputs": model.signature.outputs.iter().map(port).collect::<Vec<_>>(),
+        "batches": model.signature.batching() == Batching::Dynamic,
+        "parameters": model.parameters,
+        "weight_bytes": model.weights,
+        "operators": model.operators,
+        "unsupported": unsupported,
+    })
+}
+
+fn port(port: &Port) -> Value {
+    let dims = port.dims.as_ref().map(|dims| {
+        dims.iter()
+            .map(|dim| match dim {
+                Dim::Fixed(n) => json!(n),
+                Dim::Named(name) => json!(name),
+                Dim::Unknown => Value::Null,
+            })
+            .collect::<Vec<_>>()
+    });
+    json!({ "name": port.name, "type": port.declared, "shape": dims })
+}

@@ -1,0 +1,38 @@
+//! Logs: to stderr, as text or JSON.
+
+use crate::cli::output::stderr_has_colours;
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Logging {
+    /// What is logged: a level, or a filter such as "info,rserve::ingress=debug"
+    #[arg(long, value_name = "LEVEL|FILTER", env = "RSERVE_LOG", default_value = "info")]
+    log: String,
+    /// How it is logged
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// An error is one of usage.
+pub fn begin(arguments: &Logging) -> Result<(), String> {
+    let filter = EnvFilter::builder().parse(&arguments.log).map_err(|e| {
+        format!("--log {}: {e}; try \"debug\" or \"info,rserve::ingress=debug\"", arguments.log)
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(stderr_has_colours())
+        .with_target(false);
+    let begun = match arguments.log_format {
+        Format::Text => log.try_init(),
+        Format::Json => log.json().flatten_event(true).with_target(true).try_init(),
+    };
+    begun.map_err(|e| e.to_string())
+}

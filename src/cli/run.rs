@@ -1,0 +1,65 @@
+//! `rserve run`
+
+use super::output::{complain, give_up, print, show};
+use super::{Exit, Files, log};
+use crate::app::{self, Overrides};
+use std::net::SocketAddr;
+
+/// Serve pipelines over HTTP
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  rserve run                                    every *.toml in pipelines/
+  rserve run pipelines/road.toml
+  rserve run pipelines/ --listen 0.0.0.0:80 --admin off
+  rserve run pipelines/ --log info,rserve::ingress=debug --log-format json
+
+SIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once.")]
+pub struct Arguments {
+    #[command(flatten)]
+    files: Files,
+    /// Listen there, whatever the file says
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Have the admin listener there, or "off"
+    #[arg(long, value_name = "ADDR:PORT|off", value_parser = admin)]
+    admin: Option<Admin>,
+    #[command(flatten)]
+    log: log::Logging,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Admin {
+    Off,
+    At(SocketAddr),
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    match text {
+        "off" => Ok(Admin::Off),
+        _ => text.parse().map(Admin::At).map_err(|_| "an address with a port, or \"off\"".to_owned()),
+    }
+}
+
+pub fn run(arguments: Arguments) -> Exit {
+    if let Err(error) = log::begin(&arguments.log) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    let overrides = Overrides {
+        listen: arguments.listen,
+        admin: arguments.admin.map(|admin| match admin {
+            Admin::Off => None,
+            Admin::At(address) => Some(address),
+        }),
+    };
+    let served = app::compile(&arguments.files.paths).and_then(|compiled| {
+        show(&compiled.report);
+        app::serve(compiled, &overrides, |text| {
+            print(text);
+        })
+    });
+    match served {
+        Ok(()) => Exit::Fine,
+        Err(trouble) => give_up(&trouble),
+    }
+}

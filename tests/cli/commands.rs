@@ -1,0 +1,114 @@
+//! The commands that end by themselves.
+
+use super::house::{root, rserve, say};
+use std::fs;
+use std::process::Stdio;
+
+#[test]
+fn help_has_examples_for_each_command() {
+    for command in ["run", "batch", "check", "inspect", "completions"] {
+        let said = say(&[command, "--help"]);
+        assert_eq!(said.code, 0, "{command}");
+        assert!(said.out.contains("Examples:\n  rserve "), "{command}: {}", said.out);
+        assert!(!said.out.contains('\x1b'), "{command}");
+    }
+    assert_eq!(say(&["--version"]).out, format!("rserve {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_call_is_2() {
+    for wrong in
+        [&["rum"][..], &["run", "--listen", "here"], &["batch"], &["run", "--log", "rserve=loud"], &[]]
+    {
+        let said = say(wrong);
+        assert_eq!(said.code, 2, "{wrong:?}: {}", said.err);
+        assert!(!said.err.is_empty());
+    }
+}
+
+#[test]
+fn the_shipped_pipelines_compile() {
+    let said = say(&["check"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("pipeline road-classification on POST /road-classification/predict"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("pipeline landing-spot on POST /landing-spot/predict"), "{}", said.out);
+    assert!(said.out.ends_with("no errors\n"));
+}
+
+#[test]
+fn what_is_wrong_is_1_and_said_at_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = root().join("examples/models");
+    let file = folder.path().join("broken.toml");
+    let text = fs::read_to_string(root().join("pipelines/road.toml")).unwrap();
+    let text = text.replace("../examples/models", models.to_str().unwrap());
+    let text = text.replace("image = \"photo\", mask = \"mask\"", "image = \"phto\", mask = \"mask\"");
+    fs::write(&file, &text).unwrap();
+    let line = text.lines().position(|l| l.contains("phto")).unwrap() + 1;
+    let said = say(&["check", file.to_str().unwrap()]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains(&format!("broken.toml:{line}:")), "{}", said.err);
+    assert!(said.err.contains("`photo`"), "{}", said.err);
+    assert!(!said.err.contains('\x1b'));
+    let coloured =
+        rserve().args(["check", file.to_str().unwrap()]).env("CLICOLOR_FORCE", "1").output().unwrap();
+    assert!(String::from_utf8_lossy(&coloured.stderr).contains('\x1b'));
+    // The same for `run`, which then does not listen.
+    assert_eq!(say(&["run", file.to_str().unwrap()]).code, 1);
+}
+
+#[test]
+fn what_is_not_there_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = say(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(empty.code, 1);
+    assert!(empty.err.contains("there is no *.toml in"), "{}", empty.err);
+    let none = say(&["run", "pipelines/raod.toml"]);
+    assert_eq!(none.code, 1);
+    assert!(none.err.contains("there is no `pipelines/raod.toml`"), "{}", none.err);
+}
+
+#[test]
+fn inspect_tells_what_a_model_is() {
+    let said = say(&["inspect", "examples/models/surface/2/model.onnx"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for part in [
+        "inputs\n  image: float32[",
+        "outputs\n  probabilities: float32[",
+        "Conv",
+        "all of them are supported",
+    ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    let json = say(&["inspect", "--json", "examples/models/surface/2/model.onnx"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["inputs"][1]["name"], "mask");
+    assert_eq!(json["batches"], true);
+    assert_eq!(json["unsupported"], serde_json::json!([]));
+    assert!(json["operators"]["Conv"].as_u64().unwrap() > 0);
+
+    assert_eq!(say(&["inspect", "Cargo.toml"]).code, 1);
+    assert_eq!(say(&["inspect", "no-such-file"]).code, 1);
+}
+
+#[test]
+fn completions_are_printed_even_into_a_closed_pipe() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = say(&["completions", shell]);
+        assert!(said.code == 0 && said.out.contains("rserve"), "{shell}");
+    }
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rserve"))
+        .args(["completions", "zsh"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

@@ -1,0 +1,197 @@
+//! `rserve run` with the shipped pipelines, asked over a socket as `curl` asks.
+
+use super::house::{images, root};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A running server; killed where a test ends early.
+struct Server {
+    child: Child,
+    /// As printed: "http://127.0.0.1:40321" without the scheme.
+    address: String,
+    admin: String,
+    banner: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(arguments: &[&str]) -> Server {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rserve"))
+        .current_dir(root())
+        .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut banner = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    while !banner.contains("\nadmin: ") {
+        assert!(lines.read_line(&mut banner).unwrap() > 0, "it ended instead of serving: {banner}");
+    }
+    let after = |mark: &str| {
+        let rest = &banner[banner.find(mark).unwrap() + mark.len()..];
+        rest.split([' ', '\n']).next().unwrap().to_owned()
+    };
+    Server { address: after("on http://"), admin: after("admin: http://"), child, banner }
+}
+
+/// Status, head and body.
+fn ask(address: &str, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head =
+        format!("{head}\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut reply = vec![];
+    stream.read_to_end(&mut reply).unwrap();
+    let end = reply.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8(reply[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, reply[end..].to_vec())
+}
+
+fn json(body: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(body)))
+}
+
+fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+    ask(&server.address, &format!("POST {path} HTTP/1.1"), body)
+}
+
+#[cfg(unix)]
+fn signal(server: &Server, name: &str) {
+    let killed = Command::new("kill").args([name, &server.child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_two_use_cases_are_served_and_a_signal_ends_it() {
+    let mut server = start(&[]);
+    let road = "/road-classification/predict";
+    // The banner's curl lines name files that are there.
+    let curl = server.banner.lines().find(|l| l.contains("curl") && l.contains(road)).unwrap();
+    let file = curl.split('@').nth(1).unwrap().split(' ').next().unwrap();
+    let (status, head, body) = post(&server, road, &fs::read(root().join(file)).unwrap());
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    assert!(head.contains("x-rserve-models: road-mask@2, surface@2\r\n"), "{head}");
+    for part in ["photo;dur=", "mask;dur=", "surface;dur=", "reply;dur=", "total;dur="] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+    let first = json(&body);
+    assert!(first["surface"].is_array(), "{first}");
+
+    for image in images("road").iter().take(8) {
+        let photo = fs::read(image).unwrap();
+        let (status, _, raw) = post(&server, road, &photo);
+        assert_eq!(status, 200, "{}: {}", image.display(), String::from_utf8_lossy(&raw));
+        let mut form =
+            b"--B\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"p\"\r\n\r\n".to_vec();
+        form.extend_from_slice(&photo);
+        form.extend_from_slice(b"\r\n--B--\r\n");
+        let head = format!("POST {road} HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=B");
+        let (status, _, multipart) = ask(&server.address, &head, &form);
+        assert_eq!((status, json(&multipart)), (200, json(&raw)));
+    }
+    let photo = fs::read(&images("landing-spot")[0]).unwrap();
+    let (status, head, png) = post(&server, "/landing-spot/predict?encode=map", &photo);
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: image/png\r\n"), "{head}");
+    assert!(png.starts_with(b"\x89PNG"));
+
+    hostile_bodies(&server, road, &photo);
+
+    let (status, _, status_page) = ask(&server.admin, "GET /status HTTP/1.1", b"");
+    assert_eq!((status, &json(&status_page)["ready"]), (200, &serde_json::json!(true)));
+    let (_, _, metrics) = ask(&server.admin, "GET /metrics HTTP/1.1", b"");
+    let metrics = String::from_utf8(metrics).unwrap();
+    assert!(metrics.contains("rserve_batches_total{model=\"surface\",version=\"2\"}"), "{metrics}");
+    let (status, _, _) = ask(&server.address, "GET /healthz/ready HTTP/1.1", b"");
+    assert_eq!(status, 200);
+
+    signal(&server, "-TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+/// Each is refused with its status, says which decode, and the next request is served.
+fn hostile_bodies(server: &Server, route: &str, photo: &[u8]) {
+    let huge_png = {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        png.extend_from_slice(&50_000u32.to_be_bytes());
+        png.extend_from_slice(&50_000u32.to_be_bytes());
+        png.extend_from_slice(&[8, 2, 0, 0, 0, 0, 0, 0, 0]);
+        png
+    };
+    for (body, statuses) in [
+        (&b""[..], &[400][..]),
+        (b"this is text", &[415]),
+        (&photo[..photo.len() / 2], &[422]),
+        (&huge_png, &[413, 422]),
+    ] {
+        let (status, head, answer) = post(server, route, body);
+        assert!(statuses.contains(&status), "{status}: {}", String::from_utf8_lossy(&answer));
+        assert!(head.contains("content-type: application/problem+json\r\n"), "{head}");
+        assert_eq!(json(&answer)["decode"], "photo");
+        assert_eq!(post(server, route, photo).0, 200);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_version_is_taken_up_while_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    for model in ["road-mask", "surface"] {
+        copy_version(model, "1", &models);
+    }
+    let text = fs::read_to_string(root().join("pipelines/road.toml")).unwrap();
+    let file = folder.path().join("road.toml");
+    fs::write(&file, text.replace("../examples/models", "models")).unwrap();
+    let server = start(&[file.to_str().unwrap()]);
+    let photo = fs::read(&images("road")[0]).unwrap();
+    let served = || {
+        let (status, head, body) = post(&server, "/road-classification/predict", &photo);
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        head.lines().find_map(|l| l.strip_prefix("x-rserve-models: ")).unwrap().to_owned()
+    };
+    assert_eq!(served(), "road-mask@1, surface@1");
+    copy_version("surface", "2", &models);
+    let begun = std::time::Instant::now();
+    while served() != "road-mask@1, surface@2" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the new version was not taken up");
+    }
+}
+
+fn copy_version(model: &str, version: &str, to: &Path) {
+    let from = root().join("examples/models").join(model).join(version);
+    let to = to.join(model).join(version);
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn a_taken_port_is_3() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_rserve"))
+        .current_dir(root())
+        .args(["run", "--admin", "off", "--listen", &address])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+}
