@@ -1,5 +1,6 @@
 //! The engine against ONNX Runtime's numbers, and against files that mean harm.
 
+mod classifiers;
 mod npy;
 mod shipped;
 
@@ -23,10 +24,13 @@ struct Loaded {
 
 impl Loaded {
     fn new(path: &Path) -> Self {
+        Self::try_new(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    fn try_new(path: &Path) -> Result<Self, engine::LoadError> {
         let bytes = bytes::Bytes::from(std::fs::read(path).unwrap());
-        let signature = engine::inspect(bytes.clone()).unwrap().signature;
-        let runner = engine::load(bytes, DeviceId::Cpu).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        Self { signature, runner }
+        let signature = engine::inspect(bytes.clone())?.signature;
+        Ok(Self { signature, runner: engine::load(bytes, DeviceId::Cpu)? })
     }
 
     /// Runs whole tensors, the batch axis (where there is one) first.
