@@ -11,11 +11,13 @@ pub mod cell;
 pub mod check;
 pub mod decide;
 mod load;
-mod reload;
+mod model;
+mod models;
 pub mod state;
 mod warm;
 
 pub use cell::{Cell, Generation, NotReady};
 pub use load::{Loaded, Loader};
-pub use reload::{Failure, Lifecycle, Reload, Unknown};
+pub use model::{Failure, Reload};
+pub use models::{Lifecycle, Unknown};
 pub use state::{GenerationStatus, ModelStatus, State};

@@ -101,13 +101,16 @@ impl Records {
         records.iter().map(|(_, status)| status.clone()).collect()
     }
 
-    /// A version whose files cannot be read. Said once for as long as the reason stays the same.
-    pub(super) fn unreadable(&self, version: u64, reason: String) {
+    /// A version whose files cannot be read. Recorded once for as long as the reason stays the same; whether
+    /// it is new.
+    pub(super) fn unreadable(&self, version: u64, reason: String) -> bool {
         let state = State::Failed(reason);
         let last = self.all().into_iter().rfind(|status| status.version == version);
-        if last.is_none_or(|last| last.state != state) {
+        let is_new = last.is_none_or(|last| last.state != state);
+        if is_new {
             self.track(version, None).to(state);
         }
+        is_new
     }
 }
 
@@ -173,9 +176,9 @@ mod tests {
     #[test]
     fn a_version_that_stays_unreadable_is_said_once() {
         let records = Records::default();
-        records.unreadable(3, "no".into());
-        records.unreadable(3, "no".into());
-        records.unreadable(3, "still no".into());
+        assert!(records.unreadable(3, "no".into()));
+        assert!(!records.unreadable(3, "no".into()));
+        assert!(records.unreadable(3, "still no".into()));
         assert_eq!(records.all().len(), 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Queues, forming batches, holding shares, the device's own threads.
 //!
 //! It runs whatever implements [`Runner`]; it does not know the engine. What decides is pure and takes
-//! the time as an argument ([`share`], [`queue`]); the threads around it are thin ([`device`],
+//! the time as an argument ([`share`], [`queue`], `state`); the threads around it are thin ([`device`],
 //! [`executor`]).
 //!
 //! A request's item goes `Instance::submit` -> queue -> batch -> [`Runner::run`] -> [`Ticket`].
@@ -13,6 +13,7 @@ pub mod queue;
 mod run;
 pub mod runner;
 pub mod share;
+mod state;
 pub mod ticket;
 
 pub use counters::{Counters, Snapshot};

@@ -6,9 +6,11 @@
 
 mod read;
 mod scan;
+mod stamp;
 
 pub use read::{Digest, LABELS_LIMIT, MODEL_LIMIT, VersionFiles, digest, read};
 pub use scan::{Ignored, Scan, scan};
+pub use stamp::{Stamp, stamp};
 
 use std::io;
 use std::path::{Path, PathBuf};

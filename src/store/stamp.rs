@@ -1,0 +1,93 @@
+//! Whether a version's files may have changed, without reading them.
+
+use super::{MODEL_FILE, StoreError};
+use std::fs::{self, Metadata};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// What the file system says of each of a version's files. Two that are equal, and [`Stamp::is_old`], mean
+/// equal contents; two that differ mean nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(Vec<(String, FileStamp)>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FileStamp {
+    len: u64,
+    modified: Option<SystemTime>,
+    /// Device, inode and time of the last change of either content or attributes, where there are such: so
+    /// that a file put in another's place with its times (`cp -p`) is seen.
+    place: [i64; 4],
+}
+
+/// The coarsest clock of a file system in use (FAT counts in steps of 2 s).
+const COARSEST: Duration = Duration::from_secs(3);
+
+/// Of `model.onnx` and the `.txt` files beside it.
+pub fn stamp(root: &Path, model: &str, version: u64) -> Result<Stamp, StoreError> {
+    let folder = root.join(model).join(version.to_string());
+    let mut files = vec![];
+    for entry in fs::read_dir(&folder).map_err(|source| StoreError::new(&folder, source))? {
+        let entry = entry.map_err(|source| StoreError::new(&folder, source))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name == MODEL_FILE || name.ends_with(".txt") {
+            let path = entry.path();
+            let found = fs::metadata(&path).map_err(|source| StoreError::new(&path, source))?;
+            files.push((name, FileStamp::new(&found)));
+        }
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Stamp(files))
+}
+
+impl Stamp {
+    /// Whether a change made now would show: the latest one is farther back than the clocks are coarse.
+    pub fn is_old(&self, now: SystemTime) -> bool {
+        self.0.iter().all(|(_, file)| {
+            let age = file.modified.and_then(|modified| now.duration_since(modified).ok());
+            age.is_some_and(|age| age >= COARSEST)
+        })
+    }
+}
+
+impl FileStamp {
+    fn new(found: &Metadata) -> Self {
+        #[cfg(unix)]
+        let place = {
+            use std::os::unix::fs::MetadataExt;
+            [found.dev() as i64, found.ino() as i64, found.ctime(), found.ctime_nsec()]
+        };
+        #[cfg(not(unix))]
+        let place = [0; 4];
+        Self { len: found.len(), modified: found.modified().ok(), place }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_put_in_anothers_place_with_its_time_and_length_shows() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("model/1");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(MODEL_FILE);
+        let write = |path: &Path, text: &str| {
+            fs::write(path, text).unwrap();
+            let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+            fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        };
+        let stamp = || stamp(root.path(), "model", 1).unwrap();
+        write(&path, "one");
+        let first = stamp();
+        assert_eq!(stamp(), first);
+        assert!(first.is_old(SystemTime::now()));
+        fs::write(folder.join("notes.md"), "not ours").unwrap();
+        assert_eq!(stamp(), first);
+        write(&folder.join("next"), "two");
+        fs::rename(folder.join("next"), &path).unwrap();
+        assert_ne!(stamp(), first);
+        fs::write(folder.join("labels.txt"), "new").unwrap();
+        assert!(!stamp().is_old(SystemTime::now()));
+    }
+}
