@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Exit {
-    if let Err(error) = log::begin(&arguments.log) {
+    if let Err(error) = log::begin(&arguments.log, "warn") {
         complain(&error);
         return Exit::Usage;
     }

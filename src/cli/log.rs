@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Logging {
     /// What is logged: a level, or a filter such as "info,rserve::ingress=debug"
-    #[arg(long, value_name = "LEVEL|FILTER", env = "RSERVE_LOG", default_value = "info")]
-    log: String,
+    #[arg(long, value_name = "LEVEL|FILTER", env = "RSERVE_LOG")]
+    log: Option<String>,
     /// How it is logged
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
@@ -20,11 +20,12 @@ enum Format {
     Json,
 }
 
-/// An error is one of usage.
-pub fn begin(arguments: &Logging) -> Result<(), String> {
-    let filter = EnvFilter::builder().parse(&arguments.log).map_err(|e| {
-        format!("--log {}: {e}; try \"debug\" or \"info,rserve::ingress=debug\"", arguments.log)
-    })?;
+/// Logs at `level` where the command line says nothing. An error is one of usage.
+pub fn begin(arguments: &Logging, level: &str) -> Result<(), String> {
+    let wanted = arguments.log.as_deref().unwrap_or(level);
+    let filter = EnvFilter::builder()
+        .parse(wanted)
+        .map_err(|e| format!("--log {wanted}: {e}; try \"debug\" or \"info,rserve::ingress=debug\""))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -41,7 +41,7 @@ fn admin(text: &str) -> Result<Admin, String> {
 }
 
 pub fn run(arguments: Arguments) -> Exit {
-    if let Err(error) = log::begin(&arguments.log) {
+    if let Err(error) = log::begin(&arguments.log, "info") {
         complain(&error);
         return Exit::Usage;
     }

@@ -27,11 +27,15 @@ pub async fn payloads(
     if essence == "multipart/form-data" {
         return multipart(declared, body, decodes).await;
     }
+    if essence.starts_with("multipart/") {
+        return Err(Problem::wrong_type(format!(
+            "of multipart bodies `multipart/form-data` alone is taken, not `{essence}`"
+        )));
+    }
     let says_json = essence == "application/json" || essence.ends_with("+json");
     match decodes {
-        // A decode of JSON takes its body as JSON whatever curl calls it.
-        [one] if one.decode.format() == "json" => single_json(body, one),
-        [_] if !says_json => Ok(vec![Payload::Bytes(body)]),
+        // A decode of JSON reads the document itself, whatever curl calls it.
+        [one] if !says_json || one.decode.format() == "json" => Ok(vec![Payload::Bytes(body)]),
         _ if says_json => json_fields(&body, decodes),
         _ => Err(Problem::wrong_type(format!(
             "this pipeline takes several things at once ({}); send `multipart/form-data` with a field for \
@@ -111,17 +115,6 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
         Some(problem) => Err(problem),
         None => slots.all(),
     }
-}
-
-/// The whole body, or its one field where it is an object with that field alone.
-fn single_json(body: Bytes, decode: &DecodePlan) -> Result<Vec<Payload>, Problem> {
-    if let Ok(Fields(fields)) = serde_json::from_slice::<Fields>(&body)
-        && let [(name, _)] = fields.as_slice()
-        && *name == decode.name
-    {
-        return Ok(fields.into_iter().map(|(_, value)| Payload::Json(value)).collect());
-    }
-    Ok(vec![Payload::Json(serde_json::from_slice(&body).map_err(|e| not_json(&e))?)])
 }
 
 fn json_fields(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {

@@ -19,15 +19,15 @@ pub fn curl(pipeline: &Pipeline, origin: &str, example: &dyn Fn(&DecodePlan) -> 
         .iter()
         .map(|d| {
             let usual = d.decode.curl_example();
-            let file = match usual.split_once('@') {
-                Some((_, usual_file)) => {
-                    example(d).map_or(usual_file.to_owned(), |p| p.display().to_string())
+            let several = decodes.len() > 1;
+            match (usual.split_once('@'), usual.split_once("--data ")) {
+                (Some((_, file)), _) => {
+                    let file = example(d).map_or(file.to_owned(), |p| p.display().to_string());
+                    let file = quoted(&file);
+                    if several { format!("-F {}=@{file}", d.name) } else { format!("--data-binary @{file}") }
                 }
-                None => return usual,
-            };
-            match decodes.len() {
-                1 => format!("--data-binary @{}", quoted(&file)),
-                _ => format!("-F {}=@{}", d.name, quoted(&file)),
+                (None, Some((_, document))) if several => format!("-F {}={document}", d.name),
+                _ => usual,
             }
         })
         .collect();

@@ -50,7 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body: 16 << 20,
-            max_head: 32 << 10,
+            max_head: 64 << 10,
             max_headers: 100,
             head: Duration::from_secs(20),
             body_idle: Duration::from_secs(10),
