@@ -6,6 +6,7 @@
 pub mod capacity;
 pub mod codec;
 pub mod facts;
+pub mod graph;
 pub mod signature;
 
 mod compile;

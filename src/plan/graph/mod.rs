@@ -1,0 +1,231 @@
+//! A compiled plan as a picture: for a terminal, as Mermaid, as DOT, as SVG. Pure.
+
+mod dot;
+mod layers;
+mod mermaid;
+mod svg;
+mod text;
+
+pub use dot::dot;
+pub use mermaid::mermaid;
+pub use svg::svg;
+pub use text::text;
+
+use super::{Entry, Model, Pipeline, Plan};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Decode,
+    Step,
+    Encode,
+}
+
+/// One pipeline as boxes and arrows. The steps of both entry points are the same and are drawn once.
+struct Drawing<'a> {
+    pipeline: &'a Pipeline,
+    boxes: Vec<Box>,
+    arrows: Vec<Arrow>,
+}
+
+#[derive(Debug)]
+struct Box {
+    kind: Kind,
+    name: String,
+    /// "image", "road-mask@2, 0.7 of cpu", "json".
+    detail: String,
+    /// Of a decode or an encode, where it is not of both: "online" or "offline".
+    entry: Option<&'static str>,
+    /// What it takes, by name: of a step the model's inputs, of an encode its sources.
+    inputs: Vec<String>,
+    /// What it gives: name (empty where there is one only, named as the box) and type.
+    outputs: Vec<(String, String)>,
+}
+
+/// From an output of a box to an input of another.
+#[derive(Debug, PartialEq)]
+struct Arrow {
+    from: (usize, usize),
+    to: (usize, usize),
+    /// An encode draws on the picture itself, not on the tensor.
+    origin: bool,
+}
+
+impl Arrow {
+    fn label<'b>(&self, boxes: &'b [Box]) -> &'b str {
+        boxes[self.from.0].outputs.get(self.from.1).map_or("", |(_, ty)| ty)
+    }
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Step => "step",
+            Self::Encode => "encode",
+        }
+    }
+}
+
+impl<'a> Drawing<'a> {
+    fn new(plan: &Plan, pipeline: &'a Pipeline) -> Self {
+        let mut drawing = Self { pipeline, boxes: vec![], arrows: vec![] };
+        let entries = [("online", &*pipeline.online), ("offline", &*pipeline.offline)];
+        let [online, offline] = entries;
+        for (which, entry) in entries {
+            let other = if which == "online" { offline.1 } else { online.1 };
+            drawing.decodes(which, entry, other);
+        }
+        for (which, entry) in entries {
+            drawing.steps(plan, which, entry);
+        }
+        for (which, entry) in entries {
+            let other = if which == "online" { offline.1 } else { online.1 };
+            drawing.encodes(which, entry, other);
+        }
+        drawing
+    }
+
+    fn decodes(&mut self, which: &'static str, entry: &Entry, other: &Entry) {
+        for decode in &entry.decodes {
+            let same = |d: &&super::DecodePlan| {
+                d.name == decode.name && format!("{:?}", d.decode) == format!("{:?}", decode.decode)
+            };
+            let shared = other.decodes.iter().any(|d| same(&d));
+            if shared && self.find(Kind::Decode, &decode.name, None).is_some() {
+                continue;
+            }
+            self.boxes.push(Box {
+                kind: Kind::Decode,
+                name: decode.name.clone(),
+                detail: decode.decode.format().to_owned(),
+                entry: (!shared).then_some(which),
+                inputs: vec![],
+                outputs: vec![(String::new(), decode.decode.produces().to_string())],
+            });
+        }
+    }
+
+    fn steps(&mut self, plan: &Plan, which: &'static str, entry: &Entry) {
+        for step in &entry.steps {
+            let model = &plan.models[self.pipeline.models[step.model]];
+            if self.find(Kind::Step, &step.name, None).is_some() {
+                continue;
+            }
+            let one = model.signature.outputs.len() == 1;
+            let name = |name: &str| if one && name == step.name { String::new() } else { name.to_owned() };
+            self.boxes.push(Box {
+                kind: Kind::Step,
+                name: step.name.clone(),
+                detail: format!("{}, {}", versions(model), share(plan, model)),
+                entry: None,
+                inputs: model.signature.inputs.iter().map(|p| p.name.clone()).collect(),
+                outputs: model
+                    .signature
+                    .outputs
+                    .iter()
+                    .map(|p| (name(&p.name), p.item_type().to_string()))
+                    .collect(),
+            });
+        }
+        for step in &entry.steps {
+            let Some(to) = self.find(Kind::Step, &step.name, None) else { continue };
+            for (input, slot) in step.inputs.iter().enumerate() {
+                self.arrow(which, entry, *slot, (to, input), false);
+            }
+        }
+    }
+
+    fn encodes(&mut self, which: &'static str, entry: &Entry, other: &Entry) {
+        for encode in &entry.encodes {
+            let print = |e: &super::EncodePlan| format!("{:?}{:?}{:?}", e.encode, e.sources, e.origin);
+            let shared = other.encodes.iter().any(|e| e.name == encode.name && print(e) == print(encode));
+            let found = self.find(Kind::Encode, &encode.name, None).filter(|_| shared);
+            let to = found.unwrap_or(self.boxes.len());
+            let mut inputs: Vec<String> =
+                encode.sources.iter().map(|s| source(entry, s.slot, self)).collect();
+            if let Some(origin) = encode.origin {
+                inputs.push(format!("on {}", source(entry, origin, self)));
+            }
+            if found.is_none() {
+                self.boxes.push(Box {
+                    kind: Kind::Encode,
+                    name: encode.name.clone(),
+                    detail: encode.encode.format().to_owned(),
+                    entry: (!shared).then_some(which),
+                    inputs,
+                    outputs: vec![],
+                });
+            }
+            for (input, source) in encode.sources.iter().enumerate() {
+                self.arrow(which, entry, source.slot, (to, input), false);
+            }
+            if let Some(origin) = encode.origin {
+                self.arrow(which, entry, origin, (to, encode.sources.len()), true);
+            }
+        }
+    }
+
+    /// The box of that name which is of both entry points, or of `which`.
+    fn find(&self, kind: Kind, name: &str, which: Option<&str>) -> Option<usize> {
+        self.boxes
+            .iter()
+            .position(|b| b.kind == kind && b.name == name && (b.entry.is_none() || b.entry == which))
+    }
+
+    fn arrow(&mut self, which: &str, entry: &Entry, slot: usize, to: (usize, usize), origin: bool) {
+        let from = match writer(entry, slot) {
+            Some(Writer::Decode(name)) => self.find(Kind::Decode, name, Some(which)).map(|b| (b, 0)),
+            Some(Writer::Step(name, output)) => self.find(Kind::Step, name, None).map(|b| (b, output)),
+            None => None,
+        };
+        if let Some(from) = from {
+            let arrow = Arrow { from, to, origin };
+            if !self.arrows.contains(&arrow) {
+                self.arrows.push(arrow);
+            }
+        }
+    }
+}
+
+enum Writer<'e> {
+    Decode(&'e str),
+    Step(&'e str, usize),
+}
+
+/// Who writes a slot.
+fn writer(entry: &Entry, slot: usize) -> Option<Writer<'_>> {
+    if let Some(decode) = entry.decodes.get(slot) {
+        return Some(Writer::Decode(&decode.name));
+    }
+    entry.steps.iter().find_map(|step| {
+        let output = step.outputs.iter().position(|s| *s == Some(slot))?;
+        Some(Writer::Step(&step.name, output))
+    })
+}
+
+/// A slot as it is written in the language: "photo", "mask", "surface.probabilities".
+fn source(entry: &Entry, slot: usize, drawing: &Drawing<'_>) -> String {
+    match writer(entry, slot) {
+        None => String::new(),
+        Some(Writer::Decode(name)) => name.to_owned(),
+        Some(Writer::Step(name, output)) => {
+            let outputs = drawing.find(Kind::Step, name, None).map(|b| &drawing.boxes[b].outputs);
+            match outputs.and_then(|o| o.get(output)) {
+                Some((output, _)) if !output.is_empty() => format!("{name}.{output}"),
+                _ => name.to_owned(),
+            }
+        }
+    }
+}
+
+/// "road-mask@2", "road-mask@1+2".
+fn versions(model: &Model) -> String {
+    let versions: Vec<String> = model.versions.iter().map(u64::to_string).collect();
+    format!("{}@{}", model.name, versions.join("+"))
+}
+
+/// "0.7 of cpu", or where no share is held "idle time of cpu".
+fn share(plan: &Plan, model: &Model) -> String {
+    let device = plan.devices[model.device].id;
+    if model.share > 0.0 { format!("{} of {device}", model.share) } else { format!("idle time of {device}") }
+}
