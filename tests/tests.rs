@@ -5,6 +5,7 @@ mod engine;
 mod fakes;
 mod flow;
 mod ingress;
+mod lang;
 mod layering;
 mod lifecycle;
 mod scheduler;

@@ -50,6 +50,11 @@ struct Arrow {
     origin: bool,
 }
 
+/// Names come from model files, and may hold what a terminal obeys.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 impl Arrow {
     fn label<'b>(&self, boxes: &'b [Box]) -> &'b str {
         boxes[self.from.0].outputs.get(self.from.1).map_or("", |(_, ty)| ty)
@@ -112,13 +117,13 @@ impl<'a> Drawing<'a> {
                 continue;
             }
             let one = model.signature.outputs.len() == 1;
-            let name = |name: &str| if one && name == step.name { String::new() } else { name.to_owned() };
+            let name = |name: &str| if one && name == step.name { String::new() } else { clean(name) };
             self.boxes.push(Box {
                 kind: Kind::Step,
                 name: step.name.clone(),
                 detail: format!("{}, {}", versions(model), share(plan, model)),
                 entry: None,
-                inputs: model.signature.inputs.iter().map(|p| p.name.clone()).collect(),
+                inputs: model.signature.inputs.iter().map(|p| clean(&p.name)).collect(),
                 outputs: model
                     .signature
                     .outputs

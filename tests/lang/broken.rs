@@ -1,0 +1,233 @@
+//! One test a rule: a good file broken in one place, and the whole of what is said about it.
+
+use super::{compile_on, errors, on_cpu, road, with_gpus};
+use insta::assert_snapshot;
+use rserve::diagnostic::render;
+
+/// `name: [edits of ROAD]`
+macro_rules! broken {
+    ($($name:ident: [$(($from:expr, $to:expr)),+ $(,)?])*) => { $(
+        #[test]
+        fn $name() {
+            assert_snapshot!(errors(&road(&[$(($from, $to)),+])));
+        }
+    )* };
+}
+
+// Keys and values.
+broken! {
+    unknown_section: [("[models.surface]", "[model.surface]")]
+    unknown_section_far_from_any: [("[store]", "[zookeeper]\na = 1\n[store]")]
+    unknown_key_of_a_model: [("gpu = 0.7", "gpu = 0.7\nverison = 1")]
+    unknown_key_of_a_step: [("model = \"road-mask\"", "modle = \"road-mask\"")]
+    unknown_key_of_a_decode: [("size = [64, 64]", "sizes = [64, 64]")]
+    wrong_type: [("gpu = 0.7", "gpu = \"0.7\"")]
+    share_above_one: [("gpu = 0.7", "gpu = 70")]
+    share_of_zero: [("gpu = 0.7", "gpu = 0")]
+    share_not_a_number: [("gpu = 0.7", "gpu = nan")]
+    share_negative: [("gpu = 0.7", "gpu = -0.5")]
+    batch_of_zero: [("gpu = 0.7", "gpu = 0.7\nbatch = { max = 0, wait = 2 }")]
+    queue_of_zero: [("gpu = 0.7", "gpu = 0.7\nqueue = 0")]
+    version_in_quotes: [("version = 2", "version = \"2\"")]
+    version_list_empty: [("version = 2", "version = []")]
+    version_list_repeats: [("version = 2", "version = [2, 1, 2]")]
+    version_negative: [("version = 2", "version = -2")]
+    version_misspelt: [("version = 2", "version = \"lastest\"")]
+    duration_without_a_unit: [("[pipelines.road]", "[pipelines.road]\ntimeout = 2")]
+    duration_of_zero: [("[pipelines.road]", "[pipelines.road]\ntimeout = \"0s\"")]
+    duration_with_an_odd_unit: [("[pipelines.road]", "[pipelines.road]\ntimeout = \"2 weeks\"")]
+    server_values: [("[store]", "[server]\nlisten = \":8080\"\nadmin = false\nmax_body = \"16M\"\ntimeout = \"30\"\n[store]")]
+    server_same_address: [("[store]", "[server]\nlisten = \"127.0.0.1:9000\"\nadmin = \"127.0.0.1:9000\"\n[store]")]
+    device_unknown: [("[store]", "[device]\nuse = \"gpu\"\n[store]")]
+    device_listed_twice: [("[store]", "[device]\nuse = [\"cuda:0\", \"cuda:0\"]\n[store]")]
+    route_without_a_slash: [("\"/road\"", "\"road\"")]
+    route_that_is_reserved: [("\"/road\"", "\"/healthz/live\"")]
+    route_with_odd_characters: [("\"/road\"", "\"/road/{id}\"")]
+    route_with_a_slash_at_its_end: [("\"/road\"", "\"/road/\"")]
+    name_in_capitals: [("[models.surface]", "[models.Surface]"), ("\"surface\", inputs", "\"Surface\", inputs")]
+    format_missing: [("format = \"png\", ", "")]
+    format_misspelt: [("format = \"png\"", "fromat = \"png\"")]
+    format_unknown: [("format = \"png\"", "format = \"jpeg\"")]
+    format_of_the_other_side: [("format = \"csv\"", "format = \"image\"")]
+    step_is_not_a_table: [("mask = { model = \"road-mask\", inputs = { image = \"photo\" } }", "mask = \"road-mask\"")]
+    step_without_a_model: [("{ model = \"road-mask\", ", "{ ")]
+    source_is_not_a_name: [("mask = \"mask\" }", "mask = 1 }")]
+}
+
+// Names.
+broken! {
+    model_not_declared: [("model = \"surface\"", "model = \"surfaces\"")]
+    model_not_declared_and_far_from_any: [("model = \"surface\"", "model = \"resnet\"")]
+    model_not_in_the_store: [("[models.surface]", "[models.surfaces]"), ("model = \"surface\"", "model = \"surfaces\"")]
+    model_without_versions: [("[models.surface]", "[models.empty]"), ("model = \"surface\"", "model = \"empty\"")]
+    version_not_in_the_store: [("version = 2", "version = 7")]
+    version_that_cannot_be_served: [
+        ("[models.road-mask]\n", "[models.half-broken]\nversion = 2\n"), ("\"road-mask\"", "\"half-broken\"")
+    ]
+    no_version_that_can_be_served: [("[models.road-mask]", "[models.broken]"), ("\"road-mask\"", "\"broken\"")]
+    versions_that_differ: [
+        ("[models.road-mask]\n", "[models.changed]\nversion = [1, 2]\n"), ("\"road-mask\"", "\"changed\"")
+    ]
+    store_not_there: [("path = \"store\"", "path = \"shop\"")]
+    source_that_does_not_exist: [("image = \"photo\", mask", "image = \"foto\", mask")]
+    source_far_from_any: [("image = \"photo\", mask", "image = \"x\", mask")]
+    output_that_does_not_exist: [("\"surface.probabilities\"", "\"surface.probability\"")]
+    output_of_a_decode: [("image = \"photo\", mask", "image = \"photo.pixels\", mask")]
+    encode_of_a_source_that_does_not_exist: [("from = \"surface\"", "from = \"surfaec\"")]
+    input_that_does_not_exist: [("image = \"photo\", mask", "img = \"photo\", mask")]
+    input_left_unfed: [("image = \"photo\", mask = \"mask\"", "image = \"photo\"")]
+    same_name_for_a_decode_and_a_step: [
+        ("mask = { model", "photo = { model"), ("mask = \"mask\"", "mask = \"photo\""), ("from = \"mask\"", "from = \"photo\"")
+    ]
+    on_is_not_an_image: [("on = \"photo\"", "on = \"mask\"")]
+    on_is_misspelt: [("on = \"photo\"", "on = \"phot\"")]
+}
+
+// The graph.
+broken! {
+    cycle_of_one: [("image = \"photo\" }", "image = \"mask\" }")]
+    cycle_of_two: [("image = \"photo\" }", "image = \"surface\" }")]
+    step_unused: [("[pipelines.road.online]", "spare = { model = \"surface\", inputs = { image = \"photo\", mask = \"mask\" } }\n\n[pipelines.road.online]")]
+    step_that_feeds_an_unused_one: [(
+        "[pipelines.road.online]",
+        "one = { model = \"road-mask\", inputs = { image = \"photo\" } }\n\
+         two = { model = \"surface\", inputs = { image = \"photo\", mask = \"one\" } }\n\n[pipelines.road.online]"
+    )]
+    decode_unused: [("[pipelines.road.steps]", "decode.spare = { format = \"npy\", dtype = \"float32\", shape = [3] }\n\n[pipelines.road.steps]")]
+    decode_never_reached: [
+        ("[pipelines.road.online]\n", "[pipelines.road.online]\ndecode.photo = { format = \"image\", size = [64, 64] }\n"),
+        ("[pipelines.road.offline]\n", "[pipelines.road.offline]\ndecode.photo = { format = \"image\", size = [64, 64] }\n")
+    ]
+    encode_never_reached: [("[pipelines.road.steps]", "encode.extra = { format = \"npy\", from = \"mask\" }\n\n[pipelines.road.steps]")]
+    model_unused: [("[pipelines.road]\n", "[models.resnet]\n\n[pipelines.road]\n")]
+    decode_of_the_other_entry_point: [
+        ("decode.photo = { format", "timeout = \"1s\"\n\n[pipelines.road.online.decode]\nphoto = { format")
+    ]
+    no_decode: [("decode.photo =", "decode = {}\n#")]
+    no_step: [("mask = { model", "# "), ("surface = { model", "# ")]
+    no_encode_offline: [("encode.rows", "#")]
+}
+
+// Types.
+broken! {
+    picture_of_another_size: [("size = [64, 64]", "size = [96, 32]")]
+    picture_of_any_size: [("size = [64, 64], ", "")]
+    picture_of_another_layout: [("size = [64, 64]", "size = [64, 64], layout = \"nhwc\"")]
+    picture_of_another_dtype_layout_and_size: [
+        ("size = [64, 64], mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225]", "size = [32, 32]"),
+        ("[models.road-mask]", "[models.bytes]"), ("\"road-mask\"", "\"bytes\"")
+    ]
+    picture_in_colour: [
+        ("[models.road-mask]", "[models.gray]"), ("\"road-mask\"", "\"gray\"")
+    ]
+    step_of_another_shape: [("mask = \"mask\" }", "mask = \"photo\" }"), ("from = \"mask\", as = \"overlay\"", "from = \"mask\", as = \"overlay\"")]
+    step_into_a_step: [
+        ("[models.surface]\ngpu = 0.3\nversion = 2", "[models.landing-spot]"),
+        ("surface = { model = \"surface\", inputs = { image = \"photo\", mask = \"mask\" } }", "surface = { model = \"landing-spot\", inputs = { safety = \"mask\" } }"),
+        ("from = \"surface\"", "from = \"surface.centre\""),
+        ("from = \"surface.probabilities\", as = \"label\", labels = \"labels.txt\"", "from = \"surface.centre\"")
+    ]
+    several_outputs: [
+        ("[models.surface]\ngpu = 0.3\nversion = 2", "[models.landing-spot]\n[models.landing-safety]"),
+        ("size = [64, 64]", "size = [96, 96]"),
+        ("[models.road-mask]\ngpu = 0.7\n", ""),
+        ("model = \"road-mask\"", "model = \"landing-safety\""),
+        ("surface = { model = \"surface\", inputs = { image = \"photo\", mask = \"mask\" } }", "surface = { model = \"landing-spot\", inputs = { safety = \"mask\" } }"),
+        (", as = \"top\", top = 3, labels = \"labels.txt\"", ""),
+        ("from = \"surface.probabilities\", as = \"label\", labels = \"labels.txt\"", "from = \"surface.centre\"")
+    ]
+    not_a_tensor: [
+        ("[models.road-mask]", "[models.words]"), ("model = \"road-mask\", inputs = { image", "model = \"words\", inputs = { text")
+    ]
+    encode_that_cannot_take_it: [("from = \"mask\", as = \"overlay\"", "from = \"surface\", as = \"overlay\"")]
+    labels_not_there: [("labels = \"labels.txt\"", "labels = \"label.txt\"")]
+    labels_of_a_model_without: [("from = \"surface\", as = \"top\"", "from = \"mask\", as = \"top\"")]
+    labels_of_a_decode: [("from = \"surface\", as = \"top\"", "from = \"photo\", as = \"top\"")]
+    labels_that_do_not_count: [
+        ("[models.surface]\ngpu = 0.3\nversion = 2", "[models.mislabelled]\ngpu = 0.3"), ("model = \"surface\"", "model = \"mislabelled\"")
+    ]
+    labels_that_differ_between_versions: [
+        ("[models.surface]\ngpu = 0.3\nversion = 2", "[models.relabelled]\ngpu = 0.3\nversion = [1, 2]"), ("model = \"surface\"", "model = \"relabelled\"")
+    ]
+}
+
+// Devices.
+broken! {
+    shares_over_the_one_device: [("gpu = 0.3", "gpu = 0.4")]
+    cuda_where_there_is_none: [("[store]", "[device]\nuse = \"cuda\"\n[store]")]
+}
+
+#[test]
+fn shares_over_several_devices() {
+    let text = road(&[
+        ("gpu = 0.7", "gpu = 0.8"),
+        ("gpu = 0.3", "gpu = 0.7"),
+        ("[pipelines.road]\n", "[models.resnet]\ngpu = 0.6\n[models.bytes]\ngpu = 0.2\n\n[pipelines.road]\n"),
+        (
+            "[pipelines.road.online]",
+            "more = { model = \"resnet\", inputs = { data = \"large\" } }\n\
+             last = { model = \"bytes\", inputs = { image = \"small\" } }\n\n[pipelines.road.online]",
+        ),
+        (
+            "decode.photo",
+            "decode.large = { format = \"image\", size = 224 }\n\
+             decode.small = { format = \"image\", size = 64, layout = \"nhwc\", dtype = \"uint8\" }\ndecode.photo",
+        ),
+        (
+            "fields.surface = { from = \"surface\"",
+            "fields.more = \"more\", fields.last = \"last\", fields.surface = { from = \"surface\"",
+        ),
+    ]);
+    let (plan, report) = compile_on(&with_gpus(2), &[("road.toml", &text)]);
+    assert!(plan.is_none());
+    assert_snapshot!(render(&report, false));
+}
+
+#[test]
+fn cuda_device_that_is_not_there() {
+    let text = road(&[("[store]", "[device]\nuse = [\"cuda:0\", \"cuda:3\"]\n[store]")]);
+    let (_, report) = compile_on(&with_gpus(2), &[("road.toml", &text)]);
+    assert_snapshot!(render(&report, false));
+}
+
+#[test]
+fn a_batch_that_has_no_effect_is_a_warning() {
+    let text = road(&[
+        ("[models.road-mask]", "[models.single]\nbatch = { max = 8 }"),
+        ("model = \"road-mask\"", "model = \"single\""),
+    ]);
+    let (plan, report) = compile_on(&on_cpu(), &[("road.toml", &text)]);
+    assert!(plan.is_some());
+    assert_snapshot!(render(&report, false));
+}
+
+#[test]
+fn a_newest_version_that_cannot_be_served_is_a_warning() {
+    let text = road(&[
+        ("[models.road-mask]", "[models.half-broken]"),
+        ("model = \"road-mask\"", "model = \"half-broken\""),
+    ]);
+    let (plan, report) = compile_on(&on_cpu(), &[("road.toml", &text)]);
+    assert_eq!(plan.unwrap().models[0].versions, [1]);
+    assert_snapshot!(render(&report, false));
+}
+
+/// Everything at once, each at its place, in the order of the file.
+#[test]
+fn ten_errors_in_one_file() {
+    assert_snapshot!(errors(&road(&[
+        ("[store]", "[sever]\nlisten = \"127.0.0.1:1\"\n\n[store]"),
+        ("gpu = 0.7", "gpu = 1.7\nque = 3"),
+        ("version = 2", "version = 9"),
+        ("[pipelines.road]\n", "[pipelines.road]\ntimeout = 2\n"),
+        ("size = [64, 64]", "size = [64, 64], fit = \"strech\""),
+        ("inputs = { image = \"photo\" }", "inputs = { img = \"photo\" }"),
+        ("image = \"photo\", mask = \"mask\"", "image = \"photo\", mask = \"maks\""),
+        ("\"/road\"", "\"road\""),
+        ("format = \"png\"", "format = \"pgn\""),
+        (
+            "fields.surface = { from = \"surface.probabilities\"",
+            "felds.surface = { from = \"surface.probabilities\""
+        ),
+    ])));
+}

@@ -1,0 +1,30 @@
+//! Text that is not TOML: said clearly, without nonsense in its wake, and the rest still read.
+
+use super::{errors, road};
+use insta::assert_snapshot;
+
+macro_rules! syntax {
+    ($($name:ident: $text:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            assert_snapshot!(errors(&$text));
+        }
+    )* };
+}
+
+syntax! {
+    empty_file: "";
+    no_value: road(&[("gpu = 0.7", "gpu =")]);
+    no_equals_sign: road(&[("gpu = 0.7", "gpu 0.7")]);
+    unquoted_string: road(&[("path = \"store\"", "path = store")]);
+    string_not_closed: road(&[("path = \"store\"", "path = \"store")]);
+    header_not_closed: road(&[("[models.surface]", "[models.surface")]);
+    table_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo\" }")]);
+    key_given_twice: road(&[("gpu = 0.7", "gpu = 0.7\ngpu = 0.6")]);
+    table_given_twice: road(&[("[pipelines.road]\n", "[models.surface]\nqueue = 1\n\n[pipelines.road]\n")]);
+    array_of_tables: road(&[("[models.surface]", "[[models.surface]]")]);
+    dotted_key_into_a_value: road(&[("gpu = 0.7", "gpu = 0.7\ngpu.share = 0.6")]);
+    number_out_of_range: road(&[("gpu = 0.7", "gpu = 0.7\nqueue = 99999999999999999999")]);
+    other_errors_are_still_found: road(&[("gpu = 0.7", "gpu =\nqueue = 0"), ("\"/road\"", "\"road\"")]);
+    not_text_at_all: "\u{0}\u{1}\u{2}PK\u{3}\u{4}\n\u{7f}";
+}

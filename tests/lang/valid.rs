@@ -1,0 +1,158 @@
+//! Files that compile, and what they compile to.
+
+use super::{ROAD, compile_on, plan, road, with_gpus};
+use rserve::diagnostic::render;
+use rserve::plan::{DeviceId, Plan};
+use std::time::Duration;
+
+#[test]
+fn the_whole_language_compiles_to_this() {
+    let plan = plan(ROAD);
+    let road = &plan.pipelines[0];
+    assert_eq!(
+        (road.name.as_str(), road.route.as_str(), road.timeout),
+        ("road", "/road", Duration::from_secs(30))
+    );
+    assert_eq!(road.models, [0, 1]);
+    let online = &road.online;
+    assert_eq!(online.slots, 3);
+    assert!(online.decodes[0].keep_origin);
+    let mask = &online.steps[0];
+    assert_eq!((mask.name.as_str(), mask.model, mask.inputs.as_slice()), ("mask", 0, &[0][..]));
+    assert_eq!((mask.outputs.as_slice(), mask.to_host.as_slice()), (&[Some(1)][..], &[true][..]));
+    let surface = &online.steps[1];
+    assert_eq!(
+        (surface.model, surface.inputs.as_slice(), surface.outputs.as_slice()),
+        (1, &[0, 1][..], &[Some(2)][..])
+    );
+    let [reply, overlay] = online.encodes.as_slice() else { panic!("{:?}", online.encodes) };
+    assert_eq!((reply.name.as_str(), reply.needs.as_slice(), reply.origin), ("reply", &[0, 1][..], None));
+    assert_eq!(reply.sources[0].slot, 2);
+    assert_eq!(reply.sources[0].labels, Some((1, "labels.txt".to_owned())));
+    assert_eq!((overlay.needs.as_slice(), overlay.origin, overlay.sources[0].slot), (&[0][..], Some(0), 1));
+    // Offline nobody draws on the picture, and the mask stays on its device.
+    let offline = &road.offline;
+    assert!(!offline.decodes[0].keep_origin);
+    assert_eq!(offline.steps[0].to_host, [false]);
+    assert_eq!(offline.encodes.len(), 1);
+}
+
+#[test]
+fn defaults() {
+    let plan = plan(ROAD);
+    assert_eq!(plan.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(plan.server.admin.unwrap().to_string(), "127.0.0.1:8081");
+    assert_eq!((plan.server.max_body, plan.server.drain), (16 << 20, Duration::from_secs(30)));
+    assert!(plan.watch.enabled);
+    assert_eq!(plan.watch.settle, Duration::from_millis(500));
+    let [mask, surface] = plan.models.as_slice() else { panic!() };
+    assert!(mask.latest && !surface.latest);
+    assert_eq!((mask.versions.as_slice(), surface.versions.as_slice()), (&[2][..], &[2][..]));
+    assert_eq!((mask.batch.max, mask.batch.wait, mask.queue), (16, Duration::ZERO, 256));
+}
+
+/// Each is another way of writing, or a corner, that must be taken.
+#[test]
+fn variations() {
+    let smallest = "[store]\npath = \"store\"\n[models.road-mask]\n[pipelines.p]\n\
+        decode.x = { format = \"npy\", dtype = \"float32\", shape = [3, 64, 64] }\n\
+        steps.s = { model = \"road-mask\", inputs.image = \"x\" }\nencode.y = { format = \"npy\", from = \"s\" }\n";
+    let headers = "[store]\npath = \"store\"\n[models.road-mask.batch]\nmax = 4\nwait = \"2ms\"\n\
+        [pipelines.p.decode.photo]\nformat = \"image\"\nsize = [64, 64]\n[pipelines.p.steps.s]\nmodel = \"road-mask\"\n\
+        [pipelines.p.steps.s.inputs]\nimage = \"photo\"\n[pipelines.p.encode.reply]\nformat = \"json\"\n\
+        [pipelines.p.encode.reply.fields.road]\nfrom = \"s.mask\"\nas = \"mean\"\n";
+    let one_line = "store.path = \"store\"\nmodels = { road-mask = { gpu = 1 } }\npipelines.p = { decode.x = { \
+        format = \"image\", size = 64 }, steps = { s = { model = \"road-mask\", inputs = { image = \"x\" } } }, \
+        encode.y = { format = \"npy\", from = \"s\" } }\n";
+    let texts = [
+        ROAD.to_owned(),
+        smallest.to_owned(),
+        headers.to_owned(),
+        one_line.to_owned(),
+        ROAD.replace('\n', "\r\n"),
+        format!("\u{feff}{ROAD}"),
+        format!("# ünïcödé\n{ROAD}"),
+        road(&[("version = 2", "version = \"latest\"")]),
+        road(&[("version = 2", "version = [2, 1]")]),
+        road(&[("gpu = 0.7\n", "")]),
+        road(&[("gpu = 0.7", "gpu = 0.7\nbatch = { max = 1, wait = \"1.5ms\" }\nqueue = 1")]),
+        road(&[("from = \"mask\"", "from = \"mask.mask\"")]),
+        road(&[("[store]", "[device]\nuse = \"cpu\"\n[store]")]),
+        road(&[(
+            "[store]",
+            "[server]\nlisten = \"[::1]:0\"\nadmin = \"off\"\nmax_body = \"1 GiB\"\n[store]",
+        )]),
+        road(&[("route = \"/road\"\n", "")]),
+        road(&[("\"/road\"", "\"/v1/road-mask_2.0~x/predict\"")]),
+        // The steps in another order than they run.
+        road(&[
+            ("mask = { model = \"road-mask\", inputs = { image = \"photo\" } }\n", ""),
+            (
+                "[pipelines.road.online]",
+                "mask = { model = \"road-mask\", inputs = { image = \"photo\" } }\n\n[pipelines.road.online]",
+            ),
+        ]),
+        // One entry point left out: it is as the other.
+        ROAD.split("[pipelines.road.offline]").next().unwrap().to_owned(),
+        // A step that has dots in its name, and two that call one model.
+        road(&[
+            ("mask = { model", "a.b = { model").into_dotted(),
+            ("mask = \"mask\"", "mask = \"a.b\""),
+            ("from = \"mask\"", "from = \"a.b.mask\""),
+        ]),
+    ];
+    for text in texts {
+        plan(&text);
+    }
+}
+
+trait IntoDotted {
+    fn into_dotted(self) -> Self;
+}
+
+impl IntoDotted for (&'static str, &'static str) {
+    /// A dot in a name must be quoted in TOML.
+    fn into_dotted(self) -> Self {
+        (self.0, "\"a.b\" = { model")
+    }
+}
+
+fn placed(plan: &Plan) -> Vec<(&str, DeviceId)> {
+    plan.models.iter().map(|m| (m.name.as_str(), plan.devices[m.device].id)).collect()
+}
+
+#[test]
+fn models_are_placed_where_they_fit() {
+    let on = |count, text: &str| {
+        let (plan, report) = compile_on(&with_gpus(count), &[("road.toml", text)]);
+        plan.unwrap_or_else(|| panic!("{}", render(&report, false)))
+    };
+    let (first, second) = (DeviceId::Cuda(0), DeviceId::Cuda(1));
+    let plan = on(1, ROAD);
+    assert_eq!(placed(&plan), [("road-mask", first), ("surface", first)]);
+    // They do not fit together, so that the mask leaves its device.
+    let apart = road(&[("gpu = 0.3", "gpu = 0.4")]);
+    let plan = on(2, &apart);
+    assert_eq!(placed(&plan), [("road-mask", first), ("surface", second)]);
+    assert_eq!(plan.devices[1].held, [(1, 0.4)]);
+    assert_eq!(plan.pipelines[0].offline.steps[0].to_host, [true]);
+    let second_only = road(&[("[store]", "[device]\nuse = \"cuda:1\"\n[store]")]);
+    assert_eq!(placed(&on(2, &second_only)), [("road-mask", second), ("surface", second)]);
+    // Best fit alone, the largest first, would not find this one.
+    let shares = [0.5, 0.4, 0.3, 0.3, 0.3, 0.2];
+    let mut text = "[store]\npath = \"store\"\n".to_owned();
+    let names = ["road-mask", "surface", "half-broken", "relabelled", "mislabelled", "single"];
+    for (name, share) in names.iter().zip(shares) {
+        text += &format!("[models.{name}]\ngpu = {share}\n");
+    }
+    text += "[pipelines.p]\ndecode.x = { format = \"image\", size = 64 }\n[pipelines.p.steps]\n\
+        a = { model = \"road-mask\", inputs = { image = \"x\" } }\nb = { model = \"half-broken\", inputs = { image = \"x\" } }\n\
+        c = { model = \"single\", inputs = { image = \"x\" } }\nd = { model = \"surface\", inputs = { image = \"x\", mask = \"a\" } }\n\
+        e = { model = \"relabelled\", inputs = { image = \"x\", mask = \"b\" } }\n\
+        f = { model = \"mislabelled\", inputs = { image = \"x\", mask = \"c\" } }\n\
+        [pipelines.p.encode.reply]\nformat = \"json\"\nfields = { d = \"d\", e = \"e\", f = \"f\" }\n";
+    let plan = on(2, &text);
+    for device in &plan.devices {
+        assert!((device.held.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+}
