@@ -158,6 +158,8 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
+    /// Errors that were found again and not kept twice.
+    repeated: usize,
 }
 
 impl Report {
@@ -170,11 +172,14 @@ impl Report {
         };
         if !self.diagnostics.iter().any(same) {
             self.diagnostics.push(diagnostic);
+        } else if diagnostic.level == Level::Error {
+            self.repeated += 1;
         }
     }
 
+    /// How many errors were pushed, so that who compares before and after knows of its own.
     pub fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.level == Level::Error).count()
+        self.repeated + self.diagnostics.iter().filter(|d| d.level == Level::Error).count()
     }
 
     pub fn has_errors(&self) -> bool {

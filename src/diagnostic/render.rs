@@ -98,7 +98,7 @@ fn span(place: &Place) -> Range<usize> {
 
 fn summary(report: &Report) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let errors = report.errors();
+    let errors = report.diagnostics.iter().filter(|d| d.level == Level::Error).count();
     let warnings = report.diagnostics.len() - errors;
     let mut parts = vec![];
     if errors > 0 {

@@ -114,7 +114,7 @@ fn resolve_on(
     match scope.decodes.iter().position(|d| *d == on.value) {
         Some(index) if is_image(index) => Resolved::Known(Source::Decode(index)),
         found => {
-            if found.is_some() || !whole.broken {
+            if found.is_some() || !(whole.broken || scope.decodes.is_empty()) {
                 let d = Diagnostic::error(format!("`on = \"{}\"` in {what} names no image decode", on.value))
                     .at(&on.place, "");
                 report.push(if images.is_empty() {

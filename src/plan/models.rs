@@ -60,8 +60,8 @@ pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec
         ));
     }
     let load_one = |spec: &&'a spec::Model| {
-        let versions = store.ok().map(|store| versions(spec, store, report)).unwrap_or_default();
-        alike(spec, &versions, report);
+        let found = store.ok().map(|store| versions(spec, store, report)).unwrap_or_default();
+        let versions = alike(spec, found, report);
         let latest = spec.version.as_ref().is_none_or(|v| v.value == Version::Latest);
         Loaded { spec, versions, latest }
     };
@@ -151,25 +151,31 @@ fn listed<'a>(
     served
 }
 
-/// Versions that are served together answer to the same steps.
-fn alike(spec: &spec::Model, versions: &[(u64, &VersionFacts)], report: &mut Report) {
-    let Some(((newest, facts), older)) = versions.split_last() else { return };
-    for (version, other) in older {
-        if let Err(reason) = interchangeable(&facts.signature, &other.signature) {
-            let place = spec.version.as_ref().map_or(&spec.name.place, |v| &v.place);
-            report.push(
-                Diagnostic::error(format!(
-                    "versions {version} and {newest} of model `{}` cannot stand in for each other",
-                    spec.name.value
-                ))
-                .at(place, "")
-                .note(reason)
-                .note(describe(&spec.name, *version, &other.signature))
-                .note(describe(&spec.name, *newest, &facts.signature))
-                .help("serve one of them, or give the other a model name of its own"),
-            );
-        }
-    }
+/// Versions that are served together answer to the same steps; those that differ from the newest are
+/// reported and left out.
+fn alike<'a>(
+    spec: &spec::Model,
+    mut versions: Vec<(u64, &'a VersionFacts)>,
+    report: &mut Report,
+) -> Vec<(u64, &'a VersionFacts)> {
+    let Some((newest, facts)) = versions.last().copied() else { return versions };
+    versions.retain(|(version, other)| {
+        let Err(reason) = interchangeable(&facts.signature, &other.signature) else { return true };
+        let place = spec.version.as_ref().map_or(&spec.name.place, |v| &v.place);
+        report.push(
+            Diagnostic::error(format!(
+                "versions {version} and {newest} of model `{}` cannot stand in for each other",
+                spec.name.value
+            ))
+            .at(place, "")
+            .note(reason)
+            .note(describe(&spec.name, *version, &other.signature))
+            .note(describe(&spec.name, newest, &facts.signature))
+            .help("serve one of them, or give the other a model name of its own"),
+        );
+        false
+    });
+    versions
 }
 
 /// Whether a model with the signature `b` can take the place of one with `a` in any pipeline: the same

@@ -3,10 +3,19 @@
 use super::scope::{Scope, Source};
 use crate::diagnostic::{Diagnostic, Report};
 
-/// Steps in the order of the file where the graph allows it. Every cycle is reported, named whole.
-pub fn order(scope: &Scope<'_>, report: &mut Report) -> Vec<usize> {
+/// Steps in an order in which each comes after those it reads from; of those that are ready the first in
+/// the file.
+pub struct Order {
+    pub steps: Vec<usize>,
+    /// Steps on a cycle. Each was reported, and they stand in `steps` all the same.
+    pub cyclic: Vec<usize>,
+}
+
+/// Every cycle is reported, named whole.
+pub fn order(scope: &Scope<'_>, report: &mut Report) -> Order {
     let reads = |step: usize| scope.steps[step].feeds.iter().filter_map(|f| read_step(f.source.known()));
     let mut order: Vec<usize> = vec![];
+    let mut cyclic = vec![];
     while order.len() < scope.steps.len() {
         let left = |step: &usize| !order.contains(step);
         let ready = (0..scope.steps.len()).filter(left).find(|step| !reads(*step).any(|s| left(&s)));
@@ -24,9 +33,10 @@ pub fn order(scope: &Scope<'_>, report: &mut Report) -> Vec<usize> {
             path.push(next);
         }
         report.push(cycle(scope, &path));
+        cyclic.extend(&path);
         order.extend(path);
     }
-    order
+    Order { steps: order, cyclic }
 }
 
 fn read_step(source: Option<Source>) -> Option<usize> {

@@ -49,7 +49,7 @@ pub fn compile<'a>(
     parts(scope, whole, report);
     let order = order(scope, report);
     let mut called: Vec<usize> = vec![];
-    for model in order.iter().filter_map(|step| scope.steps[*step].model) {
+    for model in order.steps.iter().filter_map(|step| scope.steps[*step].model) {
         if !called.contains(&model) {
             called.push(model);
         }
@@ -63,15 +63,13 @@ pub fn compile<'a>(
     let (online_steps, online_decodes) = needs(&online_encodes);
     let (offline_steps, offline_decodes) = needs(&offline_encodes);
     // An encode that could not be read may need any of them.
-    if online_complete && offline_complete && !whole.broken {
+    if online_complete && offline_complete && !whole.broken && !scope.clash {
         unused::steps(scope, &online_steps.union(&offline_steps).copied().collect(), report);
         unused::codecs(scope, [(&online, &online_decodes), (&offline, &offline_decodes)], report);
     }
-    let all = (0..scope.steps.len()).collect();
-    types::check(scope, &online, &all, models, report);
-    types::check(scope, &offline, &all, models, report);
+    types::check(scope, [&online, &offline], &order.cyclic, models, report);
 
-    let ground = Ground { scope, order: &order, models, called: &called, devices };
+    let ground = Ground { scope, order: &order.steps, models, called: &called, devices };
     let online = assemble(&ground, &online, online_encodes, report);
     let offline = assemble(&ground, &offline, offline_encodes, report);
     Some(Draft {

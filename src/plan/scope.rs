@@ -12,6 +12,8 @@ pub struct Scope<'a> {
     /// Of either entry point, each name once, in the order of the file.
     pub decodes: Vec<&'a str>,
     pub steps: Vec<Node<'a>>,
+    /// A decode and a step have the same name, so that a source may mean either. It was reported.
+    pub clash: bool,
 }
 
 pub struct Node<'a> {
@@ -66,9 +68,9 @@ impl<'a> Scope<'a> {
         models: &[Loaded<'a>],
         report: &mut Report,
     ) -> Self {
-        let mut scope = Self { spec, decodes: decode_names(spec), steps: vec![] };
+        let mut scope = Self { spec, decodes: decode_names(spec), steps: vec![], clash: false };
         for step in &spec.steps {
-            clash(spec, step, report);
+            scope.clash |= clash(spec, step, report);
             let model = step.model.as_ref().and_then(|name| find_model(name, step, whole, models, report));
             let signature = model.and_then(|m| models[m].signature());
             scope.steps.push(Node { spec: step, model, signature, feeds: vec![] });
@@ -146,11 +148,12 @@ impl<'a> Scope<'a> {
         whole: &Whole<'_>,
         report: &mut Report,
     ) -> Resolved {
-        if let Some(decode) = self.decodes.iter().position(|d| *d == from.value) {
-            return Resolved::Known(Source::Decode(decode));
-        }
-        if let Some(step) = self.step(from) {
-            return self.only_output(step, from, report);
+        let decode = self.decodes.iter().position(|d| *d == from.value);
+        match (decode, self.step(from)) {
+            (Some(_), Some(_)) => return Resolved::Guess(None),
+            (Some(decode), None) => return Resolved::Known(Source::Decode(decode)),
+            (None, Some(step)) => return self.only_output(step, from, report),
+            (None, None) => {}
         }
         // Names and outputs may both hold dots, so every dot may be the one between them.
         for (dot, _) in from.match_indices('.') {
@@ -166,6 +169,10 @@ impl<'a> Scope<'a> {
                 );
                 return Resolved::Guess(Some(Source::Decode(decode)));
             }
+        }
+        // Where there is no decode or no step at all, that is the error.
+        if from.is_empty() || self.decodes.is_empty() || self.steps.is_empty() {
+            return Resolved::Guess(None);
         }
         let sources = self.sources();
         let near = nearest(from, sources.iter().map(|(name, _)| name.as_str()));
@@ -265,10 +272,11 @@ fn decode_names(spec: &spec::Pipeline) -> Vec<&str> {
     names
 }
 
-fn clash(spec: &spec::Pipeline, step: &spec::Step, report: &mut Report) {
+fn clash(spec: &spec::Pipeline, step: &spec::Step, report: &mut Report) -> bool {
     let entries = [&spec.online, &spec.offline];
     let own = entries.into_iter().flatten().flat_map(|entry| &entry.decodes);
-    if let Some(decode) = spec.decodes.iter().chain(own).find(|d| d.name.value == step.name.value) {
+    let same = spec.decodes.iter().chain(own).find(|d| d.name.value == step.name.value);
+    if let Some(decode) = same {
         report.push(
             Diagnostic::error(format!("a decode and a step are both named `{}`", step.name.value))
                 .at(&step.name.place, "the step")
@@ -276,6 +284,7 @@ fn clash(spec: &spec::Pipeline, step: &spec::Step, report: &mut Report) {
                 .help("a source is read by its name: rename one of them"),
         );
     }
+    same.is_some()
 }
 
 fn find_model(

@@ -7,7 +7,6 @@ use super::scope::{Feed, Node, Scope, Source, note};
 use super::{Port, TensorType};
 use crate::diagnostic::{Diagnostic, Place, Report};
 use crate::spec;
-use std::collections::BTreeSet;
 
 /// The type of a source at one entry point, where it is known.
 pub fn type_of(scope: &Scope<'_>, view: &View<'_>, source: Source) -> Option<TensorType> {
@@ -19,30 +18,64 @@ pub fn type_of(scope: &Scope<'_>, view: &View<'_>, source: Source) -> Option<Ten
     }
 }
 
-/// Checks every step that this entry point runs.
+/// Checks every step, as each entry point feeds it; but for what flows around a cycle.
 pub fn check(
     scope: &Scope<'_>,
-    view: &View<'_>,
-    steps: &BTreeSet<usize>,
+    views: [&View<'_>; 2],
+    cyclic: &[usize],
     models: &[Loaded<'_>],
     report: &mut Report,
 ) {
-    for step in steps {
-        let node = &scope.steps[*step];
-        let Some(model) = node.model.map(|m| &models[m]) else { continue };
-        for feed in &node.feeds {
-            let (Some(port), Some(source)) = (feed.port, feed.source.known()) else { continue };
-            let Some(gives) = type_of(scope, view, source) else { continue };
-            let decode = match source {
-                Source::Decode(index) => view.decodes[index].as_ref().map(|d| d.codec),
-                Source::Output { .. } => None,
-            };
-            let flow = Flow { scope, node, feed, model, source, decode, gives };
-            // The newest version first: it is the one that people look at.
-            let versions = model.versions.iter().rev();
-            let wrong = versions.filter_map(|(v, facts)| Some((*v, facts.signature.inputs.get(port)?)));
-            if let Some(d) = wrong.filter_map(|(version, input)| flow.check(version, input, models)).next() {
-                report.push(d);
+    let mut found: Vec<Finding> = vec![];
+    for view in views {
+        for (step, node) in scope.steps.iter().enumerate() {
+            let Some(model) = node.model.map(|m| &models[m]) else { continue };
+            for feed in &node.feeds {
+                let (Some(port), Some(source)) = (feed.port, feed.source.known()) else { continue };
+                let around = |from: usize| cyclic.contains(&step) && cyclic.contains(&from);
+                let Some(gives) = type_of(scope, view, source) else { continue };
+                let decode = match source {
+                    Source::Output { step: from, .. } if around(from) => continue,
+                    Source::Output { .. } => None,
+                    Source::Decode(index) => view.decodes[index].as_ref().map(|d| d.codec),
+                };
+                let flow = Flow { scope, node, feed, model, source, decode, gives };
+                // The newest version first: it is the one that people look at.
+                let versions = model.versions.iter().rev();
+                let mut inputs =
+                    versions.filter_map(|(v, facts)| Some((*v, facts.signature.inputs.get(port)?)));
+                if let Some(finding) = inputs.find_map(|(version, input)| flow.check(version, input, models))
+                {
+                    merge(&mut found, finding);
+                }
+            }
+        }
+    }
+    found.into_iter().for_each(|f| report.push(f.diagnostic));
+}
+
+struct Finding {
+    /// What the step takes, and where it says so.
+    takes: (Place, String),
+    diagnostic: Diagnostic,
+}
+
+/// A decode that feeds several steps is wrong once.
+fn merge(found: &mut Vec<Finding>, finding: Finding) {
+    let is_decode = |f: &Finding| f.diagnostic.places.len() > 1;
+    let place = |f: &Finding| f.diagnostic.places.first().map(|(p, _)| p.span.clone());
+    let same = |f: &&mut Finding| {
+        is_decode(f) && place(f) == place(&finding) && f.diagnostic.helps == finding.diagnostic.helps
+    };
+    if !is_decode(&finding) {
+        return found.push(finding);
+    }
+    match found.iter_mut().find(same) {
+        None => found.push(finding),
+        Some(first) => {
+            let (at, label) = finding.takes;
+            if !first.diagnostic.places.iter().any(|(p, _)| p.span == at.span) {
+                first.diagnostic.places.push((at, label));
             }
         }
     }
@@ -61,15 +94,15 @@ struct Flow<'f, 'a> {
 }
 
 impl Flow<'_, '_> {
-    fn check(&self, version: u64, input: &Port, models: &[Loaded<'_>]) -> Option<Diagnostic> {
-        if input.dtype.is_none() {
-            return Some(not_a_tensor(self.node, self.model, input));
-        }
+    fn check(&self, version: u64, input: &Port, models: &[Loaded<'_>]) -> Option<Finding> {
         let takes = input.item_type();
-        match self.gives.mismatch(&takes) {
-            Some(mismatch) => Some(self.mismatch(mismatch, version, input, &takes, models)),
-            None => any_size(self.decode?, self.feed, input, &self.gives, &takes),
-        }
+        let diagnostic = match self.gives.mismatch(&takes) {
+            _ if input.dtype.is_none() => not_a_tensor(self.node, self.model, input),
+            Some(mismatch) => self.mismatch(mismatch, version, input, &takes, models),
+            None => any_size(self.decode?, self.feed, input, &self.gives, &takes)?,
+        };
+        let label = format!("`{}` takes {takes}", input.name);
+        Some(Finding { takes: (self.feed.from.place.clone(), label), diagnostic })
     }
 
     fn mismatch(

@@ -16,8 +16,10 @@ pub fn models(
     report: &mut Report,
 ) -> Vec<usize> {
     let steps = || scopes.iter().flat_map(|s| &s.steps);
-    // A call that could not be read, or of a name that is nearly right, may have meant it.
-    let unread = whole.broken || steps().any(|s| s.spec.model.is_none());
+    // A call that could not be read or is yet to be written, or of a name that is nearly right, may mean it.
+    let unread = whole.broken
+        || steps().any(|s| s.spec.model.is_none())
+        || scopes.iter().any(|scope| scope.steps.is_empty());
     let meant: BTreeSet<&str> = steps()
         .filter(|s| s.model.is_none())
         .filter_map(|s| nearest(s.spec.model.as_ref()?, models.iter().map(Loaded::name)))

@@ -3,6 +3,7 @@
 //! [`Reader`] takes keys from a table and reports what is missing, of the wrong kind or unknown, so that
 //! one pass over a file finds every such error.
 
+use super::syntax::{DUPLICATE, blanked, duplicate, syntax_error, unclosed_bracket};
 use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
@@ -52,48 +53,39 @@ impl Table {
 
 /// Parses a file's text. Every syntax error is reported, with its place; what could be read is returned.
 pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
-    let (table, errors) = DeTable::parse_recoverable(&source.text);
-    let syntax = Syntax { source, broken: errors.iter().any(|e| e.message() != DUPLICATE) };
-    let root = syntax.table(table.get_ref(), report);
-    let mut lines = vec![];
-    for error in errors {
-        let place = Place::new(source, error.span().unwrap_or(0..0));
-        // What stands later in a line that was not understood is not worth a word of its own.
-        if error.message() == DUPLICATE {
-            report.push(duplicate(&root, &place));
-        } else if !lines.contains(&place.line()) {
-            lines.push(place.line());
-            report.push(Diagnostic::error(format!("syntax: {}", error.message())).at(&place, ""));
+    let mut text = source.text.clone();
+    let mut unclosed: Vec<Diagnostic> = vec![];
+    loop {
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        // A bracket that is not closed swallows what follows. It is reported and blanked out, with what is
+        // up to the line at which the parser stumbled, so that the rest is read as if it were not there.
+        let open = errors.iter().find_map(|e| unclosed_bracket(&text, e.message(), e.span()?));
+        if let Some((bracket, end)) = open
+            && unclosed.len() < 16
+        {
+            unclosed.push(
+                Diagnostic::error(format!("syntax: this `{}` is not closed", &text[bracket..bracket + 1]))
+                    .at(&Place::new(source, bracket..bracket + 1), ""),
+            );
+            text = blanked(&text, bracket, end);
+            continue;
         }
+        let broken = !unclosed.is_empty() || errors.iter().any(|e| e.message() != DUPLICATE);
+        let root = Syntax { source, broken }.table(table.get_ref(), report);
+        unclosed.into_iter().for_each(|d| report.push(d));
+        let mut lines = vec![];
+        for error in errors {
+            let place = Place::new(source, error.span().unwrap_or(0..0));
+            // What stands later in a line that was not understood is not worth a word of its own.
+            if error.message() == DUPLICATE {
+                report.push(duplicate(&root, &place));
+            } else if !lines.contains(&place.line()) {
+                lines.push(place.line());
+                report.push(syntax_error(error.message(), &place));
+            }
+        }
+        return At::new(root, Place::new(source, 0..0));
     }
-    At::new(root, Place::new(source, 0..0))
-}
-
-/// The toml crate's words for a key or a table that is given twice.
-const DUPLICATE: &str = "duplicate key";
-
-fn duplicate(root: &Table, place: &Place) -> Diagnostic {
-    let key = place.text();
-    let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
-    match earlier(root, key, place) {
-        Some(first) => d.at(first, "the first time"),
-        None => d,
-    }
-    .help("keep one of the two")
-}
-
-/// The nearest place before `place` at which a key of this text stands.
-fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<&'a Place> {
-    let before = |p: &Place| p.text() == key && p.span.start < place.span.start;
-    table
-        .entries
-        .iter()
-        .flat_map(|(k, v)| {
-            let inner = if let Value::Table(t) = &v.value { earlier(t, key, place) } else { None };
-            [inner, Some(&k.place).filter(|p| before(p))]
-        })
-        .flatten()
-        .max_by_key(|p| p.span.start)
 }
 
 struct Syntax<'a> {
@@ -299,8 +291,31 @@ impl<'a> Reader<'a> {
         self.table.get(key).is_some()
     }
 
+    /// Says which keys there are, before they are taken.
+    pub fn expect(&mut self, keys: &[&'static str]) {
+        self.known.extend(keys);
+    }
+
+    /// The table under a key that is not known, and that is nearest to `key` of those that are absent.
+    ///
+    /// REQUIRES: all keys that it could be confused with are known by now.
+    pub fn misspelt(&self, key: &str) -> Option<At<&'a Table>> {
+        let absent = || self.known.iter().copied().filter(|k| !self.has(k));
+        self.table.entries.iter().find_map(|(k, v)| {
+            let Value::Table(t) = &v.value else { return None };
+            let known = self.known.contains(&k.value.as_str());
+            (!known && nearest(k, absent()) == Some(key)).then(|| v.with(t))
+        })
+    }
+
     /// Reports every key that was not taken, and every required one that is absent.
     pub fn finish(mut self, report: &mut Report) {
+        let mut known: Vec<&str> = vec![];
+        for key in &self.known {
+            if !known.contains(key) {
+                known.push(key);
+            }
+        }
         for (key, _) in &self.table.entries {
             if self.known.contains(&key.value.as_str()) {
                 continue;
@@ -313,7 +328,7 @@ impl<'a> Reader<'a> {
             report.push(
                 Diagnostic::error(format!("unknown key `{}` in {}", key.value, self.what))
                     .at(&key.place, "")
-                    .nearest(key, self.known.iter().copied()),
+                    .nearest(key, known.iter().copied()),
             );
         }
         for (key, help) in self.missing {

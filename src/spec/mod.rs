@@ -6,6 +6,7 @@
 pub mod document;
 pub mod read;
 mod setting;
+mod syntax;
 pub mod unit;
 
 use crate::diagnostic::{At, Place, SourceText};

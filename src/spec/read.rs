@@ -26,6 +26,7 @@ fn primary_line(diagnostic: &Diagnostic) -> Option<usize> {
 
 fn read_root(source: &Arc<SourceText>, root: &At<Table>, report: &mut Report) -> Spec {
     let mut r = Reader::new("the file", root, &root.place);
+    r.expect(&["server", "store", "device", "models", "pipelines"]);
     let server = r.table("server", report).map(|t| server(&t, report));
     let store = r.table("store", report).map(|t| store(&t, report));
     let device = r.table("device", report).map(|t| device(&t, report));
@@ -86,12 +87,16 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
     let mut r = Reader::new(format!("`[models.{}]`", name.value), t.value, &t.place);
     let gpu = r.take_as("gpu", report, |v| match number(v) {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
-        Ok(share) if share > 1.0 && share <= 100.0 => {
-            Err(Wanted::new("a share of one device, above 0 and at most 1")
-                .help(format!("for {share} percent, write `gpu = {}`", share / 100.0)))
+        Ok(share) => Err(share_help(share)),
+        Err(_) => {
+            let wanted = Wanted::new(SHARE);
+            match &v.value {
+                Value::String(s) if s.parse::<f64>().is_ok() => {
+                    Err(wanted.help(format!("write the number without quotes: {s}")))
+                }
+                _ => Err(wanted.help("half of a device is `gpu = 0.5`")),
+            }
         }
-        _ => Err(Wanted::new("a share of one device, above 0 and at most 1")
-            .help("leave `gpu` out for a model that runs in what the others leave idle")),
     });
     let model = Model {
         gpu,
@@ -102,6 +107,19 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
     };
     r.finish(report);
     model
+}
+
+const SHARE: &str = "a share of one device, above 0 and at most 1";
+
+fn share_help(share: f64) -> Wanted {
+    let wanted = Wanted::new(SHARE);
+    if (2.0..=100.0).contains(&share) {
+        wanted.help(format!("for {share} percent, write `gpu = {}`", share / 100.0))
+    } else if share > 1.0 {
+        wanted.help("a model runs on one device, and all of it is `gpu = 1`")
+    } else {
+        wanted.help("leave `gpu` out for a model that runs in what the others leave idle")
+    }
 }
 
 fn batch(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
@@ -117,6 +135,7 @@ fn batch(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
 fn pipeline(name: At<String>, t: &At<&Table>, report: &mut Report) -> Pipeline {
     let what = format!("`[pipelines.{}]`", name.value);
     let mut r = Reader::new(what, t.value, &t.place);
+    r.expect(&["timeout", "decode", "encode", "steps", "online", "offline"]);
     let pipeline = Pipeline {
         timeout: r.take_as("timeout", report, positive_duration),
         decodes: named(&mut r, "decode", report, |n, t, report| codec("decode", n, t, report)),
@@ -132,6 +151,7 @@ fn pipeline(name: At<String>, t: &At<&Table>, report: &mut Report) -> Pipeline {
 
 fn entry(pipeline: &str, which: &str, t: &At<&Table>, report: &mut Report) -> Entry {
     let mut r = Reader::new(format!("`[pipelines.{pipeline}.{which}]`"), t.value, &t.place);
+    r.expect(&["decode", "encode"]);
     let route = if which == "online" { r.take_as("route", report, route) } else { None };
     let entry = Entry {
         place: t.place.clone(),
@@ -178,22 +198,25 @@ fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
     let mut inputs = vec![];
     if let Some(t) = r.table("inputs", report) {
         for (input, source) in &t.value.entries {
-            match &source.value {
-                Value::String(s) => inputs.push((input.clone(), source.with(s.clone()))),
-                other => report.push(
-                    Diagnostic::error(format!(
-                        "input `{}` of step `{}` must be the name of its source",
-                        input.value, name.value
-                    ))
-                    .at(&source.place, format!("this is {}", other.describe()))
-                    .help("a source is the name of a decode, of a step with one output, or \"step.output\""),
-                ),
+            // What cannot be read is kept as an empty name, so that the input does not count as unfed.
+            let from = match &source.value {
+                Value::String(s) => s.as_str(),
+                _ => "",
+            };
+            if from.is_empty() {
+                report.push(not_a_source(&name, input, source));
             }
+            inputs.push((input.clone(), source.with(from.to_owned())));
         }
     }
-    r.require("inputs", "say what feeds it: `inputs = { INPUT = \"SOURCE\" }`");
     r.finish(report);
     Step { name, model, inputs }
+}
+
+fn not_a_source(step: &str, input: &str, source: &At<Value>) -> Diagnostic {
+    Diagnostic::error(format!("input `{input}` of step `{step}` must be the name of its source"))
+        .at(&source.place, format!("this is {}", source.value.describe()))
+        .help("a source is the name of a decode, of a step with one output, or \"step.output\"")
 }
 
 /// Every entry of the table at `key`, each a table under a name of the user's choice.
@@ -203,13 +226,22 @@ fn named<T>(
     report: &mut Report,
     mut read: impl FnMut(At<String>, &At<&Table>, &mut Report) -> T,
 ) -> Vec<T> {
-    let Some(tables) = r.table(key, report) else { return vec![] };
+    let tables = r.table(key, report);
     let mut all = vec![];
+    // A misspelt key is reported as such, and what is below it is read as what was meant.
+    let misspelt = if tables.is_none() { r.misspelt(key) } else { None };
+    let Some(tables) = tables.or(misspelt) else { return vec![] };
     for (name, value) in &tables.value.entries {
         check_name(name, report);
-        match &value.value {
-            Value::Table(t) => all.push(read(name.clone(), &value.with(t), report)),
-            other => report.push(not_a_table(key, name, &value.place, other)),
+        if let Value::Table(t) = &value.value {
+            all.push(read(name.clone(), &value.with(t), report));
+            continue;
+        }
+        report.push(not_a_table(key, name, &value.place, &value.value));
+        // The name is declared, whatever else is wrong with it.
+        if key != "pipelines" {
+            let nothing = Table { entries: vec![], broken: true };
+            all.push(read(name.clone(), &value.with(&nothing), report));
         }
     }
     all
@@ -219,6 +251,9 @@ fn not_a_table(key: &str, name: &str, place: &Place, value: &Value) -> Diagnosti
     let d = Diagnostic::error(format!("`{name}` in `{key}` must be a table"))
         .at(place, format!("this is {}", value.describe()));
     match key {
+        "models" | "pipelines" if matches!(value, Value::Array(_)) => {
+            d.help(format!("write one pair of brackets: `[{key}.{name}]`"))
+        }
         "models" | "pipelines" => d.help(format!("declare it as `[{key}.NAME]`, with its settings below")),
         "steps" => d.help("write it as `NAME = { model = \"MODEL\", inputs = { INPUT = \"SOURCE\" } }`"),
         _ => d.help(format!("write it as `{key}.NAME = {{ format = \"FORMAT\" }}`")),

@@ -18,6 +18,9 @@ macro_rules! broken {
 broken! {
     unknown_section: [("[models.surface]", "[model.surface]")]
     unknown_section_far_from_any: [("[store]", "[zookeeper]\na = 1\n[store]")]
+    unknown_part_of_a_pipeline: [("[pipelines.road.steps]", "[pipelines.road.step]"), ("[pipelines.road.online]", "[pipelines.road.onlin]")]
+    array_of_tables: [("[models.surface]", "[[models.surface]]")]
+    share_in_percent: [("gpu = 0.7", "gpu = 1.7")]
     unknown_key_of_a_model: [("gpu = 0.7", "gpu = 0.7\nverison = 1")]
     unknown_key_of_a_step: [("model = \"road-mask\"", "modle = \"road-mask\"")]
     unknown_key_of_a_decode: [("size = [64, 64]", "sizes = [64, 64]")]

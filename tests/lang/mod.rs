@@ -119,7 +119,13 @@ pub fn facts() -> Facts {
     let models = models
         .into_iter()
         .map(|(name, versions)| (name.to_owned(), ModelFacts { versions: versions.into_iter().collect() }));
-    Facts { stores: BTreeMap::from([(PathBuf::from("store"), Ok(models.collect()))]) }
+    let shop = Err("No such file or directory".to_owned());
+    Facts {
+        stores: BTreeMap::from([
+            (PathBuf::from("store"), Ok(models.collect())),
+            (PathBuf::from("shop"), shop),
+        ]),
+    }
 }
 
 pub fn cpu() -> DeviceFacts {

@@ -1,6 +1,6 @@
 //! Text that is not TOML: said clearly, without nonsense in its wake, and the rest still read.
 
-use super::{errors, road};
+use super::{ROAD, errors, road};
 use insta::assert_snapshot;
 
 macro_rules! syntax {
@@ -20,9 +20,11 @@ syntax! {
     string_not_closed: road(&[("path = \"store\"", "path = \"store")]);
     header_not_closed: road(&[("[models.surface]", "[models.surface")]);
     table_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo\" }")]);
+    array_not_closed: road(&[("mean = [0.485, 0.456, 0.406]", "mean = [0.485, 0.456, 0.406"), ("\"/road\"", "\"road\"")]);
+    two_tables_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo\""), ("as = \"overlay\", on = \"photo\" }", "as = \"overlay\", on = \"photo\"")]);
+    last_table_not_closed: ROAD.trim_end().trim_end_matches('}').to_owned();
     key_given_twice: road(&[("gpu = 0.7", "gpu = 0.7\ngpu = 0.6")]);
     table_given_twice: road(&[("[pipelines.road]\n", "[models.surface]\nqueue = 1\n\n[pipelines.road]\n")]);
-    array_of_tables: road(&[("[models.surface]", "[[models.surface]]")]);
     dotted_key_into_a_value: road(&[("gpu = 0.7", "gpu = 0.7\ngpu.share = 0.6")]);
     number_out_of_range: road(&[("gpu = 0.7", "gpu = 0.7\nqueue = 99999999999999999999")]);
     other_errors_are_still_found: road(&[("gpu = 0.7", "gpu =\nqueue = 0"), ("\"/road\"", "\"road\"")]);

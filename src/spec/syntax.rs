@@ -1,0 +1,157 @@
+//! Syntax errors of the toml crate, told as a person would tell them.
+
+use super::document::{Table, Value};
+use crate::diagnostic::{Diagnostic, Place};
+use std::ops::Range;
+
+/// The toml crate's words for a key or a table that is given twice.
+pub const DUPLICATE: &str = "duplicate key";
+
+pub fn syntax_error(message: &str, place: &Place) -> Diagnostic {
+    let error = |title: String| Diagnostic::error(format!("syntax: {title}")).at(place, "");
+    if message.starts_with("string values must be quoted") {
+        return match place.text().trim() {
+            "" => error("no value".into()).help("a value follows the `=`"),
+            word => {
+                error(format!("`{word}` is no value")).help(format!("a string stands in quotes: {word:?}"))
+            }
+        };
+    }
+    error(message.to_owned())
+}
+
+pub fn duplicate(root: &Table, place: &Place) -> Diagnostic {
+    let key = place.text();
+    let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
+    match earlier(root, key, place).cloned().or_else(|| same_line_before(place)) {
+        Some(first) => d.at(&first, "the first time"),
+        None => d,
+    }
+    .help("keep one of the two")
+}
+
+/// The nearest place before `place` at which a key of this text stands.
+fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<&'a Place> {
+    let before = |p: &Place| p.text() == key && p.span.start < place.span.start;
+    table
+        .entries
+        .iter()
+        .flat_map(|(k, v)| {
+            let inner = if let Value::Table(t) = &v.value { earlier(t, key, place) } else { None };
+            [inner, Some(&k.place).filter(|p| before(p))]
+        })
+        .flatten()
+        .max_by_key(|p| p.span.start)
+}
+
+/// Of a table header, which the parser forgets once it is repeated: the same header on an earlier line.
+fn same_line_before(place: &Place) -> Option<Place> {
+    let text = &place.source.text;
+    let start = line_start(text, place.span.start);
+    let line = text[start..].lines().next()?.trim();
+    let within = text[start..place.span.start].trim_start().len();
+    let mut at = 0;
+    for earlier in text[..start].split_inclusive('\n') {
+        if earlier.trim() == line {
+            let first = at + earlier.len() - earlier.trim_start().len() + within;
+            return Some(Place::new(&place.source, first..first + place.span.len()));
+        }
+        at += earlier.len();
+    }
+    None
+}
+
+fn line_start(text: &str, offset: usize) -> usize {
+    text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |n| n + 1)
+}
+
+/// The bracket on an earlier line because of which the parser stumbled at `span`, and the beginning of the
+/// line at which it did.
+pub fn unclosed_bracket(text: &str, message: &str, span: Range<usize>) -> Option<(usize, usize)> {
+    if !["comma", "inline table", "array"].iter().any(|word| message.contains(word)) {
+        return None;
+    }
+    let line = if text.trim_end().len() <= span.start { text.len() } else { line_start(text, span.start) };
+    let bracket = *open_brackets(&text[..line]).first()?;
+    Some((bracket, line))
+}
+
+/// Offsets of the brackets that are still open at the end of the text.
+fn open_brackets(text: &str) -> Vec<usize> {
+    let mut open = vec![];
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skip = match c {
+            '#' => rest.find('\n').unwrap_or(rest.len()),
+            '"' | '\'' => string_len(rest, c),
+            '{' | '[' => {
+                open.push(text.len() - rest.len());
+                1
+            }
+            '}' | ']' => {
+                open.pop();
+                1
+            }
+            c => c.len_utf8(),
+        };
+        rest = &rest[skip..];
+    }
+    open
+}
+
+/// Bytes of the string that the text begins with, quotes included; of one that is not closed, its line.
+fn string_len(text: &str, quote: char) -> usize {
+    let three = [quote; 3].iter().collect::<String>();
+    if let Some(inner) = text.strip_prefix(&three) {
+        return inner.find(&three).map_or(text.len(), |at| at + 6);
+    }
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            '\n' => return at,
+            _ if escaped => escaped = false,
+            '\\' if quote == '"' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The text with what lies from the beginning of `from`'s line to `to` turned to spaces, lines kept.
+pub fn blanked(text: &str, from: usize, to: usize) -> String {
+    let from = line_start(text, from);
+    let blank = |b: u8| if b == b'\n' || b == b'\r' { char::from(b) } else { ' ' };
+    let blank: String = text[from..to].bytes().map(blank).collect();
+    [&text[..from], &blank, &text[to..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_strings_and_comments_do_not_count() {
+        let table = [
+            ("a = { b = 1", vec![4]),
+            ("a = [1, 2]\nb = [", vec![15]),
+            ("a = \"{\" # [", vec![]),
+            ("a = '\\' # {\nb = {", vec![16]),
+            ("a = \"\\\"{\"\n", vec![]),
+            ("a = \"\"\"\n{\"\"\"\nb = '''[''' # {", vec![]),
+            ("a = \"{\nb = [", vec![11]),
+            ("ü = {", vec![5]),
+        ];
+        for (text, open) in table {
+            assert_eq!(open_brackets(text), open, "{text}");
+        }
+    }
+
+    #[test]
+    fn blanking_keeps_every_offset_and_line() {
+        let text = "a = 1\nü = {\r\nc = 1\n";
+        let blank = blanked(text, 12, 14);
+        assert_eq!(blank, "a = 1\n       \r\nc = 1\n");
+        assert_eq!(blank.len(), text.len());
+    }
+}
