@@ -60,14 +60,14 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
         // A bracket that is not closed swallows what follows. It is reported and blanked out, with what is
         // up to the line at which the parser stumbled, so that the rest is read as if it were not there.
         let open = errors.iter().find_map(|e| unclosed_bracket(&text, e.message(), e.span()?));
-        if let Some((bracket, end)) = open
+        if let Some((bracket, unreadable)) = open
             && unclosed.len() < 16
         {
             unclosed.push(
                 Diagnostic::error(format!("syntax: this `{}` is not closed", &text[bracket..bracket + 1]))
                     .at(&Place::new(source, bracket..bracket + 1), ""),
             );
-            text = blanked(&text, bracket, end);
+            text = blanked(&text, unreadable);
             continue;
         }
         let broken = !unclosed.is_empty() || errors.iter().any(|e| e.message() != DUPLICATE);
@@ -296,15 +296,15 @@ impl<'a> Reader<'a> {
         self.known.extend(keys);
     }
 
-    /// The table under a key that is not known, and that is nearest to `key` of those that are absent.
+    /// The tables under keys that are not known, and that are nearest to `key` of those that are.
     ///
     /// REQUIRES: all keys that it could be confused with are known by now.
-    pub fn misspelt(&self, key: &str) -> Option<At<&'a Table>> {
-        let absent = || self.known.iter().copied().filter(|k| !self.has(k));
-        self.table.entries.iter().find_map(|(k, v)| {
+    pub fn misspelt(&self, key: &'static str) -> impl Iterator<Item = At<&'a Table>> + use<'a> {
+        let known = self.known.clone();
+        self.table.entries.iter().filter_map(move |(k, v)| {
             let Value::Table(t) = &v.value else { return None };
-            let known = self.known.contains(&k.value.as_str());
-            (!known && nearest(k, absent()) == Some(key)).then(|| v.with(t))
+            let meant = !known.contains(&k.value.as_str()) && nearest(k, known.iter().copied()) == Some(key);
+            meant.then(|| v.with(t))
         })
     }
 

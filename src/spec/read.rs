@@ -229,9 +229,8 @@ fn named<T>(
     let tables = r.table(key, report);
     let mut all = vec![];
     // A misspelt key is reported as such, and what is below it is read as what was meant.
-    let misspelt = if tables.is_none() { r.misspelt(key) } else { None };
-    let Some(tables) = tables.or(misspelt) else { return vec![] };
-    for (name, value) in &tables.value.entries {
+    let entries = tables.into_iter().chain(r.misspelt(key)).flat_map(|t| &t.value.entries);
+    for (name, value) in entries {
         check_name(name, report);
         if let Value::Table(t) = &value.value {
             all.push(read(name.clone(), &value.with(t), report));

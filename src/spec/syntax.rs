@@ -65,15 +65,15 @@ fn line_start(text: &str, offset: usize) -> usize {
     text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |n| n + 1)
 }
 
-/// The bracket on an earlier line because of which the parser stumbled at `span`, and the beginning of the
-/// line at which it did.
-pub fn unclosed_bracket(text: &str, message: &str, span: Range<usize>) -> Option<(usize, usize)> {
+/// The bracket on an earlier line because of which the parser stumbled at `span`; and what it makes
+/// unreadable: from the first bracket that is open to the beginning of the line at which it stumbled.
+pub fn unclosed_bracket(text: &str, message: &str, span: Range<usize>) -> Option<(usize, Range<usize>)> {
     if !["comma", "inline table", "array"].iter().any(|word| message.contains(word)) {
         return None;
     }
     let line = if text.trim_end().len() <= span.start { text.len() } else { line_start(text, span.start) };
-    let bracket = *open_brackets(&text[..line]).first()?;
-    Some((bracket, line))
+    let open = open_brackets(&text[..line]);
+    Some((*open.last()?, *open.first()?..line))
 }
 
 /// Offsets of the brackets that are still open at the end of the text.
@@ -118,9 +118,9 @@ fn string_len(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// The text with what lies from the beginning of `from`'s line to `to` turned to spaces, lines kept.
-pub fn blanked(text: &str, from: usize, to: usize) -> String {
-    let from = line_start(text, from);
+/// The text with what lies from the beginning of the range's first line to its end turned to spaces.
+pub fn blanked(text: &str, Range { start, end: to }: Range<usize>) -> String {
+    let from = line_start(text, start);
     let blank = |b: u8| if b == b'\n' || b == b'\r' { char::from(b) } else { ' ' };
     let blank: String = text[from..to].bytes().map(blank).collect();
     [&text[..from], &blank, &text[to..]].concat()
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn blanking_keeps_every_offset_and_line() {
         let text = "a = 1\nü = {\r\nc = 1\n";
-        let blank = blanked(text, 12, 14);
-        assert_eq!(blank, "a = 1\n       \r\nc = 1\n");
+        let blank = blanked(text, 12..14);
+        assert_eq!(blank, "a = 1\n      \r\nc = 1\n");
         assert_eq!(blank.len(), text.len());
     }
 }

@@ -48,12 +48,12 @@ const STYLE: &str = "
 
 pub fn svg(plan: &Plan) -> String {
     let mut body = String::new();
-    let (mut width, mut top) = (0f64, 0.0);
-    for pipeline in &plan.pipelines {
-        let drawing = Drawing::new(plan, pipeline);
-        let picture = Picture::new(&drawing);
-        picture.write(top, &mut body);
-        width = width.max(picture.width);
+    let mut top = 0.0;
+    let drawings: Vec<Drawing<'_>> = plan.pipelines.iter().map(|p| Drawing::new(plan, p)).collect();
+    let pictures: Vec<Picture<'_, '_>> = drawings.iter().map(Picture::new).collect();
+    let width = pictures.iter().map(|p| p.width).fold(0.0, f64::max);
+    for picture in &pictures {
+        picture.write(top, width, &mut body);
         top += picture.height;
     }
     format!(
@@ -125,12 +125,12 @@ impl<'d, 'a> Picture<'d, 'a> {
         picture
     }
 
-    fn write(&self, top: f64, out: &mut String) {
+    fn write(&self, top: f64, width: f64, out: &mut String) {
         let _ = writeln!(out, "  <g transform=\"translate(0 {top:.0})\">");
         let _ = writeln!(
             out,
             "    <rect class=\"ground\" x=\"8\" y=\"8\" width=\"{:.0}\" height=\"{:.0}\" rx=\"14\"/>",
-            self.width - 16.0,
+            width - 16.0,
             self.height - 16.0
         );
         let x = MARGIN * 1.5;
@@ -196,7 +196,7 @@ fn chars(text: &str) -> f64 {
 }
 
 fn output_text((name, ty): &(String, String)) -> (String, &str) {
-    (if name.is_empty() { String::new() } else { format!("{name}: ") }, ty)
+    (if name.is_empty() { String::new() } else { format!("{name}:") }, ty)
 }
 
 fn box_width(b: &Box) -> f64 {
@@ -236,14 +236,11 @@ fn write_box(b: &Box, [left, top, width, height]: [f64; 4], out: &mut String) {
     }
     for (row, output) in b.outputs.iter().enumerate() {
         let (name, ty) = output_text(output);
-        let _ = writeln!(
-            out,
-            "    <text class=\"type\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\"><tspan class=\"port\">{}</tspan>{}</text>",
-            left + width - 14.0,
-            top + HEADER + ROW * row as f64 + 15.0,
-            escape(&name),
-            escape(ty)
-        );
+        let (right, y) = (left + width - 14.0, top + HEADER + ROW * row as f64 + 15.0);
+        text(out, "type", right, y, " text-anchor=\"end\"", ty);
+        if !name.is_empty() {
+            text(out, "port", right - chars(ty) * NARROW - 6.0, y, " text-anchor=\"end\"", &name);
+        }
     }
 }
 
