@@ -37,13 +37,7 @@ fn pipelines_of_two_files_run_in_one_process() {
 
 #[test]
 fn a_model_declared_alike_in_both_is_one_model() {
-    let second = format!(
-        "[models.surface]\nversion = 2\ngpu = 0.3\n{}",
-        SPOT.replace(
-            "\"landing-spot\", inputs = { safety = \"safety\" }",
-            "\"landing-spot\", inputs = { safety = \"safety\" }"
-        )
-    );
+    let second = format!("[models.surface]\nversion = 2\ngpu = 0.3\n{SPOT}");
     let (plan, report) = compile_on(&on_cpu(), &[("road.toml", ROAD), ("spot.toml", &second)]);
     assert_eq!(plan.unwrap_or_else(|| panic!("{}", render(&report, false))).models.len(), 4);
 }

@@ -7,7 +7,7 @@ macro_rules! syntax {
     ($($name:ident: $text:expr;)*) => { $(
         #[test]
         fn $name() {
-            assert_snapshot!(errors(&$text));
+            assert_snapshot!(errors(AsRef::<str>::as_ref(&$text)));
         }
     )* };
 }
@@ -22,7 +22,7 @@ syntax! {
     table_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo\" }")]);
     array_not_closed: road(&[("mean = [0.485, 0.456, 0.406]", "mean = [0.485, 0.456, 0.406"), ("\"/road\"", "\"road\"")]);
     two_tables_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo\""), ("as = \"overlay\", on = \"photo\" }", "as = \"overlay\", on = \"photo\"")]);
-    last_table_not_closed: ROAD.trim_end().trim_end_matches('}').to_owned();
+    last_table_not_closed: ROAD.trim_end().trim_end_matches('}');
     key_given_twice: road(&[("gpu = 0.7", "gpu = 0.7\ngpu = 0.6")]);
     table_given_twice: road(&[("[pipelines.road]\n", "[models.surface]\nqueue = 1\n\n[pipelines.road]\n")]);
     dotted_key_into_a_value: road(&[("gpu = 0.7", "gpu = 0.7\ngpu.share = 0.6")]);
