@@ -149,6 +149,16 @@ impl Decode for ImageDecode {
         "--data-binary @photo.jpg".into()
     }
 
+    /// A small file may be a large picture.
+    fn weight(&self, payload: &Payload) -> usize {
+        let (width, height) = match payload {
+            Payload::Bytes(bytes) => picture::size::hint(bytes).unwrap_or_default(),
+            Payload::Json(_) => (0, 0),
+        };
+        let unpacked = u64::from(width) * u64::from(height) * 3;
+        usize::try_from(unpacked).unwrap_or(usize::MAX).max(payload.len())
+    }
+
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError> {
         let bytes = payload::binary(payload, "a picture")?;
         // Decoders of many formats, written by many hands, meet files made to break them.

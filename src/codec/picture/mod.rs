@@ -9,6 +9,7 @@
 mod jpeg;
 mod other;
 pub mod resize;
+pub mod size;
 mod turn;
 
 use crate::plan::DecodeError;
