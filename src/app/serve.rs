@@ -64,7 +64,7 @@ async fn serving(
     let host = Arc::new(Shared(hosted.clone()));
     let metrics = Arc::new(Metrics::default());
     let routes = Routes::new(&plan.pipelines, &metrics).map_err(Trouble::Given)?;
-    let server = Server::new(host.clone(), routes, limits);
+    let server = Server::new(host.clone(), routes, limits, metrics.clone());
     let (stop, stopped) = watch::channel(false);
     // Admin shows how the drain goes, so it is not told to stop.
     let (_admin_stop, admin_stopped) = watch::channel(false);

@@ -76,4 +76,6 @@ impl Respond for Admin {
         let result = contained(async { self.route(&head) }).await;
         finished(result, &head, &body, signals)
     }
+
+    fn count_connection(&self, _: i64) {}
 }

@@ -24,6 +24,9 @@ use tokio::time::sleep;
 pub trait Respond: Send + Sync + 'static {
     fn respond(&self, request: Request<Incoming>, signals: &Signals)
     -> impl Future<Output = Response> + Send;
+
+    /// Counts a connection that was opened (1) or closed (-1).
+    fn count_connection(&self, change: i64);
 }
 
 /// A bound address. Clients that connect wait until it is served.
@@ -105,6 +108,7 @@ async fn connection<R: Respond>(
 ) {
     // Answers are sent whole; waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
+    let _counted = Counted::new(server.clone());
     let signals = Arc::new(Signals::default());
     let socket = Socket::new(stream, signals.clone(), limits.write_stall);
     let service = service_fn(|request| {
@@ -141,6 +145,22 @@ async fn connection<R: Respond>(
                 }
             }
         }
+    }
+}
+
+/// A connection is counted for as long as this lives, however it ends.
+struct Counted<R: Respond>(Arc<R>);
+
+impl<R: Respond> Counted<R> {
+    fn new(server: Arc<R>) -> Self {
+        server.count_connection(1);
+        Self(server)
+    }
+}
+
+impl<R: Respond> Drop for Counted<R> {
+    fn drop(&mut self) {
+        self.0.count_connection(-1);
     }
 }
 

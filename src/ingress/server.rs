@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::request_id::request_id;
 use super::routes::{Builtin, Found, Routes};
 use super::socket::Signals;
-use super::{Host, Response, pages};
+use super::{Host, Metrics, Response, pages};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -65,14 +65,15 @@ impl Default for Limits {
 pub struct Server {
     pub(super) host: Arc<dyn Host>,
     pub(super) limits: Limits,
+    metrics: Arc<Metrics>,
     routes: ArcSwap<Routes>,
     draining: AtomicBool,
 }
 
 impl Server {
-    pub fn new(host: Arc<dyn Host>, routes: Routes, limits: Limits) -> Arc<Self> {
+    pub fn new(host: Arc<dyn Host>, routes: Routes, limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         let routes = ArcSwap::from_pointee(routes);
-        Arc::new(Self { host, limits, routes, draining: AtomicBool::new(false) })
+        Arc::new(Self { host, limits, metrics, routes, draining: AtomicBool::new(false) })
     }
 
     /// Puts other routes in the place of all. A request that was already routed ends on the old ones.
@@ -137,6 +138,10 @@ impl Respond for Server {
             "answered",
         );
         response
+    }
+
+    fn count_connection(&self, change: i64) {
+        self.metrics.connections.inc_by(change);
     }
 }
 

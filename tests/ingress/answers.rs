@@ -127,11 +127,16 @@ async fn readiness_follows_the_models_and_the_drain() {
 #[tokio::test]
 async fn admin_shows_and_reloads() {
     let rig = start(short()).await;
+    let mut held = Client::connect(rig.address).await;
+    held.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    held.reply().await;
     send(rig.address, "POST /one/predict HTTP/1.1", "x").await;
     assert_eq!(get(rig.admin, "/status").await.json()["models"], json!(["mask"]));
     let metrics = get(rig.admin, "/metrics").await.text();
     assert!(metrics.contains("rserve_requests_total{pipeline=\"one\",status=\"200\"} 1\n"), "{metrics}");
     assert!(metrics.contains("rserve_batches_total{model=\"mask\"} 7\n"), "{metrics}");
+    let open = metrics.lines().find_map(|l| l.strip_prefix("rserve_connections ")).unwrap();
+    assert!(open.parse::<i64>().unwrap() >= 1, "one is held open: {metrics}");
     assert!(metrics.ends_with("# EOF\n"));
     assert_eq!(send(rig.admin, "POST /models/mask/reload HTTP/1.1", "").await.status, 202);
     assert_eq!(send(rig.admin, "POST /models/other/reload HTTP/1.1", "").await.status, 404);

@@ -228,7 +228,7 @@ pub async fn start(limits: Limits) -> Rig {
     let (stop, stopped) = watch::channel(false);
     let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let address = listener.address().unwrap();
-    let server = Server::new(echo.clone(), routes, limits.clone());
+    let server = Server::new(echo.clone(), routes, limits.clone(), metrics.clone());
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
     let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let admin = listener.address().unwrap();
