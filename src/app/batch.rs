@@ -99,8 +99,8 @@ fn nothing_to_do(batch: &Batch, pipeline: &Pipeline) -> String {
     format!("nothing to do in {}: {}", inputs.join(", "), takes.join("; "))
 }
 
-/// The plan of one pipeline alone, so that no other model is loaded.
-fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
+/// The plan of one pipeline alone, with no model but its own.
+pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
     let index = |model: &usize| pipeline.models.iter().position(|m| m == model);
     let pipeline_alone = Pipeline { models: (0..pipeline.models.len()).collect(), ..pipeline.clone() };
     Plan {

@@ -3,6 +3,7 @@
 mod batch;
 mod check;
 mod completions;
+mod graph;
 mod inspect;
 mod log;
 mod output;
@@ -47,6 +48,7 @@ enum Command {
     Run(run::Arguments),
     Batch(batch::Arguments),
     Check(check::Arguments),
+    Graph(graph::Arguments),
     Inspect(inspect::Arguments),
     Completions(completions::Arguments),
 }
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Batch(arguments) => batch::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     };

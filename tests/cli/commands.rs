@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 #[test]
 fn help_has_examples_for_each_command() {
-    for command in ["run", "batch", "check", "inspect", "completions"] {
+    for command in ["run", "batch", "check", "graph", "inspect", "completions"] {
         let said = say(&[command, "--help"]);
         assert_eq!(said.code, 0, "{command}");
         assert!(said.out.contains("Examples:\n  rserve "), "{command}: {}", said.out);
@@ -70,6 +70,29 @@ fn what_is_not_there_is_1() {
     let none = say(&["run", "pipelines/raod.toml"]);
     assert_eq!(none.code, 1);
     assert!(none.err.contains("there is no `pipelines/raod.toml`"), "{}", none.err);
+}
+
+#[test]
+fn graph_draws_all_pipelines_or_one() {
+    for (format, mark) in [
+        ("text", "pipeline road-classification"),
+        ("mermaid", "flowchart LR"),
+        ("dot", "digraph"),
+        ("svg", "<svg"),
+    ] {
+        let said = say(&["graph", "--format", format]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(said.out.contains(mark) && said.out.contains("landing-spot"), "{format}: {}", said.out);
+        let one = say(&["graph", "--format", format, "--pipeline", "road-classification"]);
+        assert!(one.out.contains("surface") && !one.out.contains("landing-spot"), "{format}: {}", one.out);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.svg");
+    assert_eq!(say(&["graph", "--format", "svg", "-o", file.to_str().unwrap()]).code, 0);
+    assert!(fs::read_to_string(file).unwrap().starts_with("<svg"));
+    let said = say(&["graph", "--pipeline", "raod-classification"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("did you mean `road-classification`?"), "{}", said.err);
 }
 
 #[test]
