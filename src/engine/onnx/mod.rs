@@ -9,6 +9,7 @@ pub mod graph;
 pub mod proto;
 mod read;
 mod signature;
+mod wire;
 
 pub use attribute::{Attribute, Attributes};
 pub use graph::{Graph, Model, Node, ValueId};

@@ -4,7 +4,7 @@
 use super::attribute::{Attribute, Attributes};
 use super::graph::{Graph, Model, Node, ValueId};
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, attribute_type};
-use super::{element, signature};
+use super::{element, signature, wire};
 use crate::engine::LoadError;
 use crate::plan::Signature;
 use bytes::Bytes;
@@ -21,6 +21,7 @@ pub fn read(file: Bytes) -> Result<Model, LoadError> {
     if file.is_empty() {
         return Err(LoadError::NotOnnx("the file is empty".into()));
     }
+    wire::check(&file).map_err(LoadError::NotOnnx)?;
     let proto = ModelProto::decode(file).map_err(|e| LoadError::NotOnnx(e.to_string()))?;
     let opsets: Vec<(String, i64)> =
         proto.opset_import.iter().map(|o| (domain(&o.domain), o.version)).collect();

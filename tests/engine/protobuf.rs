@@ -1,0 +1,89 @@
+//! Writes small ONNX files by hand, right or wrong.
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn field(tag: u64, content: &[u8]) -> Vec<u8> {
+    [varint(tag << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
+}
+
+fn number(tag: u64, value: i64) -> Vec<u8> {
+    [varint(tag << 3), varint(value as u64)].concat()
+}
+
+/// A model with one dynamic float input `x` of shape `[N, 2]` and one output `y` of unknown rank.
+#[derive(Default)]
+pub struct Model {
+    graph: Vec<u8>,
+}
+
+impl Model {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn node(mut self, node: Vec<u8>) -> Self {
+        self.graph.extend(field(1, &node));
+        self
+    }
+
+    pub fn initializer(mut self, tensor: Vec<u8>) -> Self {
+        self.graph.extend(field(5, &tensor));
+        self
+    }
+
+    pub fn graph(&self) -> Vec<u8> {
+        self.graph.clone()
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let dims = [field(1, &field(2, b"N")), field(1, &number(1, 2))].concat();
+        let float = |shape: &[u8]| field(1, &[number(1, 1), shape.to_vec()].concat());
+        let x = [field(1, b"x"), field(2, &float(&field(2, &dims)))].concat();
+        let y = [field(1, b"y"), field(2, &float(&[]))].concat();
+        Self::of_graph(&[self.graph.clone(), field(11, &x), field(12, &y)].concat())
+    }
+
+    pub fn of_graph(graph: &[u8]) -> Vec<u8> {
+        [number(1, 8), field(8, &number(2, 17)), field(7, graph)].concat()
+    }
+
+    pub fn bytes_without_graph(&self) -> Vec<u8> {
+        [number(1, 8), field(8, &number(2, 17))].concat()
+    }
+}
+
+pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    inputs.iter().for_each(|i| out.extend(field(1, i.as_bytes())));
+    outputs.iter().for_each(|o| out.extend(field(2, o.as_bytes())));
+    out.extend(field(3, name.as_bytes()));
+    out.extend(field(4, op.as_bytes()));
+    attributes.iter().for_each(|a| out.extend(field(5, a)));
+    out
+}
+
+pub fn attribute_int(name: &str, value: i64) -> Vec<u8> {
+    [field(1, name.as_bytes()), number(3, value), number(20, 2)].concat()
+}
+
+pub fn attribute_ints(name: &str, values: &[i64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|v| number(8, *v)).collect();
+    [field(1, name.as_bytes()), values, number(20, 7)].concat()
+}
+
+pub fn attribute_graph(name: &str, graph: &[u8]) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(6, graph), number(20, 5)].concat()
+}
+
+pub fn tensor_raw(name: &str, data_type: i64, dims: &[i64], raw: &[u8]) -> Vec<u8> {
+    let dims: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
+    [dims, number(2, data_type), field(8, name.as_bytes()), field(9, raw)].concat()
+}
