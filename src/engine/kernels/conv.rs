@@ -184,36 +184,35 @@ impl Conv2d {
         let taps = planes.offsets.len();
         let group_in = self.channels_in * planes.input[0] * planes.input[1];
         let blocks = self.channels_out.div_ceil(BLOCK);
-        SCRATCH.with_borrow_mut(|scratch| {
-            for group in 0..self.geometry.groups {
-                let input = &input[group * group_in..(group + 1) * group_in];
-                let source = planes.fill(input, scratch);
-                let first = group * self.channels_out;
-                let out = &mut out[first * pixels..(first + self.channels_out) * pixels];
-                let weights = &self.weights[group * blocks * taps * BLOCK..][..blocks * taps * BLOCK];
-                let run = |index: usize, per: usize, out: &mut [f32]| {
-                    let channel = first + index * per * BLOCK;
-                    let count = out.len() / pixels;
-                    arch.dispatch(Channels {
-                        planes,
-                        source,
-                        weights: &weights[index * per * taps * BLOCK..],
-                        bias: &self.bias[channel..channel + count],
-                        residual: residual.map(|r| &r[channel * pixels..(channel + count) * pixels]),
-                        activation,
-                        out,
-                    });
-                };
-                let per = blocks.div_ceil(split);
-                if split == 1 || per == blocks {
-                    run(0, blocks, out);
-                } else {
-                    out.par_chunks_mut(per * BLOCK * pixels)
-                        .enumerate()
-                        .for_each(|(i, out)| run(i, per, out));
-                }
+        // Taken out while it is used: a thread that waits for others may be given another convolution.
+        let mut scratch = SCRATCH.take();
+        for group in 0..self.geometry.groups {
+            let input = &input[group * group_in..(group + 1) * group_in];
+            let source = planes.fill(input, &mut scratch);
+            let first = group * self.channels_out;
+            let out = &mut out[first * pixels..(first + self.channels_out) * pixels];
+            let weights = &self.weights[group * blocks * taps * BLOCK..][..blocks * taps * BLOCK];
+            let run = |index: usize, per: usize, out: &mut [f32]| {
+                let channel = first + index * per * BLOCK;
+                let count = out.len() / pixels;
+                arch.dispatch(Channels {
+                    planes,
+                    source,
+                    weights: &weights[index * per * taps * BLOCK..],
+                    bias: &self.bias[channel..channel + count],
+                    residual: residual.map(|r| &r[channel * pixels..(channel + count) * pixels]),
+                    activation,
+                    out,
+                });
+            };
+            let per = blocks.div_ceil(split);
+            if split == 1 || per == blocks {
+                run(0, blocks, out);
+            } else {
+                out.par_chunks_mut(per * BLOCK * pixels).enumerate().for_each(|(i, out)| run(i, per, out));
             }
-        });
+        }
+        SCRATCH.set(scratch);
     }
 }
 

@@ -8,6 +8,8 @@ mod dead;
 mod fold;
 mod fuse;
 mod scale;
+#[cfg(test)]
+mod tests;
 
 use super::backend::Accelerator;
 use super::onnx::{Attribute, Graph};

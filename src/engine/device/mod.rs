@@ -1,5 +1,8 @@
 //! Which devices there are, and the Burn device behind each.
 
+#[cfg(any(test, feature = "cuda"))]
+mod nvidia;
+
 use crate::plan::{Capacity, DeviceFacts, DeviceId};
 
 /// The devices of this machine, as the plan is told. Looking does not take memory on a device.
@@ -48,4 +51,9 @@ pub(super) fn max_tensor_bytes(id: DeviceId) -> usize {
 #[cfg(not(feature = "cuda"))]
 fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
     (Vec::new(), Some("this rserve was built without the `cuda` feature".to_owned()))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
+    nvidia::devices()
 }

@@ -1,0 +1,153 @@
+//! Each pass keeps the result: graphs are run before and after.
+
+use super::*;
+use crate::engine::onnx::{Attributes, Node};
+use crate::engine::program::Program;
+use crate::engine::value::Value;
+use crate::tensor::Tensor;
+use burn_flex::{Flex, FlexDevice};
+
+/// A graph over one input `x`, written node by node; each value has a name.
+struct Sketch {
+    graph: Graph,
+}
+
+impl Sketch {
+    fn new() -> Self {
+        let mut graph = Graph::default();
+        let x = graph.new_value("x");
+        graph.inputs.push(x);
+        Self { graph }
+    }
+
+    fn id(&mut self, name: &str) -> usize {
+        match self.graph.values.iter().position(|v| v == name) {
+            Some(id) => id,
+            None => self.graph.new_value(name),
+        }
+    }
+
+    fn constant(mut self, name: &str, shape: &[usize]) -> Self {
+        let count: usize = shape.iter().product();
+        let elements = (0..count).map(|i| ((i * 37 + name.len() * 11) % 19) as f32 / 19.0 + 0.1).collect();
+        let id = self.id(name);
+        self.graph.constants.insert(id, Tensor::from_vec(shape.to_vec(), elements).unwrap());
+        self
+    }
+
+    fn node(mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) -> Self {
+        let inputs = inputs.iter().map(|name| Some(self.id(name))).collect();
+        let outputs = vec![Some(self.id(output))];
+        let mut all = Attributes::default();
+        attributes.iter().for_each(|(name, attribute)| all.set(name, attribute.clone()));
+        let node = Node {
+            name: output.to_owned(),
+            domain: String::new(),
+            op: op.to_owned(),
+            version: 17,
+            inputs,
+            outputs,
+            attributes: all,
+        };
+        self.graph.nodes.push(node);
+        self
+    }
+
+    fn output(mut self, name: &str) -> Graph {
+        let id = self.id(name);
+        self.graph.outputs.push(id);
+        self.graph
+    }
+}
+
+fn cx() -> Context<Flex> {
+    Context { device: FlexDevice, max_bytes: 1 << 30 }
+}
+
+fn run(graph: &Graph, shape: &[usize]) -> Vec<f64> {
+    let count: usize = shape.iter().product();
+    let elements = (0..count).map(|i| ((i * 29) % 23) as f32 / 23.0 - 0.5).collect();
+    let x = Value::Host(Tensor::from_vec(shape.to_vec(), elements).unwrap()).on_device(&FlexDevice);
+    let program = Program::build(graph, &FlexDevice, &Registry::<Flex>::standard()).unwrap();
+    program.run(vec![x], &cx()).unwrap().remove(0).into_host().unwrap().to_f64()
+}
+
+/// Optimises; checks that the result stays and that these operators remain.
+fn keeps(mut graph: Graph, shape: &[usize], remain: &[&str]) {
+    let before = run(&graph, shape);
+    optimize(&mut graph, &Registry::<Flex>::standard(), &cx());
+    let ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
+    assert_eq!(ops, remain);
+    let after = run(&graph, shape);
+    assert_eq!(before.len(), after.len());
+    for (a, b) in before.iter().zip(&after) {
+        assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{before:?}\n{after:?}");
+    }
+}
+
+fn conv(sketch: Sketch, from: &str, to: &str) -> Sketch {
+    let weight = format!("w-{to}");
+    let pads = ("pads", Attribute::Ints(vec![1; 4]));
+    sketch.constant(&weight, &[4, 4, 3, 3]).node("Conv", &[from, &weight], to, &[pads])
+}
+
+fn norm(sketch: Sketch, from: &str, to: &str) -> Sketch {
+    let sketch = sketch.constant("scale", &[4]).constant("bias", &[4]).constant("mean", &[4]);
+    sketch.constant("var", &[4]).node("BatchNormalization", &[from, "scale", "bias", "mean", "var"], to, &[])
+}
+
+#[test]
+fn a_residual_block_becomes_two_convolutions() {
+    let sketch = norm(conv(Sketch::new(), "x", "a"), "a", "b").node("Relu", &["b"], "c", &[]);
+    let sketch = norm(conv(sketch, "c", "d"), "d", "e").node("Add", &["e", "x"], "f", &[]);
+    keeps(sketch.node("Relu", &["f"], "y", &[]).output("y"), &[2, 4, 5, 5], &["FusedConv", "FusedConv"]);
+}
+
+#[test]
+fn a_sum_that_broadcasts_keeps_its_result() {
+    let sketch = conv(Sketch::new(), "x", "a").node("GlobalAveragePool", &["x"], "b", &[]);
+    let graph = sketch.node("Add", &["a", "b"], "c", &[]).node("Relu", &["c"], "y", &[]).output("y");
+    let mut optimised = graph.clone();
+    let before = run(&graph, &[1, 4, 6, 6]);
+    optimize(&mut optimised, &Registry::<Flex>::standard(), &cx());
+    let after = run(&optimised, &[1, 4, 6, 6]);
+    assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn a_value_that_is_read_twice_is_not_merged_away() {
+    let sketch = conv(Sketch::new(), "x", "a").node("Relu", &["a"], "b", &[]);
+    keeps(sketch.node("Mul", &["a", "b"], "y", &[]).output("y"), &[1, 4, 3, 3], &["Conv", "Relu", "Mul"]);
+}
+
+#[test]
+fn a_transposed_convolution_takes_its_normalisation_in() {
+    let sketch = Sketch::new().constant("w", &[4, 2, 2, 2]);
+    let attributes = [("strides", Attribute::Ints(vec![2, 2])), ("group", Attribute::Int(2))];
+    let sketch = sketch.node("ConvTranspose", &["x", "w"], "a", &attributes);
+    keeps(norm(sketch, "a", "y").output("y"), &[1, 4, 3, 3], &["ConvTranspose"]);
+}
+
+#[test]
+fn scales_of_channels_are_merged() {
+    let sketch = conv(Sketch::new(), "x", "a").constant("gamma", &[1, 4, 1, 1]).constant("beta", &[4, 1, 1]);
+    let sketch = sketch.node("Mul", &["gamma", "a"], "b", &[]).node("Sub", &["b", "beta"], "y", &[]);
+    keeps(sketch.output("y"), &[1, 4, 3, 3], &["Conv"]);
+}
+
+#[test]
+fn what_is_constant_is_computed_and_what_is_unread_dropped() {
+    let sketch = Sketch::new().constant("a", &[4]).constant("b", &[4]).node("Mul", &["a", "b"], "c", &[]);
+    let sketch = sketch.node("Identity", &["x"], "x2", &[]).node("Exp", &["x2"], "unread", &[]);
+    keeps(sketch.node("Add", &["x2", "c"], "y", &[]).output("y"), &[2, 4], &["Add"]);
+}
+
+#[test]
+fn a_clip_with_known_bounds_is_merged() {
+    let mut sketch = conv(Sketch::new(), "x", "a");
+    for (name, bound) in [("low", 0f32), ("high", 0.5)] {
+        let id = sketch.id(name);
+        sketch.graph.constants.insert(id, Tensor::from_vec(vec![], vec![bound]).unwrap());
+    }
+    keeps(sketch.node("Clip", &["a", "low", "high"], "y", &[]).output("y"), &[1, 4, 4, 4], &["FusedConv"]);
+}
