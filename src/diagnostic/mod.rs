@@ -158,8 +158,10 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
-    /// Errors that were found again and not kept twice.
-    repeated: usize,
+    /// Errors that were not kept: found before, or on a line of which enough was said.
+    dropped: usize,
+    /// Lines of which enough was said.
+    closed: Vec<(PathBuf, usize)>,
 }
 
 impl Report {
@@ -170,16 +172,34 @@ impl Report {
             d.title == diagnostic.title
                 && d.places.first().map(|(p, _)| p.key()) == diagnostic.places.first().map(|(p, _)| p.key())
         };
-        if !self.diagnostics.iter().any(same) {
+        let closed = diagnostic.places.first().is_some_and(|(place, _)| self.is_closed(place));
+        if !closed && !self.diagnostics.iter().any(same) {
             self.diagnostics.push(diagnostic);
         } else if diagnostic.level == Level::Error {
-            self.repeated += 1;
+            self.dropped += 1;
+        }
+    }
+
+    /// Drops whatever is pushed from here on about the line of this place: it could not be understood, so
+    /// that anything more would be nonsense.
+    pub fn close_line(&mut self, place: &Place) {
+        if !self.is_closed(place) {
+            self.closed.push((place.source.path.clone(), place.line()));
+        }
+    }
+
+    fn is_closed(&self, place: &Place) -> bool {
+        // Counting lines is slow, and mostly there is none to look for.
+        let path = &place.source.path;
+        self.closed.iter().any(|(p, _)| p == path) && {
+            let line = place.line();
+            self.closed.iter().any(|(p, closed)| p == path && *closed == line)
         }
     }
 
     /// How many errors were pushed, so that who compares before and after knows of its own.
     pub fn errors(&self) -> usize {
-        self.repeated + self.diagnostics.iter().filter(|d| d.level == Level::Error).count()
+        self.dropped + self.diagnostics.iter().filter(|d| d.level == Level::Error).count()
     }
 
     pub fn has_errors(&self) -> bool {

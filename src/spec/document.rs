@@ -49,6 +49,19 @@ impl Table {
     pub fn get(&self, key: &str) -> Option<&At<Value>> {
         self.entries.iter().find(|(k, _)| k.value == key).map(|(_, v)| v)
     }
+
+    /// Adds an entry; a table to a table of the same name entry by entry. What is there already stays.
+    fn merge(&mut self, key: At<String>, value: At<Value>) {
+        match self.entries.iter_mut().find(|(k, _)| k.value == key.value) {
+            None => self.entries.push((key, value)),
+            Some((_, At { value: Value::Table(there), .. })) => {
+                if let Value::Table(more) = value.value {
+                    more.entries.into_iter().for_each(|(key, value)| there.merge(key, value));
+                }
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// Parses a file's text. Every syntax error is reported, with its place; what could be read is returned.
@@ -71,18 +84,18 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
             continue;
         }
         let broken = !unclosed.is_empty() || errors.iter().any(|e| e.message() != DUPLICATE);
-        let root = Syntax { source, broken }.table(table.get_ref(), report);
         unclosed.into_iter().for_each(|d| report.push(d));
-        let mut lines = vec![];
-        for error in errors {
-            let place = Place::new(source, error.span().unwrap_or(0..0));
-            // What stands later in a line that was not understood is not worth a word of its own.
-            if error.message() == DUPLICATE {
-                report.push(duplicate(&root, &place));
-            } else if !lines.contains(&place.line()) {
-                lines.push(place.line());
-                report.push(syntax_error(error.message(), &place));
-            }
+        let (twice, wrong): (Vec<_>, Vec<_>) = errors.iter().partition(|e| e.message() == DUPLICATE);
+        let place = |error: &toml::de::Error| Place::new(source, error.span().unwrap_or(0..0));
+        for error in wrong {
+            report.push(syntax_error(error.message(), &place(error)));
+            report.close_line(&place(error));
+        }
+        let mut root = Syntax { source, broken }.table(table.get_ref(), report);
+        for error in twice {
+            let (diagnostic, hides_a_table) = duplicate(&root, &place(error));
+            report.push(diagnostic);
+            root.broken |= hides_a_table;
         }
         return At::new(root, Place::new(source, 0..0));
     }
@@ -112,6 +125,7 @@ impl Syntax<'_> {
     fn value(&self, value: &DeValue<'_>, place: &Place, report: &mut Report) -> Value {
         let mut number_error = |what: &str| {
             report.push(Diagnostic::error(format!("this {what} is out of range")).at(place, ""));
+            report.close_line(place);
         };
         match value {
             DeValue::String(s) => Value::String(s.to_string()),
@@ -291,31 +305,8 @@ impl<'a> Reader<'a> {
         self.table.get(key).is_some()
     }
 
-    /// Says which keys there are, before they are taken.
-    pub fn expect(&mut self, keys: &[&'static str]) {
-        self.known.extend(keys);
-    }
-
-    /// The tables under keys that are not known, and that are nearest to `key` of those that are.
-    ///
-    /// REQUIRES: all keys that it could be confused with are known by now.
-    pub fn misspelt(&self, key: &'static str) -> impl Iterator<Item = At<&'a Table>> + use<'a> {
-        let known = self.known.clone();
-        self.table.entries.iter().filter_map(move |(k, v)| {
-            let Value::Table(t) = &v.value else { return None };
-            let meant = !known.contains(&k.value.as_str()) && nearest(k, known.iter().copied()) == Some(key);
-            meant.then(|| v.with(t))
-        })
-    }
-
     /// Reports every key that was not taken, and every required one that is absent.
     pub fn finish(mut self, report: &mut Report) {
-        let mut known: Vec<&str> = vec![];
-        for key in &self.known {
-            if !known.contains(key) {
-                known.push(key);
-            }
-        }
         for (key, _) in &self.table.entries {
             if self.known.contains(&key.value.as_str()) {
                 continue;
@@ -328,7 +319,7 @@ impl<'a> Reader<'a> {
             report.push(
                 Diagnostic::error(format!("unknown key `{}` in {}", key.value, self.what))
                     .at(&key.place, "")
-                    .nearest(key, known.iter().copied()),
+                    .nearest(key, self.known.iter().copied()),
             );
         }
         for (key, help) in self.missing {
@@ -336,6 +327,29 @@ impl<'a> Reader<'a> {
             report.push(Diagnostic::error(title).at(&self.place, "").help(help));
         }
     }
+}
+
+/// The table with every table under a misspelt key moved to where it was meant to be, so that what is
+/// below is still read. Each is reported; `what` is the table in the words of an error message.
+pub fn mended(what: &str, table: &Table, known: &[&str], report: &mut Report) -> Table {
+    let mut mended = Table { entries: vec![], broken: table.broken };
+    let mut misspelt = vec![];
+    for (key, value) in &table.entries {
+        let near = nearest(key, known.iter().copied()).filter(|_| !known.contains(&key.value.as_str()));
+        match (near, &value.value) {
+            (Some(near), Value::Table(_)) => misspelt.push((key, near, value)),
+            _ => mended.entries.push((key.clone(), value.clone())),
+        }
+    }
+    for (key, near, value) in misspelt {
+        report.push(
+            Diagnostic::error(format!("unknown key `{}` in {what}", key.value))
+                .at(&key.place, "")
+                .help(format!("did you mean `{near}`?")),
+        );
+        mended.merge(key.with(near.to_owned()), value.clone());
+    }
+    mended
 }
 
 /// What a value should have been, for "must be …".

@@ -1,6 +1,6 @@
 //! A parsed document to a typed [`Spec`]. Reads on after an error, so that one pass finds all of them.
 
-use super::document::{Reader, Table, Value, Wanted, number, parse};
+use super::document::{Reader, Table, Value, Wanted, mended, number, parse};
 use super::setting::{address, admin, device_use, duration, positive_duration, route, size, version};
 use super::{Batch, Codec, Device, Entry, Model, Pipeline, Server, Spec, Step, Store};
 use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};
@@ -9,24 +9,10 @@ use std::sync::Arc;
 
 /// Reads one file. What could not be read is reported and left out.
 pub fn read(source: &Arc<SourceText>, report: &mut Report) -> Spec {
-    let mut syntax = Report::default();
-    let root = parse(source, &mut syntax);
-    let mut found = Report::default();
-    let spec = read_root(source, &root, &mut found);
-    // What was made of a line that is not TOML is not worth a second word.
-    let lines: Vec<usize> = syntax.diagnostics.iter().filter_map(primary_line).collect();
-    found.diagnostics.retain(|d| primary_line(d).is_none_or(|line| !lines.contains(&line)));
-    syntax.diagnostics.into_iter().chain(found.diagnostics).for_each(|d| report.push(d));
-    spec
-}
-
-fn primary_line(diagnostic: &Diagnostic) -> Option<usize> {
-    diagnostic.places.first().map(|(place, _)| place.line())
-}
-
-fn read_root(source: &Arc<SourceText>, root: &At<Table>, report: &mut Report) -> Spec {
-    let mut r = Reader::new("the file", root, &root.place);
-    r.expect(&["server", "store", "device", "models", "pipelines"]);
+    let root = parse(source, report);
+    let known = ["server", "store", "device", "models", "pipelines"];
+    let table = mended("the file", &root, &known, report);
+    let mut r = Reader::new("the file", &table, &root.place);
     let server = r.table("server", report).map(|t| server(&t, report));
     let store = r.table("store", report).map(|t| store(&t, report));
     let device = r.table("device", report).map(|t| device(&t, report));
@@ -134,8 +120,9 @@ fn batch(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
 
 fn pipeline(name: At<String>, t: &At<&Table>, report: &mut Report) -> Pipeline {
     let what = format!("`[pipelines.{}]`", name.value);
-    let mut r = Reader::new(what, t.value, &t.place);
-    r.expect(&["timeout", "decode", "encode", "steps", "online", "offline"]);
+    let known = ["timeout", "decode", "encode", "steps", "online", "offline"];
+    let table = mended(&what, t.value, &known, report);
+    let mut r = Reader::new(what, &table, &t.place);
     let pipeline = Pipeline {
         timeout: r.take_as("timeout", report, positive_duration),
         decodes: named(&mut r, "decode", report, |n, t, report| codec("decode", n, t, report)),
@@ -150,8 +137,9 @@ fn pipeline(name: At<String>, t: &At<&Table>, report: &mut Report) -> Pipeline {
 }
 
 fn entry(pipeline: &str, which: &str, t: &At<&Table>, report: &mut Report) -> Entry {
-    let mut r = Reader::new(format!("`[pipelines.{pipeline}.{which}]`"), t.value, &t.place);
-    r.expect(&["decode", "encode"]);
+    let what = format!("`[pipelines.{pipeline}.{which}]`");
+    let table = mended(&what, t.value, &["decode", "encode"], report);
+    let mut r = Reader::new(what, &table, &t.place);
     let route = if which == "online" { r.take_as("route", report, route) } else { None };
     let entry = Entry {
         place: t.place.clone(),
@@ -226,11 +214,9 @@ fn named<T>(
     report: &mut Report,
     mut read: impl FnMut(At<String>, &At<&Table>, &mut Report) -> T,
 ) -> Vec<T> {
-    let tables = r.table(key, report);
+    let Some(tables) = r.table(key, report) else { return vec![] };
     let mut all = vec![];
-    // A misspelt key is reported as such, and what is below it is read as what was meant.
-    let entries = tables.into_iter().chain(r.misspelt(key)).flat_map(|t| &t.value.entries);
-    for (name, value) in entries {
+    for (name, value) in &tables.value.entries {
         check_name(name, report);
         if let Value::Table(t) = &value.value {
             all.push(read(name.clone(), &value.with(t), report));

@@ -12,6 +12,10 @@ pub fn syntax_error(message: &str, place: &Place) -> Diagnostic {
     if message.starts_with("string values must be quoted") {
         return match place.text().trim() {
             "" => error("no value".into()).help("a value follows the `=`"),
+            words if words.contains(char::is_whitespace) && words.split_whitespace().all(is_number) => {
+                let list: Vec<&str> = words.split_whitespace().collect();
+                error("no comma between two values".into()).help(format!("write `{}`", list.join(", ")))
+            }
             word => {
                 error(format!("`{word}` is no value")).help(format!("a string stands in quotes: {word:?}"))
             }
@@ -20,28 +24,35 @@ pub fn syntax_error(message: &str, place: &Place) -> Diagnostic {
     error(message.to_owned())
 }
 
-pub fn duplicate(root: &Table, place: &Place) -> Diagnostic {
-    let key = place.text();
-    let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
-    match earlier(root, key, place).cloned().or_else(|| same_line_before(place)) {
-        Some(first) => d.at(&first, "the first time"),
-        None => d,
-    }
-    .help("keep one of the two")
+fn is_number(word: &str) -> bool {
+    word.parse::<f64>().is_ok()
 }
 
-/// The nearest place before `place` at which a key of this text stands.
-fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<&'a Place> {
+/// The report of a key that is given twice; and whether a table of the user's went missing with it.
+pub fn duplicate(root: &Table, place: &Place) -> (Diagnostic, bool) {
+    let key = place.text();
+    let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
+    let kept = earlier(root, key, place);
+    let hides = kept.is_some_and(|(_, value)| matches!(value, Value::Table(_)));
+    let d = match kept.map(|(place, _)| place.clone()).or_else(|| same_line_before(place)) {
+        Some(first) => d.at(&first, "the first time"),
+        None => d,
+    };
+    (d.help("keep one of the two"), hides)
+}
+
+/// The nearest key of this text before `place`, and its value.
+fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<(&'a Place, &'a Value)> {
     let before = |p: &Place| p.text() == key && p.span.start < place.span.start;
     table
         .entries
         .iter()
         .flat_map(|(k, v)| {
             let inner = if let Value::Table(t) = &v.value { earlier(t, key, place) } else { None };
-            [inner, Some(&k.place).filter(|p| before(p))]
+            [inner, before(&k.place).then_some((&k.place, &v.value))]
         })
         .flatten()
-        .max_by_key(|p| p.span.start)
+        .max_by_key(|(p, _)| p.span.start)
 }
 
 /// Of a table header, which the parser forgets once it is repeated: the same header on an earlier line.

@@ -18,6 +18,7 @@ macro_rules! broken {
 broken! {
     unknown_section: [("[models.surface]", "[model.surface]")]
     unknown_section_far_from_any: [("[store]", "[zookeeper]\na = 1\n[store]")]
+    unknown_section_beside_the_right_one: [("[pipelines.road]", "[pipeline.road]")]
     unknown_part_of_a_pipeline: [("[pipelines.road.steps]", "[pipelines.road.step]"), ("[pipelines.road.online]", "[pipelines.road.onlin]")]
     array_of_tables: [("[models.surface]", "[[models.surface]]")]
     share_in_percent: [("gpu = 0.7", "gpu = 1.7")]

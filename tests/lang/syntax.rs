@@ -24,6 +24,8 @@ syntax! {
     two_tables_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo\""), ("as = \"overlay\", on = \"photo\" }", "as = \"overlay\", on = \"photo\"")]);
     last_table_not_closed: ROAD.trim_end().trim_end_matches('}');
     key_given_twice: road(&[("gpu = 0.7", "gpu = 0.7\ngpu = 0.6")]);
+    step_given_twice: road(&[("surface = { model", "mask = { model")]);
+    no_comma: road(&[("size = [64, 64]", "size = [64 64]")]);
     table_given_twice: road(&[("[pipelines.road]\n", "[models.surface]\nqueue = 1\n\n[pipelines.road]\n")]);
     dotted_key_into_a_value: road(&[("gpu = 0.7", "gpu = 0.7\ngpu.share = 0.6")]);
     number_out_of_range: road(&[("gpu = 0.7", "gpu = 0.7\nqueue = 99999999999999999999")]);
