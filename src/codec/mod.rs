@@ -19,7 +19,7 @@ mod options;
 mod payload;
 mod picture;
 
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::{Diagnostic, Place, Report};
 use crate::plan::{Codecs, Decode, Draft};
 use crate::spec;
 use crate::spec::document::Reader;
@@ -54,24 +54,38 @@ struct Registry;
 
 impl Codecs for Registry {
     fn decode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Arc<dyn Decode>> {
-        look_up("decode", DECODES, ENCODES.iter().map(|(name, _)| *name), codec, report)
+        let others = ENCODES.iter().map(|(name, _)| *name);
+        look_up("decode", DECODES, others, codec, report, |error| !about_the_type(codec, error))
     }
 
     fn encode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Box<dyn Draft>> {
-        look_up("encode", ENCODES, DECODES.iter().map(|(name, _)| *name), codec, report)
+        look_up("encode", ENCODES, DECODES.iter().map(|(name, _)| *name), codec, report, |_| true)
     }
+}
+
+/// Whether an error in the options of a decode leaves open what it gives: that of an option that decides
+/// it, or of a key that may be meant for one.
+fn about_the_type(codec: &spec::Codec, error: &Diagnostic) -> bool {
+    let Some((place, _)) = error.places.first() else { return true };
+    let on = |at: &Place| at.span.start <= place.span.start && place.span.end <= at.span.end;
+    let option = codec.options.entries.iter().find(|(key, value)| on(&key.place) || on(&value.place));
+    option.is_none_or(|(key, value)| {
+        !on(&value.place) || ["size", "color", "layout", "dtype", "shape"].contains(&key.value.as_str())
+    })
 }
 
 type Read<T> = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<T>;
 
 /// Reads the codec with the format it names. `others` are the formats of the other direction, known only
-/// so that a format on the wrong side is told from one that does not exist.
+/// so that a format on the wrong side is told from one that does not exist. What was read with errors is
+/// returned where each of them is `harmless`.
 fn look_up<T>(
     side: &str,
     formats: &[(&'static str, Read<T>)],
     mut others: impl Iterator<Item = &'static str>,
     codec: &spec::Codec,
     report: &mut Report,
+    harmless: impl Fn(&Diagnostic) -> bool,
 ) -> Option<T> {
     let wanted = codec.format.value.as_str();
     let Some((_, read)) = formats.iter().find(|(name, _)| *name == wanted) else {
@@ -89,13 +103,15 @@ fn look_up<T>(
         report.push(d.note(format!("{side} formats: {list}")));
         return None;
     };
-    let before = report.errors();
+    let mut found = Report::default();
     let mut options =
         Reader::new(format!("`{side}.{}`", codec.name.value), &codec.options, &codec.name.place);
     options.take("format");
-    let found = read(codec, &mut options, report);
-    options.finish(report);
-    found.filter(|_| report.errors() == before)
+    let codec = read(codec, &mut options, &mut found);
+    options.finish(&mut found);
+    let codec = codec.filter(|_| found.diagnostics.iter().all(harmless));
+    found.diagnostics.into_iter().for_each(|d| report.push(d));
+    codec
 }
 
 #[cfg(test)]

@@ -36,14 +36,14 @@ fn errors(report: &Report) -> Vec<String> {
 fn decode_errors(text: &str) -> Vec<String> {
     let mut report = Report::default();
     let found = registry().decode(&codec(text), &mut report);
-    assert_eq!(found.is_none(), report.has_errors());
+    assert!(found.is_some() || report.has_errors());
     errors(&report)
 }
 
 fn encode_errors(text: &str) -> Vec<String> {
     let mut report = Report::default();
     let found = registry().encode(&codec(text), &mut report);
-    assert_eq!(found.is_none(), report.has_errors());
+    assert!(found.is_some() || report.has_errors());
     errors(&report)
 }
 

@@ -13,10 +13,10 @@ use std::fmt::Debug;
 
 /// The registry of formats.
 pub trait Codecs {
-    /// Reads the options of a decode; `None` where there were errors, which are in the report. An unknown
-    /// format is one of them.
+    /// Reads the options of a decode. Errors go to the report, an unknown format is one of them; where they
+    /// leave no doubt about what the decode gives, it is returned all the same, so that this can be checked.
     fn decode(&self, codec: &spec::Codec, report: &mut Report) -> Option<std::sync::Arc<dyn Decode>>;
-    /// The same for an encode.
+    /// The same for an encode: with errors it is returned for the sake of the sources it names.
     fn encode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Box<dyn Draft>>;
 }
 
@@ -130,9 +130,14 @@ pub trait Draft: Debug {
     fn on(&self) -> Option<At<String>> {
         None
     }
-    /// `bound` is in the order of [`Draft::wanted`]. Reports a type that the encode cannot take, labels that
-    /// do not count what the axis has, and so on.
-    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<std::sync::Arc<dyn Encode>>;
+    /// `bound` is in the order of [`Draft::wanted`], `None` for a source that does not resolve, which was
+    /// reported. Reports a type that the encode cannot take, labels that do not count what the axis has, and
+    /// so on. `None` where there were errors, now or in the options.
+    fn bind(
+        self: Box<Self>,
+        bound: &[Option<Bound>],
+        report: &mut Report,
+    ) -> Option<std::sync::Arc<dyn Encode>>;
 }
 
 /// One source at run time.

@@ -86,11 +86,10 @@ pub fn read_encodes<'a>(
     let mut all = vec![];
     let mut complete = true;
     for codec in &view.encodes {
+        let before = report.errors();
         let draft = if codec.format.is_empty() { None } else { codecs.encode(codec, report) };
-        let Some(draft) = draft else {
-            complete = false;
-            continue;
-        };
+        complete &= draft.is_some() && report.errors() == before;
+        let Some(draft) = draft else { continue };
         let what = format!("encode `{}`", codec.name.value);
         let wanted = draft.wanted();
         let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, whole, report)).collect();
@@ -325,27 +324,15 @@ fn bind(
 ) -> Option<EncodePlan> {
     let scope = ground.scope;
     let mut bound = vec![];
-    let mut sources = vec![];
+    let mut sources: Vec<Option<EncodeSource>> = vec![];
     let (needed, _) = reach(scope, encode.reads());
     for (wanted, source) in encode.wanted.iter().zip(&encode.sources) {
-        let source = source.known()?;
-        let (labels, note) = describe(scope, wanted, source, ground.models, report);
-        if wanted.labels.is_some() && labels.is_none() {
-            return None;
-        }
-        bound.push(Bound {
-            from: wanted.from.clone(),
-            ty: type_of(scope, view, source)?,
-            labels: labels.clone(),
-            note,
-        });
-        let model = if let Source::Output { step, .. } = source { scope.steps[step].model } else { None };
-        let position = ground.called.iter().position(|m| Some(*m) == model);
-        sources.push(EncodeSource {
-            slot: layout.slot_of(source)?,
-            labels: labels.zip(position).map(|((file, _), position)| (position, file.value)),
-        });
+        let (to, read) = bind_source(ground, view, wanted, *source, layout, report).unzip();
+        bound.push(to);
+        sources.push(read);
     }
+    // Bound even where a source was refused: more may be wrong.
+    let bound = encode.draft.bind(&bound, report);
     let origin = match encode.on {
         None => None,
         Some(on) => Some(layout.slot_of(on.known()?)?),
@@ -353,11 +340,34 @@ fn bind(
     let needs = needed.iter().filter_map(|s| layout.position(*s)).collect::<BTreeSet<_>>();
     Some(EncodePlan {
         name: encode.codec.name.value.clone(),
-        encode: encode.draft.bind(&bound, report)?,
-        sources,
+        encode: bound?,
+        sources: sources.into_iter().collect::<Option<_>>()?,
         origin,
         needs: needs.into_iter().collect(),
     })
+}
+
+/// One source of an encode: what it is bound to, and where it is found at run time.
+fn bind_source(
+    ground: &Ground<'_, '_>,
+    view: &View<'_>,
+    wanted: &super::Wanted,
+    source: Resolved,
+    layout: &Layout<'_, '_>,
+    report: &mut Report,
+) -> Option<(Bound, EncodeSource)> {
+    let scope = ground.scope;
+    let source = source.known()?;
+    let (labels, note) = describe(scope, wanted, source, ground.models, report);
+    let bound =
+        Bound { from: wanted.from.clone(), ty: type_of(scope, view, source)?, labels: labels.clone(), note };
+    let model = if let Source::Output { step, .. } = source { scope.steps[step].model } else { None };
+    let position = ground.called.iter().position(|m| Some(*m) == model);
+    let read = EncodeSource {
+        slot: layout.slot_of(source)?,
+        labels: labels.zip(position).map(|((file, _), position)| (position, file.value)),
+    };
+    Some((bound, read))
 }
 
 type FoundLabels = (At<String>, usize);

@@ -155,6 +155,21 @@ broken! {
     ]
 }
 
+// One error does not hide another.
+broken! {
+    decode_with_an_error_in_an_option_and_of_another_size: [("size = [64, 64]", "fit = \"strech\", size = [96, 96]")]
+    decode_whose_type_is_in_doubt: [("size = [64, 64]", "layuot = \"nhwc\", size = [64, 64]")]
+    encode_with_an_error_in_an_option_and_of_a_source_that_does_not_exist: [
+        ("from = \"mask\", as = \"overlay\"", "from = \"maks\", as = \"overlays\"")
+    ]
+    fields_with_errors_each: [(
+        "fields.surface = { from = \"surface\", as = \"top\", top = 3, labels = \"labels.txt\" }",
+        "fields.surface = { from = \"surfaec\", as = \"tops\" }, \
+         fields.second = { from = \"surface\", as = \"top\", top = 9, labels = \"label.txt\" }, \
+         fields.third = { from = \"surface\", as = \"top\", top = 9 }"
+    )]
+}
+
 // Devices.
 broken! {
     shares_over_the_one_device: [("gpu = 0.3", "gpu = 0.4")]

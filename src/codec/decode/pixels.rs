@@ -39,13 +39,12 @@ impl Normalise {
         let dtype = options.choice("dtype", &dtypes, report).map_or(DType::F32, |d| d.value);
         let scale = options.take_as("scale", report, fraction);
         let mean = per_channel("mean", channels, options, report);
-        let std = per_channel("std", channels, options, report);
-        if let Some(std) = std.as_ref().filter(|std| std.iter().any(|s| *s <= 0.0)) {
+        let mut std = per_channel("std", channels, options, report);
+        if let Some(std) = std.take_if(|std| std.iter().any(|s| *s <= 0.0)) {
             report.push(
                 Diagnostic::error(format!("`std` in {} must be above 0 in each channel", options.what()))
                     .at(&std.place, ""),
             );
-            return None;
         }
         if dtype == DType::U8 {
             let given = [

@@ -39,12 +39,12 @@ impl Draft for CsvDraft {
         self.fields.iter().map(FieldDraft::wanted).collect()
     }
 
-    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<Arc<dyn Encode>> {
+    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
         let before = report.errors();
         let fields = fields::bind(&self.what, &self.fields, bound, report)?;
         let mut taken = BTreeSet::new();
         let mut with_columns = vec![];
-        for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound) {
+        for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound.iter().flatten()) {
             let columns = match columns(&field, bound) {
                 Ok(columns) => columns,
                 Err(why) => {

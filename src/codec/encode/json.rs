@@ -28,7 +28,7 @@ impl Draft for JsonDraft {
         self.fields.iter().map(FieldDraft::wanted).collect()
     }
 
-    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<Arc<dyn Encode>> {
+    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
         let fields = fields::bind(&self.what, &self.fields, bound, report)?;
         Some(Arc::new(JsonEncode { fields }))
     }

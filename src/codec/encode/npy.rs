@@ -26,7 +26,8 @@ impl Draft for NpyDraft {
         vec![Wanted { from: self.from.clone(), labels: None }]
     }
 
-    fn bind(self: Box<Self>, _: &[Bound], _: &mut Report) -> Option<Arc<dyn Encode>> {
+    fn bind(self: Box<Self>, bound: &[Option<Bound>], _: &mut Report) -> Option<Arc<dyn Encode>> {
+        bound.first()?.as_ref()?;
         Some(Arc::new(NpyEncode))
     }
 }

@@ -44,7 +44,8 @@ struct Options {
 struct PngDraft {
     what: String,
     from: At<String>,
-    kind: At<As>,
+    /// `None` where it could not be read.
+    kind: Option<At<As>>,
     on: Option<At<String>>,
     labels: Option<At<String>>,
     palette: Option<Place>,
@@ -79,7 +80,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
         _ => Err(Expected::new("a number from 0 to 1")),
     });
     let threshold = options.number("threshold", report);
-    let (from, kind) = (from?, kind?);
+    let from = from?;
 
     let useless: [(&str, Option<&Place>, &[As]); 6] = [
         ("labels", labels.as_ref().map(|v| &v.place), &[As::Classes, As::Overlay]),
@@ -90,13 +91,15 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
         ("threshold", threshold.as_ref().map(|v| &v.place), &[As::Gray, As::Overlay]),
     ];
     for (key, place, users) in useless {
-        if let Some(place) = place.filter(|_| !users.contains(&kind.value)) {
+        if let Some(place) = place.filter(|_| kind.as_ref().is_some_and(|k| !users.contains(&k.value)))
+            && let Some(kind) = &kind
+        {
             let name = name_of(kind.value);
             let title = format!("`{key}` in {} has no effect with `as = \"{name}\"`", options.what());
             report.push(Diagnostic::error(title).at(place, ""));
         }
     }
-    if kind.value == As::Overlay {
+    if kind.as_ref().is_some_and(|k| k.value == As::Overlay) {
         options.require("on", "name the decode whose picture is drawn on: `on = \"photo\"`");
     }
     Some(Box::new(PngDraft {
@@ -105,7 +108,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
         labels,
         palette: palette.as_ref().map(|p| p.place.clone()),
         options: Options {
-            kind: kind.value,
+            kind: kind.as_ref().map_or(As::Gray, |k| k.value),
             range: range.map(|r| r.value),
             palette: palette.map(|p| p.value),
             color: color.map_or([255, 45, 85], |c| c.value),
@@ -158,8 +161,9 @@ impl Draft for PngDraft {
         self.on.clone()
     }
 
-    fn bind(self: Box<Self>, bound: &[Bound], report: &mut Report) -> Option<Arc<dyn Encode>> {
-        let bound = bound.first()?;
+    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
+        let bound = bound.first()?.as_ref()?;
+        let kind = self.kind.as_ref()?;
         let before = report.errors();
         let with_note = |mut d: Diagnostic| {
             if let Some(note) = &bound.note {
@@ -169,12 +173,15 @@ impl Draft for PngDraft {
         };
         let mut count = None;
         if let Some(dims) = bound.ty.dims.as_deref() {
-            match content(self.kind.value, dims, bound.ty.dtype) {
+            match content(kind.value, dims, bound.ty.dtype) {
                 Ok(Content::Scores) => count = dims[0],
                 Ok(_) => {}
                 Err(wanted) => {
-                    let name = name_of(self.kind.value);
-                    let help = match self.kind.value {
+                    let name = name_of(kind.value);
+                    let help = match kind.value {
+                        _ if dims.len() < 2 => {
+                            "what is not a map is written with `format = \"json\"` or \"csv\""
+                        }
                         As::Gray => "scores for several classes are drawn with `as = \"classes\"`",
                         _ => "a single mask is drawn with `as = \"gray\"` or `as = \"overlay\"`",
                     };
@@ -182,7 +189,7 @@ impl Draft for PngDraft {
                         with_note(
                             Diagnostic::error(format!("`as = \"{name}\"` in {} takes {wanted}", self.what))
                                 .at(&bound.from.place, format!("`{}` is {}", bound.from.value, bound.ty))
-                                .at(&self.kind.place, ""),
+                                .at(&kind.place, ""),
                         )
                         .help(help),
                     );

@@ -62,6 +62,8 @@ pub struct FieldDraft {
     pub softmax: bool,
     /// Decimal places.
     pub round: Option<u32>,
+    /// Its options have no errors.
+    pub sound: bool,
 }
 
 /// A field whose source is known.
@@ -106,6 +108,7 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
         axis: None,
         softmax: false,
         round: None,
+        sound: true,
     };
     let table: &Table = match &value.value {
         Value::String(from) => {
@@ -166,7 +169,8 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
     }
     options.finish(report);
     draft.from = from?;
-    (report.errors() == before).then_some(draft)
+    draft.sound = report.errors() == before;
+    Some(draft)
 }
 
 impl FieldDraft {
@@ -176,9 +180,19 @@ impl FieldDraft {
 }
 
 /// All fields against their sources, in the order of [`FieldDraft::wanted`]; `None` where one was refused.
-pub fn bind(what: &str, drafts: &[FieldDraft], bound: &[Bound], report: &mut Report) -> Option<Vec<Field>> {
-    let fields: Vec<Option<Field>> =
-        drafts.iter().zip(bound).map(|(draft, bound)| draft.bind(what, bound, report)).collect();
+pub fn bind(
+    what: &str,
+    drafts: &[FieldDraft],
+    bound: &[Option<Bound>],
+    report: &mut Report,
+) -> Option<Vec<Field>> {
+    let mut bind = |(draft, bound): (&FieldDraft, &Option<Bound>)| {
+        let bound = bound.as_ref().filter(|_| draft.sound)?;
+        let field = draft.bind(what, bound, report)?;
+        // Labels that were not found were reported; what they are for was checked all the same.
+        (draft.labels.is_none() || bound.labels.is_some()).then_some(field)
+    };
+    let fields: Vec<Option<Field>> = drafts.iter().zip(bound).map(&mut bind).collect();
     fields.into_iter().collect()
 }
 
