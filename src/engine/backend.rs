@@ -4,8 +4,10 @@
 //! that this process sees, replaces those that it can do better.
 
 use super::kernels::conv::{Activation, Conv2d};
+use super::kernels::elementwise::{self, Map};
+use super::kernels::norm;
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{FloatTensor, FloatTensorOps};
 use burn::tensor::{Bytes, Shape, TensorData};
 use burn_flex::{Flex, FlexTensor};
 
@@ -23,6 +25,38 @@ pub trait Accelerator: Backend {
         _activation: Activation,
     ) -> Option<Result<FloatTensor<Self>, String>> {
         None
+    }
+
+    /// A function of each element.
+    fn map(x: FloatTensor<Self>, map: Map) -> FloatTensor<Self> {
+        match map {
+            Map::Sigmoid => Self::sigmoid(x),
+            Map::Silu => Self::float_mul(Self::sigmoid(x.clone()), x),
+            Map::Gelu => Self::gelu(x),
+            Map::HardSwish => {
+                let line =
+                    Self::float_add_scalar(Self::float_mul_scalar(x.clone(), (1.0 / 6.0).into()), 0.5.into());
+                Self::float_mul(Self::float_clamp(line, 0.0.into(), 1.0.into()), x)
+            }
+            Map::Tanh => Self::float_tanh(x),
+            Map::Erf => Self::float_erf(x),
+            Map::Exp => Self::float_exp(x),
+        }
+    }
+
+    /// Normalises the last axes, `width` elements together, in one pass over memory. `scale` and `bias` have
+    /// as many elements.
+    ///
+    /// The tensor itself where that cannot be done.
+    fn normalise_rows(
+        x: FloatTensor<Self>,
+        _width: usize,
+        _epsilon: f64,
+        _centred: bool,
+        _scale: Option<&FloatTensor<Self>>,
+        _bias: Option<&FloatTensor<Self>>,
+    ) -> Result<FloatTensor<Self>, FloatTensor<Self>> {
+        Err(x)
     }
 }
 
@@ -49,6 +83,57 @@ impl Accelerator for Flex {
         let result = conv.run(x.as_slice::<f32>()?, shape, added, activation);
         Some(result.map(|elements| from_vec(elements, &out)).map_err(|e| e.to_string()))
     }
+
+    fn map(x: FlexTensor, map: Map) -> FlexTensor {
+        if x.dtype() != burn::tensor::DType::F32 {
+            return in_burn(x, map);
+        }
+        let mut x = owned(x);
+        elementwise::apply(map, x.storage_mut::<f32>());
+        x
+    }
+
+    fn normalise_rows(
+        x: FlexTensor,
+        width: usize,
+        epsilon: f64,
+        centred: bool,
+        scale: Option<&FlexTensor>,
+        bias: Option<&FlexTensor>,
+    ) -> Result<FlexTensor, FlexTensor> {
+        let contiguous = |t: Option<&FlexTensor>| t.map(FlexTensor::to_contiguous);
+        let (scale, bias) = (contiguous(scale), contiguous(bias));
+        let (Some(scale), Some(bias), true) =
+            (elements(&scale, width), elements(&bias, width), x.dtype() == burn::tensor::DType::F32)
+        else {
+            return Err(x);
+        };
+        let mut x = owned(x);
+        norm::rows(x.storage_mut::<f32>(), width, epsilon as f32, centred, scale, bias);
+        Ok(x)
+    }
+}
+
+/// The elements of a tensor, if there is one; `None` where they are not so many float32.
+fn elements(tensor: &Option<FlexTensor>, count: usize) -> Option<Option<&[f32]>> {
+    match tensor {
+        None => Some(None),
+        Some(tensor) => tensor.as_slice::<f32>().filter(|s| s.len() == count).map(Some),
+    }
+}
+
+/// What [`Accelerator::map`] is by default, for other types.
+fn in_burn(x: FlexTensor, map: Map) -> FlexTensor {
+    let dtype = x.dtype().into();
+    Flex::float_cast(Flex::map(Flex::float_cast(x, burn::tensor::FloatDType::F32), map), dtype)
+}
+
+/// The tensor as one run of float32 that nothing else holds; copied only where it is not.
+fn owned(x: FlexTensor) -> FlexTensor {
+    let whole = x.is_contiguous()
+        && x.layout().start_offset() == 0
+        && x.bytes().len() == x.layout().num_elements() * size_of::<f32>();
+    if whole { x } else { x.to_contiguous() }
 }
 
 /// REQUIRES as many elements as the shape has.

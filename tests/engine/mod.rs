@@ -1,6 +1,7 @@
 //! The engine against ONNX Runtime's numbers, and against files that mean harm.
 
 mod classifiers;
+mod conformance;
 mod hostile;
 mod npy;
 mod protobuf;
@@ -46,15 +47,18 @@ impl Loaded {
 
     /// Runs whole tensors, the batch axis (where there is one) first.
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Vec<Tensor>>, RunError> {
+        let row = |t: &Tensor, index| {
+            t.row(index).map(Value::Host).ok_or_else(|| RunError::Input(format!("{t:?} has no row {index}")))
+        };
         let rows: Vec<Vec<Value>> = match self.runner.batching() {
-            Batching::Dynamic => (0..inputs[0].shape()[0])
-                .map(|row| inputs.iter().map(|t| Value::Host(t.row(row).unwrap())).collect())
-                .collect(),
+            Batching::Dynamic => (0..inputs[0].shape().first().copied().unwrap_or_default())
+                .map(|index| inputs.iter().map(|t| row(t, index)).collect())
+                .collect::<Result<_, _>>()?,
             Batching::One => {
                 let item = |(t, port): (&Tensor, &rserve::plan::Port)| {
-                    Value::Host(if port.has_batch_axis() { t.row(0).unwrap() } else { t.clone() })
+                    if port.has_batch_axis() { row(t, 0) } else { Ok(Value::Host(t.clone())) }
                 };
-                vec![inputs.iter().zip(&self.signature.inputs).map(item).collect()]
+                vec![inputs.iter().zip(&self.signature.inputs).map(item).collect::<Result<_, _>>()?]
             }
         };
         let wants = vec![Want::Host; self.signature.outputs.len()];

@@ -6,6 +6,7 @@
 //! output channels by consecutive positions stays in registers while it runs over all taps. Positions are
 //! counted along the padded width; the few between two rows are computed and thrown away.
 
+use super::arch;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -188,7 +189,15 @@ impl Conv2d {
         let mut scratch = SCRATCH.take();
         for group in 0..self.geometry.groups {
             let input = &input[group * group_in..(group + 1) * group_in];
-            let source = planes.fill(input, &mut scratch);
+            let source = if planes.direct && planes.positions() >= MAX_TILE {
+                input
+            } else {
+                arch.dispatch(
+                    #[inline(always)]
+                    || planes.fill(input, &mut scratch),
+                );
+                &scratch[..]
+            };
             let first = group * self.channels_out;
             let out = &mut out[first * pixels..(first + self.channels_out) * pixels];
             let weights = &self.weights[group * blocks * taps * BLOCK..][..blocks * taps * BLOCK];
@@ -214,12 +223,6 @@ impl Conv2d {
         }
         SCRATCH.set(scratch);
     }
-}
-
-/// The instructions of this machine, looked up once.
-fn arch() -> Arch {
-    static ARCH: std::sync::LazyLock<Arch> = std::sync::LazyLock::new(Arch::new);
-    *ARCH
 }
 
 thread_local! {
@@ -278,12 +281,9 @@ impl Planes {
         Self { input, size, plane, phases, stride, pad, channels, direct, offsets }
     }
 
-    /// The planes of `input`, with room behind them for a tile that reads over the end.
-    fn fill<'a>(&self, input: &'a [f32], scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        let positions = self.positions();
-        if self.direct && positions >= MAX_TILE {
-            return input;
-        }
+    /// Writes the planes of `input`, with room behind them for a tile that reads over the end.
+    #[inline(always)]
+    fn fill(&self, input: &[f32], scratch: &mut Vec<f32>) {
         let plane = self.plane[0] * self.plane[1];
         let wanted = self.channels * self.phases[0].len() * self.phases[1].len() * plane + MAX_TILE;
         scratch.clear();
@@ -293,7 +293,7 @@ impl Planes {
         for channel in input.chunks_exact((height * width).max(1)) {
             for row_phase in &self.phases[0] {
                 for column_phase in &self.phases[1] {
-                    let Some(plane) = planes.next() else { return scratch };
+                    let Some(plane) = planes.next() else { return };
                     for (y, line) in plane.chunks_exact_mut(self.plane[1]).enumerate() {
                         let row = (y * self.stride[0] + row_phase).wrapping_sub(self.pad[0]);
                         if row < height {
@@ -304,7 +304,6 @@ impl Planes {
                 }
             }
         }
-        scratch
     }
 
     /// Output positions along the planes' width, those between two rows among them.
@@ -314,7 +313,7 @@ impl Planes {
 }
 
 /// Every `stride`-th element of the padded source line, from `phase` on. `line` is zero before.
-#[inline]
+#[inline(always)]
 fn copy_line(source: &[f32], line: &mut [f32], phase: usize, pad: usize, stride: usize) {
     // The first element of the line whose column, x * stride + phase - pad, is not in the padding.
     let first = pad.saturating_sub(phase).div_ceil(stride);
@@ -325,6 +324,14 @@ fn copy_line(source: &[f32], line: &mut [f32], phase: usize, pad: usize, stride:
     if stride == 1 {
         let count = (line.len() - first).min(source.len() - start);
         line[first..first + count].copy_from_slice(&source[start..start + count]);
+    } else if stride == 2 {
+        // Pairs of a known size, which become vector shuffles.
+        let pairs = source[start..].chunks_exact(2);
+        let last = pairs.remainder().first();
+        let count = pairs.len().min(line.len() - first);
+        let (paired, rest) = line[first..].split_at_mut(count);
+        paired.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[0]);
+        rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
     } else {
         for (to, from) in line[first..].iter_mut().zip(source[start..].iter().step_by(stride)) {
             *to = *from;

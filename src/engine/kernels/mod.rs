@@ -1,6 +1,15 @@
 //! Fused operations for the CPU, on plain slices. Knows neither Burn nor ONNX.
 //!
-//! Vector code is written once over `pulp`'s SIMD traits and instantiated for the instructions that the
-//! machine has, found out when it runs (AVX2 with FMA, AVX-512, NEON, or scalars).
+//! Vector code is written once, over `pulp`'s SIMD traits or as loops that the compiler turns into vectors,
+//! and instantiated for the instructions that the machine has, found out when it runs (AVX2 with FMA,
+//! AVX-512, NEON, or scalars).
 
 pub mod conv;
+pub mod elementwise;
+pub mod norm;
+
+/// The instructions of this machine, looked up once.
+fn arch() -> pulp::Arch {
+    static ARCH: std::sync::LazyLock<pulp::Arch> = std::sync::LazyLock::new(pulp::Arch::new);
+    *ARCH
+}

@@ -32,8 +32,8 @@ pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
 
 fn dim(dim: &DimensionProto) -> Result<Dim, String> {
     match (dim.dim_value, &dim.dim_param) {
-        // Old exporters write a dynamic axis as 0 or -1.
-        (Some(0 | -1), _) => Ok(Dim::Unknown),
+        // Old exporters write a dynamic axis as -1.
+        (Some(-1), _) => Ok(Dim::Unknown),
         (Some(value), _) => {
             usize::try_from(value).map(Dim::Fixed).map_err(|_| format!("{value} is not a dimension"))
         }

@@ -7,6 +7,7 @@ mod batch_norm;
 mod dead;
 mod fold;
 mod fuse;
+mod gate;
 mod scale;
 #[cfg(test)]
 mod tests;
@@ -34,10 +35,11 @@ pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &
             }
         }
     }
-    let passes: [(&'static str, Pass<B>); 6] = [
+    let passes: [(&'static str, Pass<B>); 7] = [
         ("identities removed", |g, _, _| alias::run(g)),
         ("constants computed", fold::run),
         ("dead nodes removed", |g, _, _| dead::run(g)),
+        ("activations recognised", |g, _, _| gate::run(g)),
         ("normalisations merged into convolutions", |g, _, _| batch_norm::run(g)),
         ("scales merged into convolutions", |g, _, _| scale::run(g)),
         ("activations and sums merged into convolutions", |g, _, _| fuse::run(g)),

@@ -151,3 +151,22 @@ fn a_clip_with_known_bounds_is_merged() {
     }
     keeps(sketch.node("Clip", &["a", "low", "high"], "y", &[]).output("y"), &[1, 4, 4, 4], &["FusedConv"]);
 }
+
+#[test]
+fn gates_are_recognised() {
+    let sketch = Sketch::new().node("Sigmoid", &["x"], "s", &[]).node("Mul", &["s", "x"], "y", &[]);
+    keeps(sketch.output("y"), &[40], &["Swish"]);
+    let scalars = |mut sketch: Sketch| {
+        for (name, value) in [("root", std::f32::consts::SQRT_2), ("one", 1.0), ("half", 0.5)] {
+            let id = sketch.id(name);
+            sketch.graph.constants.insert(id, Tensor::from_vec(vec![], vec![value]).unwrap());
+        }
+        let sketch = sketch.node("Div", &["x", "root"], "d", &[]).node("Erf", &["d"], "e", &[]);
+        sketch.node("Add", &["e", "one"], "a", &[])
+    };
+    // As PyTorch's two exporters write it.
+    let old = scalars(Sketch::new()).node("Mul", &["x", "a"], "m", &[]).node("Mul", &["m", "half"], "y", &[]);
+    keeps(old.output("y"), &[40], &["Gelu"]);
+    let new = scalars(Sketch::new()).node("Mul", &["half", "x"], "m", &[]).node("Mul", &["m", "a"], "y", &[]);
+    keeps(new.output("y"), &[40], &["Gelu"]);
+}

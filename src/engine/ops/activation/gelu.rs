@@ -2,12 +2,13 @@
 
 use super::smooth;
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Site};
 use burn::tensor::ops::FloatTensor;
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     match site.node.attributes.text("approximate", "none")? {
-        "none" => smooth::build(B::gelu),
+        "none" => smooth::map(Map::Gelu),
         "tanh" => smooth::build(by_tanh::<B>),
         other => Err(format!("approximate is {other:?}, not \"none\" or \"tanh\"")),
     }

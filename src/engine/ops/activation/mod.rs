@@ -8,17 +8,18 @@ mod softmax;
 
 use super::Registry;
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels::elementwise::Map;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Relu", 6, |_| smooth::build(B::relu));
-    r.op("Sigmoid", 6, |_| smooth::build(B::sigmoid));
+    r.op("Sigmoid", 6, |_| smooth::map(Map::Sigmoid));
     r.op("Softplus", 1, |_| smooth::build(smooth::softplus::<B>));
     r.op("Softsign", 1, |_| smooth::build(smooth::softsign::<B>));
     r.op("Mish", 18, |_| smooth::build(smooth::mish::<B>));
-    r.op("HardSwish", 14, |_| smooth::build(smooth::hard_swish::<B>));
+    r.op("HardSwish", 14, |_| smooth::map(Map::HardSwish));
     r.op("Swish", 24, smooth::swish);
     r.op("Gelu", 20, gelu::build);
-    r.domain_op("com.microsoft", "Gelu", |_| smooth::build(B::gelu));
+    r.domain_op("com.microsoft", "Gelu", |_| smooth::map(Map::Gelu));
     r.op("HardSigmoid", 6, linear::hard_sigmoid);
     r.op("LeakyRelu", 6, linear::leaky_relu);
     r.op("ThresholdedRelu", 10, linear::thresholded_relu);

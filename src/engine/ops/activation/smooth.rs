@@ -1,6 +1,7 @@
 //! Activations without settings, and Swish.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use burn::tensor::ops::FloatTensor;
@@ -11,6 +12,11 @@ pub fn build<B: Accelerator>(
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         one(Value::Float(f(inputs.take(0)?.float(&cx.device)?)))
     }))
+}
+
+/// A function that the backend has a form of its own for.
+pub fn map<B: Accelerator>(map: Map) -> Result<BoxOp<B>, String> {
+    build(move |x| B::map(x, map))
 }
 
 /// ln(1 + e^x), as max(x, 0) + ln(1 + e^-|x|) so that it does not overflow.
@@ -28,16 +34,14 @@ pub fn mish<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul(B::float_tanh(softplus::<B>(x.clone())), x)
 }
 
-pub fn hard_swish<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
-    let gate = B::float_add_scalar(B::float_mul_scalar(x.clone(), (1.0 / 6.0).into()), 0.5.into());
-    B::float_mul(B::float_clamp(gate, 0.0.into(), 1.0.into()), x)
-}
-
 /// x · sigmoid(alpha · x)
 pub fn swish<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let alpha = f64::from(site.node.attributes.float("alpha", 1.0)?);
+    if alpha == 1.0 {
+        return map(Map::Silu);
+    }
     build::<B>(move |x: FloatTensor<B>| {
-        let inner = if alpha == 1.0 { x.clone() } else { B::float_mul_scalar(x.clone(), alpha.into()) };
+        let inner = B::float_mul_scalar(x.clone(), alpha.into());
         B::float_mul(B::sigmoid(inner), x)
     })
 }

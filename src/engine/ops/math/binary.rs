@@ -186,7 +186,8 @@ pub fn modulo<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 (a, b) if fmod => Number::Float(a.as_f64() % b.as_f64()),
                 (a, b) => {
                     let (a, b) = (a.as_f64(), b.as_f64());
-                    Number::Float(a - b * (a / b).floor())
+                    let rest = a % b;
+                    Number::Float(if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest })
                 }
             })
         })?;
@@ -202,7 +203,7 @@ pub fn shift<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     };
     host_ints(move |a, b| {
         let by = u32::try_from(b).unwrap_or(u32::MAX);
-        (if left { a.checked_shl(by) } else { a.checked_shr(by) }).unwrap_or(0)
+        if left { a.checked_shl(by).unwrap_or(0) } else { a >> by.min(127) }
     })
 }
 

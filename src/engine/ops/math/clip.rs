@@ -27,6 +27,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) -> Result<Value<B>, String> {
     Ok(match x {
         Value::Float(x) => Value::Float(match (low, high) {
+            (Some(low), Some(high)) if low > high => {
+                B::float_clamp_max(B::float_clamp_min(x, low.as_f64().into()), high.as_f64().into())
+            }
             (Some(low), Some(high)) => B::float_clamp(x, low.as_f64().into(), high.as_f64().into()),
             (Some(low), None) => B::float_clamp_min(x, low.as_f64().into()),
             (None, Some(high)) => B::float_clamp_max(x, high.as_f64().into()),

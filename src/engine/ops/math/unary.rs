@@ -2,6 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
+use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, Registry, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
@@ -11,7 +12,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Abs", 6, |_| numeric(B::float_abs, f64::abs, i128::abs));
     r.op("Neg", 6, |_| numeric(B::float_neg, |v| -v, i128::wrapping_neg));
     r.op("Sign", 9, |_| numeric(B::float_sign, sign, i128::signum));
-    r.op("Exp", 6, |_| float(B::float_exp, f64::exp));
+    r.op("Exp", 6, |_| float(|x| B::map(x, Map::Exp), f64::exp));
     r.op("Log", 6, |_| float(B::float_log, f64::ln));
     r.op("Sqrt", 6, |_| float(B::float_sqrt, f64::sqrt));
     r.op("Reciprocal", 6, |_| float(B::float_recip, f64::recip));
@@ -26,11 +27,11 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Atan", 7, |_| float(B::float_atan, f64::atan));
     r.op("Sinh", 9, |_| float(B::float_sinh, f64::sinh));
     r.op("Cosh", 9, |_| float(B::float_cosh, f64::cosh));
-    r.op("Tanh", 6, |_| float(B::float_tanh, f64::tanh));
+    r.op("Tanh", 6, |_| float(|x| B::map(x, Map::Tanh), f64::tanh));
     r.op("Asinh", 9, |_| float(B::float_asinh, f64::asinh));
     r.op("Acosh", 9, |_| float(B::float_acosh, f64::acosh));
     r.op("Atanh", 9, |_| float(B::float_atanh, f64::atanh));
-    r.op("Erf", 9, |_| device(B::float_erf));
+    r.op("Erf", 9, |_| device(|x| B::map(x, Map::Erf)));
     r.op("BitwiseNot", 18, |_| host_ints(|v| !v));
     r.op("IsNaN", 9, is_nan);
     r.op("IsInf", 10, is_inf);

@@ -3,6 +3,7 @@
 mod batch_norm;
 mod conv;
 mod conv_transpose;
+mod einsum;
 mod matmul;
 mod norm;
 mod pool;
@@ -25,5 +26,6 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("GroupNormalization", 18, norm::group);
     r.op("RMSNormalization", 23, norm::rms);
     r.op("MatMul", 1, |_| matmul::matmul());
+    r.op("Einsum", 12, einsum::build);
     r.op("Gemm", 7, matmul::gemm);
 }

@@ -35,10 +35,25 @@ fn over_last<B: Accelerator>(site: &Site<'_, B>, centred: bool) -> Result<BoxOp<
     let attributes = &site.node.attributes;
     let given = attributes.int("axis", -1)?;
     let epsilon = f64::from(attributes.float("epsilon", 1e-5)?);
+    let statistics_wanted = (1..3).any(|output| site.has_output(output));
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let x = inputs.take(0)?.float(&cx.device)?;
+        let mut x = inputs.take(0)?.float(&cx.device)?;
         let dims = x.shape().to_vec();
         let axes: Vec<usize> = (axis(given, dims.len())?..dims.len()).collect();
+        if !statistics_wanted {
+            let width = axes.iter().map(|a| dims[*a]).product();
+            let whole = |v: Option<Value<B>>| v.map(|v| v.float(&cx.device)).transpose();
+            let (scale, bias) = (whole(inputs.optional(1))?, whole(inputs.optional(2))?);
+            match B::normalise_rows(x, width, epsilon, centred, scale.as_ref(), bias.as_ref()) {
+                Ok(y) => return one(Value::Float(y)),
+                Err(back) => {
+                    x = back;
+                    inputs.0.resize_with(3, || None);
+                    inputs.0[1] = scale.map(Value::Float);
+                    inputs.0[2] = bias.map(Value::Float);
+                }
+            }
+        }
         let (off, mean, inverse) = statistics::<B>(&x, &axes, epsilon, centred);
         let mut y = Value::Float(B::float_mul(off, inverse.clone()));
         if let Some(scale) = inputs.optional(1) {

@@ -5,7 +5,7 @@ use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axes, one};
 use crate::engine::value::Value;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use burn::tensor::{TensorMetadata, ops::FloatTensor};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,14 @@ pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B>
     along::<B>(x, axes, B::float_mean_dim)
 }
 
+/// Sums over axes, which stay as axes of 1.
+pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], _: &Context<B>) -> Result<Value<B>, String> {
+    match x {
+        Value::Float(x) if x.shape().num_elements() > 0 => Ok(Value::Float(reduce::<B>(x, axes, Kind::Sum))),
+        x => Ok(Value::Host(on_host(&x.into_host()?, axes, Kind::Sum)?)),
+    }
+}
+
 /// Exact for integers; also what an empty tensor or a scalar reduces to.
 fn on_host(x: &Tensor, axes: &[usize], kind: Kind) -> Result<Tensor, String> {
     let dims = x.shape();
@@ -123,6 +131,16 @@ fn on_host(x: &Tensor, axes: &[usize], kind: Kind) -> Result<Tensor, String> {
     }
     let reduced = groups.iter().map(|g| fold(g, kind, x)).collect::<Result<Vec<_>, _>>()?;
     host::from_numbers(x.dtype(), out, &reduced)
+}
+
+/// The least and the greatest integer of a type.
+fn bounds(dtype: DType) -> (i128, i128) {
+    let bits = dtype.size() as u32 * 8;
+    match dtype {
+        DType::Bool => (0, 1),
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => (0, (1 << bits) - 1),
+        _ => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+    }
 }
 
 fn fold(group: &[Number], kind: Kind, x: &Tensor) -> Result<Number, String> {
@@ -163,7 +181,8 @@ fn fold(group: &[Number], kind: Kind, x: &Tensor) -> Result<Number, String> {
         }
         // Of nothing: the least or greatest that the type has.
         Kind::Max | Kind::Min if group.is_empty() && int => {
-            return Err("there is nothing to take the extreme of".into());
+            let (least, greatest) = bounds(x.dtype());
+            return Ok(Number::Int(if kind == Kind::Max { least } else { greatest }));
         }
         Kind::Max => nan_first(f64::max, f64::NEG_INFINITY),
         Kind::Min => nan_first(f64::min, f64::INFINITY),

@@ -8,7 +8,7 @@ mod top;
 use super::Registry;
 use crate::engine::backend::Accelerator;
 
-pub use fold::mean;
+pub use fold::{mean, sum};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("ReduceSum", 1, |site| fold::build(site, fold::Kind::Sum));

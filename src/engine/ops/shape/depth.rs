@@ -9,13 +9,18 @@ fn block_size<B: Accelerator>(site: &Site<'_, B>) -> Result<usize, String> {
     usize::try_from(size).ok().filter(|s| *s > 0).ok_or_else(|| format!("blocksize is {size}"))
 }
 
+/// Whether a channel's blocks lie together.
+fn columns_first<B: Accelerator>(site: &Site<'_, B>) -> Result<bool, String> {
+    match site.node.attributes.text("mode", "DCR")? {
+        "DCR" => Ok(false),
+        "CRD" => Ok(true),
+        other => Err(format!("mode is {other:?}, not \"DCR\" or \"CRD\"")),
+    }
+}
+
 pub fn to_space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let block = block_size(site)?;
-    let columns_first = match site.node.attributes.text("mode", "DCR")? {
-        "DCR" => false,
-        "CRD" => true,
-        other => return Err(format!("mode is {other:?}, not \"DCR\" or \"CRD\"")),
-    };
+    let columns_first = columns_first(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
         let dims = x.dims();
@@ -33,6 +38,7 @@ pub fn to_space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
 
 pub fn to_depth<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let block = block_size(site)?;
+    let perm = if columns_first(site)? { [0, 1, 3, 5, 2, 4] } else { [0, 3, 5, 1, 2, 4] };
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
         let dims = x.dims();
@@ -41,6 +47,6 @@ pub fn to_depth<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
             return Err(format!("{h}x{w} is not made of blocks of {block}"));
         }
         let x = x.reshaped(vec![n, c, h / block, block, w / block, block])?;
-        one(permute(x, &[0, 3, 5, 1, 2, 4])?.reshaped(vec![n, c * block * block, h / block, w / block])?)
+        one(permute(x, &perm)?.reshaped(vec![n, c * block * block, h / block, w / block])?)
     }))
 }

@@ -15,6 +15,8 @@ mod transpose;
 use super::Registry;
 use crate::engine::backend::Accelerator;
 
+pub use transpose::permute;
+
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Reshape", 5, reshape::reshape);
     r.op("Flatten", 1, reshape::flatten);
