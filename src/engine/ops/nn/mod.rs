@@ -1,5 +1,6 @@
 //! Convolutions, pooling, normalisation and products.
 
+mod attention;
 mod batch_norm;
 mod conv;
 mod conv_transpose;
@@ -7,6 +8,7 @@ mod einsum;
 mod matmul;
 mod norm;
 mod pool;
+mod rotary;
 mod window;
 
 use super::Registry;
@@ -26,6 +28,8 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("GroupNormalization", 18, norm::group);
     r.op("RMSNormalization", 23, norm::rms);
     r.op("MatMul", 1, |_| matmul::matmul());
+    r.op("Attention", 23, attention::build);
+    r.op("RotaryEmbedding", 23, rotary::build);
     r.op("Einsum", 12, einsum::build);
     r.op("Gemm", 7, matmul::gemm);
 }
