@@ -10,6 +10,7 @@ pub mod graph;
 pub mod signature;
 
 mod compile;
+mod encodes;
 mod entry;
 mod fit;
 mod models;
@@ -18,6 +19,7 @@ mod pipeline;
 mod place;
 mod routes;
 mod scope;
+mod slots;
 mod types;
 mod unused;
 mod whole;

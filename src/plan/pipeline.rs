@@ -1,7 +1,8 @@
 //! One pipeline: its two entry points checked and put together.
 
 use super::codec::Codecs;
-use super::entry::{Ground, ReadEncode, View, assemble, reach, read_encodes};
+use super::encodes::{ReadEncode, read_encodes};
+use super::entry::{Ground, View, assemble, reach};
 use super::models::Loaded;
 use super::order::order;
 use super::routes::route;

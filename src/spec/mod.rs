@@ -5,6 +5,7 @@
 
 pub mod document;
 pub mod read;
+mod reader;
 mod setting;
 mod syntax;
 pub mod unit;

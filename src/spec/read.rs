@@ -1,6 +1,7 @@
 //! A parsed document to a typed [`Spec`]. Reads on after an error, so that one pass finds all of them.
 
-use super::document::{Reader, Table, Value, Wanted, mended, number, parse};
+use super::document::{Table, Value, parse};
+use super::reader::{Reader, Wanted, mended, number};
 use super::setting::{address, admin, device_use, duration, positive_duration, route, size, version};
 use super::{Batch, Codec, Device, Entry, Model, Pipeline, Server, Spec, Step, Store};
 use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};

@@ -1,6 +1,7 @@
 //! Single values that are more than a string or a number: addresses, durations, routes, versions, devices.
 
-use super::document::{Value, Wanted};
+use super::document::Value;
+use super::reader::Wanted;
 use super::unit::{parse_duration, parse_size};
 use super::{DeviceUse, Version};
 use crate::diagnostic::At;

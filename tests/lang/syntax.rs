@@ -1,7 +1,8 @@
 //! Text that is not TOML: said clearly, without nonsense in its wake, and the rest still read.
 
-use super::{ROAD, errors, road};
+use super::{ROAD, compile_on, errors, on_cpu, road};
 use insta::assert_snapshot;
+use rserve::diagnostic::render;
 
 macro_rules! syntax {
     ($($name:ident: $text:expr;)*) => { $(
@@ -31,4 +32,27 @@ syntax! {
     number_out_of_range: road(&[("gpu = 0.7", "gpu = 0.7\nqueue = 99999999999999999999")]);
     other_errors_are_still_found: road(&[("gpu = 0.7", "gpu =\nqueue = 0"), ("\"/road\"", "\"road\"")]);
     not_text_at_all: "\u{0}\u{1}\u{2}PK\u{3}\u{4}\n\u{7f}";
+}
+
+/// Whatever is cut off or typed in, there is a plan or an error, and never a panic.
+#[test]
+fn no_text_makes_it_panic() {
+    let try_one = |text: &str| {
+        let (_, report) = compile_on(&on_cpu(), &[("road.toml", text)]);
+        render(&report, true);
+    };
+    for at in (0..ROAD.len()).step_by(3) {
+        try_one(&ROAD[..at]);
+        try_one(&ROAD[at..]);
+    }
+    let typed = ["{", "}", "[", "]", "\"", "'", "=", ".", "\n", "#", "\"\"\"", "\u{e9}", "0", "-"];
+    for (number, at) in (0..ROAD.len()).step_by(5).enumerate() {
+        let more = typed[number % typed.len()];
+        try_one(&[&ROAD[..at], more, &ROAD[at..]].concat());
+        try_one(&[&ROAD[..at], more, &ROAD[at + 1..]].concat());
+    }
+    for line in ROAD.lines() {
+        try_one(&ROAD.replacen(line, "", 1));
+        try_one(&ROAD.replacen(line, &[line, "\n", line].concat(), 1));
+    }
 }

@@ -1,0 +1,209 @@
+//! The encodes of an entry point: their sources resolved, their labels found, bound to types and slots.
+
+use super::codec::{Bound, Draft};
+use super::entry::{Ground, View, reach};
+use super::models::Loaded;
+use super::scope::{Resolved, Scope, Source, note};
+use super::slots::Layout;
+use super::types::type_of;
+use super::whole::Whole;
+use super::{Codecs, EncodePlan, EncodeSource, Wanted};
+use crate::diagnostic::{At, Diagnostic, Report};
+use crate::spec;
+use std::collections::BTreeSet;
+
+/// An encode whose options are read and whose sources are resolved.
+pub struct ReadEncode<'a> {
+    pub codec: &'a spec::Codec,
+    draft: Box<dyn Draft>,
+    pub wanted: Vec<Wanted>,
+    pub sources: Vec<Resolved>,
+    pub on: Option<Resolved>,
+}
+
+impl ReadEncode<'_> {
+    /// Everything it reads, its `on` included.
+    pub fn reads(&self) -> impl Iterator<Item = Source> + '_ {
+        self.sources.iter().chain(&self.on).filter_map(|s| s.probable())
+    }
+}
+
+/// The encodes of an entry point; `false` where one of them could not be read.
+pub fn read_encodes<'a>(
+    scope: &Scope<'a>,
+    view: &View<'a>,
+    whole: &Whole<'_>,
+    codecs: &dyn Codecs,
+    report: &mut Report,
+) -> (Vec<ReadEncode<'a>>, bool) {
+    let mut all = vec![];
+    let mut complete = true;
+    for codec in &view.encodes {
+        let before = report.errors();
+        let draft = if codec.format.is_empty() { None } else { codecs.encode(codec, report) };
+        complete &= draft.is_some() && report.errors() == before;
+        let Some(draft) = draft else { continue };
+        let what = format!("encode `{}`", codec.name.value);
+        let wanted = draft.wanted();
+        let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, whole, report)).collect();
+        let on = draft.on().map(|on| resolve_on(scope, view, &on, &what, whole, report));
+        all.push(ReadEncode { codec, draft, wanted, sources, on });
+    }
+    (all, complete)
+}
+
+fn resolve_on(
+    scope: &Scope<'_>,
+    view: &View<'_>,
+    on: &At<String>,
+    what: &str,
+    whole: &Whole<'_>,
+    report: &mut Report,
+) -> Resolved {
+    let is_image = |i: usize| view.decodes[i].as_ref().is_some_and(|d| d.codec.format.value == "image");
+    let images: Vec<&str> =
+        scope.decodes.iter().enumerate().filter(|(i, _)| is_image(*i)).map(|(_, name)| *name).collect();
+    match scope.decodes.iter().position(|d| *d == on.value) {
+        Some(index) if is_image(index) => Resolved::Known(Source::Decode(index)),
+        found => {
+            if found.is_some() || !(whole.broken || scope.decodes.is_empty()) {
+                let d = Diagnostic::error(format!("`on = \"{}\"` in {what} names no image decode", on.value))
+                    .at(&on.place, "");
+                report.push(if images.is_empty() {
+                    d.help("an image can be drawn on where a decode has `format = \"image\"`")
+                } else {
+                    d.nearest(on, images.iter().copied())
+                });
+            }
+            Resolved::Guess(found.map(Source::Decode))
+        }
+    }
+}
+
+/// `None` where there are errors.
+pub fn bind(
+    ground: &Ground<'_, '_>,
+    view: &View<'_>,
+    encode: ReadEncode<'_>,
+    layout: &Layout<'_, '_>,
+    report: &mut Report,
+) -> Option<EncodePlan> {
+    let scope = ground.scope;
+    let mut bound = vec![];
+    let mut sources: Vec<Option<EncodeSource>> = vec![];
+    let (needed, _) = reach(scope, encode.reads());
+    for (wanted, source) in encode.wanted.iter().zip(&encode.sources) {
+        let (to, read) = bind_source(ground, view, wanted, *source, layout, report).unzip();
+        bound.push(to);
+        sources.push(read);
+    }
+    // Bound even where a source was refused: more may be wrong.
+    let bound = encode.draft.bind(&bound, report);
+    let origin = match encode.on {
+        None => None,
+        Some(on) => Some(layout.slot_of(on.known()?)?),
+    };
+    let needs = needed.iter().filter_map(|s| layout.position(*s)).collect::<BTreeSet<_>>();
+    Some(EncodePlan {
+        name: encode.codec.name.value.clone(),
+        encode: bound?,
+        sources: sources.into_iter().collect::<Option<_>>()?,
+        origin,
+        needs: needs.into_iter().collect(),
+    })
+}
+
+/// One source of an encode: what it is bound to, and where it is found at run time.
+fn bind_source(
+    ground: &Ground<'_, '_>,
+    view: &View<'_>,
+    wanted: &Wanted,
+    source: Resolved,
+    layout: &Layout<'_, '_>,
+    report: &mut Report,
+) -> Option<(Bound, EncodeSource)> {
+    let scope = ground.scope;
+    let source = source.known()?;
+    let (labels, note) = describe(scope, wanted, source, ground.models, report);
+    let bound =
+        Bound { from: wanted.from.clone(), ty: type_of(scope, view, source)?, labels: labels.clone(), note };
+    let model = if let Source::Output { step, .. } = source { scope.steps[step].model } else { None };
+    let position = ground.called.iter().position(|m| Some(*m) == model);
+    let read = EncodeSource {
+        slot: layout.slot_of(source)?,
+        labels: labels.zip(position).map(|((file, _), position)| (position, file.value)),
+    };
+    Some((bound, read))
+}
+
+type FoundLabels = (At<String>, usize);
+
+/// The labels that are wanted of a source, looked up beside its model; and the line of its signature.
+fn describe(
+    scope: &Scope<'_>,
+    wanted: &Wanted,
+    source: Source,
+    models: &[Loaded<'_>],
+    report: &mut Report,
+) -> (Option<FoundLabels>, Option<String>) {
+    let Source::Output { step, output } = source else {
+        if let Some(labels) = &wanted.labels {
+            report.push(
+                Diagnostic::error(format!(
+                    "`{}` is a decode, beside which there are no labels",
+                    wanted.from.value
+                ))
+                .at(&labels.place, "")
+                .help("labels are a file beside the `model.onnx` of the step that computes the source"),
+            );
+        }
+        return (None, None);
+    };
+    let node = &scope.steps[step];
+    let Some(model) = node.model.map(|m| &models[m]) else { return (None, None) };
+    let port = node.signature.zip(output).and_then(|(s, o)| s.outputs.get(o));
+    let line = port.map(|p| format!("model `{}` gives {p}", model.name()));
+    let labels = wanted.labels.as_ref().and_then(|file| find_labels(model, file, line.as_ref(), report));
+    (labels, line)
+}
+
+fn find_labels(
+    model: &Loaded<'_>,
+    file: &At<String>,
+    line: Option<&String>,
+    report: &mut Report,
+) -> Option<FoundLabels> {
+    let mut count = None;
+    for (version, facts) in model.versions.iter().rev() {
+        let Some(labels) = facts.labels.get(&file.value) else {
+            let there: Vec<&str> = facts.labels.keys().map(String::as_str).collect();
+            let d = Diagnostic::error(format!(
+                "there is no `{}` beside version {version} of model `{}`",
+                file.value,
+                model.name()
+            ))
+            .at(&file.place, "");
+            report.push(if there.is_empty() {
+                d.help("put it beside the `model.onnx`: a text file with one label a line")
+            } else {
+                d.nearest(file, there)
+            });
+            return None;
+        };
+        match count {
+            None => count = Some((*version, labels.len())),
+            Some((newest, n)) if n != labels.len() => {
+                let d = Diagnostic::error(format!(
+                    "`{}` has {} labels in version {version} of model `{}`, and {n} in version {newest}",
+                    file.value,
+                    labels.len(),
+                    model.name()
+                ))
+                .at(&file.place, "");
+                report.push(note(d, line.cloned()));
+            }
+            Some(_) => {}
+        }
+    }
+    count.map(|(_, n)| (file.clone(), n))
+}
