@@ -140,7 +140,7 @@ fn port(port: &Port) -> Value {
         dims.iter()
             .map(|dim| match dim {
                 Dim::Fixed(n) => json!(n),
-                Dim::Named(name) => json!(name),
+                Dim::Named(name) | Dim::Own(name) => json!(name),
                 Dim::Unknown => Value::Null,
             })
             .collect::<Vec<_>>()

@@ -12,11 +12,15 @@ use crate::scheduler::{Batch, Resident, RunError, Runner, Value, Want};
 use crate::tensor::{DType, Tensor};
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Session<B: Accelerator> {
     program: Program<B>,
     signature: Signature,
     batching: Batching,
+    /// Outputs that turned out to begin with an axis of their own, whatever the file says. They are given
+    /// whole, and items are no longer joined.
+    own_axis: Vec<AtomicBool>,
     id: DeviceId,
     cx: Context<B>,
 }
@@ -27,6 +31,7 @@ impl<B: Accelerator> Session<B> {
         Ok(Self {
             program,
             batching: model.signature.batching(),
+            own_axis: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
             signature: model.signature.clone(),
             id,
             cx: Context { device, max_bytes: max_tensor_bytes(id) },
@@ -109,6 +114,7 @@ impl<B: Accelerator> Session<B> {
     /// Takes one output apart into its rows.
     fn split(
         &self,
+        index: usize,
         port: &Port,
         value: Node<B>,
         want: Want,
@@ -116,10 +122,10 @@ impl<B: Accelerator> Session<B> {
     ) -> Result<Vec<Option<Value>>, RunError> {
         let dims = value.dims();
         let leading = match self.batching {
-            Batching::Dynamic => true,
+            Batching::Dynamic => !self.has_own_axis(index, dims.first() != Some(&rows)),
             Batching::One => port.has_batch_axis() && dims.first() == Some(&1),
         };
-        if self.batching == Batching::Dynamic && dims.first() != Some(&rows) {
+        if !leading && rows > 1 {
             return Err(RunError::Failed(format!(
                 "output {:?} has shape {dims:?} for {rows} rows: its first axis is not the batch",
                 port.name
@@ -133,6 +139,17 @@ impl<B: Accelerator> Session<B> {
             return Ok(vec![Some(Value::Host(host))]);
         }
         Ok((0..rows).map(|row| host.row(row).map(Value::Host)).collect())
+    }
+
+    /// Whether the output was ever seen to begin with an axis other than the batch. Once seen, it is known
+    /// for good: that axis may be as long as the batch by chance.
+    fn has_own_axis(&self, output: usize, seen: bool) -> bool {
+        self.own_axis.get(output).is_some_and(|own| {
+            if seen {
+                own.store(true, Ordering::Relaxed);
+            }
+            own.load(Ordering::Relaxed)
+        })
     }
 
     fn split_on_device(
@@ -161,7 +178,8 @@ impl<B: Accelerator> Session<B> {
 
 impl<B: Accelerator> Runner for Session<B> {
     fn batching(&self) -> Batching {
-        self.batching
+        let own = self.own_axis.iter().any(|own| own.load(Ordering::Relaxed));
+        if own { Batching::One } else { self.batching }
     }
 
     fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
@@ -187,7 +205,7 @@ impl<B: Accelerator> Runner for Session<B> {
             match batch.wants.get(index).copied().unwrap_or(Want::Drop) {
                 Want::Drop => answers.iter_mut().for_each(|row| row.push(None)),
                 want => {
-                    let column = self.split(port, value, want, rows)?;
+                    let column = self.split(index, port, value, want, rows)?;
                     answers.iter_mut().zip(column).for_each(|(row, value)| row.push(value));
                 }
             }

@@ -68,7 +68,7 @@ fn dims_fit(old: &Port, new: &Port, is_input: bool) -> bool {
                 && old.iter().zip(new).all(|dims| match dims {
                     (Dim::Fixed(old), Dim::Fixed(new)) => old == new,
                     (_, Dim::Fixed(_)) => !is_input,
-                    (_, Dim::Named(_) | Dim::Unknown) => true,
+                    (_, Dim::Named(_) | Dim::Own(_) | Dim::Unknown) => true,
                 })
         }
     }

@@ -14,11 +14,12 @@ pub(super) fn warm_up(runner: &dyn Runner, signature: &Signature, max: usize) ->
     let Some(row) = zeros(signature) else { return Ok(()) };
     let bytes: usize = row.iter().map(|tensor| tensor.bytes().len()).sum();
     let fits = |rows: usize| bytes.checked_mul(rows).is_some_and(|bytes| bytes <= LIMIT);
-    let sizes = match runner.batching() {
-        Batching::Dynamic if max > 1 => vec![1, max],
-        _ => vec![1],
-    };
-    for rows in sizes.into_iter().filter(|rows| fits(*rows)) {
+    let sizes = if max > 1 { vec![1, max] } else { vec![1] };
+    for rows in sizes {
+        // What the first row brought to light counts for the second batch.
+        if !fits(rows) || (rows > 1 && runner.batching() == Batching::One) {
+            continue;
+        }
         let row: Vec<Value> = row.iter().cloned().map(Value::Host).collect();
         let batch = Batch { rows: vec![row; rows], wants: vec![Want::Host; signature.outputs.len()] };
         let given = catch_unwind(AssertUnwindSafe(|| runner.run(batch)))
@@ -43,4 +44,36 @@ fn zeros(signature: &Signature) -> Option<Vec<Tensor>> {
             Tensor::from_bytes(dtype, shape, Bytes::from(vec![0; bytes])).ok()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Dim, Port};
+    use crate::tensor::DType;
+    use std::sync::Mutex;
+
+    /// Learns from its first batch that items cannot be joined.
+    #[derive(Default)]
+    struct Learns(Mutex<Vec<usize>>);
+
+    impl Runner for Learns {
+        fn batching(&self) -> Batching {
+            if self.0.lock().unwrap().is_empty() { Batching::Dynamic } else { Batching::One }
+        }
+
+        fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
+            self.0.lock().unwrap().push(batch.rows.len());
+            Ok(vec![vec![]; batch.rows.len()])
+        }
+    }
+
+    #[test]
+    fn what_the_first_row_shows_counts_for_the_second_batch() {
+        let dims = Some(vec![Dim::Named("N".into()), Dim::Fixed(2)]);
+        let input = Port { name: "x".into(), dtype: Some(DType::F32), declared: "float32".into(), dims };
+        let runner = Learns::default();
+        warm_up(&runner, &Signature::new(vec![input], vec![]), 8).unwrap();
+        assert_eq!(*runner.0.lock().unwrap(), [1]);
+    }
 }

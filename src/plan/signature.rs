@@ -26,6 +26,9 @@ pub enum Dim {
     Fixed(usize),
     /// A symbolic dimension: "N", "height".
     Named(String),
+    /// The first axis of an output that is not the batch, as its name says: a detector's "boxes". How long
+    /// it is, the model finds out for each item.
+    Own(String),
     Unknown,
 }
 
@@ -50,11 +53,27 @@ pub struct TensorType {
 }
 
 impl Signature {
+    pub fn new(inputs: Vec<Port>, mut outputs: Vec<Port>) -> Self {
+        let batch: Option<Vec<&str>> = inputs.iter().map(Port::first_name).collect();
+        // Where an input's first axis has no name, an output's may be called anything.
+        if let Some(batch) = batch.filter(|names| !names.is_empty()) {
+            for first in outputs.iter_mut().filter_map(|port| port.dims.as_mut()?.first_mut()) {
+                if let Dim::Named(name) = first
+                    && !batch.contains(&name.as_str())
+                    && !is_automatic(name)
+                {
+                    *first = Dim::Own(std::mem::take(name));
+                }
+            }
+        }
+        Self { inputs, outputs }
+    }
+
     /// Items are joined where every input and output begins with a dynamic axis (or does not declare one).
     pub fn batching(&self) -> Batching {
         let dynamic = |port: &Port| match port.dims.as_deref() {
             None => true,
-            Some([first, ..]) => !matches!(first, Dim::Fixed(_)),
+            Some([first, ..]) => !matches!(first, Dim::Fixed(_) | Dim::Own(_)),
             Some([]) => false,
         };
         let all = self.inputs.iter().chain(&self.outputs).all(dynamic);
@@ -69,7 +88,15 @@ impl Port {
         match self.dims.as_deref() {
             None => true,
             Some([]) => false,
-            Some([first, ..]) => !matches!(first, Dim::Fixed(n) if *n != 1),
+            Some([Dim::Fixed(n), ..]) => *n == 1,
+            Some([first, ..]) => !matches!(first, Dim::Own(_)),
+        }
+    }
+
+    fn first_name(&self) -> Option<&str> {
+        match self.dims.as_deref()?.first()? {
+            Dim::Named(name) => Some(name),
+            _ => None,
         }
     }
 
@@ -85,11 +112,17 @@ impl Port {
     }
 }
 
+/// A name that an exporter made up, which says nothing: PyTorch's "Gemmscores_dim_0", tf2onnx's "unk__17",
+/// Paddle's "DynamicDimension.1".
+fn is_automatic(name: &str) -> bool {
+    name.contains("_dim_") || name.starts_with("unk_") || name.starts_with("DynamicDimension")
+}
+
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(n) => write!(f, "{n}"),
-            Self::Named(name) => f.write_str(name),
+            Self::Named(name) | Self::Own(name) => f.write_str(name),
             Self::Unknown => f.write_str("?"),
         }
     }
@@ -124,5 +157,36 @@ impl fmt::Display for TensorType {
                 write!(f, "[{}]", dims.join(", "))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, dims: &[&str]) -> Port {
+        let dim = |d: &&str| d.parse().map_or_else(|_| Dim::Named((*d).to_owned()), Dim::Fixed);
+        let dims = Some(dims.iter().map(dim).collect());
+        Port { name: name.into(), dtype: Some(DType::F32), declared: "float32".into(), dims }
+    }
+
+    #[test]
+    fn an_axis_of_another_name_is_not_the_batch() {
+        let detector = Signature::new(vec![port("image", &["N", "3"])], vec![port("boxes", &["found", "4"])]);
+        assert_eq!(detector.batching(), Batching::One);
+        assert_eq!(detector.outputs[0].to_string(), "boxes: float32[found, 4]");
+        assert_eq!(detector.outputs[0].item_type().to_string(), "float32[?, 4]");
+        assert_eq!(detector.inputs[0].item_type().to_string(), "float32[3]");
+    }
+
+    #[test]
+    fn names_that_say_nothing_leave_the_batch() {
+        for name in ["N", "Gemmscores_dim_0", "unk__17", "DynamicDimension.1"] {
+            let model = Signature::new(vec![port("x", &["N", "3"])], vec![port("y", &[name, "4"])]);
+            assert_eq!(model.batching(), Batching::Dynamic, "{name}");
+            assert_eq!(model.outputs[0].item_type().to_string(), "float32[4]");
+        }
+        let unnamed = Port { dims: Some(vec![Dim::Unknown]), ..port("x", &[]) };
+        assert_eq!(Signature::new(vec![unnamed], vec![port("y", &["k"])]).batching(), Batching::Dynamic);
     }
 }

@@ -1,5 +1,6 @@
 //! The engine against ONNX Runtime's numbers, and against files that mean harm.
 
+mod axes;
 mod classifiers;
 mod conformance;
 mod hostile;

@@ -46,10 +46,10 @@ fn build(
 ) -> Result<Model, String> {
     let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let inputs: Vec<_> = graph.input.iter().filter(|i| !constants.contains(i.name.as_str())).collect();
-    let signature = Signature {
-        inputs: inputs.into_iter().map(signature::port).collect::<Result<_, _>>()?,
-        outputs: graph.output.iter().map(signature::port).collect::<Result<_, _>>()?,
-    };
+    let signature = Signature::new(
+        inputs.into_iter().map(signature::port).collect::<Result<_, _>>()?,
+        graph.output.iter().map(signature::port).collect::<Result<_, _>>()?,
+    );
     if signature.outputs.is_empty() {
         return Err("the graph has no outputs".into());
     }
