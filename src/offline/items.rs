@@ -59,7 +59,7 @@ pub fn find(inputs: &[PathBuf], except: &Path, decodes: &[DecodePlan]) -> Result
             walk(input, &prefix, except.as_deref(), &mut files)?;
         } else {
             let name = if prefix.is_empty() {
-                input.file_name().unwrap_or(input.as_os_str()).to_string_lossy().into_owned()
+                shown(input.file_name().unwrap_or(input.as_os_str()))
             } else {
                 prefix
             };
@@ -123,8 +123,20 @@ fn size_of(path: &Path) -> Result<u64, String> {
 
 fn name(path: &Path, root: &Path, prefix: &str) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
-    let below: Vec<_> = below.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+    let below: Vec<_> = below.components().map(|c| shown(c.as_os_str())).collect();
     if prefix.is_empty() { below.join("/") } else { format!("{prefix}/{}", below.join("/")) }
+}
+
+/// A file's name as text. What is not UTF-8 is written out in hex, so that two names never become one.
+fn shown(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
 }
 
 /// A path as it was given, as a name that leads nowhere outside the output folder.
@@ -132,7 +144,7 @@ fn given_name(path: &Path) -> String {
     let parts: Vec<_> = path
         .components()
         .filter_map(|c| match c {
-            Component::Normal(part) => Some(part.to_string_lossy()),
+            Component::Normal(part) => Some(shown(part)),
             Component::ParentDir => Some("__".into()),
             _ => None,
         })
@@ -319,6 +331,20 @@ mod tests {
         );
         assert_eq!(found.others, 1);
         assert_eq!(found.items[0].bytes, 2);
+    }
+
+    /// Both were once called "a�.jpg", and one of them was taken for the other.
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_utf8_stay_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let input = folder(&[]);
+        for name in [&b"a\xfe.jpg"[..], b"a\xff.jpg"] {
+            fs::write(input.path().join(OsStr::from_bytes(name)), "xy").unwrap();
+        }
+        let found =
+            find(&[input.path().to_owned()], Path::new("nowhere"), &[decode("photo", IMAGES)]).unwrap();
+        assert_eq!(names(&found), [(r"a\xfe.jpg", r"a\xfe"), (r"a\xff.jpg", r"a\xff")]);
     }
 
     #[test]
