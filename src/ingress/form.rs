@@ -127,8 +127,11 @@ fn json_fields(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Prob
         }
     })?;
     let mut slots = Slots::new(decodes);
-    for (name, value) in fields {
-        slots.put(&name, Payload::Json(value))?;
+    for (key, value) in fields {
+        let named = |d: &&DecodePlan| d.name == key;
+        let decode = decodes.iter().find(named);
+        let decode = decode.or_else(|| decodes.iter().find(|d| d.decode.field() == Some(&key)));
+        slots.put(decode.map_or(&key, |d| &d.name), Payload::Json(value))?;
     }
     slots.all()
 }

@@ -45,6 +45,10 @@ pub trait Decode: Send + Sync + Debug {
     /// The name in the registry: "image".
     fn format(&self) -> &'static str;
     fn produces(&self) -> TensorType;
+    /// The key under which a JSON body of several decodes may hold this one's value, beside its own name.
+    fn field(&self) -> Option<&str> {
+        None
+    }
     /// File extensions that an offline run takes up, lower case, without a dot: `["jpg", "png"]`.
     fn extensions(&self) -> &'static [&'static str];
     /// The body of a `curl` line that works: "--data-binary @photo.jpg".

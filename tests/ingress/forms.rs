@@ -71,6 +71,10 @@ async fn json_fields_go_to_the_decodes_of_their_names() {
     let json = "application/json";
     let both = r#"{"meta": {"a": [1, 2.0]}, "photo": "aGk="}"#;
     assert_eq!(post(&rig, "two", json, both).await.text(), r#"reply["aGk="][{"a": [1, 2.0]}]"#);
+    let by_its_field = r#"{"metadata": [2], "photo": "aGk="}"#;
+    assert_eq!(post(&rig, "two", json, by_its_field).await.text(), r#"reply["aGk="][[2]]"#);
+    let twice = post(&rig, "two", json, r#"{"metadata": 1, "meta": 2, "photo": ""}"#).await;
+    assert!(twice.text().contains("`meta` is there twice"), "{}", twice.text());
     assert_eq!(post(&rig, "one", json, r#"{"photo": "aGk="}"#).await.text(), r#"reply["aGk="]"#);
 
     for (body, part) in [

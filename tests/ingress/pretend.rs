@@ -27,6 +27,9 @@ impl Decode for Format {
     fn produces(&self) -> TensorType {
         TensorType::default()
     }
+    fn field(&self) -> Option<&str> {
+        (self.0 == "json").then_some("metadata")
+    }
     fn extensions(&self) -> &'static [&'static str] {
         &[]
     }

@@ -38,6 +38,10 @@ impl Decode for JsonDecode {
         TensorType { dtype: Some(self.dtype), dims: self.shape.clone() }
     }
 
+    fn field(&self) -> Option<&str> {
+        Some(&self.field)
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["json"]
     }
