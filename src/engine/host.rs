@@ -31,7 +31,6 @@ impl Number {
 }
 
 /// Runs a body with `T` standing for the Rust type of a dtype (`u8` for bool).
-#[macro_export]
 macro_rules! for_element {
     ($dtype:expr, $t:ident => $body:expr) => {
         match $dtype {
@@ -86,6 +85,7 @@ macro_rules! for_element {
         }
     };
 }
+pub(crate) use for_element;
 
 /// An element type as seen from [`Number`].
 pub trait Cell: bytemuck::Pod + PartialOrd + Send + Sync {

@@ -2,9 +2,9 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
+use crate::engine::host::for_element;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
-use crate::for_element;
 use crate::tensor::{DType, Tensor};
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, String> {

@@ -2,10 +2,10 @@
 
 use super::gather::{element_offsets, tuple_offsets};
 use crate::engine::backend::Accelerator;
+use crate::engine::host::for_element;
 use crate::engine::host::{self, Cell, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
-use crate::for_element;
 use crate::tensor::Tensor;
 
 #[derive(Clone, Copy, Debug)]
