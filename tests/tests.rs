@@ -1,6 +1,7 @@
 //! The one integration binary: every further one would link Burn again.
 
 mod cli;
+mod codec;
 mod engine;
 mod fakes;
 mod flow;

@@ -5,7 +5,8 @@
 use super::pixels::{Color, Layout, Normalise, Table};
 use crate::codec::options;
 use crate::codec::payload;
-use crate::codec::picture::resize::{self, Filter, Fit, Pixels};
+use crate::codec::picture::resample::{self, Filter};
+use crate::codec::picture::resize::{Fit, Pixels, Target, resize};
 use crate::codec::picture::{self, Limits};
 use crate::diagnostic::{At, Diagnostic, Report};
 use crate::plan::{Decode, DecodeError, Decoded, Origin, Payload, Region, TensorType};
@@ -18,11 +19,8 @@ use std::sync::Arc;
 
 #[derive(Debug)]
 struct ImageDecode {
-    /// Width and height; `None` keeps the picture's own.
-    size: Option<(u32, u32)>,
-    fit: Fit,
-    filter: Filter,
-    pad: [u8; 3],
+    /// `None` keeps the picture's own size.
+    target: Option<Target>,
     color: Color,
     layout: Layout,
     table: Table,
@@ -76,10 +74,15 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
     let background = options.take_as("background", report, options::color);
     let limits = read_limits(options, report);
     let decode = ImageDecode {
-        size: size.map(|s| s.value),
-        fit: fit.map_or(Fit::Stretch, |f| f.value),
-        filter: filter.map_or(Filter::Bilinear, |f| f.value),
-        pad: pad.map_or([0; 3], |p| p.value),
+        target: size.map(|size| Target {
+            size: size.value,
+            fit: fit.map_or(Fit::Stretch, |f| f.value),
+            filter: filter.map_or(Filter::Bilinear, |f| f.value),
+            pad: match (pad.map_or([0; 3], |p| p.value), color) {
+                (pad, Color::Gray) => [super::pixels::luma(pad); 3],
+                (pad, _) => pad,
+            },
+        }),
         color,
         layout,
         table: Table::new(&normalise?),
@@ -99,7 +102,7 @@ fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u
         Value::Integer(n @ 1..=16_384) => Ok(n),
         _ => Err(wanted()),
     };
-    let size = options.take_as("size", report, |value| {
+    options.take_as("size", report, |value| {
         let (w, h) = match &value.value {
             Value::Array(sides) => match sides.as_slice() {
                 [w, h] => (side(w)?, side(h)?),
@@ -112,8 +115,7 @@ fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u
             return Err(Wanted::new(format!("of at most {MAX_TARGET} pixels")));
         }
         Ok((w as u32, h as u32))
-    });
-    size
+    })
 }
 
 fn read_limits(options: &mut Reader<'_>, report: &mut Report) -> Limits {
@@ -132,7 +134,7 @@ impl Decode for ImageDecode {
     }
 
     fn produces(&self) -> TensorType {
-        let (width, height) = self.size.map(|(w, h)| (w as usize, h as usize)).unzip();
+        let (width, height) = self.target.map(|to| (to.size.0 as usize, to.size.1 as usize)).unzip();
         let channels = Some(self.color.channels());
         let dims = match self.layout {
             Layout::Nchw => vec![channels, height, width],
@@ -155,7 +157,9 @@ impl Decode for ImageDecode {
             Payload::Bytes(bytes) => picture::size::hint(bytes).unwrap_or_default(),
             Payload::Json(_) => (0, 0),
         };
-        let unpacked = u64::from(width) * u64::from(height) * 3;
+        let pixels = u64::from(width) * u64::from(height);
+        // What is over the limits is refused, which is no work.
+        let unpacked = if pixels > self.limits.pixels { 0 } else { pixels * 3 };
         usize::try_from(unpacked).unwrap_or(usize::MAX).max(payload.len())
     }
 
@@ -179,8 +183,9 @@ struct Room {
     rgb: Vec<u8>,
     spare: Vec<u8>,
     gray: Vec<u8>,
+    inner: Vec<u8>,
     resized: Vec<u8>,
-    resize: resize::Room,
+    resample: resample::Room,
 }
 
 thread_local! {
@@ -192,8 +197,8 @@ impl Room {
     const KEPT: usize = 16 << 20;
 
     fn shrink(&mut self) {
-        let own = [&self.rgb, &self.spare, &self.gray, &self.resized];
-        let held = own.iter().map(|b| b.capacity()).sum::<usize>() + self.resize.held();
+        let own = [&self.rgb, &self.spare, &self.gray, &self.inner, &self.resized];
+        let held = own.iter().map(|b| b.capacity()).sum::<usize>() + self.resample.held();
         if held > Self::KEPT {
             *self = Self::default();
         }
@@ -202,7 +207,7 @@ impl Room {
 
 impl ImageDecode {
     fn decode_in(&self, room: &mut Room, bytes: &[u8], keep_origin: bool) -> Result<Decoded, DecodeError> {
-        let Room { rgb, spare, gray, resized, resize } = room;
+        let Room { rgb, spare, gray, inner, resized, resample } = room;
         let (width, height) = picture::read(bytes, self.limits, self.background, rgb, spare)?;
         let channels = self.color.channels();
         let source: &[u8] = if self.color == Color::Gray {
@@ -211,17 +216,11 @@ impl ImageDecode {
         } else {
             rgb
         };
-        let (pixels, (w, h), region) = match self.size {
-            Some(size) => {
+        let (pixels, (w, h), region) = match &self.target {
+            Some(to) => {
                 let from = Pixels { bytes: source, width, height, channels };
-                let region =
-                    resize::resize(from, size, self.fit, self.filter, self.pad_levels(), resize, resized)
-                        .map_err(|error| {
-                            DecodeError::Invalid(format!(
-                                "a {width}x{height} picture cannot be resized: {error}"
-                            ))
-                        })?;
-                (resized.as_slice(), size, region)
+                let region = resize(from, to, resample, inner, resized);
+                (resized.as_slice(), to.size, region)
             }
             None => {
                 let whole = Region { left: 0.0, top: 0.0, width: width.into(), height: height.into() };
@@ -235,10 +234,5 @@ impl ImageDecode {
         let origin =
             keep_origin.then(|| Origin { width, height, rgb: Bytes::from(std::mem::take(rgb)), region });
         Ok(Decoded { tensor, origin })
-    }
-
-    /// `pad` as the resized picture has it, before colours are swapped.
-    fn pad_levels(&self) -> [u8; 3] {
-        if self.color == Color::Gray { [super::pixels::luma(self.pad); 3] } else { self.pad }
     }
 }

@@ -227,7 +227,7 @@ impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.leaf(T::float(value), value)
+        self.leaf(T::float(value), format_args!("{value:?}"))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {

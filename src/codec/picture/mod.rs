@@ -8,6 +8,8 @@
 
 mod jpeg;
 mod other;
+mod palette_tiff;
+pub mod resample;
 pub mod resize;
 pub mod size;
 mod turn;

@@ -1,6 +1,6 @@
 //! PNG, WebP, BMP, GIF and TIFF through `image`.
 
-use super::Limits;
+use super::{Limits, palette_tiff};
 use crate::plan::DecodeError;
 use image::error::ImageError;
 use image::metadata::Orientation;
@@ -14,8 +14,25 @@ pub fn read(
     background: Option<[u8; 3]>,
     rgb: &mut Vec<u8>,
 ) -> Result<(u32, u32, Orientation), DecodeError> {
+    let indexed = if format == ImageFormat::Tiff { palette_tiff::as_gray(bytes) } else { None };
+    let Some((gray, palette)) = indexed else { return plain(bytes, format, limits, background, rgb) };
+    let found = plain(&gray, format, limits, background, rgb)?;
+    rgb.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = palette[usize::from(pixel[0])]);
+    Ok(found)
+}
+
+fn plain(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: Limits,
+    background: Option<[u8; 3]>,
+    rgb: &mut Vec<u8>,
+) -> Result<(u32, u32, Orientation), DecodeError> {
     let name = name(format);
     let broken = |error| broken(name, error);
+    if format == ImageFormat::WebP && is_cut(bytes) {
+        return Err(DecodeError::Invalid("the WebP is truncated".into()));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(memory(limits));
     let mut decoder = reader.into_decoder().map_err(broken)?;
@@ -35,6 +52,12 @@ pub fn read(
         })?;
     }
     Ok((width, height, orientation))
+}
+
+/// Whether a RIFF file is shorter than it says. What is missing may be the orientation, which comes last.
+fn is_cut(bytes: &[u8]) -> bool {
+    let size = bytes.get(4..8).and_then(|size| size.try_into().ok()).map_or(0, u32::from_le_bytes);
+    (bytes.len() as u64) < u64::from(size) + 8
 }
 
 /// What a decoder may allocate: the largest picture allowed at 16 bits and four channels, twice.

@@ -1,0 +1,127 @@
+//! `format = "json"` in: fields to tensors, and what is said where they do not fit.
+
+use super::{bytes, decode, decoded, json, refusal, ty};
+use proptest::prelude::*;
+use rserve::tensor::DType;
+
+fn read(options: &str, body: &str) -> (String, Vec<f64>) {
+    let tensor = decoded(&format!(r#"format = "json", field = "x"{options}"#), body.as_bytes().to_vec())
+        .unwrap_or_else(|error| panic!("{body}: {error}"))
+        .tensor;
+    (format!("{tensor:?}"), tensor.to_f64())
+}
+
+fn refused(options: &str, body: &str) -> String {
+    refusal(decoded(&format!(r#"format = "json", field = "x"{options}"#), body.as_bytes().to_vec()))
+}
+
+#[test]
+fn fields_become_tensors() {
+    assert_eq!(read("", r#"{"x": [1, 2.5, -3e2]}"#), ("float32[3]".into(), vec![1.0, 2.5, -300.0]));
+    assert_eq!(read("", r#"{"y": {"x": 1}, "x": [[1], [2]]}"#), ("float32[2, 1]".into(), vec![1.0, 2.0]));
+    assert_eq!(read("", "[[[7]]]"), ("float32[1, 1, 1]".into(), vec![7.0]));
+    assert_eq!(read(", dtype = \"int64\"", " 9007199254740993 ").0, "int64[]");
+    assert_eq!(
+        read(", dtype = \"uint8\", shape = [-1, 2]", r#"{"x": [[1, 2.0], [3, 255]]}"#).1,
+        [1., 2., 3., 255.]
+    );
+    assert_eq!(read(", dtype = \"bool\"", r#"{"x": [true, false, 1, 0]}"#).1, [1., 0., 1., 0.]);
+    assert_eq!(read(", shape = []", r#"{"x": 0.5}"#), ("float32[]".into(), vec![0.5]));
+}
+
+#[test]
+fn large_integers_stay_exact() {
+    let tensor =
+        decoded(r#"format = "json", dtype = "uint64""#, &b"[18446744073709551615]"[..]).unwrap().tensor;
+    assert_eq!(tensor.elements::<u64>().unwrap().as_ref(), [u64::MAX]);
+}
+
+#[test]
+fn a_field_of_a_larger_body_is_the_value_itself() {
+    let tensor =
+        decode(r#"format = "json", dtype = "int32""#).decode(&json("[[4, 5]]"), false).unwrap().tensor;
+    assert_eq!((tensor.dtype(), tensor.shape()), (DType::I32, &[1, 2][..]));
+    let error = refusal(decode(r#"format = "json""#).decode(&json(r#"{"photo": 1}"#), false));
+    assert_eq!(error, "invalid: `photo` is an object, where a number or an array of numbers should be");
+}
+
+#[test]
+fn the_type_is_that_of_the_options() {
+    assert_eq!(decode(r#"format = "json""#).produces(), ty("float32[..]"));
+    assert_eq!(decode(r#"format = "json", dtype = "int8", shape = [-1, 4]"#).produces(), ty("int8[?, 4]"));
+}
+
+#[test]
+fn what_does_not_fit_is_named_by_its_path() {
+    let cases = [
+        ("", r#"{"y": 1, "z": 2}"#, "invalid: the document has no field `x`: it has `y`, `z`"),
+        ("", "{}", "invalid: the document has no field `x`: it is an empty object"),
+        ("", r#"{"x": 1, "x": 2}"#, "invalid: `x` is there twice"),
+        ("", r#"{"x": [[1, 2], [3]]}"#, "invalid: `x[1]` has length 1, others beside it have 2"),
+        ("", r#"{"x": [1, [2]]}"#, "invalid: `x[1]` is an array, where a number should be"),
+        ("", r#"{"x": [[2], 1]}"#, "invalid: `x[1]` is 1, where an array should be"),
+        ("", r#"{"x": [1, null]}"#, "invalid: `x[1]` is null, where a number should be"),
+        ("", r#"{"x": "1"}"#, "invalid: `x` is a string, where a number or an array of numbers should be"),
+        (
+            "",
+            r#"{"x": [true]}"#,
+            "invalid: `x[0]` is a boolean, where a number or an array of numbers should be",
+        ),
+        ("", r#"{"x": []}"#, "invalid: `x` is empty"),
+        ("", r#"{"x": [[], []]}"#, "invalid: `x[0]` is empty"),
+        ("", r#"{"x": [1, 1e39]}"#, "invalid: `x[1]` is 1e39, which float32 does not hold"),
+        (", dtype = \"uint8\"", r#"{"x": [256]}"#, "invalid: `x[0]` is 256, which uint8 does not hold"),
+        (", dtype = \"uint8\"", r#"{"x": [-1]}"#, "invalid: `x[0]` is -1, which uint8 does not hold"),
+        (", dtype = \"int32\"", r#"{"x": [1.5]}"#, "invalid: `x[0]` is 1.5, where int32 has integers"),
+        (", dtype = \"bool\"", r#"{"x": [2]}"#, "invalid: `x[0]` is 2, which bool does not hold"),
+        (
+            ", shape = [2, 3]",
+            r#"{"x": [[1, 2, 3], [4, 5]]}"#,
+            "invalid: `x[1]` has length 2, not 3; the shape wanted is [2, 3]",
+        ),
+        (
+            ", shape = [-1, 3]",
+            r#"{"x": [1, 2, 3]}"#,
+            "invalid: `x[0]` is 1, where an array should be; the shape wanted is [?, 3]",
+        ),
+        (", max_elements = 3", r#"{"x": [1, 2, 3, 4]}"#, "too large: `x` has more than 3 elements"),
+        ("", "", "malformed: empty, where a JSON document should be"),
+        ("", "{\"x\": [1, 2", "malformed: not JSON: EOF while parsing a list at line 1 column 11"),
+        ("", "{\"x\": [1] } ]", "malformed: not JSON: trailing characters at line 1 column 13"),
+        ("", "{\"x\": NaN}", "malformed: not JSON: expected value at line 1 column 7"),
+    ];
+    for (options, body, wanted) in cases {
+        assert_eq!(refused(options, body), wanted, "{body}");
+    }
+}
+
+#[test]
+fn deep_documents_are_refused_not_followed() {
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let error = refused("", &deep);
+    assert!(error.ends_with("nests arrays more than 16 deep"), "{error}");
+    let elsewhere = format!(r#"{{"y": {deep}, "x": [1]}}"#);
+    assert_eq!(read("", &elsewhere).1, [1.0]);
+}
+
+proptest! {
+    #[test]
+    fn any_body_is_answered(body: Vec<u8>) {
+        let _ = decode(r#"format = "json", field = "x""#).decode(&bytes(body), false);
+    }
+
+    #[test]
+    fn any_json_is_answered(body in r#"[\[\]{}":,xe0-9.\-]{0,40}"#) {
+        let _ = decode(r#"format = "json", field = "x", shape = [-1, 2]"#).decode(&bytes(body.into_bytes()), false);
+    }
+
+    #[test]
+    fn what_is_written_is_read(rows in prop::collection::vec(prop::array::uniform3(any::<f32>()), 1..8)) {
+        prop_assume!(rows.iter().flatten().all(|v| v.is_finite()));
+        let body = serde_json::to_vec(&serde_json::json!({ "x": rows })).unwrap();
+        let tensor = decoded(r#"format = "json", field = "x", shape = [-1, 3]"#, body).unwrap().tensor;
+        prop_assert_eq!(tensor.shape(), &[rows.len(), 3]);
+        let elements = tensor.elements::<f32>().unwrap();
+        prop_assert_eq!(elements.to_vec(), rows.concat());
+    }
+}
