@@ -8,7 +8,8 @@ pub fn noise(width: u64, height: u64) -> Vec<u8> {
     for y in 0..height {
         for x in 0..width {
             for c in 0..3 {
-                let mixed = (x * 7919 + y * 104729 + c * 1299721 + x * y * 31) * 2654435761 % (1 << 32) >> 11;
+                let product = (x * 7919 + y * 104729 + c * 1299721 + x * y * 31) * 2654435761;
+                let mixed = (product % (1 << 32)) >> 11;
                 let block = (x / 5 + y / 7 + c) % 2 * 255;
                 rgb.push(if (x + 2 * y) % 3 == 0 { mixed % 256 } else { block } as u8);
             }
