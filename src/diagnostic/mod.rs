@@ -7,6 +7,7 @@ mod render;
 
 pub use render::render;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,10 +41,6 @@ pub struct Place {
 impl Place {
     pub fn new(source: &Arc<SourceText>, span: Range<usize>) -> Self {
         Self { source: source.clone(), span }
-    }
-
-    fn key(&self) -> (&Path, Range<usize>) {
-        (&self.source.path, self.span.clone())
     }
 
     /// What stands there.
@@ -144,65 +141,98 @@ impl Diagnostic {
     }
 }
 
-/// The one of `known` nearest to `wrong`, if any is near enough to be what was meant.
+/// The one of `known` nearest to `wrong`, if any is near enough to be what was meant. Capitals do not count.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = wrong.to_lowercase();
     known
         .into_iter()
-        .map(|k| (strsim::osa_distance(wrong, k), k))
+        .map(|k| (strsim::osa_distance(&lower, &k.to_lowercase()), k))
         .min()
         .filter(|(distance, k)| *distance <= wrong.len().max(k.len()).div_ceil(3))
         .map(|(_, k)| k)
 }
 
+/// A file and a range of its bytes.
+type Where = (PathBuf, Range<usize>);
+
 /// All that was found, in the order it was found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
-    /// Errors that were not kept: found before, or on a line of which enough was said.
-    dropped: usize,
-    /// Lines of which enough was said.
-    closed: Vec<(PathBuf, usize)>,
+    /// Errors that were pushed, also those that were not kept: found before, or on a line of which enough
+    /// was said.
+    errors: usize,
+    /// Title and place of what was found.
+    seen: HashSet<(String, Option<Where>)>,
+    /// Lines of which enough was said, as ranges of bytes.
+    closed: Vec<Where>,
 }
 
 impl Report {
     /// Adds a finding, unless the very same was found before: what both entry points share is looked at
     /// twice.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        let same = |d: &Diagnostic| {
-            d.title == diagnostic.title
-                && d.places.first().map(|(p, _)| p.key()) == diagnostic.places.first().map(|(p, _)| p.key())
-        };
-        let closed = diagnostic.places.first().is_some_and(|(place, _)| self.is_closed(place));
-        if !closed && !self.diagnostics.iter().any(same) {
+        self.errors += usize::from(diagnostic.level == Level::Error);
+        let place = diagnostic.places.first().map(|(place, _)| place);
+        if place.is_some_and(|place| self.is_closed(place)) {
+            return;
+        }
+        let key = place.map(|place| (place.source.path.clone(), place.span.clone()));
+        if self.seen.insert((diagnostic.title.clone(), key)) {
             self.diagnostics.push(diagnostic);
-        } else if diagnostic.level == Level::Error {
-            self.dropped += 1;
         }
     }
 
     /// Drops whatever is pushed from here on about the line of this place: it could not be understood, so
     /// that anything more would be nonsense.
     pub fn close_line(&mut self, place: &Place) {
-        if !self.is_closed(place) {
-            self.closed.push((place.source.path.clone(), place.line()));
-        }
+        let bytes = place.source.text.as_bytes();
+        let at = place.span.start.min(bytes.len());
+        let start = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+        let end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
+        self.closed.push((place.source.path.clone(), start..end + 1));
     }
 
     fn is_closed(&self, place: &Place) -> bool {
-        // Counting lines is slow, and mostly there is none to look for.
-        let path = &place.source.path;
-        self.closed.iter().any(|(p, _)| p == path) && {
-            let line = place.line();
-            self.closed.iter().any(|(p, closed)| p == path && *closed == line)
-        }
+        self.closed.iter().any(|(path, line)| line.contains(&place.span.start) && *path == place.source.path)
     }
 
     /// How many errors were pushed, so that who compares before and after knows of its own.
     pub fn errors(&self) -> usize {
-        self.dropped + self.diagnostics.iter().filter(|d| d.level == Level::Error).count()
+        self.errors
     }
 
     pub fn has_errors(&self) -> bool {
         self.errors() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_do_not_count() {
+        assert_eq!(nearest("NHWC", ["nchw", "nhwc"]), Some("nhwc"));
+        assert_eq!(nearest("Photo", ["mask", "photo"]), Some("photo"));
+        assert_eq!(nearest("zebra", ["mask", "photo"]), None);
+    }
+
+    #[test]
+    fn a_line_that_is_closed_takes_no_more() {
+        let source = SourceText::new("a.toml", "one\ntwo\nthree");
+        let at = |span: Range<usize>| Place::new(&source, span);
+        let mut report = Report::default();
+        report.push(Diagnostic::error("first").at(&at(4..5), ""));
+        report.push(Diagnostic::error("first").at(&at(4..5), "again"));
+        report.close_line(&at(5..6));
+        for (title, span) in
+            [("on it", 6..7), ("before it", 3..4), ("after it", 8..9), ("at the end", 13..13)]
+        {
+            report.push(Diagnostic::error(title).at(&at(span), ""));
+        }
+        let titles: Vec<&str> = report.diagnostics.iter().map(|d| d.title.as_str()).collect();
+        assert_eq!(titles, ["first", "before it", "after it", "at the end"]);
+        assert_eq!(report.errors(), 6);
     }
 }

@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
+/// More findings than this are counted and not shown: nobody reads on.
+const SHOWN: usize = 500;
+
 /// Every finding in the order of its place, and a last line that counts them. Empty for an empty report.
 pub fn render(report: &Report, colour: bool) -> String {
     if report.diagnostics.is_empty() {
@@ -16,9 +19,12 @@ pub fn render(report: &Report, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(110);
     let mut out = String::new();
-    for diagnostic in in_order(report) {
+    for diagnostic in in_order(report).into_iter().take(SHOWN) {
         out.push_str(renderer.render(&[group(diagnostic)]).trim_end());
         out.push_str("\n\n");
+    }
+    if report.diagnostics.len() > SHOWN {
+        out.push_str(&format!("... the first {SHOWN} of "));
     }
     out.push_str(&summary(report));
     out.push('\n');
@@ -74,13 +80,18 @@ fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, annotate_snippets::Annot
         .into_iter()
         .filter_map(|file| {
             let here = || diagnostic.places.iter().enumerate().filter(|(_, (p, _))| p.source.path == file);
-            let text = &here().next()?.1.0.source.text;
+            let source = &here().next()?.1.0.source;
+            // The lines that matter alone: the others would be looked through for each finding.
+            let window = lines(&source.text, here().map(|(_, (place, _))| span(place)));
+            let first_line = source.line(window.start);
+            let text = &source.text[window.clone()];
             // A snippet needs a line to stand on.
-            let text = if text.is_empty() { "\n" } else { text.as_str() };
-            let snippet = Snippet::source(text).path(file.to_string_lossy());
+            let text = if text.is_empty() { "\n" } else { text };
+            let snippet = Snippet::source(text).path(file.to_string_lossy()).line_start(first_line);
             Some(snippet.annotations(here().map(|(index, (place, label))| {
                 let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                let annotation = kind.span(span(place));
+                let span = span(place);
+                let annotation = kind.span(span.start - window.start..span.end - window.start);
                 if label.is_empty() { annotation } else { annotation.label(one_line(label)) }
             })))
         })
@@ -94,6 +105,16 @@ fn span(place: &Place) -> Range<usize> {
     let end = text.ceil_char_boundary(place.span.end).max(start);
     let first_line = text[start..end].lines().next().unwrap_or_default();
     start..start + first_line.len()
+}
+
+/// From the beginning of the first line that one of the spans is on to the end of the last.
+fn lines(text: &str, spans: impl Iterator<Item = Range<usize>>) -> Range<usize> {
+    let whole = spans.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
+    // The end of the text is shown behind its last line, not on an empty one.
+    let behind = whole.start == text.len() && text.ends_with('\n');
+    let start = text[..whole.start - usize::from(behind)].rfind('\n').map_or(0, |n| n + 1);
+    let end = text[whole.end..].find('\n').map_or(text.len(), |n| whole.end + n + 1);
+    start..end
 }
 
 fn summary(report: &Report) -> String {
@@ -193,6 +214,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn thousands_of_findings_are_counted_and_not_all_shown() {
+        let text = "key = 1\n".repeat(20_000);
+        let source = SourceText::new("a.toml", text);
+        let at = |line: usize| Place::new(&source, line * 8..line * 8 + 3);
+        let all = (0..20_000).map(|line| Diagnostic::error("unknown").at(&at(line), "")).collect();
+        let shown = render(&report(all), false);
+        assert!(shown.contains(" --> a.toml:500:1\n"), "{shown}");
+        assert!(!shown.contains("a.toml:501"), "{shown}");
+        assert!(shown.ends_with("... the first 500 of 20000 errors in 1 file\n"), "{shown}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::whole::Whole;
 use super::{Facts, ModelFacts, Signature, VersionFacts};
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Diagnostic, Place, Report, nearest};
 use crate::spec::{self, Version};
 use std::collections::BTreeMap;
 
@@ -12,6 +12,8 @@ pub struct Loaded<'a> {
     /// Ascending; the last is the default. Empty where an error was reported.
     pub versions: Vec<(u64, &'a VersionFacts)>,
     pub latest: bool,
+    /// The name in the store that was probably meant, where it has not the declared one.
+    pub meant: Option<&'a str>,
 }
 
 impl<'a> Loaded<'a> {
@@ -63,7 +65,9 @@ pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec
         let found = store.ok().map(|store| versions(spec, store, report)).unwrap_or_default();
         let versions = alike(spec, found, report);
         let latest = spec.version.as_ref().is_none_or(|v| v.value == Version::Latest);
-        Loaded { spec, versions, latest }
+        let meant = store.ok().filter(|store| !store.contains_key(&spec.name.value));
+        let meant = meant.and_then(|store| nearest(&spec.name, store.keys().map(String::as_str)));
+        Loaded { spec, versions, latest, meant }
     };
     whole.models.iter().map(load_one).collect()
 }
@@ -84,10 +88,14 @@ fn versions<'a>(
             );
             return vec![];
         }
+        // Said where names are read.
+        None if !spec::read::is_name(name) => return vec![],
         None => {
             let d = Diagnostic::error(format!("the store has no model `{}`", name.value)).at(&name.place, "");
             report.push(match store.is_empty() {
-                true => d.note("the store is empty"),
+                true => d
+                    .note("the store is empty")
+                    .help("`path` in `[store]` names the folder that holds <model>/<version>/model.onnx"),
                 false => d.nearest(name, store.keys().map(String::as_str)),
             });
             return vec![];

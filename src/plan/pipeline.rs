@@ -6,7 +6,7 @@ use super::entry::{Ground, View, assemble, reach};
 use super::models::Loaded;
 use super::order::order;
 use super::routes::route;
-use super::scope::Scope;
+use super::scope::{Scope, Source};
 use super::whole::Whole;
 use super::{Entry, Pipeline, types, unused};
 use crate::diagnostic::{Diagnostic, Report};
@@ -60,11 +60,16 @@ pub fn compile<'a>(
     let offline = View::new(true, scope, codecs, report);
     let (online_encodes, online_complete) = read_encodes(scope, &online, whole, codecs, report);
     let (offline_encodes, offline_complete) = read_encodes(scope, &offline, whole, codecs, report);
-    let needs = |encodes: &[ReadEncode<'_>]| reach(scope, encodes.iter().flat_map(ReadEncode::reads));
+    // What goes in a circle was reported as that; it does not count as unused.
+    let circles = || order.cyclic.iter().map(|step| Source::Output { step: *step, output: None });
+    let needs = |encodes: &[ReadEncode<'_>]| {
+        reach(scope, encodes.iter().flat_map(ReadEncode::reads).chain(circles()))
+    };
     let (online_steps, online_decodes) = needs(&online_encodes);
     let (offline_steps, offline_decodes) = needs(&offline_encodes);
     // An encode that could not be read may need any of them.
-    if online_complete && offline_complete && !whole.broken && !scope.clash {
+    let lacking = scope.steps.is_empty() || online.encodes.is_empty() || offline.encodes.is_empty();
+    if online_complete && offline_complete && !lacking && !whole.broken && !spec.broken && !scope.clash {
         unused::steps(scope, &online_steps.union(&offline_steps).copied().collect(), report);
         unused::codecs(scope, [(&online, &online_decodes), (&offline, &offline_decodes)], report);
     }
@@ -86,7 +91,7 @@ pub fn compile<'a>(
 /// A pipeline has at least one decode, one step, and an encode for each entry point.
 fn parts(scope: &Scope<'_>, whole: &Whole<'_>, report: &mut Report) {
     let spec = scope.spec;
-    if whole.broken {
+    if whole.broken || spec.broken {
         return;
     }
     let mut lacks = |what: &str, help: &str| {

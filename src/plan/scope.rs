@@ -119,6 +119,7 @@ impl<'a> Scope<'a> {
         }
         if let (Some(signature), Some(model)) = (node.signature, node.model)
             && !whole.broken
+            && !node.spec.broken
         {
             for (port, input) in signature.inputs.iter().enumerate() {
                 if feeds.iter().any(|f| f.port == Some(port)) || meant.contains(&input.name.as_str()) {
@@ -176,7 +177,7 @@ impl<'a> Scope<'a> {
         }
         let sources = self.sources();
         let near = nearest(from, sources.iter().map(|(name, _)| name.as_str()));
-        if !whole.broken {
+        if !whole.broken && !self.spec.broken && near.is_none_or(|near| !is_misnamed(self, near)) {
             let d = Diagnostic::error(format!("{reader} reads `{}`, which does not exist", from.value))
                 .at(&from.place, "no decode and no step has this name");
             let known = sources.iter().map(|(name, _)| name.as_str());
@@ -260,6 +261,13 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// Whether a source is of a decode or a step whose name cannot be one, which was reported.
+fn is_misnamed(scope: &Scope<'_>, source: &str) -> bool {
+    let steps = scope.steps.iter().map(|s| s.spec.name.value.as_str());
+    let mut names = scope.decodes.iter().copied().chain(steps).filter(|name| !spec::read::is_name(name));
+    names.any(|name| source.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 fn decode_names(spec: &spec::Pipeline) -> Vec<&str> {
     let entries = [&spec.online, &spec.offline];
     let own = entries.into_iter().flatten().flat_map(|entry| &entry.decodes);
@@ -294,14 +302,23 @@ fn find_model(
     models: &[Loaded<'_>],
     report: &mut Report,
 ) -> Option<usize> {
-    let found = models.iter().position(|m| m.name() == name.value);
+    // Also where its declaration is misspelt, which was reported.
+    let found = models
+        .iter()
+        .position(|m| m.name() == name.value)
+        .or_else(|| models.iter().position(|m| m.meant == Some(name.as_str())));
     if found.is_none() && !whole.broken {
         let d = Diagnostic::error(format!(
             "step `{}` calls model `{}`, which is not declared",
             step.name.value, name.value
         ))
         .at(&name.place, "");
-        report.push(match nearest(name, models.iter().map(Loaded::name)) {
+        let near = nearest(name, models.iter().map(Loaded::name));
+        // A name that cannot be one was reported where it is declared.
+        if near.is_some_and(|near| !spec::read::is_name(near)) {
+            return None;
+        }
+        report.push(match near {
             Some(near) => d.help(format!("did you mean `{near}`?")),
             None => d.help(format!("declare it: `[models.{}]`", name.value)),
         });

@@ -1,6 +1,6 @@
 //! That what flows into each model is what the model takes.
 
-use super::entry::View;
+use super::entry::{View, reach};
 use super::fit::{Mismatch, mend_decode};
 use super::models::Loaded;
 use super::scope::{Feed, Node, Scope, Source, note};
@@ -39,13 +39,12 @@ pub fn check(
                     Source::Output { .. } => None,
                     Source::Decode(index) => view.decodes[index].as_ref().map(|d| d.codec),
                 };
-                let flow = Flow { scope, node, feed, model, source, decode, gives };
+                let flow = Flow { scope, view, models, step, node, feed, model, source, decode, gives };
                 // The newest version first: it is the one that people look at.
                 let versions = model.versions.iter().rev();
                 let mut inputs =
                     versions.filter_map(|(v, facts)| Some((*v, facts.signature.inputs.get(port)?)));
-                if let Some(finding) = inputs.find_map(|(version, input)| flow.check(version, input, models))
-                {
+                if let Some(finding) = inputs.find_map(|(version, input)| flow.check(version, input)) {
                     merge(&mut found, finding);
                 }
             }
@@ -84,6 +83,10 @@ fn merge(found: &mut Vec<Finding>, finding: Finding) {
 /// A tensor on its way from a source into an input of a step's model.
 struct Flow<'f, 'a> {
     scope: &'f Scope<'a>,
+    view: &'f View<'a>,
+    models: &'f [Loaded<'a>],
+    /// The reading step's index.
+    step: usize,
     node: &'f Node<'a>,
     feed: &'f Feed<'a>,
     model: &'f Loaded<'a>,
@@ -94,26 +97,19 @@ struct Flow<'f, 'a> {
 }
 
 impl Flow<'_, '_> {
-    fn check(&self, version: u64, input: &Port, models: &[Loaded<'_>]) -> Option<Finding> {
+    fn check(&self, version: u64, input: &Port) -> Option<Finding> {
         let takes = input.item_type();
         let diagnostic = match self.gives.mismatch(&takes) {
             _ if input.dtype.is_none() => not_a_tensor(self.node, self.model, input),
-            Some(mismatch) => self.mismatch(mismatch, version, input, &takes, models),
+            Some(mismatch) => self.mismatch(mismatch, version, input, &takes),
             None => any_size(self.decode?, self.feed, input, &self.gives, &takes)?,
         };
         let label = format!("`{}` takes {takes}", input.name);
         Some(Finding { takes: (self.feed.from.place.clone(), label), diagnostic })
     }
 
-    fn mismatch(
-        &self,
-        mismatch: Mismatch,
-        version: u64,
-        input: &Port,
-        takes: &TensorType,
-        models: &[Loaded<'_>],
-    ) -> Diagnostic {
-        let Self { scope, node, feed, model, gives, .. } = self;
+    fn mismatch(&self, mismatch: Mismatch, version: u64, input: &Port, takes: &TensorType) -> Diagnostic {
+        let Self { scope, models, node, feed, model, gives, .. } = self;
         let what = if mismatch == Mismatch::DType { "another dtype" } else { "another shape" };
         let newest = model.versions.last().is_none_or(|(newest, _)| *newest == version);
         let older = if newest { String::new() } else { format!(" in version {version}") };
@@ -122,7 +118,25 @@ impl Flow<'_, '_> {
             feed.from.value, input.name, node.spec.name.value
         ));
         let takes_label = format!("`{}` takes {takes}", input.name);
+        let others = self.fitting(takes);
+        let instead = || match others.as_slice() {
+            [] => None,
+            [one] => Some(format!("`{} = \"{one}\"` would fit", input.name)),
+            several => Some(format!("these would fit `{}`: `{}`", input.name, several.join("`, `"))),
+        };
         let d = match self.decode {
+            // A decode that is right for another step is not to be changed for this one.
+            Some(codec) if self.fits_elsewhere() => {
+                let d = d.at(&feed.from.place, format!("this is {gives}, and {takes_label}"));
+                let mends = mend_decode(codec, gives, takes);
+                let options: Vec<&str> =
+                    mends.iter().filter_map(|m| Some(m.split_once(" in decode")?.0)).collect();
+                match instead() {
+                    Some(help) => d.help(help),
+                    None if options.is_empty() => d,
+                    None => d.help(format!("a decode of its own would fit, with {}", options.join(" and "))),
+                }
+            }
             Some(codec) => {
                 let helps = mend_decode(codec, gives, takes);
                 let place = decode_place(codec, &helps, mismatch);
@@ -130,7 +144,10 @@ impl Flow<'_, '_> {
                 d.helps = helps;
                 d
             }
-            None => d.at(&feed.from.place, format!("this is {gives}, and {takes_label}")),
+            None => {
+                let d = d.at(&feed.from.place, format!("this is {gives}, and {takes_label}"));
+                instead().into_iter().fold(d, Diagnostic::help)
+            }
         };
         let d = note(d, model.describe());
         match self.source {
@@ -141,6 +158,45 @@ impl Flow<'_, '_> {
             }
             _ => d,
         }
+    }
+}
+
+impl Flow<'_, '_> {
+    /// The other sources that an input of this type could read, as they are written.
+    fn fitting(&self, takes: &TensorType) -> Vec<String> {
+        let scope = self.scope;
+        let decodes =
+            scope.decodes.iter().enumerate().map(|(i, name)| ((*name).to_owned(), Source::Decode(i)));
+        let outputs = scope.steps.iter().enumerate().flat_map(|(step, node)| {
+            let name = &node.spec.name.value;
+            let ports = node.signature.map_or(&[][..], |s| &s.outputs);
+            ports.iter().enumerate().map(move |(output, port)| {
+                let short = if ports.len() == 1 { name.clone() } else { format!("{name}.{}", port.name) };
+                (short, Source::Output { step, output: Some(output) })
+            })
+        });
+        // What waits for this step cannot feed it.
+        let waits = |source: Source| reach(scope, [source]).0.contains(&self.step);
+        decodes
+            .chain(outputs)
+            .filter(|(_, source)| *source != self.source && !waits(*source))
+            .filter(|(_, source)| {
+                let gives = type_of(scope, self.view, *source);
+                gives.is_some_and(|gives| gives.dims.is_some() && gives.mismatch(takes).is_none())
+            })
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Whether what is read here is what another input takes that reads it.
+    fn fits_elsewhere(&self) -> bool {
+        let takes =
+            |node: &Node<'_>, feed: &Feed<'_>| Some(node.signature?.inputs.get(feed.port?)?.item_type());
+        let fits = |node: &Node<'_>, feed: &Feed<'_>| {
+            feed.source.known() == Some(self.source)
+                && takes(node, feed).is_some_and(|takes| self.gives.mismatch(&takes).is_none())
+        };
+        self.scope.steps.iter().any(|node| node.feeds.iter().any(|feed| fits(node, feed)))
     }
 }
 

@@ -132,9 +132,13 @@ fn normalised(path: &Path) -> PathBuf {
 
 fn models<'a>(specs: &'a [Spec], report: &mut Report) -> Vec<&'a spec::Model> {
     let mut all: Vec<&spec::Model> = vec![];
+    let mut by_name: BTreeMap<&str, &spec::Model> = BTreeMap::new();
     for model in specs.iter().flat_map(|s| &s.models) {
-        match all.iter().find(|m| m.name.value == model.name.value) {
-            None => all.push(model),
+        match by_name.get(model.name.value.as_str()) {
+            None => {
+                by_name.insert(&model.name.value, model);
+                all.push(model);
+            }
             Some(first) => declared_alike(first, model, report),
         }
     }

@@ -106,6 +106,8 @@ pub struct Pipeline {
     pub steps: Vec<Step>,
     pub online: Option<Entry>,
     pub offline: Option<Entry>,
+    /// A part of it could not be read, which was reported.
+    pub broken: bool,
 }
 
 /// One `decode.NAME` or `encode.NAME`: its name, its format and the whole table for the codec to read.
@@ -126,6 +128,8 @@ pub struct Step {
     pub model: Option<At<String>>,
     /// Model input to source, in the order of the file.
     pub inputs: Vec<(At<String>, At<String>)>,
+    /// Inputs may be missing that were written and could not be read, which was reported.
+    pub broken: bool,
 }
 
 /// `[pipelines.NAME.online]` or `[pipelines.NAME.offline]`: what differs at this entry point.

@@ -123,8 +123,10 @@ fn pipeline(name: At<String>, t: &At<&Table>, report: &mut Report) -> Pipeline {
     let what = format!("`[pipelines.{}]`", name.value);
     let known = ["timeout", "decode", "encode", "steps", "online", "offline"];
     let table = mended(&what, t.value, &known, report);
+    let is_table = |key: &&str| table.get(key).is_none_or(|v| matches!(v.value, Value::Table(_)));
     let mut r = Reader::new(what, &table, &t.place);
     let pipeline = Pipeline {
+        broken: !known.iter().skip(1).all(is_table),
         timeout: r.take_as("timeout", report, positive_duration),
         decodes: named(&mut r, "decode", report, |n, t, report| codec("decode", n, t, report)),
         encodes: named(&mut r, "encode", report, |n, t, report| codec("encode", n, t, report)),
@@ -181,11 +183,20 @@ fn codec(kind: &str, name: At<String>, t: &At<&Table>, report: &mut Report) -> C
 }
 
 fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
-    let mut r = Reader::new(format!("step `{}`", name.value), t.value, &name.place);
+    let what = format!("step `{}`", name.value);
+    let table = mended(&what, t.value, &["model", "inputs"], report);
+    let mut r = Reader::new(what, &table, &name.place);
     let model = r.string("model", report);
     r.require("model", "say which model it calls: `model = \"NAME\"`");
     let mut inputs = vec![];
-    if let Some(t) = r.table("inputs", report) {
+    let written = r.take_as("inputs", report, |v| match &v.value {
+        Value::Table(t) => Ok(t),
+        _ => {
+            Err(Wanted::new("a table").help("name what feeds each input: `inputs = { INPUT = \"SOURCE\" }`"))
+        }
+    });
+    let broken = written.is_none() && r.has("inputs") || t.value.broken;
+    if let Some(t) = written {
         for (input, source) in &t.value.entries {
             // What cannot be read is kept as an empty name, so that the input does not count as unfed.
             let from = match &source.value {
@@ -199,7 +210,7 @@ fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
         }
     }
     r.finish(report);
-    Step { name, model, inputs }
+    Step { name, model, inputs, broken }
 }
 
 fn not_a_source(step: &str, input: &str, source: &At<Value>) -> Diagnostic {
@@ -215,7 +226,12 @@ fn named<T>(
     report: &mut Report,
     mut read: impl FnMut(At<String>, &At<&Table>, &mut Report) -> T,
 ) -> Vec<T> {
-    let Some(tables) = r.table(key, report) else { return vec![] };
+    let tables = r.take_as(key, report, |v| match &v.value {
+        Value::Table(t) => Ok(t),
+        Value::Array(_) => Err(Wanted::new("a table").help("write its header with one pair of brackets")),
+        _ => Err(Wanted::new("a table")),
+    });
+    let Some(tables) = tables else { return vec![] };
     let mut all = vec![];
     for (name, value) in &tables.value.entries {
         check_name(name, report);
@@ -246,13 +262,19 @@ fn not_a_table(key: &str, name: &str, place: &Place, value: &Value) -> Diagnosti
     }
 }
 
+/// `[a-z0-9][a-z0-9._-]{0,63}`
+pub fn is_name(name: &str) -> bool {
+    name.starts_with(allowed)
+        && name.chars().all(|c| allowed(c) || matches!(c, '.' | '_' | '-'))
+        && name.len() <= 64
+}
+
+fn allowed(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
 fn check_name(name: &At<String>, report: &mut Report) {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let mut chars = name.chars();
-    let good = chars.next().is_some_and(allowed)
-        && chars.all(|c| allowed(c) || matches!(c, '.' | '_' | '-'))
-        && name.len() <= 64;
-    if good {
+    if is_name(name) {
         return;
     }
     let d = Diagnostic::error(format!("`{}` cannot be a name", name.value)).at(&name.place, "").note(
@@ -265,6 +287,6 @@ fn check_name(name: &At<String>, report: &mut Report) {
         .map(|c| if allowed(c) || matches!(c, '.' | '_' | '-') { c } else { '-' })
         .take(64)
         .collect();
-    let mended = mended.trim_start_matches(['.', '_', '-']);
+    let mended = mended.trim_matches(['.', '_', '-']);
     report.push(if mended.is_empty() { d } else { d.help(format!("`{mended}` would do")) });
 }

@@ -170,6 +170,29 @@ broken! {
     )]
 }
 
+// One word for one mistake.
+broken! {
+    declaration_misspelt: [("[models.surface]", "[models.surfaces]")]
+    steps_as_an_array: [("[pipelines.road.steps]\n", "[[pipelines.road.steps]]\n")]
+    inputs_misspelt: [("inputs = { image = \"photo\" }", "input = { image = \"photo\" }")]
+    inputs_as_an_array: [("inputs = { image = \"photo\", mask = \"mask\" }", "inputs = [\"photo\", \"mask\"]")]
+    inputs_swapped: [("image = \"photo\", mask = \"mask\"", "image = \"mask\", mask = \"photo\"")]
+    from_without_a_field: [(
+        "fields.surface = { from = \"surface\", as = \"top\", top = 3, labels = \"labels.txt\" }",
+        "from = \"surface\", as = \"top\""
+    )]
+    cycle_that_nothing_reads: [(
+        "[pipelines.road.online]",
+        "one = { model = \"road-mask\", inputs = { image = \"two\" } }\n\
+         two = { model = \"road-mask\", inputs = { image = \"one\" } }\n\n[pipelines.road.online]"
+    )]
+    no_encode_at_all: [("encode.reply", "#"), ("encode.overlay", "#"), ("encode.rows", "#")]
+    name_of_a_step_and_of_a_model: [
+        ("[models.road-mask]", "[models.\"Road Mask\"]"), ("\"road-mask\"", "\"Road Mask\""), ("mask = { model", "\"Mask!\" = { model")
+    ]
+    choice_in_capitals: [("size = [64, 64]", "layout = \"NHWC\", size = [64, 64]")]
+}
+
 // Devices.
 broken! {
     shares_over_the_one_device: [("gpu = 0.3", "gpu = 0.4")]

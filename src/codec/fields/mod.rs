@@ -85,6 +85,19 @@ pub struct Field {
 /// Reads the required `fields` of an encode.
 pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Vec<FieldDraft> {
     let what = options.what().to_owned();
+    if !options.has("fields")
+        && let Some(from) = options.take("from")
+    {
+        for key in ["as", "labels", "top", "axis", "softmax", "round"] {
+            options.take(key);
+        }
+        report.push(
+            Diagnostic::error(format!("{what} is made of fields, each with a `from` of its own"))
+                .at(&from.place, "")
+                .help(format!("write it as `fields.NAME = {{ from = {}, … }}`", from.place.text())),
+        );
+        return vec![];
+    }
     options.require("fields", "name what the answer holds: `fields.NAME = \"step.output\"`");
     let Some(fields) = options.table("fields", report) else { return vec![] };
     if fields.entries.is_empty() {
