@@ -6,6 +6,7 @@ mod conformance;
 mod hostile;
 mod npy;
 mod protobuf;
+mod session;
 mod shipped;
 
 use rserve::engine;

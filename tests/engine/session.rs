@@ -1,0 +1,111 @@
+//! Rows in, rows out: what a loaded model keeps to, whatever it computes.
+
+use super::protobuf::{Model, node, tensor_raw};
+use super::{Loaded, file};
+use rserve::engine;
+use rserve::plan::DeviceId;
+use rserve::scheduler::{Batch, RunError, Runner, Value, Want};
+use rserve::tensor::{DType, Tensor};
+use std::sync::Arc;
+
+fn surface() -> Loaded {
+    Loaded::new(&file("examples/models/surface/2/model.onnx"))
+}
+
+fn row(seed: usize) -> Vec<Value> {
+    let tensor = |channels: usize| {
+        let elements = (0..channels * 64 * 64).map(|i| ((i * 31 + seed * 7) % 101) as f32 / 101.0).collect();
+        Value::Host(Tensor::from_vec::<f32>(vec![channels, 64, 64], elements).unwrap())
+    };
+    vec![tensor(3), tensor(1)]
+}
+
+fn run(
+    runner: &Arc<dyn Runner>,
+    rows: Vec<Vec<Value>>,
+    want: Want,
+) -> Result<Vec<Vec<Option<Value>>>, RunError> {
+    runner.run(Batch { rows, wants: vec![want] })
+}
+
+fn host(value: &Option<Value>) -> &Tensor {
+    match value {
+        Some(Value::Host(tensor)) => tensor,
+        _ => panic!("it is not on the host"),
+    }
+}
+
+#[test]
+fn rows_of_a_batch_do_not_touch_each_other() {
+    let runner = surface().runner;
+    let together = run(&runner, (0..5).map(row).collect(), Want::Host).unwrap();
+    for (seed, answer) in together.iter().enumerate() {
+        let alone = run(&runner, vec![row(seed)], Want::Host).unwrap();
+        assert_eq!(host(&answer[0]).shape(), [5]);
+        assert_eq!(host(&answer[0]).bytes(), host(&alone[0][0]).bytes());
+    }
+    // Rows are slices of one buffer.
+    let start = |row: &Vec<Option<Value>>| host(&row[0]).bytes().as_ptr() as usize;
+    assert_eq!(start(&together[1]) - start(&together[0]), 5 * size_of::<f32>());
+}
+
+#[test]
+fn an_output_that_nobody_reads_is_none() {
+    let answers = run(&surface().runner, vec![row(1), row(2)], Want::Drop).unwrap();
+    assert!(answers.iter().all(|row| row.len() == 1 && row[0].is_none()));
+    assert!(run(&surface().runner, Vec::new(), Want::Host).unwrap().is_empty());
+}
+
+#[test]
+fn rows_that_do_not_fit_are_the_senders_fault() {
+    let runner = surface().runner;
+    let image = |shape: &[usize], dtype: DType| {
+        let size = shape.iter().product::<usize>() * dtype.size();
+        Value::Host(Tensor::from_bytes(dtype, shape.to_vec(), vec![0; size].into()).unwrap())
+    };
+    let mask = || row(0).pop().unwrap();
+    for (rows, wanted) in [
+        (vec![vec![image(&[3, 32, 64], DType::F32), mask()]], "given float32[3, 32, 64]"),
+        (vec![vec![image(&[3, 64], DType::F32), mask()]], "given float32[3, 64]"),
+        (vec![vec![image(&[3, 64, 64], DType::U8), mask()]], "given uint8[3, 64, 64]"),
+        (vec![vec![mask()]], "1 inputs where the model takes 2"),
+    ] {
+        match run(&runner, rows, Want::Host) {
+            Err(RunError::Input(error)) => assert!(error.contains(wanted), "{error}"),
+            other => panic!("{wanted}: {:?}", other.err()),
+        }
+    }
+}
+
+#[test]
+fn an_output_that_is_not_one_row_for_each_is_named() {
+    let axes = tensor_raw("axes", 7, &[1], &0i64.to_le_bytes());
+    let model = Model::new().node(node("ReduceSum", "", &["x", "axes"], &["y"], &[])).initializer(axes);
+    let runner = engine::load(model.bytes().into(), DeviceId::Cpu).unwrap();
+    let row = || vec![Value::Host(Tensor::from_vec(vec![2], vec![1f32, 2.0]).unwrap())];
+    let error = run(&runner, vec![row(), row()], Want::Host).err().unwrap().to_string();
+    assert!(error.contains(r#"output "y""#) && error.contains("2 rows"), "{error}");
+}
+
+#[test]
+fn many_batches_run_at_the_same_time() {
+    let runner = surface().runner;
+    let alone = run(&runner, vec![row(3)], Want::Host).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for size in 1..12 {
+                    let answers = run(&runner, (0..size).map(|_| row(3)).collect(), Want::Host).unwrap();
+                    assert!(answers.iter().all(|a| host(&a[0]).bytes() == host(&alone[0][0]).bytes()));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_cpu_is_the_first_device() {
+    let capacity = engine::capacity();
+    assert_eq!(capacity.devices[0].id, DeviceId::Cpu);
+    assert!(capacity.devices.len() > 1 || capacity.no_cuda.is_some());
+}
