@@ -1,0 +1,238 @@
+//! Two-dimensional convolution with bias, residual and activation in one pass, NCHW in and out.
+//!
+//! The input is copied once into zero-padded planes, one for each phase of the stride, so that every tap
+//! of the kernel reads consecutive elements at a fixed offset. What remains is a matrix product whose
+//! right-hand side is addressed by those offsets instead of being materialised (no im2col): a tile of
+//! output channels by consecutive positions stays in registers while it runs over all taps. Positions are
+//! counted along the padded width; the few between two rows are computed and thrown away.
+
+mod planes;
+mod tile;
+
+use super::arch;
+use planes::Planes;
+use pulp::Arch;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use tile::{Channels, MAX_TILE};
+
+/// Output channels that share a pass over the input; the weights are packed in blocks of as many.
+const BLOCK: usize = 8;
+
+/// Multiply-adds under which threads cost more than they bring.
+const PARALLEL_FROM: usize = 2_000_000;
+
+/// What is applied to each output after bias and residual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    None,
+    Relu,
+    Clip { min: f32, max: f32 },
+}
+
+impl Activation {
+    #[inline(always)]
+    fn apply(self, values: &mut [f32]) {
+        match self {
+            Self::None => {}
+            Self::Relu => values.iter_mut().for_each(|v| *v = v.max(0.0)),
+            Self::Clip { min, max } => values.iter_mut().for_each(|v| *v = v.max(min).min(max)),
+        }
+    }
+}
+
+/// The geometry of a convolution: `[height, width]` throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    /// Rows and columns of zeros before the first.
+    pub pad_begin: [usize; 2],
+    /// And after the last.
+    pub pad_end: [usize; 2],
+    pub groups: usize,
+}
+
+/// A convolution whose weights are packed.
+#[derive(Debug)]
+pub struct Conv2d {
+    geometry: Geometry,
+    /// Input channels of one group.
+    channels_in: usize,
+    /// Output channels of one group.
+    channels_out: usize,
+    kernel: [usize; 2],
+    /// Per group and block of output channels: `[tap][BLOCK]`, taps in the order channel, row, column.
+    weights: Vec<f32>,
+    /// Per output channel.
+    bias: Vec<f32>,
+}
+
+/// The shapes do not make a convolution.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ShapeError(String);
+
+impl Conv2d {
+    /// `weight` is `[channels out, channels in / groups, kernel height, kernel width]` in C order; `bias`
+    /// has an element for each output channel.
+    pub fn new(
+        weight: &[f32],
+        shape: [usize; 4],
+        bias: Option<&[f32]>,
+        geometry: Geometry,
+    ) -> Result<Self, ShapeError> {
+        let [out, channels_in, kh, kw] = shape;
+        let Geometry { stride, dilation, groups, .. } = geometry;
+        let taps = channels_in * kh * kw;
+        if out == 0 || taps == 0 || groups == 0 || out % groups != 0 || weight.len() != out * taps {
+            return Err(ShapeError(format!("weights of shape {shape:?} do not make {groups} groups")));
+        }
+        if bias.is_some_and(|b| b.len() != out) {
+            return Err(ShapeError(format!("the bias does not have one element for each of {out} channels")));
+        }
+        if stride.contains(&0) || dilation.contains(&0) {
+            return Err(ShapeError("stride and dilation start at 1".into()));
+        }
+        let channels_out = out / groups;
+        let blocks = channels_out.div_ceil(BLOCK);
+        let mut weights = vec![0.0; groups * blocks * taps * BLOCK];
+        for (channel, row) in weight.chunks_exact(taps).enumerate() {
+            let (group, within) = (channel / channels_out, channel % channels_out);
+            let base = (group * blocks + within / BLOCK) * taps * BLOCK + within % BLOCK;
+            for (tap, value) in row.iter().enumerate() {
+                weights[base + tap * BLOCK] = *value;
+            }
+        }
+        let bias = bias.map_or_else(|| vec![0.0; out], <[f32]>::to_vec);
+        Ok(Self { geometry, channels_in, channels_out, kernel: [kh, kw], weights, bias })
+    }
+
+    /// The output's height and width for an input of that size; `None` where the kernel does not fit in.
+    pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
+        let g = &self.geometry;
+        let mut size = [0; 2];
+        for axis in 0..2 {
+            let padded = input[axis].checked_add(g.pad_begin[axis])?.checked_add(g.pad_end[axis])?;
+            let reach = (self.kernel[axis] - 1).checked_mul(g.dilation[axis])?.checked_add(1)?;
+            size[axis] = padded.checked_sub(reach)? / g.stride[axis] + 1;
+        }
+        Some(size)
+    }
+
+    pub fn channels_out(&self) -> usize {
+        self.channels_out * self.geometry.groups
+    }
+
+    /// `input` is `[batch, channels, height, width]`, as is the result (with the output's channels and
+    /// size), as is `residual`, which is added before the activation.
+    pub fn run(
+        &self,
+        input: &[f32],
+        shape: [usize; 4],
+        residual: Option<&[f32]>,
+        activation: Activation,
+    ) -> Result<Vec<f32>, ShapeError> {
+        let [batch, channels, height, width] = shape;
+        let groups = self.geometry.groups;
+        if channels != self.channels_in * groups {
+            let wanted = self.channels_in * groups;
+            return Err(ShapeError(format!("the input has {channels} channels, the weights take {wanted}")));
+        }
+        let size = self
+            .output_size([height, width])
+            .ok_or_else(|| ShapeError(format!("a kernel of {:?} does not fit in {shape:?}", self.kernel)))?;
+        let planes = Planes::new(self, [height, width], size);
+        let (image_in, image_out) = (channels * height * width, self.channels_out() * size[0] * size[1]);
+        let total = batch * image_out;
+        if input.len() != batch * image_in || residual.is_some_and(|r| r.len() != total) {
+            return Err(ShapeError("the elements do not fit their shape".into()));
+        }
+        let mut out = vec![0.0; total];
+        if total == 0 {
+            return Ok(out);
+        }
+        let arch = arch();
+        let part = |image: usize| residual.map(|r| &r[image * image_out..(image + 1) * image_out]);
+        let work = image_out * self.channels_in * self.kernel[0] * self.kernel[1];
+        let threads = rayon::current_num_threads();
+        let image = |(index, (input, out)): (usize, (&[f32], &mut [f32])), split: usize| {
+            self.image(arch, &planes, input, part(index), activation, out, split)
+        };
+        let images = input.chunks_exact(image_in.max(1)).zip(out.chunks_exact_mut(image_out)).enumerate();
+        if work * batch < PARALLEL_FROM || threads == 1 {
+            images.for_each(|i| image(i, 1));
+        } else if batch >= threads {
+            input
+                .par_chunks_exact(image_in.max(1))
+                .zip(out.par_chunks_exact_mut(image_out))
+                .enumerate()
+                .for_each(|i| image(i, 1));
+        } else {
+            images.for_each(|i| image(i, threads));
+        }
+        Ok(out)
+    }
+
+    /// One image; its output channels are split among up to `split` threads.
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it the image's own")]
+    fn image(
+        &self,
+        arch: Arch,
+        planes: &Planes,
+        input: &[f32],
+        residual: Option<&[f32]>,
+        activation: Activation,
+        out: &mut [f32],
+        split: usize,
+    ) {
+        let pixels = planes.size[0] * planes.size[1];
+        let taps = planes.offsets.len();
+        let group_in = self.channels_in * planes.input[0] * planes.input[1];
+        let blocks = self.channels_out.div_ceil(BLOCK);
+        // Taken out while it is used: a thread that waits for others may be given another convolution.
+        let mut scratch = SCRATCH.take();
+        for group in 0..self.geometry.groups {
+            let input = &input[group * group_in..(group + 1) * group_in];
+            let source = if planes.direct && planes.positions() >= MAX_TILE {
+                input
+            } else {
+                arch.dispatch(
+                    #[inline(always)]
+                    || planes.fill(input, &mut scratch),
+                );
+                &scratch[..]
+            };
+            let first = group * self.channels_out;
+            let out = &mut out[first * pixels..(first + self.channels_out) * pixels];
+            let weights = &self.weights[group * blocks * taps * BLOCK..][..blocks * taps * BLOCK];
+            let run = |index: usize, per: usize, out: &mut [f32]| {
+                let channel = first + index * per * BLOCK;
+                let count = out.len() / pixels;
+                arch.dispatch(Channels {
+                    planes,
+                    source,
+                    weights: &weights[index * per * taps * BLOCK..],
+                    bias: &self.bias[channel..channel + count],
+                    residual: residual.map(|r| &r[channel * pixels..(channel + count) * pixels]),
+                    activation,
+                    out,
+                });
+            };
+            let per = blocks.div_ceil(split);
+            if split == 1 || per == blocks {
+                run(0, blocks, out);
+            } else {
+                out.par_chunks_mut(per * BLOCK * pixels).enumerate().for_each(|(i, out)| run(i, per, out));
+            }
+        }
+        SCRATCH.set(scratch);
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+mod tests;
