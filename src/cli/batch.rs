@@ -12,9 +12,9 @@ use std::path::PathBuf;
   rserve batch --pipeline landing-spot --input a.jpg b.png --output results
   rserve batch pipelines/road.toml --pipeline road-classification --input photos/
 
-Items are the files that the pipeline's decode takes, or, with several decodes, the files that share a
-stem. Rows (csv, jsonl) become one table, in the order of the paths; other encodes write a file an item.
-Items that fail are listed in errors.jsonl, and the exit code is 4.")]
+Items are the files that the pipeline's decode takes, or, with several decodes, the files that
+share a stem. Rows (csv, jsonl) become one table, in the order of the paths; other encodes write
+a file an item. Items that fail are listed in errors.jsonl, and the exit code is 4.")]
 pub struct Arguments {
     /// The pipeline to run, by its name
     #[arg(long, value_name = "NAME")]

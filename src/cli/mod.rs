@@ -92,4 +92,15 @@ mod tests {
     fn the_arguments_are_well_formed() {
         super::command().debug_assert();
     }
+
+    /// Help is wrapped at 100 columns, so that a longer line would leave a word alone on the next.
+    #[test]
+    fn no_line_of_the_examples_is_too_long() {
+        for command in super::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+        }
+    }
 }
