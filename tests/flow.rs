@@ -288,6 +288,33 @@ async fn a_deadline_passes_at_a_step_while_the_model_is_busy() {
     assert_eq!(texts(&run(&pinned, request("5", &[0])).await.unwrap()), [(0, "25 10")]);
 }
 
+/// Every large picture stayed in memory while its item waited for a model, as many as there were requests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_picture_is_not_decoded_before_there_is_memory_to_keep_it() {
+    let setup = diamond();
+    let pinned = setup.pin();
+    let left = &setup.models["left"];
+    left.gate.close();
+    // What begins with a space is as large as all the memory that there is.
+    let first = {
+        let pinned = pinned.clone();
+        tokio::spawn(async move { run(&pinned, request(" 1", &[1])).await })
+    };
+    tokio::task::block_in_place(|| left.gate.wait_for(3));
+    // Neither a small one nor one that nothing is drawn on waits for that memory.
+    for (payload, encode, at) in [(" 2", 1, "decode `x`"), ("2", 1, "step `left`"), (" 2", 2, "step `left`")]
+    {
+        let encodes = [encode];
+        let mut soon = request(payload, &encodes);
+        soon.deadline = Instant::now() + Duration::from_millis(100);
+        let error = run(&pinned, soon).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("the deadline passed at {at}"));
+    }
+    left.gate.open();
+    assert_eq!(texts(&first.await.unwrap().unwrap()), [(1, "2 drawn")]);
+    assert_eq!(texts(&run(&pinned, request(" 2", &[1])).await.unwrap()), [(1, "4 drawn")]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
     let setup = diamond();

@@ -46,7 +46,7 @@ async fn serving(
     let begun = Instant::now();
     let mut signals = Signals::new()?;
     let plan = &compiled.plan;
-    let limits = Limits { max_body: plan.server.max_body, ..Limits::default() };
+    let limits = limits(plan);
 
     // Bound before anything is loaded, so that a taken port is known at once.
     let listener = listen(overrides.listen.unwrap_or(plan.server.listen), &limits, "--listen").await?;
@@ -90,6 +90,17 @@ async fn serving(
     server.drain();
     drain(serving, stop, plan, signals).await;
     Ok(())
+}
+
+fn limits(plan: &Plan) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        max_body: plan.server.max_body,
+        // A few of the largest bodies must always find room.
+        bodies: usual.bodies.max(plan.server.max_body.saturating_mul(4)),
+        last_call: usual.last_call.min(plan.server.drain / 4),
+        ..usual
+    }
 }
 
 async fn listen(address: SocketAddr, limits: &Limits, flag: &str) -> Result<Listener, Trouble> {

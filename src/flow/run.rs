@@ -8,6 +8,7 @@ use crate::plan::{EncodeInput, EncodePlan, Entry, Origin, Payload, RowContext};
 use crate::scheduler::{RunError, Timing, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Which entry point of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
     let needed = check(entry, &request)?;
     let mut slots: Vec<Option<Value>> = vec![None; entry.slots];
     let mut timings = Timings::default();
+    // Dropped last, after the pictures that it stands for.
+    let _kept = keep_pictures(pinned, entry, &request).await?;
     let origins =
         decode(pinned, entry, request.encodes, request.payloads, request.deadline, &mut slots, &mut timings)
             .await?;
@@ -89,6 +92,34 @@ fn check(entry: &Entry, request: &Request<'_>) -> Result<Vec<bool>, Error> {
     Ok(needed)
 }
 
+/// Whether the picture that a decode reads is drawn on by any of the encodes asked for.
+fn is_drawn_on(entry: &Entry, encodes: &[usize], decode: usize) -> bool {
+    let drawn_on = |encode: &usize| entry.encodes[*encode].origin == Some(decode);
+    entry.decodes[decode].keep_origin && encodes.iter().any(drawn_on)
+}
+
+/// Holds memory for the large pictures that stay in memory until they are drawn on, while their items wait
+/// for models. A small file may be a large picture, so what came in does not bound it.
+async fn keep_pictures(
+    pinned: &Pinned,
+    entry: &Entry,
+    request: &Request<'_>,
+) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    let mut bytes = 0_usize;
+    let mut last = None;
+    for (index, (plan, payload)) in entry.decodes.iter().zip(&request.payloads).enumerate() {
+        if is_drawn_on(entry, request.encodes, index) {
+            let weight = plan.decode.weight(payload);
+            if weight >= HEAVY {
+                bytes = bytes.saturating_add(weight);
+                last = Some(plan);
+            }
+        }
+    }
+    let Some(last) = last else { return Ok(None) };
+    pinned.pipeline.threads.keep(bytes, request.deadline, || format!("decode `{}`", last.name)).await
+}
+
 /// Fills the first slots.
 async fn decode(
     pinned: &Pinned,
@@ -106,8 +137,7 @@ async fn decode(
         if started >= deadline {
             return Err(Error::Deadline { at: at() });
         }
-        let drawn_on = encodes.iter().any(|encode| entry.encodes[*encode].origin == Some(index));
-        let (decode, keep_origin) = (plan.decode.clone(), plan.keep_origin && drawn_on);
+        let (decode, keep_origin) = (plan.decode.clone(), is_drawn_on(entry, encodes, index));
         let weight = decode.weight(&payload);
         let work = move || decode.decode(&payload, keep_origin);
         let decoded = pinned

@@ -1,6 +1,7 @@
 //! Which encode answers: `?encode=NAME`, else what `Accept` wants most, else the first.
 
 use super::problem::Problem;
+use crate::diagnostic::nearest;
 use crate::plan::EncodePlan;
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;
@@ -10,7 +11,10 @@ pub fn choose(query: Option<&str>, headers: &HeaderMap, encodes: &[EncodePlan]) 
     let by_name = query.into_iter().flat_map(|q| q.split('&')).find_map(|pair| pair.strip_prefix("encode="));
     if let Some(name) = by_name {
         return encodes.iter().position(|e| e.name == name).ok_or_else(|| {
-            Problem::malformed(format!("there is no encode `{name}` here; there are {}", listed(encodes)))
+            let shown: String = name.chars().take(64).collect();
+            let near = nearest(&shown, encodes.iter().map(|e| e.name.as_str()));
+            let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            Problem::malformed(format!("no encode is called `{shown}`; there is {}{hint}", listed(encodes)))
                 .with("encodes", names(encodes))
         });
     }

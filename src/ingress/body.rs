@@ -1,6 +1,7 @@
 //! A request's body, collected whole: within its size, and not too slowly.
 
 use super::problem::Problem;
+use super::room::Place;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
@@ -29,12 +30,13 @@ impl Inbound {
 
     /// Reads it whole. A body that comes in one piece is not copied.
     ///
-    /// Reads no further once it is known to be over `limit` bytes, and waits no longer than `idle` for
-    /// the next piece.
+    /// Reads no further once it is known to be over `limit` bytes or `place` cannot hold more, and waits no
+    /// longer than `idle` for the next piece.
     pub async fn collect(
         &mut self,
         headers: &HeaderMap,
         limit: usize,
+        place: &mut Place,
         idle: Duration,
     ) -> Result<Bytes, Problem> {
         if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|e| *e != "identity") {
@@ -56,6 +58,9 @@ impl Inbound {
         if first.len() > limit {
             return Err(over(limit));
         }
+        if !place.hold(first.len()) {
+            return Err(no_room());
+        }
         if announced == Some(first.len()) || self.incoming.is_end_stream() {
             // Nothing more can follow, but hyper learns so only by being asked.
             if !self.incoming.is_end_stream() {
@@ -71,6 +76,9 @@ impl Inbound {
         while let Some(piece) = next {
             if piece.len() > limit - whole.len() {
                 return Err(over(limit));
+            }
+            if !place.hold(whole.len() + piece.len()) {
+                return Err(no_room());
             }
             whole.extend_from_slice(&piece);
             next = self.piece(idle).await?;
@@ -106,6 +114,10 @@ impl Inbound {
 fn over(limit: usize) -> Problem {
     Problem::too_large(format!("a body may have {limit} bytes here (`max_body` in `[server]`)"))
         .with("max_body", limit)
+}
+
+fn no_room() -> Problem {
+    Problem::no_room("the bodies of other requests take all the memory that there is for them; send it again")
 }
 
 /// The innermost cause, which says what happened without the names of our parts.

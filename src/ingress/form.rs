@@ -88,7 +88,21 @@ impl<'a> Slots<'a> {
 
 async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {
     let malformed = |e: &dyn fmt::Display| Problem::malformed(format!("multipart body: {e}"));
-    let boundary = multer::parse_boundary(declared).map_err(|e| malformed(&e))?;
+    let boundary = multer::parse_boundary(declared).map_err(|_| {
+        malformed(&"the content-type names no boundary; leave it to the client to set it (`curl -F`)")
+    })?;
+    let end = format!("`--{}--`", boundary.chars().take(70).collect::<String>());
+    let broken = |error: multer::Error| match error {
+        multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => malformed(&format!(
+            "it ends before its last boundary, {end}; was it cut off, or is the boundary in the content-type \
+             another than the one in the body?"
+        )),
+        multer::Error::IncompleteHeaders => malformed(&"it ends within the headers of a part"),
+        multer::Error::ReadHeaderFailed(_) => {
+            malformed(&"a part has headers that cannot be read, or too many")
+        }
+        error => malformed(&error),
+    };
     let limits = SizeLimit::new().whole_stream(body.len() as u64);
     let stream = BodyDataStream::new(Full::new(body));
     let constraints = Constraints::new().size_limit(limits);
@@ -96,7 +110,7 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
     let mut slots = Slots::new(decodes);
     let mut unknown: Option<Problem> = None;
     let mut count = 0;
-    while let Some(part) = parts.next_field().await.map_err(|e| malformed(&e))? {
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
         count += 1;
         if count > decodes.len() + SPARE_PARTS {
             return Err(malformed(&format!("more than {} parts", decodes.len() + SPARE_PARTS)));
@@ -108,7 +122,7 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
             unknown.get_or_insert_with(|| unknown_field(&name, decodes));
             continue;
         }
-        let bytes = part.bytes().await.map_err(|e| malformed(&e))?;
+        let bytes = part.bytes().await.map_err(broken)?;
         slots.put(&name, Payload::Bytes(bytes))?;
     }
     match unknown {

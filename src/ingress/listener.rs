@@ -3,9 +3,10 @@
 use super::Response;
 use super::server::Limits;
 use super::socket::{Signals, Socket};
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
@@ -46,20 +47,21 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Serves until `stop` turns true; then accepts nothing more, ends idle connections, and returns once
-    /// every request in flight is answered. Dropping the future cuts off what is left.
+    /// Serves until `stop` turns true; then takes in nobody more than has already connected, ends idle
+    /// connections after a last call, and returns once every request in flight is answered. Dropping the
+    /// future cuts off what is left.
     pub async fn serve<R: Respond>(self, server: Arc<R>, mut stop: watch::Receiver<bool>) {
         let Self { tcp, limits } = self;
         let builder = Arc::new(builder(&limits));
         let mut connections = JoinSet::new();
         let stopped = stop.clone();
+        let life =
+            |stream| connection(stream, builder.clone(), server.clone(), limits.clone(), stopped.clone());
         loop {
             tokio::select! {
                 accepted = tcp.accept(), if connections.len() < limits.connections => match accepted {
                     Ok((stream, _)) => {
-                        let server = server.clone();
-                        let life = connection(stream, builder.clone(), server, limits.clone(), stopped.clone());
-                        connections.spawn(life);
+                        connections.spawn(life(stream));
                     }
                     Err(error) => pause_after(&error).await,
                 },
@@ -67,9 +69,21 @@ impl Listener {
                 () = stopping(&mut stop) => break,
             }
         }
-        drop(tcp);
+        for stream in connected(tcp).take(limits.connections.saturating_sub(connections.len())) {
+            connections.spawn(life(stream));
+        }
         while connections.join_next().await.is_some() {}
     }
+}
+
+/// Who has connected and was not yet accepted: they may have sent a request, and would be cut off. Accepts
+/// nobody after them.
+fn connected(tcp: TcpListener) -> impl Iterator<Item = TcpStream> {
+    // It does not block: at the end of the queue `accept` fails.
+    let listener = tcp.into_std();
+    std::iter::from_fn(move || listener.as_ref().ok()?.accept().ok()).filter_map(|(stream, _)| {
+        stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).ok()
+    })
 }
 
 /// Until `stop` is true, or nobody is left who could make it so.
@@ -111,17 +125,27 @@ async fn connection<R: Respond>(
     let _counted = Counted::new(server.clone());
     let signals = Arc::new(Signals::default());
     let socket = Socket::new(stream, signals.clone(), limits.write_stall);
-    let service = service_fn(|request| {
-        let (server, signals) = (server.clone(), signals.clone());
+    let stopped = stop.clone();
+    let service = service_fn(|request: Request<Incoming>| {
+        let (server, signals, stopped) = (server.clone(), signals.clone(), stopped.clone());
         async move {
             signals.saw_head();
-            Ok::<_, Infallible>(server.respond(request, &signals).await)
+            let version = request.version();
+            let mut response = server.respond(request, &signals).await;
+            if version < Version::HTTP_2 && *stopped.borrow() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                // The next request may be in the pipe already, and must not take this answer with it.
+                signals.leaves_unread();
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let mut connection = pin!(builder.serve_connection(socket, service));
     // hyper's own timer begins with HTTP/1; this one also ends a client that sends too little to tell
     // which version it speaks, or an HTTP/2 preface and nothing more.
     let mut first_head = pin!(sleep(limits.head));
+    let mut last_call = pin!(sleep(limits.last_call));
+    let mut stopped = false;
     let mut ending = false;
     let mut overdue = false;
     loop {
@@ -133,7 +157,13 @@ async fn connection<R: Respond>(
                 }
                 return;
             }
-            () = stopping(&mut stop), if !ending => {
+            // A client that has not heard of the stop may be sending its next request just now: it is
+            // answered, and told that it was the last.
+            () = stopping(&mut stop), if !stopped => {
+                stopped = true;
+                last_call.as_mut().reset(tokio::time::Instant::now() + limits.last_call);
+            }
+            () = last_call.as_mut(), if stopped && !ending => {
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -17,6 +17,7 @@ mod pages;
 mod predict;
 mod problem;
 mod request_id;
+mod room;
 mod routes;
 mod server;
 mod socket;

@@ -51,9 +51,11 @@ async fn answered(
     }
     let deadline = begun + pipeline.timeout;
     let mut body_is_whole = false;
+    // Given back with the answer: a body is held for as long as its item.
+    let mut place = server.room.place();
     let work = async {
         let limits = &server.limits;
-        let bytes = body.collect(&head.headers, limits.max_body, limits.body_idle).await?;
+        let bytes = body.collect(&head.headers, limits.max_body, &mut place, limits.body_idle).await?;
         body_is_whole = true;
         let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
         let item = Item { payloads, encode, deadline };

@@ -144,6 +144,11 @@ impl Problem {
             .retry_after(1)
     }
 
+    pub fn no_room(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", "Too much is being sent at once", detail)
+            .retry_after(1)
+    }
+
     pub fn deadline(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "The answer was not ready in time", detail)
     }

@@ -5,6 +5,7 @@ use super::listener::Respond;
 use super::predict::predict;
 use super::problem::Problem;
 use super::request_id::request_id;
+use super::room::Room;
 use super::routes::{Builtin, Found, Routes};
 use super::socket::Signals;
 use super::{Host, Metrics, Response, pages};
@@ -31,6 +32,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Limits {
     /// Bytes of a body.
     pub max_body: usize,
+    /// Bytes of all bodies that are being read or answered, together.
+    pub bodies: usize,
     /// Bytes of a request's head.
     pub max_head: usize,
     pub max_headers: usize,
@@ -40,6 +43,8 @@ pub struct Limits {
     pub body_idle: Duration,
     /// That a client takes nothing of its answer.
     pub write_stall: Duration,
+    /// That a connection with no request is kept open after a stop, for one that is on its way.
+    pub last_call: Duration,
     /// At once; more wait to be accepted.
     pub connections: usize,
     /// Of one HTTP/2 connection at once.
@@ -50,11 +55,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body: 16 << 20,
+            bodies: 512 << 20,
             max_head: 64 << 10,
             max_headers: 100,
             head: Duration::from_secs(20),
             body_idle: Duration::from_secs(10),
             write_stall: Duration::from_secs(30),
+            last_call: Duration::from_millis(250),
             connections: 10_000,
             streams: 128,
         }
@@ -65,6 +72,7 @@ impl Default for Limits {
 pub struct Server {
     pub(super) host: Arc<dyn Host>,
     pub(super) limits: Limits,
+    pub(super) room: Room,
     metrics: Arc<Metrics>,
     routes: ArcSwap<Routes>,
     draining: AtomicBool,
@@ -73,7 +81,8 @@ pub struct Server {
 impl Server {
     pub fn new(host: Arc<dyn Host>, routes: Routes, limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         let routes = ArcSwap::from_pointee(routes);
-        Arc::new(Self { host, limits, metrics, routes, draining: AtomicBool::new(false) })
+        let room = Room::new(limits.bodies);
+        Arc::new(Self { host, limits, room, metrics, routes, draining: AtomicBool::new(false) })
     }
 
     /// Puts other routes in the place of all. A request that was already routed ends on the old ones.
@@ -183,7 +192,7 @@ pub fn finished(
     });
     response.headers_mut().insert(REQUEST_ID, id);
     if !body.is_read() {
-        signals.left_body_unread();
+        signals.leaves_unread();
         if head.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

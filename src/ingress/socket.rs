@@ -23,7 +23,7 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub struct Signals {
     /// Some request came whole as far as its head.
     head_seen: AtomicBool,
-    /// A body was left unread.
+    /// Something that the client sent is left unread.
     linger: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl Signals {
         self.head_seen.load(Ordering::Relaxed)
     }
 
-    pub fn left_body_unread(&self) {
+    pub fn leaves_unread(&self) {
         self.linger.store(true, Ordering::Relaxed);
     }
 }

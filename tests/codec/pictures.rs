@@ -182,6 +182,9 @@ fn the_weight_is_that_of_the_pixels_where_the_header_tells() {
         let wanted = fixture(&format!("pictures/{name}.ppm"));
         let pixels = ppm(&wanted).2.len();
         assert_eq!(image.weight(&super::bytes(file.clone())), pixels.max(file.len()), "{name}");
+        // In JSON too, where a small text may be a large picture.
+        let text = json(&format!("\"{}\"", base64::prelude::BASE64_STANDARD.encode(&file)));
+        assert_eq!(image.weight(&text), pixels.max(text.len()), "{name}");
         assert!(image.weight(&super::bytes(file[..20].to_vec())) >= 20);
     }
 }

@@ -36,6 +36,9 @@ async fn the_encode_is_chosen_by_name_or_accept() {
     let unknown = post("?encode=overlai", "").await;
     assert_eq!(unknown.status, 400);
     assert_eq!(unknown.json()["encodes"], json!(["reply", "overlay"]));
+    assert!(unknown.text().contains("did you mean `overlay`?"), "{}", unknown.text());
+    // It is not sent back at length.
+    assert!(post(&format!("?encode={}", "a".repeat(30_000)), "").await.body.len() < 1000);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use super::pretend::{short, start};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rserve::ingress::Limits;
+use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -185,6 +187,67 @@ async fn a_stop_finishes_what_is_in_flight() {
     assert_eq!(busy.closed().await, b"");
     tokio::time::timeout(Duration::from_secs(5), rig.serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(rig.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_stop_leaves_time_for_a_request_that_is_on_its_way() {
+    let limits = Limits { last_call: Duration::from_millis(400), ..short() };
+    let rig = start(limits).await;
+    let mut kept = Client::connect(rig.address).await;
+    kept.write("GET /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    kept.reply().await;
+    rig.stop.send(true).unwrap();
+    eventually("nobody is taken in", || std::net::TcpStream::connect(rig.address).is_err()).await;
+    kept.write(format!("{POST}content-length: 1\r\n\r\na{POST}content-length: 1\r\n\r\nb")).await;
+    let last = kept.reply().await;
+    assert_eq!((last.status, last.header("connection")), (200, "close"));
+    assert_eq!(kept.closed().await, b"");
+    tokio::time::timeout(Duration::from_secs(5), rig.serving).await.unwrap().unwrap();
+}
+
+/// Clients that had connected, but were not accepted yet, were reset.
+#[test]
+fn a_stop_answers_who_has_connected() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rig = runtime.block_on(start(short()));
+    // Nothing is accepted while the runtime does not run.
+    let clients: Vec<std::net::TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(rig.address).unwrap();
+            write!(stream, "{POST}content-length: 1\r\n\r\nx").unwrap();
+            stream
+        })
+        .collect();
+    rig.stop.send(true).unwrap();
+    runtime.block_on(rig.serving).unwrap();
+    for mut client in clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_share_a_limited_room() {
+    let rig = start(Limits { bodies: 150_000, ..short() }).await;
+    let large = "q".repeat(100_000);
+    let begun = format!("{POST}content-length: 100000\r\n\r\n{}", &large[1..]);
+    // Of each all but the first 64 KiB counts: four take 137856 of 150000.
+    let mut held = vec![];
+    for _ in 0..4 {
+        let mut client = Client::connect(rig.address).await;
+        client.write(&begun).await;
+        held.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let reply = send(rig.address, "POST /one/predict HTTP/1.1", &large).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, "1"), "{}", reply.text());
+    assert_eq!(send(rig.address, "POST /one/predict HTTP/1.1", &large[..60_000]).await.status, 200);
+    for client in &mut held {
+        client.write("q").await;
+        assert_eq!(client.reply().await.status, 200);
+    }
+    assert_eq!(send(rig.address, "POST /one/predict HTTP/1.1", &large).await.status, 200);
 }
 
 #[tokio::test]

@@ -51,8 +51,16 @@ async fn hostile_multipart_bodies_are_refused() {
     let limits = rserve::ingress::Limits { max_body: 16 << 20, ..short() };
     let rig = start(limits).await;
     let unterminated = form(&[("photo", "P")]).replace("--XX--\r\n", "");
-    assert_eq!(post(&rig, "one", FORM, unterminated).await.status, 400);
-    assert_eq!(post(&rig, "one", "multipart/form-data", form(&[("photo", "P")])).await.status, 400);
+    let elsewhere = "multipart/form-data; boundary=YY";
+    for (kind, body, said) in [
+        (FORM, unterminated, "before its last boundary, `--XX--`"),
+        (elsewhere, form(&[("photo", "P")]), "before its last boundary, `--YY--`"),
+        ("multipart/form-data", form(&[("photo", "P")]), "names no boundary"),
+    ] {
+        let reply = post(&rig, "one", kind, body).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.text().contains(said), "{}", reply.text());
+    }
     assert_eq!(post(&rig, "one", "multipart/mixed; boundary=XX", form(&[("photo", "P")])).await.status, 415);
     assert_eq!(post(&rig, "one", FORM, "").await.status, 400);
     assert_eq!(post(&rig, "one", FORM, "no boundary anywhere").await.status, 400);

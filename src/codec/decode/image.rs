@@ -153,10 +153,8 @@ impl Decode for ImageDecode {
 
     /// A small file may be a large picture.
     fn weight(&self, payload: &Payload) -> usize {
-        let (width, height) = match payload {
-            Payload::Bytes(bytes) => picture::size::hint(bytes).unwrap_or_default(),
-            Payload::Json(_) => (0, 0),
-        };
+        let bytes = payload::binary(payload, "a picture").unwrap_or_default();
+        let (width, height) = picture::size::hint(&bytes).unwrap_or_default();
         let pixels = u64::from(width) * u64::from(height);
         // What is over the limits is refused, which is no work.
         let unpacked = if pixels > self.limits.pixels { 0 } else { pixels * 3 };

@@ -34,7 +34,7 @@ fn plain(
         return Err(DecodeError::Invalid("the WebP is truncated".into()));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(memory(limits));
+    reader.limits(memory(format, limits));
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     limits.check(width, height)?;
@@ -60,10 +60,15 @@ fn is_cut(bytes: &[u8]) -> bool {
     (bytes.len() as u64) < u64::from(size) + 8
 }
 
-/// What a decoder may allocate: the largest picture allowed at 16 bits and four channels, twice.
-fn memory(limits: Limits) -> image::Limits {
+/// What a decoder may allocate beside the pixels it gives: the largest picture allowed at 16 bits and four
+/// channels, twice. A PNG is read row by row; what it could take memory for is a colour profile, which is
+/// packed, and with us unused: one that unpacks to more than a profile ever has is not read.
+fn memory(format: ImageFormat, limits: Limits) -> image::Limits {
     let mut memory = image::Limits::no_limits();
-    memory.max_alloc = Some(limits.pixels.saturating_mul(16).max(64 << 20));
+    memory.max_alloc = Some(match format {
+        ImageFormat::Png => 16 << 20,
+        _ => limits.pixels.saturating_mul(16).max(64 << 20),
+    });
     memory
 }
 
@@ -121,4 +126,34 @@ fn to_rgb(raw: &[u8], color: ColorType, background: Option<[u8; 3]>) -> Option<V
         ColorType::Rgba32F => pixels(16, &|p| over([unit(p), unit(&p[4..]), unit(&p[8..])], unit(&p[12..]))),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::png::PngEncoder;
+    use image::{ExtendedColorType, ImageEncoder};
+
+    /// A kilobyte of a profile unpacked to hundreds of megabytes.
+    #[test]
+    fn a_packed_profile_does_not_take_memory() {
+        let png = |profile: usize| {
+            let mut bytes = vec![];
+            let mut encoder = PngEncoder::new(&mut bytes);
+            encoder.set_icc_profile(vec![0; profile]).unwrap();
+            encoder.write_image(&[7, 8, 9], 1, 1, ExtendedColorType::Rgb8).unwrap();
+            bytes
+        };
+        let profile = |bytes: &[u8]| {
+            let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+            reader.limits(memory(ImageFormat::Png, Limits::default()));
+            reader.into_decoder().unwrap().icc_profile().unwrap()
+        };
+        assert_eq!(profile(&png(4000)).map(|p| p.len()), Some(4000));
+        let bomb = png(100 << 20);
+        assert_eq!(profile(&bomb), None);
+        let mut rgb = vec![];
+        let read = read(&bomb, ImageFormat::Png, Limits::default(), None, &mut rgb).unwrap();
+        assert_eq!(((read.0, read.1), rgb), ((1, 1), vec![7, 8, 9]));
+    }
 }
