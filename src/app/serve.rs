@@ -44,6 +44,7 @@ async fn serving(
     announce: impl FnOnce(&str),
 ) -> Result<(), Trouble> {
     let begun = Instant::now();
+    allow_open_files();
     let mut signals = Signals::new()?;
     let plan = &compiled.plan;
     let limits = limits(plan);
@@ -90,6 +91,17 @@ async fn serving(
     server.drain();
     drain(serving, stop, plan, signals).await;
     Ok(())
+}
+
+/// As many as the system lets us: each connection is one, and what a shell sets (often 1024) is a caution
+/// for programs of another age.
+fn allow_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, files) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn limits(plan: &Plan) -> Limits {

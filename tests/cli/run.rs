@@ -25,7 +25,12 @@ impl Drop for Server {
 }
 
 fn start(arguments: &[&str]) -> Server {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rserve"))
+    start_by(Command::new(env!("CARGO_BIN_EXE_rserve")), arguments)
+}
+
+/// `command` is to run rserve with what is added to it.
+fn start_by(mut command: Command, arguments: &[&str]) -> Server {
+    let mut child = command
         .current_dir(root())
         .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .args(arguments)
@@ -170,6 +175,21 @@ fn a_new_version_is_taken_up_while_it_serves() {
     while served() != "road-mask@1, surface@2" {
         assert!(begun.elapsed() < Duration::from_secs(60), "the new version was not taken up");
     }
+}
+
+/// Where a shell allows few open files but the system more, few connections were served.
+#[test]
+fn more_connections_are_served_than_a_shell_allows_files() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"ulimit -S -n 64 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_rserve")]);
+    let server = start_by(shell, &["pipelines/road.toml"]);
+    let mut idle: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let last = idle.last_mut().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    last.write_all(b"GET /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut status = [0; 15];
+    last.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
 }
 
 fn copy_version(model: &str, version: &str, to: &Path) {
