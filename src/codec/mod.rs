@@ -1,13 +1,13 @@
 //! Bytes to tensors and back: a file a format, and one registry. Knows neither HTTP nor folders.
 //!
-//! - [`decode`]: what the pipeline takes; each format reads its options from the TOML and then decodes
+//! - `decode`: what the pipeline takes; each format reads its options from the TOML and then decodes
 //!   payloads on the calling thread.
-//! - [`encode`]: what the pipeline answers; a format reads its options, is bound to the sources it names,
+//! - `encode`: what the pipeline answers; a format reads its options, is bound to the sources it names,
 //!   and then writes whole answers or rows.
-//! - [`picture`]: pictures of all formats to upright RGB, resized as Pillow resizes.
-//! - [`fields`]: the named fields that json, jsonl and csv share.
+//! - `picture`: pictures of all formats to upright RGB, resized as Pillow resizes.
+//! - `fields`: the named fields that json, jsonl and csv share.
 //!
-//! A new format is one file and one line in [`DECODES`] or [`ENCODES`].
+//! A new format is one file and one line in `DECODES` or `ENCODES`.
 
 mod classes;
 mod decode;
