@@ -10,7 +10,7 @@ mod planes;
 mod tile;
 
 use super::arch;
-use planes::Planes;
+use planes::{Fill, Planes};
 use pulp::Arch;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ use tile::{Channels, MAX_TILE};
 const BLOCK: usize = 8;
 
 /// Multiply-adds under which threads cost more than they bring.
-const PARALLEL_FROM: usize = 2_000_000;
+const PARALLEL_FROM: usize = 8_000_000;
 
 /// What is applied to each output after bias and residual.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,13 +32,23 @@ pub enum Activation {
 
 impl Activation {
     #[inline(always)]
-    fn apply(self, values: &mut [f32]) {
+    fn apply(self, values: &[f32], out: &mut [f32]) {
+        let pairs = out.iter_mut().zip(values);
         match self {
-            Self::None => {}
-            Self::Relu => values.iter_mut().for_each(|v| *v = v.max(0.0)),
-            Self::Clip { min, max } => values.iter_mut().for_each(|v| *v = v.max(min).min(max)),
+            Self::None => copy(values, out),
+            Self::Relu => pairs.for_each(|(to, v)| *to = v.max(0.0)),
+            Self::Clip { min, max } => pairs.for_each(|(to, v)| *to = v.max(min).min(max)),
         }
     }
+}
+
+/// A copy of a few elements, for which a call would cost more than it does.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let (from_eights, from_rest) = from.as_chunks::<8>();
+    let (to_eights, to_rest) = to.as_chunks_mut::<8>();
+    to_eights.iter_mut().zip(from_eights).for_each(|(to, from)| *to = *from);
+    to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
 }
 
 /// The geometry of a convolution: `[height, width]` throughout.
@@ -197,10 +207,7 @@ impl Conv2d {
             let source = if planes.direct && planes.positions() >= MAX_TILE {
                 input
             } else {
-                arch.dispatch(
-                    #[inline(always)]
-                    || planes.fill(input, &mut scratch),
-                );
+                arch.dispatch(Fill { planes, input, scratch: &mut scratch });
                 &scratch[..]
             };
             let first = group * self.channels_out;

@@ -1,7 +1,8 @@
 //! The input's padded planes, and where the taps of a kernel find their elements in them.
 
-use super::Conv2d;
 use super::tile::MAX_TILE;
+use super::{Conv2d, copy};
+use pulp::{Simd, WithSimd};
 
 /// Where the taps of a kernel find their elements: the padded planes of one image and group.
 pub(super) struct Planes {
@@ -57,7 +58,7 @@ impl Planes {
 
     /// Writes the planes of `input`, with room behind them for a tile that reads over the end.
     #[inline(always)]
-    pub fn fill(&self, input: &[f32], scratch: &mut Vec<f32>) {
+    fn fill(&self, input: &[f32], scratch: &mut Vec<f32>) {
         let plane = self.plane[0] * self.plane[1];
         let wanted = self.channels * self.phases[0].len() * self.phases[1].len() * plane + MAX_TILE;
         scratch.clear();
@@ -86,6 +87,22 @@ impl Planes {
     }
 }
 
+/// [`Planes::fill`] with the instructions of the machine.
+pub(super) struct Fill<'a> {
+    pub planes: &'a Planes,
+    pub input: &'a [f32],
+    pub scratch: &'a mut Vec<f32>,
+}
+
+impl WithSimd for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.planes.fill(self.input, self.scratch);
+    }
+}
+
 /// Every `stride`-th element of the padded source line, from `phase` on. `line` is zero before.
 #[inline(always)]
 fn copy_line(source: &[f32], line: &mut [f32], phase: usize, pad: usize, stride: usize) {
@@ -97,7 +114,7 @@ fn copy_line(source: &[f32], line: &mut [f32], phase: usize, pad: usize, stride:
     }
     if stride == 1 {
         let count = (line.len() - first).min(source.len() - start);
-        line[first..first + count].copy_from_slice(&source[start..start + count]);
+        copy(&source[start..start + count], &mut line[first..first + count]);
     } else if stride == 2 {
         // Pairs of a known size, which become vector shuffles.
         let pairs = source[start..].chunks_exact(2);

@@ -111,8 +111,7 @@ impl Channels<'_> {
                         *value += add;
                     }
                 }
-                self.activation.apply(values);
-                self.out[to..to + pixels].copy_from_slice(values);
+                self.activation.apply(values, &mut self.out[to..to + pixels]);
             }
             done += run;
             row += 1;
