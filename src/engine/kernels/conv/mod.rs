@@ -19,8 +19,9 @@ use tile::{Channels, MAX_TILE};
 /// Output channels that share a pass over the input; the weights are packed in blocks of as many.
 const BLOCK: usize = 8;
 
-/// Multiply-adds under which threads cost more than they bring.
-const PARALLEL_FROM: usize = 8_000_000;
+/// Multiply-adds under which threads cost more than they bring: about half a millisecond of one, as handing
+/// work over costs as much where others use the machine too. Tests need not be so large.
+const PARALLEL_FROM: usize = if cfg!(test) { 2_000_000 } else { 32_000_000 };
 
 /// What is applied to each output after bias and residual.
 #[derive(Clone, Copy, Debug, PartialEq)]
