@@ -73,7 +73,8 @@ fn summary(done: &Done) -> String {
         text.push_str(&format!("what failed and why: {}\n", done.output.join("errors.jsonl").display()));
     }
     if done.others > 0 {
-        text.push_str(&format!("{} files of other kinds were left alone\n", done.others));
+        let files = if done.others == 1 { "file of another kind was" } else { "files of other kinds were" };
+        text.push_str(&format!("{} {files} left alone\n", done.others));
     }
     text
 }

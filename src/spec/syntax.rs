@@ -34,7 +34,10 @@ pub fn duplicate(root: &Table, place: &Place) -> (Diagnostic, bool) {
     let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
     let kept = earlier(root, key, place);
     let hides = kept.is_some_and(|(_, value)| matches!(value, Value::Table(_)));
-    let d = match kept.map(|(place, _)| place.clone()).or_else(|| same_line_before(place)) {
+    // A header is repeated by a header, whatever else bears its last name.
+    let header = line_of(place).starts_with('[').then(|| same_line_before(place)).flatten();
+    let first = header.or_else(|| kept.map(|(place, _)| place.clone())).or_else(|| same_line_before(place));
+    let d = match first {
         Some(first) => d.at(&first, "the first time"),
         None => d,
     };
@@ -59,7 +62,7 @@ fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<(&'a Place,
 fn same_line_before(place: &Place) -> Option<Place> {
     let text = &place.source.text;
     let start = line_start(text, place.span.start);
-    let line = text[start..].lines().next()?.trim();
+    let line = line_of(place);
     let within = text[start..place.span.start].trim_start().len();
     let mut at = 0;
     for earlier in text[..start].split_inclusive('\n') {
@@ -70,6 +73,12 @@ fn same_line_before(place: &Place) -> Option<Place> {
         at += earlier.len();
     }
     None
+}
+
+/// The line that holds the beginning of a place, without its indent.
+fn line_of(place: &Place) -> &str {
+    let text = &place.source.text;
+    text[line_start(text, place.span.start)..].lines().next().unwrap_or_default().trim()
 }
 
 fn line_start(text: &str, offset: usize) -> usize {

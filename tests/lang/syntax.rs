@@ -28,6 +28,7 @@ syntax! {
     step_given_twice: road(&[("surface = { model", "mask = { model")]);
     no_comma: road(&[("size = [64, 64]", "size = [64 64]")]);
     table_given_twice: road(&[("[pipelines.road]\n", "[models.surface]\nqueue = 1\n\n[pipelines.road]\n")]);
+    table_given_twice_after_others_of_its_name: format!("{ROAD}\n[models.surface]\nqueue = 1\n");
     dotted_key_into_a_value: road(&[("gpu = 0.7", "gpu = 0.7\ngpu.share = 0.6")]);
     number_out_of_range: road(&[("gpu = 0.7", "gpu = 0.7\nqueue = 99999999999999999999")]);
     other_errors_are_still_found: road(&[("gpu = 0.7", "gpu =\nqueue = 0"), ("\"/road\"", "\"road\"")]);

@@ -95,13 +95,17 @@ impl Weights {
     }
 }
 
+/// Rows of colour pixels that are filtered together: a column of them is one vector.
+const ROWS: usize = 4;
+type Together = [f32; 4 * ROWS];
+
 /// Memory that is kept from picture to picture.
 #[derive(Default)]
 pub struct Room {
     across: Weights,
     down: Weights,
-    /// One row of pixels, each padded to four floats so that a pixel is one vector.
-    line: Vec<[f32; 4]>,
+    /// Rows that are filtered together: for each column a pixel of each, padded to four floats.
+    lines: Vec<Together>,
     /// All used rows at the new width.
     narrow: Vec<u8>,
     sums: Vec<f32>,
@@ -110,7 +114,7 @@ pub struct Room {
 impl Room {
     /// Bytes held.
     pub fn held(&self) -> usize {
-        let floats = self.line.capacity() * 4 + self.sums.capacity();
+        let floats = self.lines.capacity() * 4 * ROWS + self.sums.capacity();
         let weights = self.across.weights.capacity() + self.down.weights.capacity();
         (floats + weights) * size_of::<f32>() + self.narrow.capacity()
     }
@@ -129,37 +133,59 @@ pub fn scale(
     if filter == Filter::Nearest {
         return nearest(from, part, size, out);
     }
-    let Room { across, down, line, narrow, sums } = room;
-    let (width, height) = (size.0 as usize, size.1 as usize);
-    let channels = from.channels;
-    across.fill(filter, from.width as usize, part.left, part.width, width);
-    down.fill(filter, from.height as usize, part.top, part.height, height);
+    pulp::Arch::new().dispatch(Filtered { from, part, size, filter, room, out });
+}
 
-    let rows = down.range();
-    let stride = from.width as usize * channels;
-    let same_width = part.width == f64::from(size.0) && part.left == 0.0 && from.width == size.0;
-    narrow.clear();
-    for row in from.bytes.chunks_exact(stride).skip(rows.start).take(rows.len()) {
-        match channels {
-            _ if same_width => narrow.extend_from_slice(row),
-            1 => shrink_gray(row, across, narrow),
-            _ => shrink_rgb(row, across, line, narrow),
+/// The arguments of [`scale`], for the instructions that the machine has.
+struct Filtered<'a> {
+    from: Pixels<'a>,
+    part: Region,
+    size: (u32, u32),
+    filter: Filter,
+    room: &'a mut Room,
+    out: &'a mut Vec<u8>,
+}
+
+impl pulp::NullaryFnOnce for Filtered<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { from, part, size, filter, room, out } = self;
+        let Room { across, down, lines, narrow, sums } = room;
+        let (width, height) = (size.0 as usize, size.1 as usize);
+        let channels = from.channels;
+        across.fill(filter, from.width as usize, part.left, part.width, width);
+        down.fill(filter, from.height as usize, part.top, part.height, height);
+
+        let rows = down.range();
+        let stride = from.width as usize * channels;
+        let used = from.bytes.get(rows.start * stride..rows.end * stride).unwrap_or_default();
+        narrow.clear();
+        if part.width == f64::from(size.0) && part.left == 0.0 && from.width == size.0 {
+            narrow.extend_from_slice(used);
+        } else if channels == 1 {
+            used.chunks_exact(stride).for_each(|row| shrink_gray(row, across, narrow));
+        } else {
+            narrow.resize(rows.len() * width * channels, 0);
+            let groups = used.chunks(stride * ROWS).zip(narrow.chunks_mut(width * channels * ROWS));
+            groups.for_each(|(rows, narrow)| shrink_rgb(rows, stride, across, lines, narrow));
         }
-    }
 
-    out.clear();
-    let stride = width * channels;
-    for (first, weights) in down.iter() {
-        sums.clear();
-        sums.resize(stride, 0.5);
-        let rows_under = narrow.chunks_exact(stride).skip(first - rows.start);
-        for (row, weight) in rows_under.zip(weights) {
-            for (sum, level) in sums.iter_mut().zip(row) {
-                *sum += weight * f32::from(*level);
+        out.clear();
+        let stride = width * channels;
+        for (first, weights) in down.iter() {
+            sums.clear();
+            sums.resize(stride, 0.5);
+            let rows_under = narrow.chunks_exact(stride).skip(first - rows.start);
+            for (row, weight) in rows_under.zip(weights) {
+                for (sum, level) in sums.iter_mut().zip(row) {
+                    *sum += weight * f32::from(*level);
+                }
             }
+            // Casts saturate: what a filter overshoots is cut at 0 and 255.
+            out.extend(sums.iter().map(|sum| *sum as u8));
         }
-        // Casts saturate: what a filter overshoots is cut at 0 and 255.
-        out.extend(sums.iter().map(|sum| *sum as u8));
     }
 }
 
@@ -173,20 +199,34 @@ fn narrowed(part: Region) -> Region {
     Region { left, top, width, height }
 }
 
-fn shrink_rgb(row: &[u8], across: &Weights, line: &mut Vec<[f32; 4]>, narrow: &mut Vec<u8>) {
-    line.clear();
-    line.extend(row.chunks_exact(3).map(|p| [p[0].into(), p[1].into(), p[2].into(), 0.0]));
-    for (first, weights) in across.iter() {
-        let mut sum = [0.5f32; 4];
-        for (pixel, weight) in line[first..first + weights.len()].iter().zip(weights) {
-            for (sum, level) in sum.iter_mut().zip(pixel) {
+/// Up to [`ROWS`] rows of `stride` bytes each, to as many of the new width.
+#[inline(always)]
+fn shrink_rgb(rows: &[u8], stride: usize, across: &Weights, lines: &mut Vec<Together>, narrow: &mut [u8]) {
+    let count = rows.len() / stride;
+    // Where there are fewer rows than go together, the last stands in for those that are missing.
+    let row = |index: usize| rows[index.min(count - 1) * stride..][..stride].chunks_exact(3);
+    lines.clear();
+    let columns = row(0).zip(row(1)).zip(row(2).zip(row(3)));
+    lines.extend(columns.map(|((a, b), (c, d))| {
+        let levels = [[a[0], a[1], a[2], 0, b[0], b[1], b[2], 0], [c[0], c[1], c[2], 0, d[0], d[1], d[2], 0]];
+        std::array::from_fn(|at| f32::from(levels[at / 8][at % 8]))
+    }));
+    let width = narrow.len() / count / 3;
+    for (x, (first, weights)) in across.iter().enumerate() {
+        let mut sum: Together = [0.5; 4 * ROWS];
+        for (pixels, weight) in lines[first..first + weights.len()].iter().zip(weights) {
+            for (sum, level) in sum.iter_mut().zip(pixels) {
                 *sum += weight * level;
             }
         }
-        narrow.extend([sum[0] as u8, sum[1] as u8, sum[2] as u8]);
+        let levels = sum.map(|sum| sum as u8);
+        for (row, pixel) in levels.chunks_exact(4).take(count).enumerate() {
+            narrow[(row * width + x) * 3..][..3].copy_from_slice(&pixel[..3]);
+        }
     }
 }
 
+#[inline(always)]
 fn shrink_gray(row: &[u8], across: &Weights, narrow: &mut Vec<u8>) {
     for (first, weights) in across.iter() {
         let levels = &row[first..first + weights.len()];
