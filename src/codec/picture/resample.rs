@@ -204,13 +204,19 @@ fn narrowed(part: Region) -> Region {
 fn shrink_rgb(rows: &[u8], stride: usize, across: &Weights, lines: &mut Vec<Together>, narrow: &mut [u8]) {
     let count = rows.len() / stride;
     // Where there are fewer rows than go together, the last stands in for those that are missing.
-    let row = |index: usize| rows[index.min(count - 1) * stride..][..stride].chunks_exact(3);
+    let [a, b, c, d]: [&[u8]; ROWS] =
+        std::array::from_fn(|index| &rows[index.min(count - 1) * stride..][..stride]);
     lines.clear();
-    let columns = row(0).zip(row(1)).zip(row(2).zip(row(3)));
-    lines.extend(columns.map(|((a, b), (c, d))| {
-        let levels = [[a[0], a[1], a[2], 0, b[0], b[1], b[2], 0], [c[0], c[1], c[2], 0, d[0], d[1], d[2], 0]];
-        std::array::from_fn(|at| f32::from(levels[at / 8][at % 8]))
-    }));
+    lines.resize(stride / 3, [0.0; 4 * ROWS]);
+    // A loop, not an iterator's fold: only what is inlined here is compiled for the machine's instructions.
+    for (x, line) in lines.iter_mut().enumerate() {
+        let at = x * 3..x * 3 + 3;
+        let (a, b, c, d) = (&a[at.clone()], &b[at.clone()], &c[at.clone()], &d[at]);
+        let levels = [a[0], a[1], a[2], 0, b[0], b[1], b[2], 0, c[0], c[1], c[2], 0, d[0], d[1], d[2], 0];
+        for (to, level) in line.iter_mut().zip(levels) {
+            *to = f32::from(level);
+        }
+    }
     let width = narrow.len() / count / 3;
     for (x, (first, weights)) in across.iter().enumerate() {
         let mut sum: Together = [0.5; 4 * ROWS];
