@@ -4,6 +4,7 @@ use rserve::plan::{Batching, Dim, Port, Signature};
 use rserve::scheduler::{Batch, Executor, Resident, RunError, Runner, Value};
 use rserve::tensor::{DType, Tensor};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 type Row = Vec<Option<Value>>;
 type Compute = dyn Fn(&[Value]) -> Result<Row, RunError> + Send + Sync;
@@ -34,12 +35,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits until so many have come since the beginning.
+    /// Waits until so many have come since the beginning, and panics after a minute of it.
     pub fn wait_for(&self, arrivals: usize) {
-        let mut state = self.state.lock().unwrap();
-        while state.1 < arrivals {
-            state = self.changed.wait(state).unwrap();
-        }
+        let state = self.state.lock().unwrap();
+        let minute = Duration::from_secs(60);
+        let (state, waited) =
+            self.changed.wait_timeout_while(state, minute, |state| state.1 < arrivals).unwrap();
+        assert!(!waited.timed_out(), "{} of {arrivals} came", state.1);
     }
 
     fn pass(&self) {
