@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use super::facts;
-use crate::diagnostic::{Report, SourceText};
+use crate::diagnostic::{Diagnostic, Place, Report, SourceText};
 use crate::plan::{self, Capacity, Plan};
 use crate::spec::{self, DeviceUse, Spec};
 use crate::{codec, engine};
@@ -29,8 +29,10 @@ pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
     let mut report = Report::default();
     let mut specs = Vec::with_capacity(files.len());
     for file in &files {
-        let text = fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
-        specs.push(spec::read::read(&SourceText::new(file, text), &mut report));
+        let bytes = fs::read(file).map_err(|e| unreadable(file, &e))?;
+        if let Some(source) = text(file, bytes, &mut report) {
+            specs.push(spec::read::read(&source, &mut report));
+        }
     }
     let gathered = facts::gather(&plan::needs(&specs));
     let capacity = engine::capacity();
@@ -44,6 +46,27 @@ pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
         }),
         None if gathered.unreadable => Err(Trouble::StoreUnreadable(report)),
         None => Err(Trouble::Wrong(report)),
+    }
+}
+
+/// The text of a file, unless it is none, which is reported.
+fn text(file: &Path, bytes: Vec<u8>, report: &mut Report) -> Option<Arc<SourceText>> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(SourceText::new(file, text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let bytes = error.into_bytes();
+            let help = match bytes.as_slice() {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16; save it as UTF-8",
+                _ => "save it as UTF-8",
+            };
+            let source = SourceText::new(file, String::from_utf8_lossy(&bytes));
+            let odd = Place::new(&source, at..at + char::REPLACEMENT_CHARACTER.len_utf8());
+            report.push(
+                Diagnostic::error(format!("`{}` is not UTF-8 text", file.display())).at(&odd, "").help(help),
+            );
+            None
+        }
     }
 }
 
@@ -87,7 +110,6 @@ fn unreadable(path: &Path, error: &io::Error) -> Trouble {
         io::ErrorKind::NotFound => {
             Trouble::Given(format!("there is no `{shown}`; name a pipeline file, or a folder of them"))
         }
-        io::ErrorKind::InvalidData => Trouble::Given(format!("`{shown}` is not UTF-8 text")),
         _ => Trouble::CouldNotRun(format!("cannot read `{shown}`: {error}")),
     }
 }

@@ -1,6 +1,6 @@
 //! TOML text to a tree of values, each with its place.
 
-use super::syntax::{DUPLICATE, blanked, duplicate, syntax_error, unclosed_bracket};
+use super::syntax::{DUPLICATE, blanked, duplicate, other_language, syntax_error, unclosed_bracket};
 use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
@@ -65,6 +65,15 @@ impl Table {
 
 /// Parses a file's text. Every syntax error is reported, with its place; what could be read is returned.
 pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
+    if let Some(language) = other_language(source) {
+        report.push(
+            Diagnostic::error(format!("this is {language}, and pipelines are written in TOML"))
+                .at(&Place::new(source, 0..source.text.trim_end().lines().next().map_or(0, str::len)), "")
+                .help("a table is `[models.road-mask]`, a value in it `gpu = 0.7`"),
+        );
+        let root = Table { entries: vec![], broken: true };
+        return At::new(root, Place::new(source, 0..0));
+    }
     let mut text = source.text.clone();
     let mut unclosed: Vec<Diagnostic> = vec![];
     loop {

@@ -81,6 +81,10 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
                 Value::String(s) if s.parse::<f64>().is_ok() => {
                     Err(wanted.help(format!("write the number without quotes: {s}")))
                 }
+                Value::String(s) => match s.strip_suffix('%').map(|percent| percent.trim().parse::<f64>()) {
+                    Some(Ok(percent)) => Err(wanted.help(format!("write `gpu = {}`", percent / 100.0))),
+                    _ => Err(wanted.help("half of a device is `gpu = 0.5`")),
+                },
                 _ => Err(wanted.help("half of a device is `gpu = 0.5`")),
             }
         }

@@ -2,7 +2,7 @@
 
 use super::document::Value;
 use super::reader::Wanted;
-use super::unit::{parse_duration, parse_size};
+use super::unit::{mend_duration, mend_size, parse_duration, parse_size};
 use super::{DeviceUse, Version};
 use crate::diagnostic::At;
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ type Read<T> = Result<T, Wanted>;
 pub fn duration(value: &At<Value>) -> Read<Duration> {
     let wanted = || Wanted::new("a duration with a unit, such as \"500ms\" or \"30s\"");
     match &value.value {
-        Value::String(s) => parse_duration(s).ok_or_else(|| match parse_duration(&format!("{s}s")) {
-            Some(_) => wanted().help(format!("did you mean \"{s}s\"? units: us, ms, s, m, h, d")),
+        Value::String(s) => parse_duration(s).ok_or_else(|| match mend_duration(s) {
+            Some(meant) => wanted().help(format!("did you mean \"{meant}\"? units: us, ms, s, m, h, d")),
             None => wanted().help("units: us, ms, s, m, h, d"),
         }),
         Value::Integer(n) if *n >= 0 => Err(wanted().help(format!("did you mean \"{n}s\" or \"{n}ms\"?"))),
@@ -37,7 +37,10 @@ pub fn size(value: &At<Value>) -> Read<u64> {
         Value::String(s) => match parse_size(s) {
             Some(0) => Err(Wanted::new("a size above zero")),
             Some(size) => Ok(size),
-            None => Err(wanted().help(units)),
+            None => Err(match mend_size(s) {
+                Some(meant) => wanted().help(format!("did you mean \"{meant}\"? {units}")),
+                None => wanted().help(units),
+            }),
         },
         Value::Integer(n) if *n > 0 => Err(wanted().help(format!("did you mean \"{n}B\" or \"{n}MiB\"?"))),
         _ => Err(wanted().help(units)),

@@ -1,7 +1,7 @@
 //! Syntax errors of the toml crate, told as a person would tell them.
 
 use super::document::{Table, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place, SourceText};
 use std::ops::Range;
 
 /// The toml crate's words for a key or a table that is given twice.
@@ -22,6 +22,24 @@ pub fn syntax_error(message: &str, place: &Place) -> Diagnostic {
         };
     }
     error(message.to_owned())
+}
+
+/// JSON or YAML, where the text is in one of them.
+pub fn other_language(source: &SourceText) -> Option<&'static str> {
+    let is_code = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let mut lines = source.text.lines().map(str::trim).filter(is_code);
+    let first = lines.next()?;
+    if first.starts_with('{') {
+        return Some("JSON");
+    }
+    // "models:" or "gpu: 0.7": no line of TOML has a colon after its first bare word.
+    let is_yaml = |line: &str| {
+        line.split_once(':').is_some_and(|(key, rest)| {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            !key.is_empty() && key.chars().all(is_word) && (rest.is_empty() || rest.starts_with(' '))
+        })
+    };
+    (first == "---" || is_yaml(first)).then_some("YAML")
 }
 
 fn is_number(word: &str) -> bool {

@@ -42,6 +42,47 @@ pub fn parse_size(text: &str) -> Option<u64> {
     (bytes <= 9_007_199_254_740_992.0).then_some(bytes as u64)
 }
 
+/// "30", "30 sec" and "2 hours" as they were meant.
+pub fn mend_duration(text: &str) -> Option<String> {
+    let (number, unit) = split(text);
+    let unit = match unit.to_lowercase().as_str() {
+        "micros" | "microsecond" | "microseconds" => "us",
+        "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        _ => return None,
+    };
+    Some(format!("{number}{unit}")).filter(|meant| parse_duration(meant).is_some())
+}
+
+/// "16M", "16mb" and "16 mib" as they were meant.
+pub fn mend_size(text: &str) -> Option<String> {
+    let (number, unit) = split(text);
+    let unit = match unit.to_lowercase().as_str() {
+        "b" | "byte" | "bytes" => "B",
+        "" | "m" | "mib" => "MiB",
+        "k" | "kib" => "KiB",
+        "g" | "gib" => "GiB",
+        "t" | "tib" => "TiB",
+        "kb" => "KB",
+        "mb" => "MB",
+        "gb" => "GB",
+        "tb" => "TB",
+        _ => return None,
+    };
+    Some(format!("{number}{unit}")).filter(|meant| parse_size(meant).is_some())
+}
+
+/// The number and what follows it, without the space between them.
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
+    (number, unit.trim())
+}
+
 /// A number that is not negative and a unit, with or without a space between them.
 fn parse(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -145,6 +186,21 @@ mod tests {
         ];
         for (text, bytes) in table {
             assert_eq!(parse_size(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant() {
+        let durations =
+            [("30", "30s"), ("30 sec", "30s"), ("2 Hours", "2h"), ("5 minutes", "5m"), ("1.5S", "1.5s")];
+        for (text, meant) in durations {
+            assert_eq!(mend_duration(text).as_deref(), Some(meant));
+        }
+        for (text, meant) in [("16M", "16MiB"), ("16mb", "16MB"), ("1 gib", "1GiB"), ("4096", "4096MiB")] {
+            assert_eq!(mend_size(text).as_deref(), Some(meant));
+        }
+        for text in ["", "soon", "-1 sec", "30 weeks", "sec"] {
+            assert_eq!((mend_duration(text), mend_size(text)), (None, None), "{text}");
         }
     }
 

@@ -61,6 +61,18 @@ fn what_is_wrong_is_1_and_said_at_its_line() {
     assert_eq!(say(&["run", file.to_str().unwrap()]).code, 1);
 }
 
+/// It stopped the check of the other files.
+#[test]
+fn a_file_that_is_not_text_is_reported_beside_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.toml"), b"[store]\n# caf\xe9\n").unwrap();
+    fs::write(folder.path().join("b.toml"), "[store]\npaht = 1\n").unwrap();
+    let said = say(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("a.toml` is not UTF-8 text") && said.err.contains("a.toml:2:"), "{}", said.err);
+    assert!(said.err.contains("unknown key `paht`"), "{}", said.err);
+}
+
 #[test]
 fn what_is_not_there_is_1() {
     let folder = tempfile::tempdir().unwrap();

@@ -32,6 +32,8 @@ syntax! {
     dotted_key_into_a_value: road(&[("gpu = 0.7", "gpu = 0.7\ngpu.share = 0.6")]);
     number_out_of_range: road(&[("gpu = 0.7", "gpu = 0.7\nqueue = 99999999999999999999")]);
     other_errors_are_still_found: road(&[("gpu = 0.7", "gpu =\nqueue = 0"), ("\"/road\"", "\"road\"")]);
+    json: "{\n  \"models\": {}\n}";
+    yaml: "# pipelines\nmodels:\n  road-mask:\n    gpu: 0.7\n";
     not_text_at_all: "\u{0}\u{1}\u{2}PK\u{3}\u{4}\n\u{7f}";
 }
 

@@ -109,6 +109,13 @@ fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u
                 _ => return Err(wanted()),
             },
             Value::Integer(_) => (side(value)?, side(value)?),
+            Value::String(s) => match s.split_once(['x', 'X', '*', ',']).map(|(w, h)| (w.trim(), h.trim())) {
+                Some((w, h)) if w.parse::<u16>().is_ok() && h.parse::<u16>().is_ok() => {
+                    return Err(Wanted::new("[width, height], each from 1 to 16384")
+                        .help(format!("write `size = [{w}, {h}]`")));
+                }
+                _ => return Err(wanted()),
+            },
             _ => return Err(wanted()),
         };
         if w * h > MAX_TARGET {
