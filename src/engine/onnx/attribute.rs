@@ -10,6 +10,7 @@ pub enum Attribute {
     Text(String),
     Ints(Vec<i64>),
     Floats(Vec<f32>),
+    Texts(Vec<String>),
     Tensor(Tensor),
     Graph(Box<Graph>),
     /// A kind that no supported operator takes; named, so that the error can say it.
@@ -24,6 +25,7 @@ impl Attribute {
             Self::Text(_) => "a string",
             Self::Ints(_) => "ints",
             Self::Floats(_) => "floats",
+            Self::Texts(_) => "strings",
             Self::Tensor(_) => "a tensor",
             Self::Graph(_) => "a graph",
             Self::Other(kind) => kind,
@@ -74,7 +76,7 @@ impl Attributes {
         find_text, Text, String, "a string";
         find_ints, Ints, Vec<i64>, "ints";
         find_floats, Floats, Vec<f32>, "floats";
-
+        find_texts, Texts, Vec<String>, "strings";
         find_tensor, Tensor, Tensor, "a tensor";
         find_graph, Graph, Graph, "a graph";
     }

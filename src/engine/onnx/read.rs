@@ -208,7 +208,7 @@ impl Reader<'_> {
             attribute_type::STRING => Attribute::Text(proto.s.as_ref().map(text).unwrap_or_default()),
             attribute_type::FLOATS => Attribute::Floats(proto.floats),
             attribute_type::INTS => Attribute::Ints(proto.ints),
-            attribute_type::STRINGS => Attribute::Other("strings"),
+            attribute_type::STRINGS => Attribute::Texts(proto.strings.iter().map(text).collect()),
             attribute_type::TENSOR => Attribute::Tensor(element::decode(proto.t.unwrap_or_default())?),
             attribute_type::GRAPH => {
                 let (mut graph, free) = self.graph(*proto.g.unwrap_or_default(), opsets)?;

@@ -9,6 +9,8 @@ mod control;
 pub mod make;
 pub mod math;
 pub mod nn;
+mod quant;
+mod recurrent;
 pub mod reduce;
 pub mod shape;
 
@@ -155,6 +157,8 @@ impl<B: Accelerator> Registry<B> {
         make::register(&mut registry);
         math::register(&mut registry);
         nn::register(&mut registry);
+        quant::register(&mut registry);
+        recurrent::register(&mut registry);
         reduce::register(&mut registry);
         shape::register(&mut registry);
         registry

@@ -3,7 +3,7 @@
 mod gelu;
 mod linear;
 mod prelu;
-mod smooth;
+pub mod smooth;
 mod softmax;
 
 use super::Registry;

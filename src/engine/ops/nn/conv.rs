@@ -1,14 +1,14 @@
 //! Conv with one, two or three spatial axes, and FusedConv: with a sum and an activation after it.
 
-use super::window::{AutoPad, Slide, Window};
+use super::window::{self, AutoPad, Window};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::conv::{Activation, Conv2d, Geometry};
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::{DType, Tensor};
+use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
-use burn::tensor::{Slice, TensorMetadata};
 
 struct Conv<B: Accelerator> {
     window: Window,
@@ -73,13 +73,25 @@ fn pack<B: Accelerator>(
     window: &Window,
     groups: usize,
 ) -> Result<Option<Conv2d>, String> {
-    let Some(weight) = site.constant(1).filter(|w| w.dtype() == DType::F32) else { return Ok(None) };
     let bias = site.constant(2);
+    match site.constant(1) {
+        Some(weight) if bias.is_some() || !site.has_input(2) => packed::<B>(weight, bias, window, groups),
+        _ => Ok(None),
+    }
+}
+
+/// The kernel for these weights; `None` where there is none.
+pub fn packed<B: Accelerator>(
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    window: &Window,
+    groups: usize,
+) -> Result<Option<Conv2d>, String> {
     let same = matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower);
     let (Ok(shape), true) = (<[usize; 4]>::try_from(weight.shape()), B::ON_HOST && !same) else {
         return Ok(None);
     };
-    if weight.is_empty() || (site.has_input(2) && bias.is_none_or(|b| b.dtype() != DType::F32)) {
+    if weight.is_empty() || weight.dtype() != DType::F32 || bias.is_some_and(|b| b.dtype() != DType::F32) {
         return Ok(None);
     }
     let pads = |axis| match window.auto_pad {
@@ -108,7 +120,7 @@ impl<B: Accelerator> Op<B> for Conv<B> {
             other => (Activation::None, Some(other)),
         };
         let y = if let Some(packed) = &self.packed {
-            self.run_packed(packed, x, residual, fused, cx)?
+            run_packed::<B>(packed, x, residual, fused, cx)?
         } else {
             let weight = match &self.weight {
                 Some(weight) => weight.clone(),
@@ -145,43 +157,40 @@ fn activate<B: Accelerator>(y: FloatTensor<B>, activation: Activation) -> FloatT
     }
 }
 
-impl<B: Accelerator> Conv<B> {
-    fn run_packed(
-        &self,
-        packed: &Conv2d,
-        x: FloatTensor<B>,
-        residual: Option<Value<B>>,
-        activation: Activation,
-        cx: &Context<B>,
-    ) -> Result<FloatTensor<B>, String> {
-        let refused = || format!("{:?} does not go with its weights", x.shape().as_slice());
-        let [batch, _, height, width] = x.shape().as_slice().try_into().map_err(|_| refused())?;
-        let [out_height, out_width] = packed.output_size([height, width]).ok_or_else(refused)?;
-        let out = [batch, packed.channels_out(), out_height, out_width];
-        cx.check(DType::F32, &out)?;
-        if out.contains(&0) {
-            return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
+/// By the kernel; its result may take a residual and an activation on the way.
+pub fn run_packed<B: Accelerator>(
+    packed: &Conv2d,
+    x: FloatTensor<B>,
+    residual: Option<Value<B>>,
+    activation: Activation,
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, String> {
+    let refused = || format!("{:?} does not go with its weights", x.shape().as_slice());
+    let [batch, _, height, width] = x.shape().as_slice().try_into().map_err(|_| refused())?;
+    let [out_height, out_width] = packed.output_size([height, width]).ok_or_else(refused)?;
+    let out = [batch, packed.channels_out(), out_height, out_width];
+    cx.check(DType::F32, &out)?;
+    if out.contains(&0) {
+        return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
+    }
+    let run = |added: Option<&FloatTensor<B>>, activation| {
+        B::conv2d_packed(packed, &x, added, activation)
+            .unwrap_or_else(|| Err(format!("{} where float32 should be", from_burn(x.dtype()))))
+    };
+    match residual {
+        None => run(None, activation),
+        Some(residual) if residual.shape().as_slice() == out && residual.dtype() == DType::F32 => {
+            run(Some(&residual.float(&cx.device)?), activation)
         }
-        let run = |added: Option<&FloatTensor<B>>, activation| {
-            B::conv2d_packed(packed, &x, added, activation)
-                .unwrap_or_else(|| Err(format!("{} where float32 should be", from_burn(x.dtype()))))
-        };
-        match residual {
-            None => run(None, activation),
-            Some(residual) if residual.shape().as_slice() == out && residual.dtype() == DType::F32 => {
-                run(Some(&residual.float(&cx.device)?), activation)
-            }
-            Some(residual) => {
-                let sum =
-                    arithmetic(Arithmetic::Add, Value::Float(run(None, Activation::None)?), residual, cx)?;
-                Ok(activate::<B>(sum.float(&cx.device)?, activation))
-            }
+        Some(residual) => {
+            let sum = arithmetic(Arithmetic::Add, Value::Float(run(None, Activation::None)?), residual, cx)?;
+            Ok(activate::<B>(sum.float(&cx.device)?, activation))
         }
     }
 }
 
 /// By Burn's own operations.
-fn conv<B: Accelerator>(
+pub fn conv<B: Accelerator>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
@@ -210,7 +219,7 @@ fn conv<B: Accelerator>(
         return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
     }
     let even = slides.iter().all(|s| s.pads.0 == s.pads.1);
-    let x = if even { x } else { padded::<B>(x, &slides, cx)? };
+    let x = if even { x } else { window::padded::<B>(x, &slides, 0.0, cx)? };
     let at = |axis: usize| {
         let slide = slides[axis];
         (slide.stride, if even { slide.pads.0 } else { 0 }, slide.dilation)
@@ -230,22 +239,4 @@ fn options<const N: usize>(at: impl Fn(usize) -> (usize, usize, usize), groups: 
         std::array::from_fn(|a| at(a).2),
         groups,
     )
-}
-
-/// The input with its pads written out: Burn pads both ends alike.
-fn padded<B: Accelerator>(
-    x: FloatTensor<B>,
-    slides: &[Slide],
-    cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
-    let shape = x.shape().to_vec();
-    let mut out = shape[..2].to_vec();
-    let mut place: Vec<Slice> = shape[..2].iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();
-    for (slide, dim) in slides.iter().zip(&shape[2..]) {
-        out.push(dim + slide.pads.0 + slide.pads.1);
-        place.push(Slice::new(slide.pads.0 as isize, Some((slide.pads.0 + dim) as isize), 1));
-    }
-    cx.check(from_burn(x.dtype()), &out)?;
-    let zeros = B::float_zeros(out.into(), &cx.device, x.dtype().into());
-    Ok(B::float_slice_assign(zeros, &place, x))
 }

@@ -2,17 +2,19 @@
 
 mod attention;
 mod batch_norm;
-mod conv;
+pub mod conv;
 mod conv_transpose;
 mod einsum;
 mod matmul;
 mod norm;
 mod pool;
 mod rotary;
-mod window;
+pub mod window;
 
 use super::Registry;
 use crate::engine::backend::Accelerator;
+
+pub use matmul::product;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Conv", 1, conv::build);

@@ -3,7 +3,7 @@
 //! Pads are explicit here: the input is padded with what cannot win or count, then pooled without pads, so
 //! that asymmetric pads, windows that hang over the end and dilation are one case.
 
-use super::window::{Slide, Window};
+use super::window::{Slide, Window, padded};
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::reduce;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -124,30 +124,6 @@ fn average<B: Accelerator>(
     let scale =
         Value::<B>::Host(crate::engine::host::from_numbers(dtype, dims, &scale)?).float(&cx.device)?;
     Ok(B::float_mul(mean, scale))
-}
-
-/// The input with its pads filled, and as much more after the end as the last window needs.
-fn padded<B: Accelerator>(
-    x: FloatTensor<B>,
-    slides: &[Slide],
-    fill: f64,
-    cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
-    let shape = x.shape().to_vec();
-    let mut out = shape[..2].to_vec();
-    let mut place: Vec<Slice> = shape[..2].iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();
-    for (slide, dim) in slides.iter().zip(&shape[2..]) {
-        let needed = (slide.out - 1) * slide.stride + (slide.kernel - 1) * slide.dilation + 1;
-        out.push(needed.max(dim + slide.pads.0));
-        place.push(Slice::new(slide.pads.0 as isize, Some((slide.pads.0 + dim) as isize), 1));
-    }
-    if out == shape {
-        return Ok(x);
-    }
-    let dtype = x.dtype();
-    cx.check(from_burn(dtype), &out)?;
-    let base = B::float_full(out.into(), fill.into(), &cx.device, dtype.into());
-    Ok(B::float_slice_assign(base, &place, x))
 }
 
 /// Any number of axes, one after the other: each window's elements side by side, then folded.

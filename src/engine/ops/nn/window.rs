@@ -1,6 +1,11 @@
 //! Windows that slide: kernel, strides, dilations and pads of convolutions and pools.
 
+use crate::engine::backend::Accelerator;
 use crate::engine::onnx::Attributes;
+use crate::engine::ops::Context;
+use crate::engine::value::from_burn;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Slice, TensorMetadata};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoPad {
@@ -118,6 +123,33 @@ impl Window {
         }
         Ok(Slide { kernel, stride, dilation, pads, out })
     }
+}
+
+/// The input `[batch, channels, ...]` with its pads filled, and as much more after the end as the last window
+/// needs: backends pad both ends alike, and know no window that hangs over.
+///
+/// REQUIRES slides that have outputs.
+pub fn padded<B: Accelerator>(
+    x: FloatTensor<B>,
+    slides: &[Slide],
+    fill: f64,
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, String> {
+    let shape = x.shape().to_vec();
+    let mut out = shape[..2].to_vec();
+    let mut place: Vec<Slice> = shape[..2].iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();
+    for (slide, dim) in slides.iter().zip(&shape[2..]) {
+        let needed = (slide.out - 1) * slide.stride + (slide.kernel - 1) * slide.dilation + 1;
+        out.push(needed.max(dim + slide.pads.0));
+        place.push(Slice::new(slide.pads.0 as isize, Some((slide.pads.0 + dim) as isize), 1));
+    }
+    if out == shape {
+        return Ok(x);
+    }
+    let dtype = x.dtype();
+    cx.check(from_burn(dtype), &out)?;
+    let base = B::float_full(out.into(), fill.into(), &cx.device, dtype.into());
+    Ok(B::float_slice_assign(base, &place, x))
 }
 
 #[cfg(test)]
