@@ -4,7 +4,7 @@
 
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Batch, Device, Instance, OwnThread, Policy, RunError, Runner, SharedPool, Value, Want,
+    Batch, Device, Instance, OwnThread, Policy, RunError, Runner, SharedPool, Terms, Value, Want,
 };
 use rserve::tensor::Tensor;
 use std::sync::Arc;
@@ -27,14 +27,15 @@ impl Runner for Echo {
 async fn ask(instance: &Instance, input: &Value, wants: &Arc<[Want]>) -> Duration {
     let started = Instant::now();
     let deadline = started + Duration::from_secs(60);
-    let ticket = instance.submit(vec![input.clone()], wants.clone(), deadline).expect("there is room");
+    let ticket =
+        instance.submit(vec![input.clone()], wants.clone(), Terms::until(deadline)).expect("there is room");
     ticket.await.expect("nothing can fail");
     started.elapsed()
 }
 
 fn measure(name: &str, device: &Device, clients: usize, time: Duration) {
     let policy =
-        Policy { share: 1.0, batch: BatchPolicy { max: 16, wait: Duration::ZERO }, queue: clients.max(1) };
+        Policy { share: 1.0, batch: BatchPolicy::up_to(16), queue: clients.max(1), lanes: usize::MAX };
     let instance = Arc::new(device.instance("echo", Arc::new(Echo), policy));
     let input = Value::Host(Tensor::from_vec(vec![3, 64, 64], vec![0f32; 3 * 64 * 64]).expect("it fits"));
     let wants: Arc<[Want]> = Arc::new([Want::Host]);

@@ -158,6 +158,7 @@ fn diamond() -> Setup {
     let pipeline = plan::Pipeline {
         name: "diamond".into(),
         timeout: Duration::from_secs(60),
+        priority: Default::default(),
         models: vec![1, 2, 0],
         route: "/diamond/predict".into(),
         online: entry.clone(),
@@ -235,7 +236,7 @@ async fn independent_steps_are_under_way_at_once_and_items_share_batches() {
     let mut items = vec![submit(0)];
     tokio::task::block_in_place(|| gates.iter().for_each(|gate| gate.wait_for(3)));
     items.extend((1..8).map(submit));
-    while pinned.generations()[0].instance.counters().queue < 7 {
+    while pinned.generations()[0].replicas.iter().next().unwrap().counters().queue < 7 {
         tokio::task::yield_now().await;
     }
     gates.iter().for_each(|gate| gate.open());
@@ -337,7 +338,7 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
         tokio::task::block_in_place(|| left.gate.wait_for(3 + lane));
     }
     items.extend((0..64).map(|_| submit()));
-    let queue = || pinned.generations()[0].instance.counters().queue;
+    let queue = || pinned.generations()[0].replicas.iter().next().unwrap().counters().queue;
     while queue() < 64 {
         tokio::task::yield_now().await;
     }
@@ -361,7 +362,7 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
     }
     assert_eq!(run(&pinned, request("4", &[1])).await.unwrap().encoded[0].1, b"8 drawn");
     assert_eq!(setup.ran("left"), before + 1, "those who left were not run");
-    assert_eq!(pinned.generations()[0].instance.counters().gone, 64);
+    assert_eq!(pinned.generations()[0].replicas.iter().next().unwrap().counters().gone, 64);
 }
 
 #[tokio::test]

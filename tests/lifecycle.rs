@@ -4,7 +4,7 @@ use crate::fakes::{Fake, first, number, signature};
 use bytes::Bytes;
 use rserve::lifecycle::{Cell, Lifecycle, Loaded, Loader, State};
 use rserve::plan::{self, BatchPolicy, DeviceId, Plan};
-use rserve::scheduler::Want;
+use rserve::scheduler::{Terms, Want};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
         versions: versions.to_vec(),
         latest: *latest,
         share: 0.5,
-        device: 0,
-        batch: BatchPolicy { max: 4, wait: Duration::ZERO },
+        devices: vec![0],
+        batch: BatchPolicy::up_to(4),
         queue: 64,
         signature: signature(&["x"], &["y"]),
     };
@@ -66,7 +66,10 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
 fn ask(cell: &Cell, value: f32) -> (u64, f32) {
     let generation = cell.pin().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let ticket = generation.instance.submit(vec![number(value)], Arc::new([Want::Host]), deadline).unwrap();
+    let ticket = generation
+        .replicas
+        .submit(vec![number(value)], Arc::new([Want::Host]), Terms::until(deadline))
+        .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let done = runtime.block_on(ticket).unwrap();
     (generation.version, first(done.outputs[0].as_ref().unwrap()))
@@ -110,7 +113,7 @@ fn a_newer_version_takes_over_and_the_old_one_goes_when_nobody_holds_it() {
     assert_eq!(states(&lifecycle), [(1, State::Unloaded), (2, State::Ready)]);
     let status = serde_json::to_value(lifecycle.status()).unwrap();
     assert_eq!(status[0]["serving"], serde_json::json!([2]));
-    assert_eq!(status[0]["device"], "cpu");
+    assert_eq!(status[0]["places"][0]["device"], "cpu");
     assert_eq!(status[0]["generations"][1]["digest"].as_str().unwrap().len(), 12);
 }
 

@@ -3,8 +3,8 @@
 use crate::fakes::{Fake, first, number, numbers};
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Device, Instance, ItemError, OwnThread, Policy, Rejected, RunError, Runner, SharedPool, Ticket, Value,
-    Want,
+    Device, Instance, ItemError, OwnThread, Policy, Rejected, RunError, Runner, SharedPool, Terms, Ticket,
+    Value, Want,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const FAR: Duration = Duration::from_secs(3600);
 
 fn policy(max: usize, queue: usize) -> Policy {
-    Policy { share: 1.0, batch: BatchPolicy { max, wait: Duration::ZERO }, queue }
+    Policy { share: 1.0, batch: BatchPolicy::up_to(max), queue, lanes: usize::MAX }
 }
 
 /// A device that runs one batch at a time.
@@ -21,7 +21,7 @@ fn one_lane() -> Device {
 }
 
 fn submit(instance: &Instance, value: Value) -> Result<Ticket, Rejected> {
-    instance.submit(vec![value], Arc::new([Want::Host]), Instant::now() + FAR)
+    instance.submit(vec![value], Arc::new([Want::Host]), Terms::until(Instant::now() + FAR))
 }
 
 #[track_caller]
@@ -131,7 +131,8 @@ fn a_passed_deadline_and_a_client_that_left_cost_no_device_time() {
     fake.gate.close();
     let held = take(&instance, 0.0);
     fake.gate.wait_for(1);
-    let late = instance.submit(vec![number(1.0)], Arc::new([Want::Host]), Instant::now()).unwrap();
+    let late =
+        instance.submit(vec![number(1.0)], Arc::new([Want::Host]), Terms::until(Instant::now())).unwrap();
     drop(take(&instance, 2.0));
     let kept = take(&instance, 3.0);
     fake.gate.open();
@@ -170,7 +171,7 @@ fn a_full_queue_says_when_to_come_again_and_does_not_count_those_who_left() {
 #[test]
 fn a_batch_that_waits_for_more_goes_when_it_is_full_or_has_waited() {
     let (device, fake) = (one_lane(), Fake::times(1.0));
-    let with = |wait| Policy { share: 1.0, batch: BatchPolicy { max: 3, wait }, queue: 64 };
+    let with = |wait| Policy { batch: BatchPolicy { wait, ..BatchPolicy::up_to(3) }, ..policy(3, 64) };
     let instance = device.instance("model", fake.clone(), with(FAR));
     // Were it not for the third, they would wait for an hour.
     let tickets: Vec<Ticket> = (1..=3).map(|n| take(&instance, n as f32)).collect();

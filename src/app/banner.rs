@@ -73,12 +73,13 @@ impl Banner<'_> {
                 .flat_map(|s| s.generations.iter().filter(ready))
                 .map(|g| g.load + g.warm_up)
                 .sum();
-            let device = self.compiled.plan.devices.get(model.device).map_or(DeviceId::Cpu, |d| d.id);
+            let devices = model.devices.iter().filter_map(|d| self.compiled.plan.devices.get(*d));
+            let devices: Vec<String> = devices.map(|d| d.id.to_string()).collect();
             [
                 model.name.clone(),
                 if versions.is_empty() { "none".to_owned() } else { versions.join(", ") },
                 if model.share > 0.0 { format!("{:.2}", model.share) } else { "-".to_owned() },
-                device.to_string(),
+                devices.join(", "),
                 model.batch.max.to_string(),
                 seconds(load),
             ]

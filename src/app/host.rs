@@ -139,10 +139,12 @@ impl Host for Shared {
                     "name": p.name,
                     "route": p.route,
                     "timeout_seconds": p.timeout.as_secs_f64(),
+                    "priority": p.priority,
                     "models": models,
                 })
             })
             .collect();
+        let open = self.0.lifecycle.devices();
         let devices: Vec<Value> = plan
             .devices
             .iter()
@@ -153,8 +155,12 @@ impl Host for Shared {
                     .iter()
                     .filter_map(|(m, share)| Some((plan.models.get(*m)?.name.clone(), json!(share))))
                     .collect();
+                let now = open.iter().find(|open| open.id == d.id);
                 json!({
                     "id": d.id.to_string(),
+                    "lanes": now.map(|now| now.lanes),
+                    "busy_10s": now.map(|now| now.busy_10s),
+                    "busy_60s": now.map(|now| now.busy_60s),
                     "name": facts.map(|f| f.name.as_str()),
                     "memory_bytes": facts.and_then(|f| f.memory),
                     "held": held,
@@ -172,7 +178,7 @@ impl Host for Shared {
     }
 
     fn samples(&self) -> Vec<Sample> {
-        super::samples::of(&self.0.lifecycle.status())
+        super::samples::of(&self.0.lifecycle.status(), &self.0.lifecycle.devices())
     }
 
     fn reload(&self, model: Option<&str>) -> Reload {

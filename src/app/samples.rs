@@ -2,64 +2,136 @@
 
 use super::host::state_name;
 use crate::ingress::{Sample, SampleKind};
-use crate::lifecycle::{ModelStatus, State};
+use crate::lifecycle::{DeviceStatus, InstanceStatus, ModelStatus, State};
 use crate::scheduler::Snapshot;
+use crate::scheduler::counters::{BATCH_BUCKETS, WAIT_BUCKETS};
 
 /// A metric of one served generation, and how it is read from its counters.
 type Metric = (&'static str, &'static str, SampleKind, fn(&Snapshot) -> f64);
 
-const METRICS: [Metric; 10] = [
+type Labels = Vec<(&'static str, String)>;
+
+const METRICS: [Metric; 8] = [
     ("queue_length", "Items that wait for the model", SampleKind::Gauge, |s| s.queue as f64),
+    ("items_running", "Items in the batches on the way", SampleKind::Gauge, |s| s.running as f64),
     ("items", "Items taken into the queue", SampleKind::Counter, |s| s.submitted as f64),
     ("batches", "Batches run", SampleKind::Counter, |s| s.batches as f64),
     ("batch_rows", "Rows run, in all batches", SampleKind::Counter, |s| s.rows as f64),
-    ("device_seconds", "Time of the device that batches took", SampleKind::Counter, |s| s.device_seconds),
-    ("queue_seconds", "Time that items waited", SampleKind::Counter, |s| s.queue_seconds),
-    ("items_rejected", "Items refused because the queue was full", SampleKind::Counter, |s| {
-        s.rejected as f64
+    ("batch_padding_rows", "Rows added to bring batches to a listed size", SampleKind::Counter, |s| {
+        s.padding as f64
     }),
-    ("items_expired", "Items whose deadline passed in the queue", SampleKind::Counter, |s| s.expired as f64),
-    ("items_gone", "Items whose client left while they waited", SampleKind::Counter, |s| s.gone as f64),
+    ("device_seconds", "Time of the device that batches took", SampleKind::Counter, |s| s.device_seconds),
     ("items_failed", "Rows that were run and failed", SampleKind::Counter, |s| s.failed as f64),
 ];
 
-pub fn of(models: &[ModelStatus]) -> Vec<Sample> {
+/// Why an item was not run, and how many were not for that reason.
+const REASONS: [(&str, fn(&Snapshot) -> u64); 3] =
+    [("queue-full", |s| s.rejected), ("deadline", |s| s.expired), ("client-gone", |s| s.gone)];
+
+pub fn of(models: &[ModelStatus], devices: &[DeviceStatus]) -> Vec<Sample> {
     let mut samples = vec![];
     for model in models {
-        for (version, counters) in &model.counters {
-            let labels = vec![("model", model.name.clone()), ("version", version.to_string())];
-            samples.extend(METRICS.iter().map(|(name, help, kind, read)| Sample {
-                name,
-                help,
-                kind: *kind,
-                labels: labels.clone(),
-                value: read(counters),
-            }));
+        for instance in &model.instances {
+            counted(model, instance, &mut samples);
         }
-        samples.push(Sample {
-            name: "model_share",
-            help: "Share of its device that the model holds",
-            kind: SampleKind::Gauge,
-            labels: vec![("model", model.name.clone()), ("device", model.device.to_string())],
-            value: model.share,
-        });
-        for generation in &model.generations {
-            let labels = |state: &State| {
-                let digest = generation.digest.map_or(String::new(), |d| format!("{d:.12}"));
-                vec![
-                    ("model", model.name.clone()),
-                    ("version", generation.version.to_string()),
-                    ("digest", digest),
-                    ("state", state_name(state).to_owned()),
-                ]
-            };
-            let mut gauge = |name, help, value| {
-                let labels = labels(&generation.state);
-                samples.push(Sample { name, help, kind: SampleKind::Gauge, labels, value });
-            };
-            gauge("model_load_seconds", "Time to load a generation", generation.load.as_secs_f64());
-            gauge("model_warm_up_seconds", "Time to warm it up", generation.warm_up.as_secs_f64());
+        placed(model, &mut samples);
+        generations(model, &mut samples);
+    }
+    for device in devices {
+        for (window, busy) in [("10s", device.busy_10s), ("60s", device.busy_60s)] {
+            let labels = vec![("device", device.id.to_string()), ("window", window.to_owned())];
+            let help = "Part of the device's lanes that ran batches";
+            samples.push(gauge("device_busy", help, labels, busy));
         }
     }
     samples
+}
+
+fn gauge(name: &'static str, help: &'static str, labels: Labels, value: f64) -> Sample {
+    Sample { name, help, kind: SampleKind::Gauge, labels, value }
+}
+
+fn counted(model: &ModelStatus, instance: &InstanceStatus, samples: &mut Vec<Sample>) {
+    let counters = &instance.counters;
+    let labels = vec![
+        ("model", model.name.clone()),
+        ("version", instance.version.to_string()),
+        ("device", instance.device.to_string()),
+    ];
+    samples.extend(METRICS.iter().map(|(name, help, kind, read)| Sample {
+        name,
+        help,
+        kind: *kind,
+        labels: labels.clone(),
+        value: read(counters),
+    }));
+    for (reason, read) in REASONS {
+        let mut labels = labels.clone();
+        labels.push(("reason", reason.to_owned()));
+        let (name, help) = ("items_rejected", "Items that were not run, by reason");
+        samples.push(Sample { name, help, kind: SampleKind::Counter, labels, value: read(counters) as f64 });
+    }
+    let sizes = BATCH_BUCKETS.map(|bound| bound as f64);
+    let (name, help) = ("batch_size", "Rows in a batch");
+    histogram(name, help, &labels, &sizes, &counters.batch_sizes, counters.rows as f64, samples);
+    let (name, help) = ("queue_seconds", "Time that items waited before they were run");
+    histogram(name, help, &labels, &WAIT_BUCKETS, &counters.waits, counters.queue_seconds, samples);
+}
+
+/// `counts` are not cumulative, and have one more than there are bounds.
+fn histogram(
+    name: &'static str,
+    help: &'static str,
+    labels: &Labels,
+    bounds: &[f64],
+    counts: &[u64],
+    sum: f64,
+    samples: &mut Vec<Sample>,
+) {
+    let mut add = |part, labels, value| {
+        samples.push(Sample { name, help, kind: SampleKind::Histogram(part), labels, value });
+    };
+    let bounds = bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+    let mut below = 0;
+    for (bound, count) in bounds.zip(counts) {
+        below += count;
+        let mut labels = labels.clone();
+        labels.push(("le", bound));
+        add("_bucket", labels, below as f64);
+    }
+    add("_sum", labels.clone(), sum);
+    add("_count", labels.clone(), below as f64);
+}
+
+fn placed(model: &ModelStatus, samples: &mut Vec<Sample>) {
+    for place in &model.places {
+        let labels = vec![("model", model.name.clone()), ("device", place.device.to_string())];
+        let help = "Share of the device that the model holds";
+        samples.push(gauge("model_share", help, labels.clone(), place.share));
+        let help = "Replicas of the model on the device";
+        samples.push(gauge("model_replicas", help, labels.clone(), place.replicas as f64));
+        for (window, got) in [("10s", place.share_got_10s), ("60s", place.share_got_60s)] {
+            let mut labels = labels.clone();
+            labels.push(("window", window.to_owned()));
+            let help = "Part of the device time given out of late that the model got";
+            samples.push(gauge("model_share_got", help, labels, got));
+        }
+    }
+}
+
+fn generations(model: &ModelStatus, samples: &mut Vec<Sample>) {
+    for generation in &model.generations {
+        let labels = |state: &State| {
+            let digest = generation.digest.map_or(String::new(), |d| format!("{d:.12}"));
+            vec![
+                ("model", model.name.clone()),
+                ("version", generation.version.to_string()),
+                ("digest", digest),
+                ("state", state_name(state).to_owned()),
+            ]
+        };
+        let mut add = |name, help, value| samples.push(gauge(name, help, labels(&generation.state), value));
+        add("model_load_seconds", "Time to load a generation", generation.load.as_secs_f64());
+        add("model_warm_up_seconds", "Time to warm it up", generation.warm_up.as_secs_f64());
+    }
 }

@@ -40,19 +40,51 @@ fn summary(plan: &Plan) -> String {
     }
     for model in &plan.models {
         let versions: Vec<String> = model.versions.iter().map(u64::to_string).collect();
-        let device = plan.devices.get(model.device).map_or(String::new(), |d| d.id.to_string());
+        let on: Vec<String> =
+            model.devices.iter().filter_map(|d| Some(plan.devices.get(*d)?.id.to_string())).collect();
+        let replicas = if on.len() > 1 { format!("{} replicas, each ", on.len()) } else { String::new() };
         let share =
             if model.share > 0.0 { format!("{} of", model.share) } else { "without a share on".into() };
+        let batches = match &*model.batch.sizes {
+            [] => format!("batches of up to {}", model.batch.max),
+            sizes => {
+                let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+                format!("batches of {}", sizes.join(", "))
+            }
+        };
         let _ = writeln!(
             text,
-            "model {} version {}, {share} {device}, batches of up to {}",
+            "model {} version {}, {replicas}{share} {}, {batches}",
             model.name,
             versions.join(", "),
-            model.batch.max,
+            on.join(", "),
         );
+    }
+    for device in &plan.devices {
+        let held: Vec<String> =
+            device
+                .held
+                .iter()
+                .filter_map(|(m, share)| Some((plan.models.get(*m)?.name.as_str(), *share)))
+                .map(|(name, share)| {
+                    if share > 0.0 {
+                        format!("{name} {}", rounded(share))
+                    } else {
+                        format!("{name} idle time")
+                    }
+                })
+                .collect();
+        let left = 1.0 - device.held.iter().map(|(_, share)| share).sum::<f64>();
+        let held = if held.is_empty() { "nobody".to_owned() } else { held.join(", ") };
+        let _ = writeln!(text, "device {}: {held}; {} left", device.id, rounded(left));
     }
     text.push_str("no errors\n");
     text
+}
+
+/// Without the dust of sums of shares.
+fn rounded(share: f64) -> f64 {
+    ((share * 1e6).round() / 1e6).max(0.0)
 }
 
 /// "photo -> mask, surface -> reply, overlay"

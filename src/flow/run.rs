@@ -3,9 +3,9 @@
 use super::codecs::HEAVY;
 use super::error::Error;
 use super::pipeline::Pinned;
-use super::steps::run_steps;
+use super::steps::{refused, run_steps};
 use crate::plan::{EncodeInput, EncodePlan, Entry, Origin, Payload, RowContext};
-use crate::scheduler::{RunError, Timing, Value};
+use crate::scheduler::{RunError, Terms, Timing, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -54,6 +54,9 @@ pub struct Timings {
 pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error> {
     let entry = pinned.plan().entry(request.side == Side::Offline);
     let needed = check(entry, &request)?;
+    let terms = Terms { deadline: request.deadline, priority: pinned.plan().priority, begun: false };
+    // Before anything is spent on an item that one of its models would turn away.
+    room(pinned, entry, &needed, terms)?;
     let mut slots: Vec<Option<Value>> = vec![None; entry.slots];
     let mut timings = Timings::default();
     // Dropped last, after the pictures that it stands for.
@@ -62,7 +65,7 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
         decode(pinned, entry, request.encodes, request.payloads, request.deadline, &mut slots, &mut timings)
             .await?;
     let wants = pinned.pipeline.wants(request.side == Side::Offline);
-    timings.steps = run_steps(pinned, entry, wants, &needed, &mut slots, request.deadline).await?;
+    timings.steps = run_steps(pinned, entry, wants, &needed, &mut slots, terms).await?;
     let mut encoded = Vec::with_capacity(request.encodes.len());
     for index in request.encodes {
         let started = Instant::now();
@@ -90,6 +93,15 @@ fn check(entry: &Entry, request: &Request<'_>) -> Result<Vec<bool>, Error> {
         }
     }
     Ok(needed)
+}
+
+/// Whether every model that the item needs would take it now.
+fn room(pinned: &Pinned, entry: &Entry, needed: &[bool], terms: Terms) -> Result<(), Error> {
+    for (step, _) in entry.steps.iter().zip(needed).filter(|(_, needed)| **needed) {
+        let generation = &pinned.generations[step.model];
+        generation.replicas.room(terms).map_err(|rejected| refused(rejected, &generation.tag))?;
+    }
+    Ok(())
 }
 
 /// Whether the picture that a decode reads is drawn on by any of the encodes asked for.

@@ -4,11 +4,18 @@
 use super::error::Error;
 use super::pipeline::{Pinned, Wants};
 use crate::plan::Entry;
-use crate::scheduler::{Done, ItemError, Rejected, RunError, Ticket, Timing, Value};
+use crate::scheduler::{Done, ItemError, Rejected, RunError, Terms, Ticket, Timing, Value};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+
+/// Why a model did not take an item.
+pub(super) fn refused(rejected: Rejected, model: &str) -> Error {
+    match rejected {
+        Rejected::Full { retry_after } => Error::Full { model: model.to_owned(), retry_after },
+        Rejected::Closed => Error::Closed { model: model.to_owned() },
+    }
+}
 
 /// Where one item's steps stand.
 struct Steps<'a> {
@@ -16,7 +23,7 @@ struct Steps<'a> {
     entry: &'a Entry,
     wants: &'a Wants,
     slots: &'a mut [Option<Value>],
-    deadline: Instant,
+    terms: Terms,
     /// Needed and not yet started, in an order in which each comes after those that it reads from.
     waiting: Vec<usize>,
     running: Vec<(usize, Ticket)>,
@@ -30,20 +37,20 @@ pub(super) async fn run_steps(
     wants: &Wants,
     needed: &[bool],
     slots: &mut [Option<Value>],
-    deadline: Instant,
+    terms: Terms,
 ) -> Result<Vec<Option<Timing>>, Error> {
     let mut steps = Steps {
         pinned,
         entry,
         wants,
         slots,
-        deadline,
+        terms,
         waiting: (0..entry.steps.len()).filter(|step| needed[*step]).collect(),
         running: vec![],
         timings: vec![None; entry.steps.len()],
     };
     let all = poll_fn(|context| steps.poll(context));
-    match tokio::time::timeout_at(deadline.into(), all).await {
+    match tokio::time::timeout_at(terms.deadline.into(), all).await {
         Ok(done) => done.map(|()| steps.timings),
         Err(_) => {
             let first = steps.running.iter().map(|(step, _)| *step).min().unwrap_or(0);
@@ -97,14 +104,8 @@ impl Steps<'_> {
             };
             self.waiting.remove(at);
             let generation = &self.pinned.generations[self.entry.steps[step].model];
-            let ticket = generation.instance.submit(values, self.wants[step].clone(), self.deadline);
-            match ticket {
-                Ok(ticket) => self.running.push((step, ticket)),
-                Err(Rejected::Full { retry_after }) => {
-                    return Err(Error::Full { model: self.model(step), retry_after });
-                }
-                Err(Rejected::Closed) => return Err(Error::Closed { model: self.model(step) }),
-            }
+            let ticket = generation.replicas.submit(values, self.wants[step].clone(), self.terms);
+            self.running.push((step, ticket.map_err(|rejected| refused(rejected, &generation.tag))?));
         }
         Ok(())
     }
@@ -134,6 +135,7 @@ impl Steps<'_> {
             }
         }
         self.timings[step] = Some(done.timing);
+        self.terms.begun = true;
         Ok(())
     }
 

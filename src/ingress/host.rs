@@ -95,4 +95,6 @@ pub struct Sample {
 pub enum SampleKind {
     Counter,
     Gauge,
+    /// A part of a histogram: "_bucket" (cumulative, with the label `le`), "_sum" or "_count".
+    Histogram(&'static str),
 }

@@ -89,6 +89,7 @@ impl Metrics {
             let (kind, suffix) = match sample.kind {
                 SampleKind::Counter => ("counter", "_total"),
                 SampleKind::Gauge => ("gauge", ""),
+                SampleKind::Histogram(part) => ("histogram", part),
             };
             if sample.name != last {
                 last = sample.name;

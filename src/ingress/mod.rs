@@ -21,6 +21,7 @@ mod room;
 mod routes;
 mod server;
 mod socket;
+mod timeout;
 
 pub use admin::Admin;
 pub use host::{Answer, Failure, Host, Item, Reload, Sample, SampleKind};

@@ -4,7 +4,7 @@ use super::body::Inbound;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Item, Response, accept, answer, form, pages};
+use super::{Item, Response, accept, answer, form, pages, timeout};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
@@ -49,7 +49,8 @@ async fn answered(
     if !server.host.pipeline_ready(pipeline) {
         return Err(Problem::not_ready(format!("the models of `{}` are not ready yet", pipeline.name)));
     }
-    let deadline = begun + pipeline.timeout;
+    let allowed = timeout::allowed(&head.headers, pipeline.timeout)?;
+    let deadline = begun + allowed;
     let mut body_is_whole = false;
     // Given back with the answer: a body is held for as long as its item.
     let mut place = server.room.place();
@@ -66,15 +67,12 @@ async fn answered(
         Ok(answer) => answer?,
         Err(_) if !body_is_whole => {
             return Err(Problem::slow_body(format!(
-                "the body had not come whole when the {} s of this pipeline were over",
-                pipeline.timeout.as_secs_f32(),
+                "the body had not come whole when the {} s allowed were over",
+                allowed.as_secs_f32(),
             )));
         }
         Err(_) => {
-            return Err(Problem::deadline(format!(
-                "the {} s of this pipeline were over",
-                pipeline.timeout.as_secs_f32(),
-            )));
+            return Err(Problem::deadline(format!("the {} s allowed were over", allowed.as_secs_f32(),)));
         }
     };
     let media_type = route.media_types.get(encode).cloned();

@@ -1,8 +1,8 @@
 //! What serves for a model now, behind one pointer, and the generations that it points to.
 
 use super::state::{Records, State, Track};
-use crate::plan::{DeviceId, Labels, Signature};
-use crate::scheduler::Instance;
+use crate::plan::{Labels, Signature};
+use crate::scheduler::Replicas;
 use crate::store::Digest;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -18,13 +18,12 @@ pub struct Generation {
     pub signature: Arc<Signature>,
     /// By file name, the `.txt` files beside the model.
     pub labels: BTreeMap<String, Labels>,
-    pub device: DeviceId,
     /// Reading, checking and placing it.
     pub load: Duration,
     /// Its first batches.
     pub warm_up: Duration,
-    /// Its queue.
-    pub instance: Instance,
+    /// Its queues, one a device.
+    pub replicas: Replicas,
     pub(super) track: Track,
 }
 

@@ -2,10 +2,10 @@
 
 use super::cell::Generation;
 use super::check::{Contract, check};
-use super::state::{Records, State};
+use super::state::{PlaceStatus, Records, State};
 use super::warm::warm_up;
 use crate::plan::{DeviceId, Signature};
-use crate::scheduler::{Device, Policy, Runner, panic_message};
+use crate::scheduler::{Device, Policy, Replicas, Runner, panic_message};
 use crate::store::VersionFiles;
 use bytes::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,13 +24,41 @@ pub struct Loaded {
     pub signature: Arc<Signature>,
 }
 
+/// A device that a model runs on, and how it is served there.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub device: Device,
+    /// Replicas on this device: they hold its share together and have one copy of the weights.
+    pub replicas: usize,
+    pub policy: Policy,
+}
+
 /// What a generation is loaded for.
 pub(super) struct Order<'a> {
     pub model: &'a str,
     pub version: u64,
-    pub policy: Policy,
     pub contract: &'a Contract,
-    pub device: &'a Device,
+    /// At least one; each device once.
+    pub places: &'a [Place],
+}
+
+impl Place {
+    pub fn status(&self, model: &str) -> PlaceStatus {
+        let usage = self.device.usage();
+        let got = usage.models.iter().find(|of| &*of.model == model).map_or([0.0; 2], |of| of.got);
+        PlaceStatus {
+            device: self.device.id(),
+            replicas: self.replicas,
+            share: self.policy.share,
+            share_got_10s: rounded(got[0]),
+            share_got_60s: rounded(got[1]),
+        }
+    }
+}
+
+/// To four digits: more is noise.
+pub(super) fn rounded(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
 }
 
 /// Loads, checks and warms up. What it comes to is in the records, too.
@@ -45,30 +73,41 @@ pub(super) fn load(
     let brought_up = || -> Result<_, String> {
         track.to(State::Reserved);
         track.to(State::Loading);
-        let loaded = contained(|| loader.load(files.onnx, order.device.id()))?;
-        let reasons = check(order.contract, &loaded.signature, &files.labels);
-        if !reasons.is_empty() {
-            return Err(reasons.into_iter().collect::<Vec<_>>().join("\n"));
+        let mut all = vec![];
+        for place in order.places {
+            let loaded = contained(|| loader.load(files.onnx.clone(), place.device.id()))?;
+            let reasons = check(order.contract, &loaded.signature, &files.labels);
+            if !reasons.is_empty() {
+                return Err(reasons.into_iter().collect::<Vec<_>>().join("\n"));
+            }
+            all.push(loaded);
         }
+        let signature = all.first().map(|loaded| loaded.signature.clone()).ok_or("it has no device")?;
         let load = started.elapsed();
         track.to(State::Warming);
-        warm_up(&*loaded.runner, &loaded.signature, order.policy.batch.max)
-            .map_err(|error| format!("warm-up: {error}"))?;
-        Ok((loaded, load, started.elapsed() - load))
+        let mut instances = vec![];
+        for (loaded, place) in all.into_iter().zip(order.places) {
+            warm_up(&*loaded.runner, &loaded.signature, &place.policy.batch)
+                .map_err(|error| format!("warm-up: {error}"))?;
+            instances.push((loaded.runner, place));
+        }
+        Ok((instances, signature, load, started.elapsed() - load))
     };
     match brought_up() {
-        Ok((loaded, load, warm_up)) => {
+        Ok((instances, signature, load, warm_up)) => {
             track.took(load, warm_up);
+            let instance = |(runner, place): (_, &Place)| {
+                place.device.instance(order.model, runner, place.policy.clone())
+            };
             Ok(Arc::new(Generation {
                 version: order.version,
                 digest: files.digest,
                 tag: format!("{}@{}", order.model, order.version),
-                signature: loaded.signature,
+                signature,
                 labels: files.labels,
-                device: order.device.id(),
                 load,
                 warm_up,
-                instance: order.device.instance(order.model, loaded.runner, order.policy),
+                replicas: Replicas::new(instances.into_iter().map(instance).collect()),
                 track,
             }))
         }

@@ -20,4 +20,4 @@ pub use cell::{Cell, Generation, NotReady};
 pub use load::{Loaded, Loader};
 pub use model::{Failure, Reload};
 pub use models::{Lifecycle, Unknown};
-pub use state::{GenerationStatus, ModelStatus, State};
+pub use state::{DeviceStatus, GenerationStatus, InstanceStatus, ModelStatus, PlaceStatus, State};

@@ -3,8 +3,8 @@
 use super::cell::{Cell, Generation};
 use super::check::Contract;
 use super::decide::{Kept, Look, Next, Situation, Wanted, decide};
-use super::load::{Loader, Order, load};
-use super::state::ModelStatus;
+use super::load::{Loader, Order, Place, load};
+use super::state::{InstanceStatus, ModelStatus};
 use crate::plan::{self, Plan};
 use crate::scheduler::{Device, Policy};
 use crate::store::{self, Digest, Stamp, StoreError, VersionFiles};
@@ -47,9 +47,10 @@ pub(super) struct Model {
 pub(super) struct Config {
     store: PathBuf,
     wanted: Wanted,
-    policy: Policy,
+    /// What one replica holds of its device.
+    share: f64,
     contract: Contract,
-    device: Device,
+    places: Vec<Place>,
 }
 
 /// Held while a model is looked at.
@@ -66,18 +67,29 @@ struct Work {
 // === impl Config ===
 
 impl Config {
-    /// Of the plan's model at `index`.
-    pub(super) fn new(plan: &Plan, index: usize, device: Device) -> Self {
+    /// Of the plan's model at `index`; `devices` are its distinct ones, opened.
+    pub(super) fn new(plan: &Plan, index: usize, devices: Vec<Device>) -> Self {
         let model = &plan.models[index];
+        let place = |device: Device| {
+            let on = |d: &&usize| plan.devices.get(**d).is_some_and(|d| d.id == device.id());
+            let replicas = model.devices.iter().filter(on).count().max(1);
+            let policy = Policy {
+                share: model.share * replicas as f64,
+                batch: model.batch.clone(),
+                queue: model.queue,
+                lanes: usize::MAX,
+            };
+            Place { device, replicas, policy }
+        };
         Self {
             store: model.store.clone(),
             wanted: if model.latest { Wanted::Latest } else { Wanted::Listed(model.versions.clone()) },
-            policy: Policy { share: model.share, batch: model.batch, queue: model.queue },
+            share: model.share,
             contract: Contract {
                 signature: model.signature.clone(),
                 labels: labels_read(plan, index).into_iter().map(|name| (name, None)).collect(),
             },
-            device,
+            places: devices.into_iter().map(place).collect(),
         }
     }
 }
@@ -134,19 +146,18 @@ impl Model {
         }
         let served = self.cell.served();
         for generation in served.iter() {
-            generation.instance.set_policy(config.policy);
+            for instance in generation.replicas.iter() {
+                if let Some(place) = config.places.iter().find(|p| p.device.id() == instance.device()) {
+                    instance.set_policy(place.policy.clone());
+                }
+            }
         }
         let contract = Contract {
             signature: config.contract.signature.clone(),
             labels: with_counts(&config.contract.labels, served.last()),
         };
-        let order = |version| Order {
-            model: self.cell.name(),
-            version,
-            policy: config.policy,
-            contract: &contract,
-            device: &config.device,
-        };
+        let order =
+            |version| Order { model: self.cell.name(), version, contract: &contract, places: &config.places };
         let mut reload = Reload::default();
         let failure = |version, reason| Failure { model: self.cell.name().to_owned(), version, reason };
         let in_store = self.versions_in_store(&config.store);
@@ -270,14 +281,22 @@ impl Model {
         let config = lock(&self.config);
         ModelStatus {
             name: self.cell.name().to_owned(),
-            device: config.device.id(),
-            share: config.policy.share,
+            share: config.share,
+            places: config.places.iter().map(|place| place.status(self.cell.name())).collect(),
             serving: served.iter().map(|generation| generation.version).collect(),
             generations: self.cell.records.all(),
             warning: lock(&self.warning).clone(),
-            counters: served.iter().map(|g| (g.version, g.instance.counters())).collect(),
+            instances: served.iter().flat_map(|generation| instances(generation)).collect(),
         }
     }
+}
+
+fn instances(generation: &Generation) -> impl Iterator<Item = InstanceStatus> + '_ {
+    generation.replicas.iter().map(|instance| InstanceStatus {
+        version: generation.version,
+        device: instance.device(),
+        counters: instance.counters(),
+    })
 }
 
 /// The labels files that encodes read, each with its number of lines in what serves now.

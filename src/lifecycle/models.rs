@@ -4,9 +4,9 @@
 //! each other: each is looked at under a lock of its own, which no request takes.
 
 use super::cell::Cell;
-use super::load::Loader;
+use super::load::{Loader, rounded};
 use super::model::{Config, Failure, Model, Reload, lock};
-use super::state::ModelStatus;
+use super::state::{DeviceStatus, ModelStatus};
 use crate::plan::{DeviceId, Plan};
 use crate::scheduler::Device;
 use std::collections::BTreeMap;
@@ -43,8 +43,9 @@ impl Lifecycle {
     pub fn apply(&self, plan: &Plan) -> std::io::Result<Vec<Failure>> {
         let mut wanted = BTreeMap::new();
         for (index, model) in plan.models.iter().enumerate() {
-            let device = self.device(plan.devices.get(model.device).map_or(DeviceId::Cpu, |d| d.id))?;
-            wanted.insert(model.name.clone(), Config::new(plan, index, device));
+            let ids = model.distinct_devices().into_iter().filter_map(|d| Some(plan.devices.get(d)?.id));
+            let devices = ids.map(|id| self.device(id)).collect::<std::io::Result<Vec<_>>>()?;
+            wanted.insert(model.name.clone(), Config::new(plan, index, devices));
         }
         let (models, gone) = {
             let mut running = lock(&self.models);
@@ -86,6 +87,16 @@ impl Lifecycle {
     pub fn status(&self) -> Vec<ModelStatus> {
         let models: Vec<_> = lock(&self.models).values().cloned().collect();
         models.iter().map(|model| model.status()).collect()
+    }
+
+    /// The devices that are open.
+    pub fn devices(&self) -> Vec<DeviceStatus> {
+        let devices: Vec<Device> = lock(&self.devices).values().cloned().collect();
+        let status = |device: &Device| {
+            let [busy_10s, busy_60s] = device.usage().busy.map(rounded);
+            DeviceStatus { id: device.id(), lanes: device.lanes(), busy_10s, busy_60s }
+        };
+        devices.iter().map(status).collect()
     }
 
     fn model(&self, name: &str) -> Result<Arc<Model>, Unknown> {

@@ -53,17 +53,54 @@ pub struct GenerationStatus {
 #[derive(Clone, Debug, Serialize)]
 pub struct ModelStatus {
     pub name: String,
-    #[serde(serialize_with = "display")]
-    pub device: DeviceId,
+    /// What each replica holds of its device.
     pub share: f64,
+    /// Where they are.
+    pub places: Vec<PlaceStatus>,
     /// The versions that serve, ascending; the last is the default.
     pub serving: Vec<u64>,
     /// Oldest first: all that live, and the latest of those that are over.
     pub generations: Vec<GenerationStatus>,
     /// What somebody should look at, such as a version that is served but no longer in the store.
     pub warning: Option<String>,
-    /// By version that serves.
-    pub counters: Vec<(u64, Snapshot)>,
+    /// For each version that serves and each of its devices, what was counted.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// One device of a model, and what the model had of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceStatus {
+    #[serde(serialize_with = "display")]
+    pub device: DeviceId,
+    pub replicas: usize,
+    /// What the replicas here ask for together.
+    pub share: f64,
+    /// Of the device's time that was given to anyone in the last ten seconds, in [0, 1].
+    pub share_got_10s: f64,
+    /// The same of the last minute.
+    pub share_got_60s: f64,
+}
+
+/// One device, for the status.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceStatus {
+    #[serde(serialize_with = "display")]
+    pub id: DeviceId,
+    /// Batches that may be on the way at once.
+    pub lanes: usize,
+    /// Of what the lanes could have run in the last ten seconds, in [0, 1].
+    pub busy_10s: f64,
+    /// The same of the last minute.
+    pub busy_60s: f64,
+}
+
+/// One version on one device.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstanceStatus {
+    pub version: u64,
+    #[serde(serialize_with = "display")]
+    pub device: DeviceId,
+    pub counters: Snapshot,
 }
 
 /// The generations of one model, shared by whoever moves one on.

@@ -1,6 +1,6 @@
 //! A generation's first batches, so that no request pays for what the first run sets up.
 
-use crate::plan::{Batching, Signature};
+use crate::plan::{BatchPolicy, Batching, Signature};
 use crate::scheduler::{Batch, RunError, Runner, Value, Want, panic_message};
 use crate::tensor::{Tensor, byte_len};
 use bytes::Bytes;
@@ -9,13 +9,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Bytes that the inputs of a warm-up batch may take.
 const LIMIT: usize = 1 << 30;
 
-/// Runs zeros: one row, then as many as a batch may have. Does nothing where a shape is not declared.
-pub(super) fn warm_up(runner: &dyn Runner, signature: &Signature, max: usize) -> Result<(), RunError> {
+/// Runs zeros: one row, then as many as a batch may have, or every size that batches are padded to. Does nothing where a shape is not declared.
+pub(super) fn warm_up(
+    runner: &dyn Runner,
+    signature: &Signature,
+    policy: &BatchPolicy,
+) -> Result<(), RunError> {
     let Some(row) = zeros(signature) else { return Ok(()) };
     let bytes: usize = row.iter().map(|tensor| tensor.bytes().len()).sum();
     let fits = |rows: usize| bytes.checked_mul(rows).is_some_and(|bytes| bytes <= LIMIT);
-    let sizes = if max > 1 { vec![1, max] } else { vec![1] };
-    for rows in sizes {
+    let usual = [1, policy.max.max(1)];
+    let sizes = if policy.sizes.is_empty() { &usual[..] } else { &policy.sizes };
+    for (index, rows) in sizes.iter().copied().enumerate() {
+        if index > 0 && rows == sizes[index - 1] {
+            continue;
+        }
         // What the first row brought to light counts for the second batch.
         if !fits(rows) || (rows > 1 && runner.batching() == Batching::One) {
             continue;
@@ -73,7 +81,7 @@ mod tests {
         let dims = Some(vec![Dim::Named("N".into()), Dim::Fixed(2)]);
         let input = Port { name: "x".into(), dtype: Some(DType::F32), declared: "float32".into(), dims };
         let runner = Learns::default();
-        warm_up(&runner, &Signature::new(vec![input], vec![]), 8).unwrap();
+        warm_up(&runner, &Signature::new(vec![input], vec![]), &BatchPolicy::up_to(8)).unwrap();
         assert_eq!(*runner.0.lock().unwrap(), [1]);
     }
 }

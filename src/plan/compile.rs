@@ -32,7 +32,7 @@ pub fn compile(
         whole.pipelines.iter().map(|spec| Scope::new(spec, &whole, &loaded, report)).collect();
     let used = unused::models(&whole, &scopes, &loaded, report);
     let placement = place(&whole, &loaded, &used, capacity, report);
-    let devices = placement.as_ref().map_or_else(|| vec![0; loaded.len()], |p| p.of.clone());
+    let devices = placement.as_ref().map_or_else(|| vec![vec![0]; loaded.len()], |p| p.of.clone());
 
     let drafts: Vec<Draft> = scopes
         .iter()
@@ -40,7 +40,7 @@ pub fn compile(
         .collect();
     routes::check(&whole.pipelines, report);
     let models: Option<Vec<Model>> =
-        used.iter().map(|m| model(&loaded[*m], devices[*m], &whole, report)).collect();
+        used.iter().map(|m| model(&loaded[*m], devices[*m].clone(), &whole, report)).collect();
     if report.has_errors() {
         return None;
     }
@@ -63,30 +63,32 @@ fn held(placement: Placement, used: &[usize]) -> Vec<Device> {
     placement.devices.into_iter().map(renumber).collect()
 }
 
-fn model(loaded: &Loaded<'_>, device: usize, whole: &Whole<'_>, report: &mut Report) -> Option<Model> {
+fn model(loaded: &Loaded<'_>, devices: Vec<usize>, whole: &Whole<'_>, report: &mut Report) -> Option<Model> {
     let (_, facts) = loaded.versions.last()?;
     let batch = loaded.spec.batch.as_ref();
     let one = loaded.versions.iter().any(|(_, facts)| facts.signature.batching() == Batching::One);
     if let Some(batch) = batch
         && one
-        && batch.max.is_some_and(|max| max > 1)
+        && (batch.max.is_some_and(|max| max > 1) || !batch.sizes.is_empty())
     {
         let d = Diagnostic::warning(format!("model `{}` takes one item at a time", loaded.name()))
             .at(&batch.place, "so that this has no effect");
         let d = super::scope::note(d, loaded.describe());
         report.push(d.help("export it with a dynamic first axis, so that requests can share a batch"));
     }
-    let max = batch.and_then(|b| b.max).unwrap_or(BATCH);
+    let sizes: Arc<[usize]> = batch.filter(|_| !one).map_or_else(Arc::default, |b| b.sizes.as_slice().into());
+    let max = sizes.last().copied().or(batch.and_then(|b| b.max)).unwrap_or(BATCH);
     Some(Model {
         name: loaded.name().to_owned(),
         store: whole.store.value.clone(),
         versions: loaded.versions.iter().map(|(version, _)| *version).collect(),
         latest: loaded.latest,
         share: loaded.spec.gpu.as_ref().map_or(0.0, |g| g.value),
-        device,
+        devices,
         batch: BatchPolicy {
             max: if one { 1 } else { max },
             wait: batch.and_then(|b| b.wait).unwrap_or_default(),
+            sizes,
         },
         queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
         signature: facts.signature.clone(),

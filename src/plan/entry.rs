@@ -88,8 +88,13 @@ pub struct Ground<'g, 'a> {
     pub models: &'g [Loaded<'a>],
     /// The models of the pipeline, as in [`super::Pipeline::models`] but indices into `models`.
     pub called: &'g [usize],
-    /// The device of each of `models`.
-    pub devices: &'g [usize],
+    /// For each of `models`, the devices of its replicas.
+    pub devices: &'g [Vec<usize>],
+}
+
+/// Whether a tensor may have to go from one device to another, whichever replicas an item meets.
+fn apart(a: &[usize], b: &[usize]) -> bool {
+    a.iter().chain(b).any(|device| Some(device) != a.first())
 }
 
 /// Puts an entry point together. `None` where there are errors.
@@ -110,7 +115,7 @@ pub fn assemble(
         for feed in &scope.steps[*step].feeds {
             if let Some(Source::Output { step: giver, output: Some(output) }) = feed.source.known() {
                 let apart = match (scope.steps[*step].model, scope.steps[giver].model) {
-                    (Some(a), Some(b)) => ground.devices[a] != ground.devices[b],
+                    (Some(a), Some(b)) => apart(&ground.devices[a], &ground.devices[b]),
                     _ => false,
                 };
                 layout.read(giver, output, apart);

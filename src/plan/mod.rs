@@ -38,6 +38,8 @@ pub use whole::needs;
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts};
 pub use signature::{Batching, Dim, Port, Signature, TensorType};
 
+pub use crate::spec::Priority;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,7 +75,7 @@ pub struct Watch {
 #[derive(Clone, Debug)]
 pub struct Device {
     pub id: DeviceId,
-    /// Indices into [`Plan::models`] with the share of each.
+    /// Indices into [`Plan::models`] with the share that the replicas of each hold here, together.
     pub held: Vec<(usize, f64)>,
 }
 
@@ -86,10 +88,10 @@ pub struct Model {
     pub versions: Vec<u64>,
     /// Whether the newest version is to be followed.
     pub latest: bool,
-    /// Of its device, in (0, 1]; 0 where none is held for it, so that it runs in what the others leave idle.
+    /// Of the device of each replica, in (0, 1]; 0 where none is held for it, so that it runs in what the others leave idle.
     pub share: f64,
-    /// Index into [`Plan::devices`].
-    pub device: usize,
+    /// For each replica, index into [`Plan::devices`]; there is at least one.
+    pub devices: Vec<usize>,
     pub batch: BatchPolicy,
     /// Requests that may wait.
     pub queue: usize,
@@ -97,10 +99,14 @@ pub struct Model {
     pub signature: Arc<Signature>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How rows are gathered.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPolicy {
     pub max: usize,
+    /// How long the oldest item waits for more.
     pub wait: Duration,
+    /// Where not empty: the sizes that batches are padded to, ascending; the last is `max`.
+    pub sizes: Arc<[usize]>,
 }
 
 /// A use case: one graph, an entry point online and one offline.
@@ -109,6 +115,8 @@ pub struct Pipeline {
     pub name: String,
     /// Of one request, from its head to its answer.
     pub timeout: Duration,
+    /// Whose items go first in a model's queue.
+    pub priority: Priority,
     /// The models that the steps call, each once, as indices into [`Plan::models`]. Steps and labels refer
     /// to positions in this list, so that a request can pin them all at once.
     pub models: Vec<usize>,
@@ -171,6 +179,27 @@ pub struct EncodeSource {
     pub slot: usize,
     /// A labels file: position of the model in [`Pipeline::models`], and the file's name beside `model.onnx`.
     pub labels: Option<(usize, String)>,
+}
+
+impl BatchPolicy {
+    pub fn up_to(max: usize) -> Self {
+        Self { max, wait: Duration::ZERO, sizes: Arc::default() }
+    }
+
+    /// The rows that a batch of so many is run with.
+    pub fn padded(&self, rows: usize) -> usize {
+        self.sizes.iter().copied().find(|size| *size >= rows).unwrap_or(rows)
+    }
+}
+
+impl Model {
+    /// The devices that its replicas are on, each once, as indices into [`Plan::devices`].
+    pub fn distinct_devices(&self) -> Vec<usize> {
+        let mut devices = self.devices.clone();
+        devices.sort_unstable();
+        devices.dedup();
+        devices
+    }
 }
 
 impl Pipeline {

@@ -8,7 +8,7 @@ use super::order::order;
 use super::routes::route;
 use super::scope::{Scope, Source};
 use super::whole::Whole;
-use super::{Entry, Pipeline, types, unused};
+use super::{Entry, Pipeline, Priority, types, unused};
 use crate::diagnostic::{Diagnostic, Report};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use std::time::Duration;
 pub struct Draft {
     name: String,
     timeout: Duration,
+    priority: Priority,
     route: String,
     models: Vec<usize>,
     online: Entry,
@@ -29,6 +30,7 @@ impl Draft {
         Pipeline {
             name: self.name,
             timeout: self.timeout,
+            priority: self.priority,
             models: self.models.iter().filter_map(|m| used.iter().position(|u| u == m)).collect(),
             route: self.route,
             online: Arc::new(self.online),
@@ -37,12 +39,12 @@ impl Draft {
     }
 }
 
-/// `None` where there are errors. `devices` is the device of each of `models`.
+/// `None` where there are errors. `devices` are those of each of `models`.
 pub fn compile<'a>(
     scope: &Scope<'a>,
     whole: &Whole<'a>,
     models: &[Loaded<'a>],
-    devices: &[usize],
+    devices: &[Vec<usize>],
     codecs: &dyn Codecs,
     report: &mut Report,
 ) -> Option<Draft> {
@@ -81,6 +83,7 @@ pub fn compile<'a>(
     Some(Draft {
         name: spec.name.value.clone(),
         timeout: spec.timeout.as_ref().map_or(whole.timeout, |t| t.value),
+        priority: spec.priority.as_ref().map_or(Priority::Normal, |p| p.value),
         route: route(spec),
         models: called,
         online: online?,

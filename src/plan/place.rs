@@ -1,4 +1,4 @@
-//! Which model runs on which device, so that no device is promised more than once.
+//! Which replica of which model runs on which device, so that no device is promised more than once.
 
 use super::models::Loaded;
 use super::whole::Whole;
@@ -6,10 +6,10 @@ use super::{Capacity, Device, DeviceFacts, DeviceId};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::DeviceUse;
 
-/// Devices to use, and for each model its device.
+/// Devices to use, and for each model the device of each of its instances.
 pub struct Placement {
     pub devices: Vec<Device>,
-    pub of: Vec<usize>,
+    pub of: Vec<Vec<usize>>,
 }
 
 /// Sums of shares such as 0.7 and 0.3 are not exact.
@@ -17,6 +17,22 @@ const TOLERANCE: f64 = 1e-9;
 
 /// How many placements are tried before a set of shares counts as one that does not fit.
 const TRIES: usize = 100_000;
+
+/// One replica of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Instance {
+    model: usize,
+    share: f64,
+}
+
+/// What is given so far.
+#[derive(Clone, Debug)]
+struct Room {
+    /// By device, the share that nobody holds.
+    left: Vec<f64>,
+    /// By device, the models whose instances are on it.
+    on: Vec<Vec<usize>>,
+}
 
 /// `used` are the indices of the models that a pipeline calls.
 pub fn place(
@@ -28,122 +44,209 @@ pub fn place(
 ) -> Option<Placement> {
     let devices = devices(whole, capacity, report)?;
     let share = |m: usize| models[m].spec.gpu.as_ref().map_or(0.0, |g| g.value);
+    let replicas = |m: usize| models[m].spec.replicas.as_ref().map_or(1, |r| r.value);
     // The most constrained first.
     let mut order: Vec<usize> = used.iter().copied().filter(|m| share(*m) > 0.0).collect();
     order.sort_by(|a, b| share(*b).total_cmp(&share(*a)));
-    let shares: Vec<f64> = order.iter().map(|m| share(*m)).collect();
+    let instances: Vec<Instance> = order
+        .iter()
+        .flat_map(|m| std::iter::repeat_n(Instance { model: *m, share: share(*m) }, replicas(*m)))
+        .collect();
 
     let mut tries = TRIES;
     let mut chosen = vec![];
-    let mut left = vec![1.0; devices.len()];
-    let fits = search(&shares, &mut left, &mut chosen, &mut tries);
-    if !fits {
-        left = vec![1.0; devices.len()];
-        let greedy = greedy(&shares, &mut left);
-        report.push(over(&devices, models, &order, &greedy, &left));
+    let mut room = Room::new(devices.len());
+    if room.hopeless(&instances) || !room.search(&instances, &mut chosen, &mut tries) {
+        let mut room = Room::new(devices.len());
+        let greedy = room.greedy(&instances);
+        report.push(over(&devices, models, &instances, &greedy, &room.left));
         return None;
     }
-    let mut of = vec![0; models.len()];
-    let mut devices: Vec<Device> =
-        devices.iter().map(|facts| Device { id: facts.id, held: vec![] }).collect();
-    for (model, device) in order.iter().zip(&chosen) {
-        of[*model] = *device;
+    let mut of = vec![vec![]; models.len()];
+    for (instance, device) in instances.iter().zip(&chosen) {
+        of[instance.model].push(*device);
     }
     // A model without a share goes where most is left.
-    let most = |left: &[f64]| (0..left.len()).rev().max_by(|a, b| left[*a].total_cmp(&left[*b])).unwrap_or(0);
     for model in used.iter().copied().filter(|m| share(*m) == 0.0) {
-        of[model] = most(&left);
+        for _ in 0..replicas(model) {
+            let device = room.widest(model);
+            room.take(device, Instance { model, share: 0.0 });
+            of[model].push(device);
+        }
     }
+    let mut devices: Vec<Device> =
+        devices.iter().map(|facts| Device { id: facts.id, held: vec![] }).collect();
     for model in used {
-        devices[of[*model]].held.push((*model, share(*model)));
+        for (index, device) in devices.iter_mut().enumerate() {
+            let here = of[*model].iter().filter(|on| **on == index).count();
+            if here > 0 {
+                device.held.push((*model, share(*model) * here as f64));
+            }
+        }
     }
     Some(Placement { devices, of })
 }
 
-/// Best fit first, and every other placement if that leads nowhere.
-fn search(shares: &[f64], left: &mut [f64], chosen: &mut Vec<usize>, tries: &mut usize) -> bool {
-    let Some(share) = shares.get(chosen.len()) else { return true };
-    let mut seen: Vec<f64> = vec![];
-    for device in by_fit(*share, left) {
-        // Devices with as much left are alike.
-        if seen.contains(&left[device]) {
-            continue;
-        }
-        seen.push(left[device]);
-        *tries = tries.saturating_sub(1);
-        if *tries == 0 {
-            return false;
-        }
-        left[device] -= share;
-        chosen.push(device);
-        if search(shares, left, chosen, tries) {
-            return true;
-        }
-        chosen.pop();
-        left[device] += share;
+impl Room {
+    fn new(devices: usize) -> Self {
+        Self { left: vec![1.0; devices], on: vec![vec![]; devices] }
     }
-    false
-}
 
-/// Devices that have room for the share, the tightest first.
-fn by_fit(share: f64, left: &[f64]) -> Vec<usize> {
-    let mut fit: Vec<usize> = (0..left.len()).filter(|d| left[*d] + TOLERANCE >= share).collect();
-    fit.sort_by(|a, b| left[*a].total_cmp(&left[*b]));
-    fit
-}
+    fn take(&mut self, device: usize, instance: Instance) {
+        self.left[device] -= instance.share;
+        self.on[device].push(instance.model);
+    }
 
-fn greedy(shares: &[f64], left: &mut [f64]) -> Vec<Option<usize>> {
-    let place = |share: &f64| {
-        let device = by_fit(*share, left).first().copied();
-        if let Some(device) = device {
-            left[device] -= share;
+    fn give_back(&mut self, device: usize, instance: Instance) {
+        self.left[device] += instance.share;
+        self.on[device].pop();
+    }
+
+    /// Whether the sum alone is too much, which needs no search.
+    fn hopeless(&self, instances: &[Instance]) -> bool {
+        let wanted: f64 = instances.iter().map(|instance| instance.share).sum();
+        wanted > self.left.iter().sum::<f64>() + TOLERANCE * instances.len() as f64
+    }
+
+    /// Best fit first, and every other placement if that leads nowhere.
+    fn search(&mut self, instances: &[Instance], chosen: &mut Vec<usize>, tries: &mut usize) -> bool {
+        let Some(instance) = instances.get(chosen.len()).copied() else { return true };
+        let mut seen: Vec<(f64, usize)> = vec![];
+        for device in self.by_fit(instance) {
+            // Devices with as much left and as many of the model are alike.
+            let looks = (self.left[device], self.others(device, instance.model));
+            if seen.contains(&looks) {
+                continue;
+            }
+            seen.push(looks);
+            *tries = tries.saturating_sub(1);
+            if *tries == 0 {
+                return false;
+            }
+            self.take(device, instance);
+            chosen.push(device);
+            if self.search(instances, chosen, tries) {
+                return true;
+            }
+            chosen.pop();
+            self.give_back(device, instance);
         }
-        device
-    };
-    shares.iter().map(place).collect()
+        false
+    }
+
+    /// Devices that have room for the instance, the tightest first; but replicas of one model lie apart
+    /// where they can, as two on one device are no faster than one.
+    fn by_fit(&self, instance: Instance) -> Vec<usize> {
+        let has_room = |d: &usize| self.left[*d] + TOLERANCE >= instance.share;
+        let mut fit: Vec<usize> = (0..self.left.len()).filter(has_room).collect();
+        fit.sort_by(|a, b| {
+            let others = |d: &usize| self.others(*d, instance.model);
+            others(a).cmp(&others(b)).then(self.left[*a].total_cmp(&self.left[*b]))
+        });
+        fit
+    }
+
+    /// The device with the fewest of the model, and of those the one with most left.
+    fn widest(&self, model: usize) -> usize {
+        let better = |a: &usize, b: &usize| {
+            self.others(*a, model).cmp(&self.others(*b, model)).then(self.left[*b].total_cmp(&self.left[*a]))
+        };
+        (0..self.left.len()).min_by(better).unwrap_or(0)
+    }
+
+    /// Instances of the model that are on the device already.
+    fn others(&self, device: usize, model: usize) -> usize {
+        self.on[device].iter().filter(|other| **other == model).count()
+    }
+
+    fn greedy(&mut self, instances: &[Instance]) -> Vec<Option<usize>> {
+        let place = |instance: &Instance| {
+            let device = self.by_fit(*instance).first().copied();
+            if let Some(device) = device {
+                self.take(device, *instance);
+            }
+            device
+        };
+        instances.iter().map(place).collect()
+    }
 }
 
 fn over(
     devices: &[&DeviceFacts],
     models: &[Loaded<'_>],
-    order: &[usize],
+    instances: &[Instance],
     greedy: &[Option<usize>],
     left: &[f64],
 ) -> Diagnostic {
-    let placed = || order.iter().zip(greedy).map(|(m, d)| (&models[*m], *d));
-    let sum: f64 = placed().filter_map(|(m, _)| m.spec.gpu.as_ref()).map(|g| g.value).sum();
-    let d = Diagnostic::error(match devices {
+    let sum: f64 = instances.iter().map(|instance| instance.share).sum();
+    let mut d = Diagnostic::error(match devices {
         [one] => format!("the shares add up to {}, more than the one device `{}` has", share(sum), one.id),
         many => format!("the shares add up to {} and do not fit on {} devices", share(sum), many.len()),
     });
-    let mut outside =
-        placed().filter(|(_, device)| device.is_none()).filter_map(|(m, _)| Some((m, m.spec.gpu.as_ref()?)));
-    let mut d = d;
+    let order: Vec<usize> = {
+        let mut order: Vec<usize> = instances.iter().map(|instance| instance.model).collect();
+        order.dedup();
+        order
+    };
+    // By model: how many replicas of it have no device, and how many have each.
+    let placed = |model: usize, device: Option<usize>| {
+        let is = |(i, d): &(&Instance, &Option<usize>)| i.model == model && **d == device;
+        instances.iter().zip(greedy).filter(is).count()
+    };
+    let times = |model: usize, count: usize| match models[model].spec.replicas.as_ref() {
+        Some(replicas) if replicas.value > 1 => format!(", {count} of {} replicas", replicas.value),
+        _ => String::new(),
+    };
+    let mut outside = order.iter().copied().filter(|m| placed(*m, None) > 0);
+    let say = |d: Diagnostic, m: usize, text: String| match &models[m].spec.gpu {
+        Some(gpu) => d.at(&gpu.place, text),
+        None => d,
+    };
     let largest = outside.next();
-    if let Some((model, gpu)) = largest {
-        d = d.at(&gpu.place, format!("no room for `{}`", model.name()));
+    if let Some(m) = largest {
+        d = say(d, m, format!("no room for `{}`{}", models[m].name(), times(m, placed(m, None))));
     }
-    for (model, gpu) in outside {
-        d = d.at(&gpu.place, format!("nor for `{}`", model.name()));
+    for m in outside {
+        d = say(d, m, format!("nor for `{}`{}", models[m].name(), times(m, placed(m, None))));
     }
-    for (model, device) in placed() {
-        if let (Some(device), Some(gpu)) = (device, &model.spec.gpu) {
-            d = d.at(&gpu.place, format!("`{}` on `{}`", model.name(), devices[device].id));
+    for m in &order {
+        let on: Vec<String> = devices
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| placed(*m, Some(*index)) > 0)
+            .map(|(_, device)| format!("`{}`", device.id))
+            .collect();
+        // A place is said once; that something of it has no room says more.
+        if !on.is_empty() && placed(*m, None) == 0 {
+            d = say(d, *m, format!("`{}` on {}", models[*m].name(), on.join(", ")));
         }
     }
     for (index, device) in devices.iter().enumerate() {
-        let takes: Vec<String> = placed()
-            .filter(|(_, on)| *on == Some(index))
-            .filter_map(|(m, _)| Some(format!("`{}` {}", m.name(), share(m.spec.gpu.as_ref()?.value))))
+        let takes: Vec<String> = order
+            .iter()
+            .filter_map(|m| {
+                let count = placed(*m, Some(index));
+                let gpu = models[*m].spec.gpu.as_ref()?.value;
+                let taken = match count {
+                    0 => return None,
+                    1 => share(gpu),
+                    _ => format!("{count} x {}", share(gpu)),
+                };
+                Some(format!("`{}` {taken}", models[*m].name()))
+            })
             .collect();
         let takes = if takes.is_empty() { "nobody".to_owned() } else { takes.join(", ") };
         d = d.note(format!("`{}` ({}): {takes}; {} left", device.id, device.name, share(left[index])));
     }
     let room = left.iter().copied().fold(0.0, f64::max);
-    if let Some((model, _)) = largest
-        && room > TOLERANCE
-    {
-        d = d.help(format!("`{}` would fit with `gpu = {}`", model.name(), share(room)));
+    if let Some(m) = largest {
+        let (missing, name) = (placed(m, None), models[m].name());
+        let wanted = models[m].spec.replicas.as_ref().map_or(1, |r| r.value);
+        if wanted > missing {
+            d = d.help(format!("`{name}` would fit with `replicas = {}`", wanted - missing));
+        } else if wanted == 1 && room > TOLERANCE {
+            d = d.help(format!("`{name}` would fit with `gpu = {}`", share(room)));
+        }
     }
     d.help("a model without `gpu` has no share held for it and runs in what the others leave idle")
 }

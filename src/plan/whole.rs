@@ -148,6 +148,7 @@ fn models<'a>(specs: &'a [Spec], report: &mut Report) -> Vec<&'a spec::Model> {
 fn declared_alike(first: &spec::Model, second: &spec::Model, report: &mut Report) {
     let (a, b) = (first, second);
     differ("gpu", a, b, a.gpu.as_ref(), b.gpu.as_ref(), report);
+    differ("replicas", a, b, a.replicas.as_ref(), b.replicas.as_ref(), report);
     differ("version", a, b, a.version.as_ref(), b.version.as_ref(), report);
     differ("batch", a, b, a.batch.as_ref(), b.batch.as_ref(), report);
     differ("queue", a, b, a.queue.as_ref(), b.queue.as_ref(), report);

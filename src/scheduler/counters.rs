@@ -8,16 +8,24 @@ use std::time::Duration;
 /// Upper bounds of the histogram's buckets, in rows; one more bucket holds what is larger.
 pub const BATCH_BUCKETS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
+/// Upper bounds of the histogram's buckets, in seconds; one more bucket holds what waited longer.
+pub const WAIT_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
 /// Counts since the instance began. Times are in nanoseconds.
 #[derive(Debug, Default)]
 pub struct Counters {
     queue: AtomicU64,
+    limit: AtomicU64,
+    running: AtomicU64,
     submitted: AtomicU64,
     batches: AtomicU64,
     rows: AtomicU64,
     sizes: [AtomicU64; BATCH_BUCKETS.len() + 1],
+    padding: AtomicU64,
     device: AtomicU64,
     queued: AtomicU64,
+    waits: [AtomicU64; WAIT_BUCKETS.len() + 1],
     rejected: AtomicU64,
     expired: AtomicU64,
     gone: AtomicU64,
@@ -29,15 +37,21 @@ pub struct Counters {
 pub struct Snapshot {
     /// Items that wait now.
     pub queue: u64,
+    /// Items in the batches that are on the way now.
+    pub running: u64,
     /// Items taken into the queue.
     pub submitted: u64,
     pub batches: u64,
     pub rows: u64,
     /// Batches by size: as many as [`BATCH_BUCKETS`] and one more, not cumulative.
     pub batch_sizes: Vec<u64>,
+    /// Rows that were added to bring batches to one of `sizes`.
+    pub padding: u64,
     pub device_seconds: f64,
     /// The sum over all rows that were run.
     pub queue_seconds: f64,
+    /// Rows by how long they waited: as many as [`WAIT_BUCKETS`] and one more, not cumulative.
+    pub waits: Vec<u64>,
     /// Items refused because the queue was full.
     pub rejected: u64,
     /// Items whose deadline passed while they waited.
@@ -51,6 +65,28 @@ pub struct Snapshot {
 impl Counters {
     pub(super) fn queue_is(&self, len: usize) {
         self.queue.store(len as u64, Relaxed);
+    }
+
+    pub(super) fn limit_is(&self, limit: usize) {
+        self.limit.store(limit as u64, Relaxed);
+    }
+
+    /// Whether a new item finds room, as far as is known without a look at the queue.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.load(Relaxed) < self.limit.load(Relaxed)
+    }
+
+    /// Items that wait or run.
+    pub(super) fn load(&self) -> u64 {
+        self.queue.load(Relaxed) + self.running.load(Relaxed)
+    }
+
+    pub(super) fn starts(&self, rows: usize) {
+        self.running.fetch_add(rows as u64, Relaxed);
+    }
+
+    pub(super) fn ends(&self, rows: usize) {
+        self.running.fetch_sub(rows as u64, Relaxed);
     }
 
     pub(super) fn submitted(&self) {
@@ -72,24 +108,35 @@ impl Counters {
         self.failed.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn batch(&self, rows: usize, device: Duration, queued: Duration) {
+    /// A row left the queue and is run.
+    pub(super) fn waited(&self, queued: Duration) {
+        let bucket = WAIT_BUCKETS.partition_point(|bound| *bound < queued.as_secs_f64());
+        self.waits[bucket].fetch_add(1, Relaxed);
+        self.queued.fetch_add(nanos(queued), Relaxed);
+    }
+
+    /// A batch of so many rows was run, and so many were added to it.
+    pub(super) fn batch(&self, rows: usize, padding: usize, device: Duration) {
         let bucket = BATCH_BUCKETS.partition_point(|bound| *bound < rows);
         self.sizes[bucket].fetch_add(1, Relaxed);
         self.batches.fetch_add(1, Relaxed);
         self.rows.fetch_add(rows as u64, Relaxed);
+        self.padding.fetch_add(padding as u64, Relaxed);
         self.device.fetch_add(nanos(device), Relaxed);
-        self.queued.fetch_add(nanos(queued), Relaxed);
     }
 
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             queue: self.queue.load(Relaxed),
+            running: self.running.load(Relaxed),
             submitted: self.submitted.load(Relaxed),
             batches: self.batches.load(Relaxed),
             rows: self.rows.load(Relaxed),
             batch_sizes: self.sizes.iter().map(|size| size.load(Relaxed)).collect(),
+            padding: self.padding.load(Relaxed),
             device_seconds: self.device.load(Relaxed) as f64 / 1e9,
             queue_seconds: self.queued.load(Relaxed) as f64 / 1e9,
+            waits: self.waits.iter().map(|count| count.load(Relaxed)).collect(),
             rejected: self.rejected.load(Relaxed),
             expired: self.expired.load(Relaxed),
             gone: self.gone.load(Relaxed),

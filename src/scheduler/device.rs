@@ -5,8 +5,8 @@
 //! nothing is run, dropped or answered under it. Only instances whose batches wait for more (`wait`) have
 //! a thread for the clock.
 
-use super::queue::Item;
-use super::state::{Formed, Graveyard, State};
+use super::queue::{Item, Terms};
+use super::state::{Formed, Graveyard, State, Usage};
 use super::ticket::{Rejected, Ticket};
 use super::{Counters, Executor, OwnThread, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, Batching, DeviceId};
@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How an instance is served.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Of the device's time, in (0, 1]; 0 is best effort: what the others leave idle.
     pub share: f64,
     pub batch: BatchPolicy,
-    /// Items that may wait.
+    /// Items that may wait; for those whose request has begun, twice as many.
     pub queue: usize,
+    /// Its batches that may be on the way at once, at most: as many as it has memory for.
+    pub lanes: usize,
 }
 
 /// A device that instances run on.
@@ -77,11 +79,22 @@ impl Device {
         self.0.id
     }
 
+    /// Batches that may be on the way at once.
+    pub fn lanes(&self) -> usize {
+        self.0.executor.lanes()
+    }
+
+    /// Who had how much of its time of late.
+    pub fn usage(&self) -> Usage {
+        self.0.lock().state.usage(Instant::now())
+    }
+
     /// Gives a loaded model a queue. The instances of one model on one device draw on one share.
     pub fn instance(&self, model: &str, runner: Arc<dyn Runner>, policy: Policy) -> Instance {
         let policy = effective(policy, runner.batching());
         let counters = Arc::new(Counters::default());
-        let id = self.0.lock().state.add(model, runner.clone(), policy, counters.clone());
+        let id = self.0.lock().state.add(model, runner.clone(), policy.clone(), counters.clone());
+        counters.limit_is(policy.queue);
         self.0.run_clock();
         Instance { device: self.0.clone(), id, runner, counters }
     }
@@ -96,9 +109,10 @@ impl Policy {
 
 fn effective(mut policy: Policy, batching: Batching) -> Policy {
     if batching == Batching::One {
-        policy.batch = BatchPolicy { max: 1, wait: Duration::ZERO };
+        policy.batch = BatchPolicy::up_to(1);
     }
     policy.batch.max = policy.batch.max.max(1);
+    policy.lanes = policy.lanes.max(1);
     policy
 }
 
@@ -109,21 +123,33 @@ impl Instance {
     ///
     /// `inputs` are in the order of the model's signature, without a batch axis; `wants` says what becomes
     /// of each output.
-    pub fn submit(
-        &self,
-        inputs: Vec<Value>,
-        wants: Arc<[Want]>,
-        deadline: Instant,
-    ) -> Result<Ticket, Rejected> {
+    pub fn submit(&self, inputs: Vec<Value>, wants: Arc<[Want]>, terms: Terms) -> Result<Ticket, Rejected> {
         let now = Instant::now();
         let (reply, receiver) = oneshot::channel();
-        let item = Item { inputs, wants, deadline, queued: now, reply };
+        let item = Item { inputs, wants, terms, queued: now, reply };
         self.device.submit(self.id, item, now).map(|()| Ticket(receiver))
+    }
+
+    /// Whether an item on these terms would be taken in now. Cheap where the queue is not full.
+    pub fn room(&self, terms: Terms) -> Result<(), Rejected> {
+        if self.counters.has_room() {
+            return Ok(());
+        }
+        let mut dead = vec![];
+        let room = self.device.lock().state.room(self.id, terms, Instant::now(), &mut dead);
+        bury(dead);
+        room
+    }
+
+    /// Items that wait or run.
+    pub fn load(&self) -> u64 {
+        self.counters.load()
     }
 
     /// Serves by another policy from here on.
     pub fn set_policy(&self, policy: Policy) {
         let policy = effective(policy, self.runner.batching());
+        self.counters.limit_is(policy.queue);
         self.device.lock().state.set_policy(self.id, policy);
         self.device.run_clock();
         self.device.start_ready();
@@ -198,9 +224,9 @@ impl Inner {
 
     /// On a thread of the device: runs a batch, then starts the next.
     fn run(self: Arc<Self>, formed: Formed) {
-        let Formed { instance, model, runner, counters, charge, items } = formed;
+        let Formed { instance, model, runner, counters, charge, batch, items } = formed;
         let rows = items.len();
-        let took = super::run::run(&model, &*runner, items, &counters);
+        let took = super::run::run(&model, &*runner, &batch, items, &counters);
         // The last hold on a model that was taken out of service frees it here, outside the lock.
         drop(runner);
         let now = Instant::now();

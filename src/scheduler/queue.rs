@@ -1,12 +1,26 @@
 //! One instance's queue, and how a batch is taken from it. Pure: the time is an argument.
+//!
+//! Items go by their *turn*: when they came, and for those of lower priority a part of the time they are
+//! allowed on top. So a higher priority goes first, and yet nobody is starved: an item that has waited for
+//! that part of its time goes before all that come after it.
 
 use super::ticket::{ItemError, Outcome};
 use super::{Value, Want};
-use crate::plan::BatchPolicy;
+use crate::plan::{BatchPolicy, Priority};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// On what terms an item waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub deadline: Instant,
+    pub priority: Priority,
+    /// Device time was spent on its request already, at an earlier step. It may go into a queue that is
+    /// full for newcomers, so that the time is not lost.
+    pub begun: bool,
+}
 
 /// What waits: one row.
 pub struct Item {
@@ -14,9 +28,28 @@ pub struct Item {
     pub inputs: Vec<Value>,
     /// For each output of the model.
     pub wants: Arc<[Want]>,
-    pub deadline: Instant,
+    pub terms: Terms,
     pub queued: Instant,
     pub(super) reply: oneshot::Sender<Outcome>,
+}
+
+impl Terms {
+    /// A new item of normal priority.
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, priority: Priority::Normal, begun: false }
+    }
+}
+
+/// What an item of the lowest priority gives way for, at most.
+const LONGEST_YIELD: Duration = Duration::from_secs(10);
+
+/// How long an item that is allowed so much gives way to those of the highest priority.
+fn yields(priority: Priority, allowed: Duration) -> Duration {
+    match priority {
+        Priority::High => Duration::ZERO,
+        Priority::Normal => (allowed / 4).min(LONGEST_YIELD / 2),
+        Priority::Low => (allowed / 2).min(LONGEST_YIELD),
+    }
 }
 
 /// Why an item need not be run.
@@ -31,11 +64,17 @@ impl Item {
     pub fn dead(&self, now: Instant) -> Option<Dead> {
         if self.reply.is_closed() {
             Some(Dead::Gone)
-        } else if self.deadline <= now {
+        } else if self.terms.deadline <= now {
             Some(Dead::Deadline)
         } else {
             None
         }
+    }
+
+    /// When it is its turn, among those that wait.
+    fn turn(&self) -> Instant {
+        let allowed = self.terms.deadline.saturating_duration_since(self.queued);
+        self.queued + yields(self.terms.priority, allowed)
     }
 
     /// Whether the two may run in one batch.
@@ -65,10 +104,22 @@ pub enum Ready {
     At(Instant),
 }
 
+/// Waiting items, at most `limit` of them (twice as many with those that have begun).
 pub struct Queue {
-    items: VecDeque<Item>,
+    /// By priority, the highest first; each in order of arrival.
+    classes: [VecDeque<Item>; CLASSES],
     limit: usize,
     batch: BatchPolicy,
+}
+
+const CLASSES: usize = 3;
+
+fn class(priority: Priority) -> usize {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
 }
 
 /// What [`Queue::take`] took out.
@@ -82,7 +133,7 @@ pub struct Taken {
 impl Queue {
     /// `limit` items may wait. A batch has at most `batch.max` rows.
     pub fn new(limit: usize, batch: BatchPolicy) -> Self {
-        Self { items: VecDeque::new(), limit: limit.max(1), batch }
+        Self { classes: Default::default(), limit: limit.max(1), batch }
     }
 
     pub fn set(&mut self, limit: usize, batch: BatchPolicy) {
@@ -91,72 +142,93 @@ impl Queue {
     }
 
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.classes.iter().map(VecDeque::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.classes.iter().all(VecDeque::is_empty)
     }
 
-    /// Gives the item back where the queue is full, even without its dead, which are put into `dead`.
+    /// Puts an item in, or gives it back where the queue is full, even without its dead, which are put into
+    /// `dead`.
     pub fn push(&mut self, item: Item, now: Instant, dead: &mut Vec<(Item, Dead)>) -> Result<(), Item> {
-        if self.items.len() >= self.limit {
-            self.remove_dead(now, dead);
-            if self.items.len() >= self.limit {
-                return Err(item);
-            }
+        if !self.has_room(item.terms, now, dead) {
+            return Err(item);
         }
-        self.items.push_back(item);
+        self.classes[class(item.terms.priority)].push_back(item);
         Ok(())
     }
 
-    fn remove_dead(&mut self, now: Instant, dead: &mut Vec<(Item, Dead)>) {
-        if !self.items.iter().any(|item| item.dead(now).is_some()) {
-            return;
+    /// Whether an item on these terms would be taken in.
+    pub fn has_room(&mut self, terms: Terms, now: Instant, dead: &mut Vec<(Item, Dead)>) -> bool {
+        let limit = if terms.begun { self.limit.saturating_mul(2) } else { self.limit };
+        if self.len() >= limit {
+            self.remove_dead(now, dead);
         }
-        for item in std::mem::take(&mut self.items) {
-            match item.dead(now) {
-                Some(why) => dead.push((item, why)),
-                None => self.items.push_back(item),
+        self.len() < limit
+    }
+
+    fn remove_dead(&mut self, now: Instant, dead: &mut Vec<(Item, Dead)>) {
+        for items in &mut self.classes {
+            if !items.iter().any(|item| item.dead(now).is_some()) {
+                continue;
+            }
+            for item in std::mem::take(items) {
+                match item.dead(now) {
+                    Some(why) => dead.push((item, why)),
+                    None => items.push_back(item),
+                }
             }
         }
     }
 
     pub fn ready(&self, now: Instant) -> Ready {
-        let Some(oldest) = self.items.front() else { return Ready::Never };
-        let due = oldest.queued + self.batch.wait;
-        if due <= now || self.is_full(oldest) { Ready::Now } else { Ready::At(due) }
+        let Some(first) = self.first() else { return Ready::Never };
+        if self.batch.wait.is_zero() {
+            return Ready::Now;
+        }
+        // Each class is in order of arrival, so that its front has waited longest.
+        let oldest = self.classes.iter().filter_map(VecDeque::front).map(|item| item.queued).min();
+        let due = oldest.unwrap_or(now) + self.batch.wait;
+        if due <= now || self.is_full(first) { Ready::Now } else { Ready::At(due) }
     }
 
-    /// Whether a whole batch waits.
-    fn is_full(&self, oldest: &Item) -> bool {
-        self.items.len() >= self.batch.max
-            && self.items.iter().filter(|item| item.joins(oldest)).take(self.batch.max).count()
-                >= self.batch.max
+    /// Whether a whole batch waits for which `first` goes first.
+    fn is_full(&self, first: &Item) -> bool {
+        let max = self.batch.max.max(1);
+        self.len() >= max
+            && self.classes.iter().flatten().filter(|item| item.joins(first)).take(max).count() >= max
     }
 
-    /// Takes the oldest item and, in order, those that may run with it.
+    /// The item whose turn it is.
+    fn first(&self) -> Option<&Item> {
+        self.classes[self.first_class()?].front()
+    }
+
+    fn first_class(&self) -> Option<usize> {
+        let turn = |class: usize| Some((self.classes[class].front()?.turn(), class));
+        (0..CLASSES).filter_map(turn).min().map(|(_, class)| class)
+    }
+
+    /// Takes the item whose turn it is and, in their turn, those that may run with it.
     pub fn take(&mut self, now: Instant) -> Taken {
         let mut taken = Taken::default();
-        let mut others = VecDeque::new();
+        let mut others = vec![];
         while taken.rows.len() < self.batch.max.max(1) {
-            let Some(item) = self.items.pop_front() else { break };
+            let Some(class) = self.first_class() else { break };
+            let Some(item) = self.classes[class].pop_front() else { break };
             if let Some(why) = item.dead(now) {
                 taken.dead.push((item, why));
             } else if taken.rows.first().is_none_or(|first| first.joins(&item)) {
                 taken.rows.push(item);
             } else {
-                others.push_back(item);
+                others.push((class, item));
             }
         }
-        while let Some(item) = others.pop_back() {
-            self.items.push_front(item);
+        while let Some((class, item)) = others.pop() {
+            self.classes[class].push_front(item);
         }
         taken
-    }
-
-    pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
-        self.items.drain(..)
     }
 }
 
@@ -168,3 +240,6 @@ impl Dead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::queue::Item;
 use super::{Batch, Counters, Done, ItemError, RunError, Runner, Timing, Value, Want};
+use crate::plan::BatchPolicy;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -14,22 +15,43 @@ enum Failure {
     Panic(String),
 }
 
-/// Runs the rows, of which there is at least one, and answers each. Returns the time that the device was
+/// Runs the rows of a batch, at least one, and answers each. Returns the time that the device was
 /// taken.
 ///
 /// A batch that fails is tried again row by row, so that what is wrong with one item is not the others'
 /// loss. After a panic it is not: whatever broke then is not known to be whole.
-pub(super) fn run(model: &str, runner: &dyn Runner, mut items: Vec<Item>, counters: &Counters) -> Duration {
+pub(super) fn run(
+    model: &str,
+    runner: &dyn Runner,
+    policy: &BatchPolicy,
+    items: Vec<Item>,
+    counters: &Counters,
+) -> Duration {
+    let rows = items.len();
+    let now = Instant::now();
+    items.iter().for_each(|item| counters.waited(now.saturating_duration_since(item.queued)));
+    let took = run_rows(model, runner, policy, items, counters);
+    counters.ends(rows);
+    took
+}
+
+fn run_rows(
+    model: &str,
+    runner: &dyn Runner,
+    policy: &BatchPolicy,
+    mut items: Vec<Item>,
+    counters: &Counters,
+) -> Duration {
     let started = Instant::now();
     let queued = |item: &Item| started.saturating_duration_since(item.queued);
-    let waited: Duration = items.iter().map(queued).sum();
     let wants = greatest_wants(&items);
-    let rows = match items.len() {
+    let mut rows: Vec<Vec<Value>> = match items.len() {
         1 => items.iter_mut().map(|item| std::mem::take(&mut item.inputs)).collect(),
         _ => items.iter().map(|item| item.inputs.clone()).collect(),
     };
-    let (result, took) = timed(|| attempt(runner, Batch { rows, wants }, items.len()));
-    counters.batch(items.len(), took, waited);
+    let padding = pad(&mut rows, policy);
+    let (result, took) = timed(|| attempt(runner, Batch { rows, wants }, items.len(), padding));
+    counters.batch(items.len(), padding, took);
     match result {
         Ok(rows) => {
             let batch = items.len();
@@ -49,7 +71,7 @@ pub(super) fn run(model: &str, runner: &dyn Runner, mut items: Vec<Item>, counte
                         counters.dead(why);
                         item.answer(Err(why.error()));
                     }
-                    None => total += run(model, runner, vec![item], counters),
+                    None => total += run_rows(model, runner, policy, vec![item], counters),
                 }
             }
             total
@@ -76,11 +98,25 @@ pub(super) fn run(model: &str, runner: &dyn Runner, mut items: Vec<Item>, counte
     }
 }
 
-fn attempt(runner: &dyn Runner, batch: Batch, rows: usize) -> Result<Rows, Failure> {
+/// Repeats the last row until the batch has one of the sizes that the model is to be run with.
+fn pad(rows: &mut Vec<Vec<Value>>, policy: &BatchPolicy) -> usize {
+    let padding = policy.padded(rows.len()) - rows.len();
+    if let Some(last) = rows.last().filter(|_| padding > 0).cloned() {
+        rows.extend(std::iter::repeat_n(last, padding));
+    }
+    padding
+}
+
+/// The answer for `rows` rows, to which so many were added.
+fn attempt(runner: &dyn Runner, batch: Batch, rows: usize, padding: usize) -> Result<Rows, Failure> {
     match catch_unwind(AssertUnwindSafe(|| runner.run(batch))) {
-        Ok(Ok(answer)) if answer.len() == rows => Ok(answer),
+        Ok(Ok(mut answer)) if answer.len() == rows + padding => {
+            answer.truncate(rows);
+            Ok(answer)
+        }
         Ok(Ok(answer)) => {
-            Err(Failure::Run(RunError::Failed(format!("it gave {} rows for {rows}", answer.len()))))
+            let given = rows + padding;
+            Err(Failure::Run(RunError::Failed(format!("it gave {} rows for {given}", answer.len()))))
         }
         Ok(Err(error)) => Err(Failure::Run(error)),
         Err(payload) => Err(Failure::Panic(panic_message(&*payload))),

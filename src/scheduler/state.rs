@@ -2,10 +2,12 @@
 //! starts nothing; the time is an argument.
 
 use super::device::Policy;
-use super::queue::{Dead, Item, Queue, Ready};
+use super::queue::{Dead, Item, Queue, Ready, Terms};
 use super::share::{AccountId, Charge, Rank, Shares};
 use super::ticket::Rejected;
+use super::usage::Window;
 use super::{Counters, Runner};
+use crate::plan::BatchPolicy;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +19,11 @@ pub struct State {
     /// Batches on the way.
     busy: usize,
     shares: Shares,
-    /// By model: its account, and how many instances draw on it.
-    accounts: HashMap<Arc<str>, (AccountId, usize)>,
+    accounts: HashMap<Arc<str>, Holding>,
+    /// Taken by all together.
+    window: Window,
+    /// What [`Window`]s count from: the first time that is known.
+    epoch: Option<Instant>,
     instances: HashMap<u64, Entry>,
     next_id: u64,
     /// The instances that have something waiting.
@@ -27,6 +32,37 @@ pub struct State {
     patient: usize,
 }
 
+/// What one model has of the device.
+struct Holding {
+    account: AccountId,
+    share: f64,
+    /// Instances that draw on it.
+    instances: usize,
+    window: Window,
+}
+
+/// Who had how much of a device's time of late.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Of what its lanes could have run, in the last 10 and 60 seconds: in [0, 1].
+    pub busy: [f64; 2],
+    /// By name.
+    pub models: Vec<ModelUsage>,
+}
+
+/// What one model asked for and got of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelUsage {
+    pub model: Arc<str>,
+    /// The share asked for; 0 is best effort.
+    pub share: f64,
+    /// Of the time that was given to anyone, in the last 10 and 60 seconds: in [0, 1].
+    pub got: [f64; 2],
+}
+
+/// The spans of [`Usage`], in seconds.
+pub const SPANS: [f64; 2] = [10.0, 60.0];
+
 /// An instance, on its device's side.
 pub struct Entry {
     model: Arc<str>,
@@ -34,6 +70,8 @@ pub struct Entry {
     runner: Arc<dyn Runner>,
     policy: Policy,
     queue: Queue,
+    /// Its batches on the way.
+    running: usize,
     counters: Arc<Counters>,
     pace: Pace,
 }
@@ -45,6 +83,7 @@ pub struct Formed {
     pub runner: Arc<dyn Runner>,
     pub counters: Arc<Counters>,
     pub charge: Charge,
+    pub batch: BatchPolicy,
     pub items: Vec<Item>,
 }
 
@@ -79,14 +118,20 @@ impl State {
         counters: Arc<Counters>,
     ) -> u64 {
         let model: Arc<str> = model.into();
-        let (account, instances) =
-            self.accounts.entry(model.clone()).or_insert_with(|| (self.shares.open(policy.share), 0));
-        *instances += 1;
-        let account = *account;
+        let holding = self.accounts.entry(model.clone()).or_insert_with(|| Holding {
+            account: self.shares.open(policy.share),
+            share: policy.share,
+            instances: 0,
+            window: Window::default(),
+        });
+        holding.instances += 1;
+        holding.share = policy.share;
+        let account = holding.account;
         self.shares.set_share(account, policy.share);
-        let queue = Queue::new(policy.queue, policy.batch);
-        let entry = Entry { model, account, runner, policy, queue, counters, pace: Pace::default() };
         self.patient += usize::from(policy.is_patient());
+        let queue = Queue::new(policy.queue, policy.batch.clone());
+        let pace = Pace::default();
+        let entry = Entry { model, account, runner, policy, queue, running: 0, counters, pace };
         let id = self.next_id;
         self.next_id += 1;
         self.instances.insert(id, entry);
@@ -100,10 +145,10 @@ impl State {
             self.backlogged.retain(|other| *other != id);
             self.shares.queue_emptied(entry.account);
         }
-        if let Some((account, instances)) = self.accounts.get_mut(&entry.model) {
-            *instances -= 1;
-            if *instances == 0 {
-                self.shares.close(*account);
+        if let Some(holding) = self.accounts.get_mut(&entry.model) {
+            holding.instances -= 1;
+            if holding.instances == 0 {
+                self.shares.close(holding.account);
                 self.accounts.remove(&entry.model);
             }
         }
@@ -114,10 +159,13 @@ impl State {
     pub fn set_policy(&mut self, id: u64, policy: Policy) {
         if let Some(entry) = self.instances.get_mut(&id) {
             self.shares.set_share(entry.account, policy.share);
+            if let Some(holding) = self.accounts.get_mut(&entry.model) {
+                holding.share = policy.share;
+            }
             self.patient -= usize::from(entry.policy.is_patient());
             self.patient += usize::from(policy.is_patient());
+            entry.queue.set(policy.queue, policy.batch.clone());
             entry.policy = policy;
-            entry.queue.set(policy.queue, policy.batch);
         }
     }
 
@@ -130,6 +178,7 @@ impl State {
         dead: &mut Graveyard,
     ) -> Result<(), (Rejected, Item)> {
         let Some(entry) = self.instances.get_mut(&id) else { return Err((Rejected::Closed, item)) };
+        self.epoch.get_or_insert(now);
         let was_empty = entry.queue.is_empty();
         let pushed = entry.queue.push(item, now, dead);
         dead.iter().for_each(|(_, why)| entry.counters.dead(*why));
@@ -146,11 +195,60 @@ impl State {
         Ok(())
     }
 
+    /// Whether an item on these terms would be taken into the queue, which is counted as a rejection where
+    /// it would not.
+    pub fn room(
+        &mut self,
+        id: u64,
+        terms: Terms,
+        now: Instant,
+        dead: &mut Graveyard,
+    ) -> Result<(), Rejected> {
+        let Some(entry) = self.instances.get_mut(&id) else { return Err(Rejected::Closed) };
+        let has_room = entry.queue.has_room(terms, now, dead);
+        dead.iter().for_each(|(_, why)| entry.counters.dead(*why));
+        entry.counters.queue_is(entry.queue.len());
+        if entry.queue.is_empty() && !dead.is_empty() {
+            self.backlogged.retain(|other| *other != id);
+            self.shares.queue_emptied(entry.account);
+        }
+        if has_room {
+            return Ok(());
+        }
+        entry.counters.rejected();
+        Err(Rejected::Full { retry_after: entry.pace.drain_time(entry.queue.len()) })
+    }
+
+    pub fn usage(&self, now: Instant) -> Usage {
+        let now = self.seconds(now);
+        let all = SPANS.map(|span| self.window.sum(now, span));
+        let possible = SPANS.map(|span| span.min(now).max(f64::MIN_POSITIVE) * self.lanes as f64);
+        let part = |of: f64, all: f64| if all > 0.0 { (of / all).clamp(0.0, 1.0) } else { 0.0 };
+        let model = |(model, holding): (&Arc<str>, &Holding)| ModelUsage {
+            model: model.clone(),
+            share: holding.share,
+            got: [0, 1].map(|i| part(holding.window.sum(now, SPANS[i]), all[i])),
+        };
+        let mut models: Vec<ModelUsage> = self.accounts.iter().map(model).collect();
+        models.sort_by(|a, b| a.model.cmp(&b.model));
+        Usage { busy: [0, 1].map(|i| part(all[i], possible[i])), models }
+    }
+
+    fn seconds(&self, now: Instant) -> f64 {
+        self.epoch.map_or(0.0, |epoch| now.saturating_duration_since(epoch).as_secs_f64())
+    }
+
     /// A batch has ended.
     pub fn finish(&mut self, instance: u64, charge: Charge, rows: usize, took: Duration, now: Instant) {
         self.busy = self.busy.saturating_sub(1);
         self.shares.finish(charge, took);
+        let end = self.seconds(now);
+        self.window.add(end, took.as_secs_f64());
         if let Some(entry) = self.instances.get_mut(&instance) {
+            if let Some(holding) = self.accounts.get_mut(&entry.model) {
+                holding.window.add(end, took.as_secs_f64());
+            }
+            entry.running = entry.running.saturating_sub(1);
             entry.pace.ran(rows, took, now, !entry.queue.is_empty());
         }
     }
@@ -173,12 +271,15 @@ impl State {
             }
             if let Some(charge) = charge {
                 self.busy += 1;
+                entry.running += 1;
+                entry.counters.starts(taken.rows.len());
                 return Some(Formed {
                     instance: id,
                     model: entry.model.clone(),
                     runner: entry.runner.clone(),
                     counters: entry.counters.clone(),
                     charge,
+                    batch: entry.policy.batch.clone(),
                     items: taken.rows,
                 });
             }
@@ -190,7 +291,7 @@ impl State {
         let mut best: Option<(Rank, u64)> = None;
         for id in &self.backlogged {
             let Some(entry) = self.instances.get(id) else { continue };
-            if entry.queue.ready(now) != Ready::Now {
+            if entry.running >= entry.policy.lanes || entry.queue.ready(now) != Ready::Now {
                 continue;
             }
             let rank = self.shares.rank(entry.account);
@@ -208,7 +309,12 @@ impl State {
 
     /// When one instance's batch is due, if it waits for more.
     pub fn due(&self, id: u64, now: Instant) -> Option<Instant> {
-        match self.instances.get(&id)?.queue.ready(now) {
+        let entry = self.instances.get(&id)?;
+        if entry.running >= entry.policy.lanes {
+            // The end of a batch of its own comes first.
+            return None;
+        }
+        match entry.queue.ready(now) {
             Ready::At(due) => Some(due),
             Ready::Never | Ready::Now => None,
         }

@@ -77,6 +77,8 @@ pub struct Model {
     /// Share of one device, in (0, 1]: of its time and its memory. A model without one has no share held
     /// for it and runs in what the others leave idle.
     pub gpu: Option<At<f64>>,
+    /// How many instances of it run, each with the share to itself. One where left out.
+    pub replicas: Option<At<usize>>,
     pub version: Option<At<Version>>,
     pub batch: Option<At<Batch>>,
     pub queue: Option<At<usize>>,
@@ -94,6 +96,18 @@ pub enum Version {
 pub struct Batch {
     pub max: Option<usize>,
     pub wait: Option<Duration>,
+    /// Ascending, each once. Empty where left out.
+    pub sizes: Vec<usize>,
+}
+
+/// Whose items go first in the queue of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
 }
 
 /// `[pipelines.NAME]`.
@@ -101,6 +115,7 @@ pub struct Batch {
 pub struct Pipeline {
     pub name: At<String>,
     pub timeout: Option<At<Duration>>,
+    pub priority: Option<At<Priority>>,
     pub decodes: Vec<Codec>,
     pub encodes: Vec<Codec>,
     pub steps: Vec<Step>,

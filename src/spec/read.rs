@@ -2,8 +2,10 @@
 
 use super::document::{Table, Value, parse};
 use super::reader::{Reader, Wanted, mended, number};
-use super::setting::{address, admin, device_use, duration, positive_duration, route, size, version};
-use super::{Batch, Codec, Device, Entry, Model, Pipeline, Server, Spec, Step, Store};
+use super::setting::{
+    address, admin, batch_sizes, device_use, duration, positive_duration, route, size, version,
+};
+use super::{Batch, Codec, Device, Entry, Model, Pipeline, Priority, Server, Spec, Step, Store};
 use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,6 +93,7 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
     });
     let model = Model {
         gpu,
+        replicas: r.integer("replicas", 1..=1024, report).map(|n| n.map(|n| n as usize)),
         version: r.take_as("version", report, version),
         batch: r.table("batch", report).map(|b| b.with(batch(&name, &b, report))),
         queue: r.integer("queue", 1..=1_000_000, report).map(|n| n.map(|n| n as usize)),
@@ -115,23 +118,36 @@ fn share_help(share: f64) -> Wanted {
 
 fn batch(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
     let mut r = Reader::new(format!("`batch` of model `{model}`"), t.value, &t.place);
-    let batch = Batch {
-        max: r.integer("max", 1..=65_536, report).map(|n| n.value as usize),
-        wait: r.take_as("wait", report, duration).map(|d| d.value),
-    };
+    let max = r.integer("max", 1..=65_536, report).map(|n| n.map(|n| n as usize));
+    let wait = r.take_as("wait", report, duration).map(|d| d.value);
+    let sizes = r.take_as("sizes", report, batch_sizes);
+    if let (Some(max), Some(sizes)) = (&max, &sizes)
+        && sizes.value.last().is_some_and(|largest| *largest != max.value)
+    {
+        report.push(
+            Diagnostic::error(format!("`sizes` and `max` of model `{model}` name another largest batch"))
+                .at(&sizes.place, "")
+                .at(&max.place, "the other is here")
+                .help("a batch is padded to the next of `sizes`, so its largest is `max`: leave `max` out"),
+        );
+    }
     r.finish(report);
-    batch
+    Batch { max: max.map(|max| max.value), wait, sizes: sizes.map(|sizes| sizes.value).unwrap_or_default() }
 }
+
+const PRIORITIES: [(&str, Priority); 3] =
+    [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
 
 fn pipeline(name: At<String>, t: &At<&Table>, report: &mut Report) -> Pipeline {
     let what = format!("`[pipelines.{}]`", name.value);
-    let known = ["timeout", "decode", "encode", "steps", "online", "offline"];
+    let known = ["timeout", "priority", "decode", "encode", "steps", "online", "offline"];
     let table = mended(&what, t.value, &known, report);
     let is_table = |key: &&str| table.get(key).is_none_or(|v| matches!(v.value, Value::Table(_)));
     let mut r = Reader::new(what, &table, &t.place);
     let pipeline = Pipeline {
-        broken: !known.iter().skip(1).all(is_table),
+        broken: !known.iter().skip(2).all(is_table),
         timeout: r.take_as("timeout", report, positive_duration),
+        priority: r.choice("priority", &PRIORITIES, report),
         decodes: named(&mut r, "decode", report, |n, t, report| codec("decode", n, t, report)),
         encodes: named(&mut r, "encode", report, |n, t, report| codec("encode", n, t, report)),
         steps: named(&mut r, "steps", report, step),

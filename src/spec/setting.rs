@@ -153,6 +153,25 @@ pub fn version(value: &At<Value>) -> Read<Version> {
     }
 }
 
+/// Rows that a batch may have: ascending, each once.
+pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
+    let wanted = || Wanted::new("an array of batch sizes from 1 to 65536, such as [1, 4, 16]");
+    let Value::Array(items) = &value.value else { return Err(wanted()) };
+    let one = |item: &At<Value>| match item.value {
+        Value::Integer(n @ 1..=65_536) => Ok(n as usize),
+        _ => Err(wanted()),
+    };
+    let mut sizes: Vec<usize> = items.iter().map(one).collect::<Read<_>>()?;
+    sizes.sort_unstable();
+    match sizes.windows(2).find(|pair| pair[0] == pair[1]) {
+        _ if sizes.is_empty() => Err(wanted().help("leave `sizes` out for batches of any size")),
+        Some(pair) => {
+            Err(Wanted::new(format!("an array that has each size once; {} is twice in it", pair[0])))
+        }
+        None => Ok(sizes),
+    }
+}
+
 /// Begins with `/`; segments of letters, digits, `-`, `_`, `.` and `~`; not a path that rserve itself answers.
 pub fn route(value: &At<Value>) -> Read<String> {
     let wanted = || Wanted::new("a path such as \"/road/predict\"");

@@ -120,7 +120,17 @@ fn the_two_use_cases_are_served_and_a_signal_ends_it() {
     assert_eq!((status, &json(&status_page)["ready"]), (200, &serde_json::json!(true)));
     let (_, _, metrics) = ask(&server.admin, "GET /metrics HTTP/1.1", b"");
     let metrics = String::from_utf8(metrics).unwrap();
-    assert!(metrics.contains("rserve_batches_total{model=\"surface\",version=\"2\"}"), "{metrics}");
+    for line in [
+        "rserve_batches_total{model=\"surface\",version=\"2\",device=\"cpu\"} ",
+        "rserve_queue_seconds_bucket{model=\"surface\",version=\"2\",device=\"cpu\",le=\"+Inf\"} ",
+        "rserve_batch_size_count{model=\"surface\",version=\"2\",device=\"cpu\"} ",
+        "rserve_items_rejected_total{model=\"surface\",version=\"2\",device=\"cpu\",reason=\"deadline\"} 0",
+        "rserve_model_share{model=\"surface\",device=\"cpu\"} 0.3",
+        "rserve_model_share_got{model=\"surface\",device=\"cpu\",window=\"10s\"} 0.",
+        "rserve_device_busy{device=\"cpu\",window=\"60s\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     let (status, _, _) = ask(&server.address, "GET /healthz/ready HTTP/1.1", b"");
     assert_eq!(status, 200);
 

@@ -84,6 +84,7 @@ pub fn pipeline(name: &str, decodes: &[(&str, &'static str)]) -> Pipeline {
     Pipeline {
         name: name.into(),
         timeout: Duration::from_secs(5),
+        priority: Default::default(),
         models: vec![],
         route: format!("/{name}/predict"),
         online: entry.clone(),

@@ -196,8 +196,14 @@ broken! {
     choice_in_capitals: [("size = [64, 64]", "layout = \"NHWC\", size = [64, 64]")]
 }
 
-// Devices.
+// Devices, replicas, batches, priorities.
 broken! {
+    replicas_that_do_not_fit: [("gpu = 0.3", "gpu = 0.3\nreplicas = 2")]
+    replicas_of_none: [("gpu = 0.3", "gpu = 0.3\nreplicas = 0")]
+    batch_sizes_that_are_none: [("gpu = 0.3", "gpu = 0.3\nbatch = { sizes = [1, 0] }")]
+    batch_sizes_twice: [("gpu = 0.3", "gpu = 0.3\nbatch = { sizes = [4, 1, 4] }")]
+    batch_sizes_beside_another_max: [("gpu = 0.3", "gpu = 0.3\nbatch = { max = 8, sizes = [1, 4] }")]
+    priority_unknown: [("[pipelines.road]\n", "[pipelines.road]\npriority = \"hihg\"\n")]
     shares_over_the_one_device: [("gpu = 0.3", "gpu = 0.4")]
     cuda_where_there_is_none: [("[store]", "[device]\nuse = \"cuda\"\n[store]")]
 }

@@ -118,7 +118,7 @@ impl IntoDotted for (&'static str, &'static str) {
 }
 
 fn placed(plan: &Plan) -> Vec<(&str, DeviceId)> {
-    plan.models.iter().map(|m| (m.name.as_str(), plan.devices[m.device].id)).collect()
+    plan.models.iter().map(|m| (m.name.as_str(), plan.devices[m.devices[0]].id)).collect()
 }
 
 #[test]

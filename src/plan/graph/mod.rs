@@ -231,6 +231,15 @@ fn versions(model: &Model) -> String {
 
 /// "0.7 of cpu", or where no share is held "idle time of cpu".
 fn share(plan: &Plan, model: &Model) -> String {
-    let device = plan.devices[model.device].id;
-    if model.share > 0.0 { format!("{} of {device}", model.share) } else { format!("idle time of {device}") }
+    let on: Vec<String> = model
+        .distinct_devices()
+        .into_iter()
+        .filter_map(|device| {
+            let replicas = model.devices.iter().filter(|d| **d == device).count();
+            let id = plan.devices.get(device)?.id;
+            Some(if replicas > 1 { format!("{id} x{replicas}") } else { id.to_string() })
+        })
+        .collect();
+    let on = on.join(", ");
+    if model.share > 0.0 { format!("{} of {on}", model.share) } else { format!("idle time of {on}") }
 }

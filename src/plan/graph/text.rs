@@ -1,6 +1,6 @@
 //! For a terminal: a tree a pipeline, and who holds what of each device.
 
-use super::{Drawing, Kind, share, versions};
+use super::{Drawing, Kind, versions};
 use crate::plan::{Pipeline, Plan};
 use crate::spec::unit::format_duration;
 
@@ -15,10 +15,12 @@ pub fn text(plan: &Plan) -> String {
         .devices
         .iter()
         .map(|device| {
-            let held = device.held.iter().map(|(model, _)| {
-                let model = &plan.models[*model];
-                let share = share(plan, model);
-                (share.trim_end_matches(&format!(" of {}", device.id)).to_owned(), versions(model))
+            let held = device.held.iter().map(|(index, held)| {
+                let model = &plan.models[*index];
+                let replicas = model.devices.iter().filter(|d| plan.devices[**d].id == device.id).count();
+                let times = if replicas > 1 { format!(" x{replicas}") } else { String::new() };
+                let share = if *held > 0.0 { model.share.to_string() } else { "idle time".to_owned() };
+                (share + &times, versions(model))
             });
             Line {
                 cells: vec![device.id.to_string()],

@@ -1,0 +1,35 @@
+//! The instances of one generation of a model, one a device: an item goes to the least loaded.
+
+use super::ticket::{Rejected, Ticket};
+use super::{Instance, Terms, Value, Want};
+use std::sync::Arc;
+
+/// At least one instance, each on a device of its own.
+pub struct Replicas(Vec<Instance>);
+
+impl Replicas {
+    pub fn new(instances: Vec<Instance>) -> Self {
+        Self(instances)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.0.iter()
+    }
+
+    /// As [`Instance::submit`], to the instance where the fewest items wait and run.
+    pub fn submit(&self, inputs: Vec<Value>, wants: Arc<[Want]>, terms: Terms) -> Result<Ticket, Rejected> {
+        self.least_loaded().ok_or(Rejected::Closed)?.submit(inputs, wants, terms)
+    }
+
+    /// Whether an item on these terms would be taken in now.
+    pub fn room(&self, terms: Terms) -> Result<(), Rejected> {
+        self.least_loaded().ok_or(Rejected::Closed)?.room(terms)
+    }
+
+    fn least_loaded(&self) -> Option<&Instance> {
+        match self.0.as_slice() {
+            [one] => Some(one),
+            several => several.iter().min_by_key(|instance| instance.load()),
+        }
+    }
+}
