@@ -349,6 +349,11 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
         }
         other => panic!("{other}"),
     }
+    // An item that would come to it later is turned away at once, before it is even decoded.
+    let taken = pinned.generations()[1].replicas.iter().next().unwrap().counters().submitted;
+    let error = run(&pinned, request("no number", &[0])).await.unwrap_err();
+    assert!(matches!(&error, Error::Full { model, .. } if model == "left@2"), "{error}");
+    assert_eq!(pinned.generations()[1].replicas.iter().next().unwrap().counters().submitted, taken);
     let before = setup.ran("left");
     for item in &items[lanes..] {
         item.abort();

@@ -1,10 +1,10 @@
 //! The scheduler with stand-ins for models: what is batched, who is answered what, and what costs nothing.
 
-use crate::fakes::{Fake, first, number, numbers};
+use crate::fakes::{Fake, TwoLanes, first, number, numbers};
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Device, Instance, ItemError, OwnThread, Policy, Rejected, RunError, Runner, SharedPool, Terms, Ticket,
-    Value, Want,
+    Device, Instance, ItemError, OwnThread, Policy, Rejected, Replicas, RunError, Runner, SharedPool, Terms,
+    Ticket, Value, Want,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -207,6 +207,60 @@ fn an_instance_out_of_service_ends_what_waits_and_the_others_go_on() {
     assert_eq!(answer(also).unwrap(), 6.0);
     settle(&beside);
     assert_eq!(Arc::strong_count(&fake), 1, "the model is freed");
+}
+
+#[test]
+fn batches_are_padded_to_the_listed_sizes_and_nobody_sees_it() {
+    let (device, fake) = (one_lane(), Fake::times(10.0));
+    let batch = BatchPolicy { sizes: [2, 8].into(), ..BatchPolicy::up_to(8) };
+    let instance = device.instance("model", fake.clone(), Policy { batch, ..policy(8, 64) });
+    fake.gate.close();
+    let tickets: Vec<Ticket> = (1..=4).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.open();
+    let answers: Vec<f32> = tickets.into_iter().map(|ticket| answer(ticket).unwrap()).collect();
+    assert_eq!(answers, [10., 20., 30., 40.]);
+    assert_eq!(*fake.batches.lock().unwrap(), [vec![1., 1.], vec![2., 3., 4., 4., 4., 4., 4., 4.]]);
+    settle(&instance);
+    let counters = instance.counters();
+    assert_eq!((counters.rows, counters.padding), (5, 1 + 5 + 1));
+}
+
+#[test]
+fn an_item_goes_to_the_replica_that_has_the_least_to_do() {
+    let fakes = [Fake::times(1.0), Fake::times(1.0)];
+    let instance = |fake: &Arc<Fake>| one_lane().instance("model", fake.clone(), policy(1, 2));
+    let replicas = Replicas::new(fakes.iter().map(instance).collect());
+    fakes.iter().for_each(|fake| fake.gate.close());
+    let terms = Terms::until(Instant::now() + FAR);
+    let submit = |n: f32| replicas.submit(vec![number(n)], Arc::new([Want::Host]), terms);
+    let mut tickets: Vec<Ticket> = (1..=2).map(|n| submit(n as f32).unwrap()).collect();
+    fakes.iter().for_each(|fake| fake.gate.wait_for(1));
+    tickets.extend((3..=6).map(|n| submit(n as f32).unwrap()));
+    assert!(matches!(replicas.room(terms), Err(Rejected::Full { .. })));
+    assert!(submit(7.0).is_err(), "both are full");
+    fakes.iter().for_each(|fake| fake.gate.open());
+    for ticket in tickets {
+        answer(ticket).unwrap();
+    }
+    assert_eq!(fakes.each_ref().map(|fake| fake.sizes().len()), [3, 3]);
+}
+
+#[test]
+fn one_model_takes_no_more_lanes_than_it_has_memory_for() {
+    let device = Device::new(DeviceId::Cpu, TwoLanes);
+    let (large, small) = (Fake::times(1.0), Fake::times(1.0));
+    let one = Policy { lanes: 1, ..policy(1, 64) };
+    let instance = device.instance("large", large.clone(), one);
+    let beside = device.instance("small", small.clone(), policy(1, 64));
+    large.gate.close();
+    let first = take(&instance, 1.0);
+    large.gate.wait_for(1);
+    let second = take(&instance, 2.0);
+    // The lane that the large one leaves alone is there for the other.
+    assert_eq!(answer(take(&beside, 3.0)).unwrap(), 3.0);
+    assert_eq!(large.sizes(), [1]);
+    large.gate.open();
+    assert_eq!((answer(first).unwrap(), answer(second).unwrap()), (1.0, 2.0));
 }
 
 /// Runs for a set time on the device, whatever the number of rows.

@@ -11,7 +11,7 @@ use super::ticket::{Rejected, Ticket};
 use super::{Counters, Executor, OwnThread, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, Batching, DeviceId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// How an instance is served.

@@ -156,3 +156,40 @@ fn models_are_placed_where_they_fit() {
         assert!((device.held.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9);
     }
 }
+
+#[test]
+fn replicas_lie_apart_where_they_can_and_share_a_device_where_they_cannot() {
+    let three = road(&[("gpu = 0.7", "gpu = 0.4\nreplicas = 3")]);
+    let (plan, report) = compile_on(&with_gpus(2), &[("road.toml", &three)]);
+    let plan = plan.unwrap_or_else(|| panic!("{}", render(&report, false)));
+    assert_eq!(plan.models[0].devices, [0, 1, 0]);
+    // The mask may be computed on either device, so that it comes down.
+    assert_eq!(plan.models[1].devices, [1]);
+    assert_eq!(plan.devices[0].held, [(0, 0.8)]);
+    assert_eq!(plan.devices[1].held, [(0, 0.4), (1, 0.3)]);
+    assert_eq!(plan.pipelines[0].offline.steps[0].to_host, [true]);
+    let text = rserve::plan::graph::text(&plan);
+    for line in ["0.4 of cuda:0 x2, cuda:1", "0.4 x2", "0.3 "] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    let idle = road(&[("gpu = 0.7", "replicas = 4")]);
+    let (plan, _) = compile_on(&with_gpus(2), &[("road.toml", &idle)]);
+    let mut devices = plan.unwrap().models[0].devices.clone();
+    devices.sort_unstable();
+    assert_eq!(devices, [0, 0, 1, 1]);
+}
+
+#[test]
+fn what_is_written_of_batches_and_priorities_is_planned() {
+    let text = road(&[
+        ("gpu = 0.7", "gpu = 0.7\nbatch = { sizes = [8, 1, 4] }"),
+        ("[pipelines.road]\n", "[pipelines.road]\npriority = \"low\"\n"),
+    ]);
+    let plan = plan(&text);
+    let batch = &plan.models[0].batch;
+    assert_eq!((batch.max, &*batch.sizes), (8, &[1, 4, 8][..]));
+    assert_eq!([1, 2, 4, 5, 8].map(|rows| batch.padded(rows)), [1, 4, 4, 8, 8]);
+    assert_eq!(plan.models[1].batch.padded(5), 5);
+    assert_eq!(plan.pipelines[0].priority, rserve::plan::Priority::Low);
+}
