@@ -13,6 +13,7 @@ mod quant;
 mod recurrent;
 pub mod reduce;
 pub mod shape;
+mod vision;
 
 use super::backend::Accelerator;
 use super::onnx::{Graph, Node};
@@ -161,6 +162,7 @@ impl<B: Accelerator> Registry<B> {
         recurrent::register(&mut registry);
         reduce::register(&mut registry);
         shape::register(&mut registry);
+        vision::register(&mut registry);
         registry
     }
 
