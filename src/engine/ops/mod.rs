@@ -10,9 +10,11 @@ pub mod make;
 pub mod math;
 pub mod nn;
 mod quant;
+mod random;
 mod recurrent;
 pub mod reduce;
 pub mod shape;
+mod signal;
 mod vision;
 
 use super::backend::Accelerator;
@@ -159,9 +161,11 @@ impl<B: Accelerator> Registry<B> {
         math::register(&mut registry);
         nn::register(&mut registry);
         quant::register(&mut registry);
+        random::register(&mut registry);
         recurrent::register(&mut registry);
         reduce::register(&mut registry);
         shape::register(&mut registry);
+        signal::register(&mut registry);
         vision::register(&mut registry);
         registry
     }

@@ -1,0 +1,121 @@
+//! Random generators.
+//!
+//! A node with a seed gives the same numbers whenever it runs, so that an answer depends on the request alone;
+//! one without takes new ones every time. The numbers of other runtimes are not reproduced: the standard names no
+//! generator.
+
+mod generator;
+
+use super::{BoxOp, Context, Inputs, Registry, Site, one};
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
+use generator::Seed;
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("RandomNormal", 1, |site| fill(site, true, false));
+    r.op("RandomNormalLike", 1, |site| fill(site, true, true));
+    r.op("RandomUniform", 1, |site| fill(site, false, false));
+    r.op("RandomUniformLike", 1, |site| fill(site, false, true));
+    r.op("Bernoulli", 15, bernoulli);
+    r.op("Multinomial", 7, multinomial);
+}
+
+fn seed<B: Accelerator>(site: &Site<'_, B>) -> Result<Seed, String> {
+    Ok(Seed::new(site.node.attributes.find_float("seed")?.copied()))
+}
+
+fn dtype<B: Accelerator>(site: &Site<'_, B>) -> Result<Option<DType>, String> {
+    site.node.attributes.find_int("dtype")?.map(|code| host::dtype_of(*code)).transpose()
+}
+
+/// Random{Normal,Uniform}{,Like}
+fn fill<B: Accelerator>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let float = |name, default| attributes.float(name, default).map(f64::from);
+    let (first, second) = if normal {
+        (float("mean", 0.0)?, float("scale", 1.0)?)
+    } else {
+        (float("low", 0.0)?, float("high", 1.0)?)
+    };
+    let (seed, given) = (seed(site)?, dtype(site)?);
+    let shape = if like {
+        None
+    } else {
+        let shape = attributes.find_ints("shape")?.ok_or("attribute \"shape\" is missing")?;
+        let size = |d: &i64| usize::try_from(*d).map_err(|_| format!("{shape:?} is not a shape"));
+        Some(shape.iter().map(size).collect::<Result<Vec<_>, _>>()?)
+    };
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (dims, dtype) = match &shape {
+            Some(shape) => (shape.clone(), given.unwrap_or(DType::F32)),
+            None => {
+                let x = inputs.take(0)?;
+                (x.dims(), given.unwrap_or(x.dtype()))
+            }
+        };
+        cx.check(dtype, &dims)?;
+        // While they are drawn, they are kept with their kind.
+        cx.check(DType::F64, &[&dims[..], &[4]].concat())?;
+        let mut generator = seed.generator();
+        let count = dims.iter().product();
+        let numbers: Vec<Number> = (0..count)
+            .map(|_| {
+                let v = if normal {
+                    first + second * generator.normal()
+                } else {
+                    first + (second - first) * generator.uniform()
+                };
+                Number::Float(v)
+            })
+            .collect();
+        one(Value::Host(host::from_numbers(dtype, dims, &numbers)?))
+    }))
+}
+
+/// 1 with the probability that the element says, else 0.
+fn bernoulli<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let (seed, given) = (seed(site)?, dtype(site)?);
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let mut generator = seed.generator();
+        let draws: Vec<Number> =
+            x.to_f64().into_iter().map(|p| Number::Int((generator.uniform() < p).into())).collect();
+        one(Value::Host(host::from_numbers(given.unwrap_or(x.dtype()), x.shape().to_vec(), &draws)?))
+    }))
+}
+
+/// Classes drawn by unnormalised logarithms of their probabilities, `[batch, classes]`.
+fn multinomial<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let (seed, dtype) = (seed(site)?, dtype(site)?.unwrap_or(DType::I32));
+    let samples = site.node.attributes.int("sample_size", 1)?;
+    let samples = usize::try_from(samples).map_err(|_| format!("sample_size is {samples}"))?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x: Tensor = inputs.take(0)?.into_host()?;
+        let (batch, classes) = match x.shape()[..] {
+            [batch, classes] if classes > 0 => (batch, classes),
+            _ => return Err(format!("{x:?} has no classes")),
+        };
+        cx.check(DType::F64, &[batch, samples, 4])?;
+        let mut generator = seed.generator();
+        let mut drawn = Vec::with_capacity(batch * samples);
+        for row in x.to_f64().chunks(classes) {
+            let highest = row.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+            let mut sum = 0.0;
+            let sums: Vec<f64> = row
+                .iter()
+                .map(|v| {
+                    sum += (v - highest).exp();
+                    sum
+                })
+                .collect();
+            for _ in 0..samples {
+                let at = generator.uniform() * sum;
+                let class = sums.iter().position(|s| at < *s).unwrap_or(classes - 1);
+                drawn.push(Number::Int(class as i128));
+            }
+        }
+        one(Value::Host(host::from_numbers(dtype, vec![batch, samples], &drawn)?))
+    }))
+}

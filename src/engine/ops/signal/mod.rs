@@ -1,0 +1,30 @@
+//! Windows, Fourier transforms and mel weights. Computed in double precision on the host.
+
+mod fft;
+mod mel;
+mod transform;
+mod window;
+
+use super::{Inputs, Registry};
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("BlackmanWindow", 17, |site| window::build(site, window::Kind::Blackman));
+    r.op("HammingWindow", 17, |site| window::build(site, window::Kind::Hamming));
+    r.op("HannWindow", 17, |site| window::build(site, window::Kind::Hann));
+    r.op("DFT", 17, transform::dft);
+    r.op("STFT", 17, transform::stft);
+    r.op("MelWeightMatrix", 17, mel::build);
+}
+
+/// The one element of an input.
+fn scalar<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<Number>, String> {
+    inputs.optional(index).map(|v| host::only(&v.into_host()?)).transpose()
+}
+
+/// The one element of an input, as a size.
+fn size<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<usize>, String> {
+    let Some(number) = scalar(inputs, index)? else { return Ok(None) };
+    usize::try_from(number.as_i64()).map(Some).map_err(|_| format!("{} is not a size", number.as_i64()))
+}
