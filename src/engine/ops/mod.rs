@@ -11,6 +11,7 @@ pub mod math;
 pub mod nn;
 mod quant;
 mod random;
+pub mod real;
 mod recurrent;
 pub mod reduce;
 pub mod shape;

@@ -18,6 +18,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Mish", 18, |_| smooth::build(smooth::mish::<B>));
     r.op("HardSwish", 14, |_| smooth::map(Map::HardSwish));
     r.op("Swish", 24, smooth::swish);
+    r.op("SwiGLU", 28, smooth::swiglu);
     r.op("Gelu", 20, gelu::build);
     r.domain_op("com.microsoft", "Gelu", |_| smooth::map(Map::Gelu));
     r.op("HardSigmoid", 6, linear::hard_sigmoid);

@@ -5,13 +5,28 @@ use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, FloatDType, TensorMetadata};
 
 pub fn build<B: Accelerator>(
     f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
 ) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        one(Value::Float(f(inputs.take(0)?.float(&cx.device)?)))
+        one(Value::Float(in_single::<B>(inputs.take(0)?.float(&cx.device)?, &f)))
     }))
+}
+
+/// Half precision is computed in single precision where the processor has no half: a step that rounds after each
+/// operation strays further than the type's own last digit.
+pub fn in_single<B: Accelerator>(
+    x: FloatTensor<B>,
+    f: impl Fn(FloatTensor<B>) -> FloatTensor<B>,
+) -> FloatTensor<B> {
+    match x.dtype() {
+        dtype @ (DType::F16 | DType::BF16) if B::ON_HOST => {
+            B::float_cast(f(B::float_cast(x, FloatDType::F32)), dtype.into())
+        }
+        _ => f(x),
+    }
 }
 
 /// A function that the backend has a form of its own for.
@@ -44,4 +59,22 @@ pub fn swish<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let inner = B::float_mul_scalar(x.clone(), alpha.into());
         B::float_mul(B::sigmoid(inner), x)
     })
+}
+
+/// swish(a) · b
+pub fn swiglu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let alpha = f64::from(site.node.attributes.float("alpha", 1.0)?);
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (gate, x) = (inputs.take(0)?, inputs.take(1)?);
+        if gate.dims() != x.dims() || gate.dtype() != x.dtype() {
+            return Err(format!("{gate:?} and {x:?} are not alike"));
+        }
+        let gate = gate.float(&cx.device)?;
+        let gate = if alpha == 1.0 {
+            B::map(gate, Map::Silu)
+        } else {
+            B::float_mul(B::sigmoid(B::float_mul_scalar(gate.clone(), alpha.into())), gate)
+        };
+        one(Value::Float(B::float_mul(gate, x.float(&cx.device)?)))
+    }))
 }

@@ -3,6 +3,7 @@
 mod binary;
 mod clip;
 mod compare;
+mod det;
 mod select;
 mod unary;
 mod variadic;
@@ -38,5 +39,6 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Min", 6, |_| variadic::build(variadic::Fold::Min));
     r.op("Sum", 6, |_| variadic::build(variadic::Fold::Sum));
     r.op("Mean", 6, |_| variadic::build(variadic::Fold::Mean));
+    r.op("Det", 11, |_| det::build());
     unary::register(r);
 }

@@ -67,6 +67,17 @@ fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> R
 impl Attention {
     fn run<B: Accelerator>(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let (q, k, v) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
+        // As activations: halves are computed in single precision where the processor has none.
+        let half = matches!(q.dtype(), DType::F16 | DType::BF16) && B::ON_HOST;
+        if half {
+            let given = q.dtype();
+            inputs.0[0..3].clone_from_slice(&[Some(q), Some(k), Some(v)]);
+            for input in inputs.0.iter_mut().filter(|i| i.as_ref().is_some_and(|v| v.dtype() == given)) {
+                *input = input.take().map(|v| cast(v, DType::F32, cx)).transpose()?;
+            }
+            let outputs = self.run(inputs, cx)?;
+            return outputs.into_iter().map(|v| cast(v, given, cx)).collect();
+        }
         let (dtype, flat) = (q.dtype(), q.rank() == 3);
         let q = split_heads(q, self.heads.0)?;
         let (mut k, mut v) = (split_heads(k, self.heads.1)?, split_heads(v, self.heads.1)?);

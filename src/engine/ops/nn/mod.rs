@@ -5,10 +5,14 @@ mod batch_norm;
 pub mod conv;
 mod conv_transpose;
 mod einsum;
+mod linear_attention;
+mod local;
 mod matmul;
 mod norm;
 mod pool;
 mod rotary;
+mod state_conv;
+mod unpool;
 pub mod window;
 
 use super::Registry;
@@ -34,4 +38,12 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("RotaryEmbedding", 23, rotary::build);
     r.op("Einsum", 12, einsum::build);
     r.op("Gemm", 7, matmul::gemm);
+    r.op("LRN", 1, local::response);
+    r.op("LpNormalization", 1, local::lp);
+    r.op("MeanVarianceNormalization", 9, local::mean_variance);
+    r.op("LpPool", 2, pool::lp);
+    r.op("GlobalLpPool", 2, pool::global_lp);
+    r.op("MaxUnpool", 9, unpool::max_unpool);
+    r.op("CausalConvWithState", 27, state_conv::build);
+    r.op("LinearAttention", 27, linear_attention::build);
 }

@@ -3,6 +3,7 @@
 //! Pads are explicit here: the input is padded with what cannot win or count, then pooled without pads, so
 //! that asymmetric pads, windows that hang over the end and dilation are one case.
 
+use super::unpool;
 use super::window::{Slide, Window, padded};
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::reduce;
@@ -17,12 +18,51 @@ pub enum Kind {
     Average,
 }
 
+/// (Σ |x|^p)^(1/p) over each window.
+pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let window = Window::read(&site.node.attributes)?;
+    let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
+    let p = power(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let shape = x.shape().to_vec();
+        let [_, _, spatial @ ..] = &shape[..] else { return Err(format!("{shape:?} has no spatial axes")) };
+        let slides = window.slides(spatial, &kernel)?;
+        if shape.contains(&0) {
+            return Err(format!("{shape:?} is empty"));
+        }
+        let powers = B::float_powf_scalar(B::float_abs(x), p.into());
+        let sums = folded::<B>(padded::<B>(powers, &slides, 0.0, cx)?, &slides, B::float_sum_dim)?;
+        one(Value::Float(B::float_powf_scalar(sums, (1.0 / p).into())))
+    }))
+}
+
+pub fn global_lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let p = power(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let rank = x.rank();
+        if rank < 3 || x.shape().num_elements() == 0 {
+            return Err(format!("{:?} has no spatial axes", x.shape().as_slice()));
+        }
+        let powers = B::float_powf_scalar(B::float_abs(x), p.into());
+        let axes: Vec<usize> = (2..rank).collect();
+        let sums = reduce::sum(Value::Float(powers), &axes, cx)?.float(&cx.device)?;
+        one(Value::Float(B::float_powf_scalar(sums, (1.0 / p).into())))
+    }))
+}
+
+fn power<B: Accelerator>(site: &Site<'_, B>) -> Result<f64, String> {
+    let p = site.node.attributes.int("p", 2)?;
+    if p > 0 { Ok(p as f64) } else { Err(format!("p is {p}")) }
+}
+
 pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
     let count_pads = site.node.attributes.flag("count_include_pad")?;
     if kind == Kind::Max && site.has_output(1) {
-        return Err("the indices of MaxPool are not supported yet".into());
+        return unpool::max_with_places(site, window);
     }
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;

@@ -1,11 +1,28 @@
-//! CumSum.
+//! CumSum and CumProd.
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
 
-pub fn sum<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sum,
+    Product,
+}
+
+impl Kind {
+    fn with(self, so_far: Number, next: Number) -> Number {
+        match (self, so_far, next) {
+            (Self::Sum, Number::Int(a), Number::Int(b)) => Number::Int(a.wrapping_add(b)),
+            (Self::Product, Number::Int(a), Number::Int(b)) => Number::Int(a.wrapping_mul(b)),
+            (Self::Sum, a, b) => Number::Float(a.as_f64() + b.as_f64()),
+            (Self::Product, a, b) => Number::Float(a.as_f64() * b.as_f64()),
+        }
+    }
+}
+
+pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let exclusive = site.node.attributes.flag("exclusive")?;
     let reverse = site.node.attributes.flag("reverse")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
@@ -16,19 +33,17 @@ pub fn sum<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let inner: usize = dims[axis + 1..].iter().product();
         let outer: usize = dims[..axis].iter().product();
         let size = dims[axis];
+        let start = Number::Int(if kind == Kind::Sum { 0 } else { 1 });
         let mut numbers = host::numbers(&x);
         for row in 0..outer {
             for column in 0..inner {
-                let mut sum = Number::Int(0);
+                let mut so_far = start;
                 for i in 0..size {
                     let i = if reverse { size - 1 - i } else { i };
                     let cell = &mut numbers[(row * size + i) * inner + column];
-                    let with = match (sum, *cell) {
-                        (Number::Int(a), Number::Int(b)) => Number::Int(a + b),
-                        (a, b) => Number::Float(a.as_f64() + b.as_f64()),
-                    };
-                    *cell = if exclusive { sum } else { with };
-                    sum = with;
+                    let with = kind.with(so_far, *cell);
+                    *cell = if exclusive { so_far } else { with };
+                    so_far = with;
                 }
             }
         }

@@ -24,5 +24,6 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("ArgMax", 1, |site| arg::build(site, true));
     r.op("ArgMin", 1, |site| arg::build(site, false));
     r.op("TopK", 1, top::build);
-    r.op("CumSum", 11, cumulative::sum);
+    r.op("CumSum", 11, |site| cumulative::build(site, cumulative::Kind::Sum));
+    r.op("CumProd", 26, |site| cumulative::build(site, cumulative::Kind::Product));
 }

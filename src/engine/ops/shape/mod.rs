@@ -1,5 +1,6 @@
 //! Shapes changed and elements moved.
 
+mod choose;
 pub mod concat;
 mod depth;
 mod expand;
@@ -11,6 +12,7 @@ mod scatter;
 pub mod slice;
 mod split;
 mod transpose;
+mod unique;
 
 use super::Registry;
 use crate::engine::backend::Accelerator;
@@ -41,4 +43,9 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("SpaceToDepth", 1, depth::to_depth);
     r.op("Resize", 10, resize::resize);
     r.op("Upsample", 7, resize::upsample);
+    r.op("Compress", 9, choose::compress);
+    r.op("CenterCropPad", 18, choose::center_crop_pad);
+    r.op("ReverseSequence", 10, choose::reverse_sequence);
+    r.op("TensorScatter", 24, choose::tensor_scatter);
+    r.op("Unique", 11, unique::build);
 }

@@ -123,7 +123,8 @@ fn source(i: i64, dim: i64, mode: Mode) -> i64 {
     }
 }
 
-fn constant<B: Accelerator>(
+/// Pads with one value; negative pads cut. `out` is the shape that comes of it, checked.
+pub fn constant<B: Accelerator>(
     x: Value<B>,
     pads: &[(i64, i64)],
     out: &[usize],

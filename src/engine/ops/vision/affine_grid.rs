@@ -1,7 +1,7 @@
 //! AffineGrid: the points of a regular grid under affine maps, as GridSample reads them.
 
-use super::{for_real, from_reals};
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::real::{for_real, from_reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 

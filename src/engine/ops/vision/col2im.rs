@@ -1,9 +1,9 @@
 //! Col2Im: blocks that were laid out as columns are added up to an image again.
 
-use super::{for_real, from_reals, reals};
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
 use crate::engine::ops::nn::window::{Slide, Window};
+use crate::engine::ops::real::{for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 

@@ -1,11 +1,11 @@
 //! DeformConv over two spatial axes: each element of a window is read where an offset moves it, between pixels,
 //! and weighed by a mask.
 
-use super::{Real, for_real, from_reals, reals};
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::nn::product;
 use crate::engine::ops::nn::window::{Slide, Window};
+use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::Tensor;

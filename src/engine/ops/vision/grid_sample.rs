@@ -3,8 +3,8 @@
 //! The last axis of the grid holds a point's coordinates, the last spatial axis first; -1 and 1 are the ends of
 //! an axis: its outermost pixels with `align_corners`, else their outer edges.
 
-use super::{Real, for_real, from_reals, reals};
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::Tensor;

@@ -1,7 +1,7 @@
 //! RoiAlign: regions of a feature map, each read at points between pixels and pooled to one size.
 
-use super::{Real, for_real, from_reals, reals};
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
 use rayon::prelude::*;

@@ -1,7 +1,7 @@
 //! MaxRoiPool: the greatest pixel of each bin of a region.
 
-use super::{for_real, from_reals, reals};
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::real::{for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 

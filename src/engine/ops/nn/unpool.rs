@@ -1,0 +1,143 @@
+//! MaxPool with the places of what it found, and MaxUnpool, which puts it back there. On the host.
+
+use super::window::{Slide, Window};
+use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, for_element};
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
+
+/// The maxima and their indices in the flattened input: row after row, or with `storage_order` 1 column after
+/// column.
+pub fn max_with_places<B: Accelerator>(site: &Site<'_, B>, window: Window) -> Result<BoxOp<B>, String> {
+    let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
+    let columns_first = site.node.attributes.flag("storage_order")?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let [_, _, spatial @ ..] = x.shape() else { return Err(format!("{x:?} has no spatial axes")) };
+        let slides = window.slides(spatial, &kernel)?;
+        let mut dims = x.shape()[..2].to_vec();
+        dims.extend(slides.iter().map(|s| s.out));
+        cx.check(DType::I64, &dims)?;
+        if x.is_empty() {
+            return Err(format!("{x:?} is empty"));
+        }
+        let offsets = maxima(&x, &slides)?;
+        let places = if columns_first { by_columns(&offsets, spatial) } else { offsets.clone() };
+        let places = places.into_iter().map(|at| at as i64).collect();
+        let values = host::pick(&x, &offsets, dims.clone())?;
+        Ok(vec![Value::Host(values), Value::Host(host::tensor(DType::I64, dims, places)?)])
+    }))
+}
+
+/// Where the greatest element of each window lies; the first of several.
+fn maxima(x: &Tensor, slides: &[Slide]) -> Result<Vec<usize>, String> {
+    let spatial = &x.shape()[2..];
+    let strides = host::strides(spatial);
+    // For each axis and each window along it, the offsets of its elements that are not in the pads.
+    let along: Vec<Vec<Vec<usize>>> = slides
+        .iter()
+        .enumerate()
+        .map(|(axis, slide)| {
+            let inside = |at: usize| at.checked_sub(slide.pads.0).filter(|at| *at < spatial[axis]);
+            let window = |out: usize| {
+                let taps = (0..slide.kernel).filter_map(|k| inside(out * slide.stride + k * slide.dilation));
+                taps.map(|at| at * strides[axis]).collect()
+            };
+            (0..slide.out).map(window).collect()
+        })
+        .collect();
+    let plane: usize = spatial.iter().product();
+    let outs: Vec<usize> = slides.iter().map(|s| s.out).collect();
+    let windows: usize = outs.iter().product();
+    let mut found = Vec::with_capacity(x.len() / plane * windows);
+    for_element!(x.dtype(), T => {
+        let cells = host::cells::<T>(x);
+        let mut offsets: Vec<usize> = Vec::new();
+        for start in (0..cells.len()).step_by(plane) {
+            for window in 0..windows {
+                offsets.clear();
+                offsets.push(start);
+                let mut rest = window;
+                for axis in (0..outs.len()).rev() {
+                    let steps = &along[axis][rest % outs[axis]];
+                    rest /= outs[axis];
+                    offsets = offsets.iter().flat_map(|at| steps.iter().map(move |s| at + s)).collect();
+                }
+                offsets.sort_unstable();
+                let best = offsets.iter().copied().reduce(|a, b| if cells[b] > cells[a] { b } else { a });
+                found.push(best.ok_or("a window lies in the pads alone")?);
+            }
+        }
+    });
+    Ok(found)
+}
+
+fn by_columns(offsets: &[usize], spatial: &[usize]) -> Vec<usize> {
+    let plane: usize = spatial.iter().product();
+    let strides = host::strides(spatial);
+    let turned = |at: usize| {
+        let mut step = 1;
+        let mut place = 0;
+        for (stride, size) in strides.iter().zip(spatial) {
+            place += at % plane / stride % size * step;
+            step *= size;
+        }
+        at / plane * plane + place
+    };
+    offsets.iter().map(|at| turned(*at)).collect()
+}
+
+pub fn max_unpool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let window = Window::read(&site.node.attributes)?;
+    let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let places = inputs.take(1)?.into_host()?;
+        let rank = kernel.len();
+        if places.shape() != x.shape() || x.shape().len() != rank + 2 {
+            return Err(format!("{x:?} and places {places:?} for a window {kernel:?}"));
+        }
+        // The size that such a pool would have had before.
+        let mut dims = x.shape()[..2].to_vec();
+        for (axis, kernel) in kernel.iter().enumerate() {
+            let (before, after) = window.given_pads(axis, rank)?;
+            let size = (x.shape()[axis + 2].saturating_sub(1) * window.stride(axis, rank)? + kernel)
+                .checked_sub(before + after);
+            dims.push(size.ok_or("its pads are larger than what they pad")?);
+        }
+        cx.check(x.dtype(), &dims)?;
+        let total: usize = dims.iter().product();
+        let out = match inputs.optional_ints(2)? {
+            None => dims.clone(),
+            Some(given) => {
+                let given: Option<Vec<usize>> = given.iter().map(|d| usize::try_from(*d).ok()).collect();
+                given
+                    .filter(|g| g.len() == dims.len() && g.iter().zip(&dims).all(|(g, d)| g >= d))
+                    .ok_or_else(|| format!("output_shape for {dims:?}"))?
+            }
+        };
+        cx.check(x.dtype(), &out)?;
+        let at = crate::engine::ops::ints(&places)?;
+        let at = at.iter().map(|i| usize::try_from(*i).ok().filter(|i| *i < total));
+        let at = at.collect::<Option<Vec<_>>>().ok_or("a place lies outside the result")?;
+        // Where the smaller result lies in that which was asked for.
+        let corner = host::walk(&dims, &host::strides(&out), 0);
+        one(Value::Host(for_element!(x.dtype(), T => {
+            let mut cells: Vec<T> = vec![bytemuck::Zeroable::zeroed(); out.iter().product()];
+            for (place, v) in at.into_iter().zip(host::cells::<T>(&x)) {
+                cells[corner[place]] = v;
+            }
+            host::tensor::<T>(x.dtype(), out, cells)?
+        })))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn places_count_by_rows_or_by_columns() {
+        // [2, 3] planes: (1, 2) of the second.
+        assert_eq!(super::by_columns(&[11, 1], &[2, 3]), [11, 2]);
+    }
+}
