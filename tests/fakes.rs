@@ -1,7 +1,7 @@
 //! Stand-ins for the engine, so that scheduler, lifecycle and flow are tried without a model.
 
 use rserve::plan::{Batching, Dim, Port, Signature};
-use rserve::scheduler::{Batch, Executor, Resident, RunError, Runner, Value};
+use rserve::scheduler::{Batch, Executor, Memory, Resident, RunError, Runner, Value};
 use rserve::tensor::{DType, Tensor};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub struct Fake {
     /// The rows of each batch that was run, by their first number.
     pub batches: Mutex<Vec<Vec<f32>>>,
     pub gate: Gate,
+    pub memory: Memory,
 }
 
 /// Holds back whoever comes, while it is closed.
@@ -61,6 +62,7 @@ impl Fake {
             compute: Box::new(compute),
             batches: Mutex::default(),
             gate: Gate::default(),
+            memory: Memory::default(),
         })
     }
 
@@ -85,6 +87,10 @@ impl Fake {
 impl Runner for Fake {
     fn batching(&self) -> Batching {
         self.batching
+    }
+
+    fn memory(&self) -> Memory {
+        self.memory
     }
 
     fn run(&self, batch: Batch) -> Result<Vec<Row>, RunError> {

@@ -4,14 +4,14 @@ use crate::fakes::{Fake, first, number, signature};
 use bytes::Bytes;
 use rserve::lifecycle::{Cell, Lifecycle, Loaded, Loader, State};
 use rserve::plan::{self, BatchPolicy, DeviceId, Plan};
-use rserve::scheduler::{Terms, Want};
+use rserve::scheduler::{Memory, Terms, Want};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// Reads `times FACTOR`, `input NAME`, `panic`, `beast` (fails its warm-up); counts what it is asked.
+/// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up); counts what it is asked.
 #[derive(Default)]
 struct TextLoader(AtomicUsize);
 
@@ -22,6 +22,12 @@ impl Loader for TextLoader {
         let loaded = |runner, input| Ok(Loaded { runner, signature: signature(&[input], &["y"]) });
         match text.trim().split_once(' ').unwrap_or((text.trim(), "")) {
             ("times", factor) => loaded(Fake::times(factor.parse().map_err(|_| "no factor")?), "x"),
+            ("takes", bytes) => {
+                let mut fake = Fake::times(1.0);
+                let batch = bytes.parse().map_err(|_| "no bytes")?;
+                Arc::get_mut(&mut fake).ok_or("shared")?.memory = Memory { weights: 100, batch };
+                loaded(fake, "x")
+            }
             ("input", name) => loaded(Fake::times(1.0), name),
             ("beast", _) => loaded(Fake::new(|_| panic!("not even zeros")), "x"),
             ("panic", _) => panic!("the loader broke"),
@@ -57,7 +63,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
             drain: Duration::from_secs(1),
         },
         watch: plan::Watch { enabled: false, settle: Duration::ZERO },
-        devices: vec![plan::Device { id: DeviceId::Cpu, held: vec![] }],
+        devices: vec![plan::Device { id: DeviceId::Cpu, memory: Some(1 << 30), held: vec![] }],
         models: models.iter().map(model).collect(),
         pipelines: vec![],
     }
@@ -233,4 +239,34 @@ fn swaps_under_load_lose_no_request() {
     let states = states(&lifecycle);
     assert_eq!(states.last().unwrap(), &(20, State::Ready));
     assert!(states[..states.len() - 1].iter().all(|(_, state)| *state == State::Unloaded), "{states:?}");
+}
+
+#[test]
+fn a_version_that_takes_more_memory_than_its_share_is_refused_with_both_numbers() {
+    let store = tempfile::tempdir().unwrap();
+    write(store.path(), "model", 1, "takes 900");
+    let mut plan = plan(store.path(), &[("model", &[1], true)]);
+    plan.devices[0].memory = Some(2000);
+    let lifecycle = Lifecycle::new(Arc::new(TextLoader::default()));
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    let reason = |text: &str| {
+        write(store.path(), "model", 2, text);
+        let reload = lifecycle.refresh("model").unwrap();
+        assert_eq!(reload.serving, [1], "the old one goes on serving");
+        reload.failures[0].reason.clone()
+    };
+    assert_eq!(
+        reason("takes 901"),
+        "it takes 1001 B (100 B of weights, 901 B for its largest batch), and its share of the device's memory \
+         is 1000 B (0.5 of 2.0 KiB)"
+    );
+    // Its file alone is too much: it is not even loaded.
+    assert_eq!(
+        reason(&format!("panic {}", "x".repeat(1000))),
+        "by estimate, it takes 1.0 KiB (1006 B of weights, 32 B for its largest batch), and its share of the \
+         device's memory is 1000 B (0.5 of 2.0 KiB)"
+    );
+    let status = serde_json::to_value(lifecycle.status()).unwrap();
+    assert_eq!(status[0]["places"][0]["memory_allowed"], 1000);
+    assert_eq!(status[0]["instances"][0]["memory_batch"], 900);
 }

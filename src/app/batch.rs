@@ -111,6 +111,7 @@ pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
             .iter()
             .map(|device| Device {
                 id: device.id,
+                memory: device.memory,
                 held: device.held.iter().filter_map(|(m, share)| Some((index(m)?, *share))).collect(),
             })
             .collect(),

@@ -65,6 +65,12 @@ fn counted(model: &ModelStatus, instance: &InstanceStatus, samples: &mut Vec<Sam
         labels: labels.clone(),
         value: read(counters),
     }));
+    for (part, bytes) in [("weights", instance.memory_weights), ("batch", instance.memory_batch)] {
+        let mut labels = labels.clone();
+        labels.push(("part", part.to_owned()));
+        let help = "Bytes of the device's memory: weights, and the values of the largest batch so far";
+        samples.push(gauge("model_memory_bytes", help, labels, bytes as f64));
+    }
     for (reason, read) in REASONS {
         let mut labels = labels.clone();
         labels.push(("reason", reason.to_owned()));
@@ -108,6 +114,10 @@ fn placed(model: &ModelStatus, samples: &mut Vec<Sample>) {
         let labels = vec![("model", model.name.clone()), ("device", place.device.to_string())];
         let help = "Share of the device that the model holds";
         samples.push(gauge("model_share", help, labels.clone(), place.share));
+        if let Some(bytes) = place.memory_allowed {
+            let help = "Bytes of the device's memory that the model's share allows";
+            samples.push(gauge("model_memory_allowed_bytes", help, labels.clone(), bytes as f64));
+        }
         let help = "Replicas of the model on the device";
         samples.push(gauge("model_replicas", help, labels.clone(), place.replicas as f64));
         for (window, got) in [("10s", place.share_got_10s), ("60s", place.share_got_60s)] {

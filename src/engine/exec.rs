@@ -31,8 +31,10 @@ impl<B: Accelerator> Program<B> {
     fn steps(&self, inputs: Vec<Value<B>>, cx: &Context<B>, trace: &Trace) -> Result<Vec<Value<B>>, String> {
         let mut slots: Vec<Option<Value<B>>> = Vec::new();
         slots.resize_with(self.slots, || None);
+        let mut meter = self.meter.begin(self.slots);
         for (slot, value) in self.inputs.iter().zip(inputs) {
             if let Some(slot) = slot {
+                meter.put(*slot, value.byte_len())?;
                 slots[*slot] = Some(value);
             }
         }
@@ -45,7 +47,16 @@ impl<B: Accelerator> Program<B> {
             }
             for (slot, value) in step.outputs.iter().zip(outputs) {
                 if let Some(slot) = slot {
+                    meter.put(*slot, value.byte_len())?;
                     slots[*slot] = Some(value);
+                }
+            }
+            // Those that an output has not taken the place of are empty by now.
+            for source in &step.inputs {
+                if let Source::Slot { index, last: true } = source
+                    && slots[*index].is_none()
+                {
+                    meter.free(*index);
                 }
             }
         }

@@ -12,6 +12,7 @@ mod exec;
 mod host;
 mod inspect;
 pub mod kernels;
+mod meter;
 mod onnx;
 mod ops;
 mod optimize;

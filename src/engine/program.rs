@@ -3,6 +3,7 @@
 
 use super::backend::Accelerator;
 use super::error::{LoadError, UnsupportedNode};
+use super::meter::Meter;
 use super::onnx::Graph;
 use super::ops::{BoxOp, Registry, Site};
 use super::value::Value;
@@ -19,6 +20,7 @@ pub struct Program<B: Accelerator> {
     /// The slot of each input of the graph, captures last. `None` where nothing reads it.
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<Source>,
+    pub(super) meter: Meter,
 }
 
 pub(super) struct Step<B: Accelerator> {
@@ -119,7 +121,7 @@ impl<'a> Layout<'a> {
             steps.push(Step { op, name: node.to_string(), inputs, outputs });
         }
         let outputs = graph.outputs.iter().map(|id| self.source(Some(*id), &mut constants, device)).collect();
-        Program { steps, slots: self.slots, constants, inputs, outputs }
+        Program { steps, slots: self.slots, constants, inputs, outputs, meter: Meter::default() }
     }
 
     /// A slot for a value that is about to be; none where nothing reads it.

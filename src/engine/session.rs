@@ -8,7 +8,7 @@ use super::ops::{Context, Registry};
 use super::program::Program;
 use super::value::Value as Node;
 use crate::plan::{Batching, DeviceId, Dim, Port, Signature};
-use crate::scheduler::{Batch, Resident, RunError, Runner, Value, Want};
+use crate::scheduler::{Batch, Memory, Resident, RunError, Runner, Value, Want};
 use crate::tensor::{DType, Tensor};
 use std::any::Any;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Session<B: Accelerator> {
     program: Program<B>,
+    /// Bytes of the graph's constants.
+    weights: u64,
     signature: Signature,
     batching: Batching,
     /// Outputs that turned out to begin with an axis of their own, whatever the file says. They are given
@@ -30,6 +32,7 @@ impl<B: Accelerator> Session<B> {
         let program = Program::build(&model.graph, &device, &Registry::standard())?;
         Ok(Self {
             program,
+            weights: model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum(),
             batching: model.signature.batching(),
             own_axis: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
             signature: model.signature.clone(),
@@ -182,6 +185,14 @@ impl<B: Accelerator> Runner for Session<B> {
         if own { Batching::One } else { self.batching }
     }
 
+    fn memory(&self) -> Memory {
+        Memory { weights: self.weights, batch: self.program.meter.peak() }
+    }
+
+    fn limit_batch_memory(&self, bytes: u64) {
+        self.program.meter.set_limit(bytes);
+    }
+
     fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
         let rows = batch.rows.len();
         if rows == 0 {
@@ -198,7 +209,11 @@ impl<B: Accelerator> Runner for Session<B> {
         let inputs =
             inputs.map(|(index, port)| self.join(index, port, &batch.rows)).collect::<Result<Vec<_>, _>>()?;
         drop(batch.rows);
-        let outputs = self.program.run(inputs, &self.cx).map_err(RunError::Failed)?;
+        let outputs = self.program.run(inputs, &self.cx).map_err(|why| {
+            // Where it was memory that ran out, what the backend keeps for later is given back.
+            B::memory_cleanup(&self.cx.device);
+            RunError::Failed(why)
+        })?;
         let mut answers: Vec<Vec<Option<Value>>> =
             (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();
         for (index, (value, port)) in outputs.into_iter().zip(&self.signature.outputs).enumerate() {

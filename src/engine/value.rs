@@ -68,6 +68,11 @@ impl<B: Accelerator> Value<B> {
         }
     }
 
+    /// Bytes of its elements.
+    pub fn byte_len(&self) -> u64 {
+        (self.elements() as u64).saturating_mul(self.dtype().size() as u64)
+    }
+
     pub fn is_host(&self) -> bool {
         matches!(self, Self::Host(_))
     }

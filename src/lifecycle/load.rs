@@ -4,6 +4,7 @@ use super::cell::Generation;
 use super::check::{Contract, check};
 use super::state::{PlaceStatus, Records, State};
 use super::warm::warm_up;
+use crate::plan::memory::{Allowed, Need};
 use crate::plan::{DeviceId, Signature};
 use crate::scheduler::{Device, Policy, Replicas, Runner, panic_message};
 use crate::store::VersionFiles;
@@ -31,6 +32,8 @@ pub(super) struct Place {
     /// Replicas on this device: they hold its share together and have one copy of the weights.
     pub replicas: usize,
     pub policy: Policy,
+    /// Of the device's memory; `None` where the device does not say what it has.
+    pub memory: Option<Allowed>,
 }
 
 /// What a generation is loaded for.
@@ -50,6 +53,7 @@ impl Place {
             device: self.device.id(),
             replicas: self.replicas,
             share: self.policy.share,
+            memory_allowed: self.memory.map(Allowed::bytes),
             share_got_10s: rounded(got[0]),
             share_got_60s: rounded(got[1]),
         }
@@ -75,6 +79,10 @@ pub(super) fn load(
         track.to(State::Loading);
         let mut all = vec![];
         for place in order.places {
+            // A model file is its weights, nearly.
+            let weights = files.onnx.len() as u64;
+            let need = Need::estimate(weights, &order.contract.signature, &place.policy.batch);
+            hold(place, need).map_err(|reason| format!("by estimate, {reason}"))?;
             let loaded = contained(|| loader.load(files.onnx.clone(), place.device.id()))?;
             let reasons = check(order.contract, &loaded.signature, &files.labels);
             if !reasons.is_empty() {
@@ -89,16 +97,19 @@ pub(super) fn load(
         for (loaded, place) in all.into_iter().zip(order.places) {
             warm_up(&*loaded.runner, &loaded.signature, &place.policy.batch)
                 .map_err(|error| format!("warm-up: {error}"))?;
-            instances.push((loaded.runner, place));
+            let measured = loaded.runner.memory();
+            let (lanes, left) = hold(place, Need { weights: measured.weights, batch: measured.batch })?;
+            loaded.runner.limit_batch_memory(left);
+            let policy = Policy { lanes, ..place.policy.clone() };
+            instances.push((loaded.runner, place, policy));
         }
         Ok((instances, signature, load, started.elapsed() - load))
     };
     match brought_up() {
         Ok((instances, signature, load, warm_up)) => {
             track.took(load, warm_up);
-            let instance = |(runner, place): (_, &Place)| {
-                place.device.instance(order.model, runner, place.policy.clone())
-            };
+            let instance =
+                |(runner, place, policy): (_, &Place, _)| place.device.instance(order.model, runner, policy);
             Ok(Arc::new(Generation {
                 version: order.version,
                 digest: files.digest,
@@ -116,6 +127,11 @@ pub(super) fn load(
             Err(reason)
         }
     }
+}
+
+/// Lanes, and bytes for a batch; the error says what is needed and what is allowed.
+fn hold(place: &Place, need: Need) -> Result<(usize, u64), String> {
+    place.memory.map_or(Ok((usize::MAX, u64::MAX)), |allowed| allowed.hold(need))
 }
 
 /// A panic of the loader is its failure.

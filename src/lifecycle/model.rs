@@ -5,6 +5,7 @@ use super::check::Contract;
 use super::decide::{Kept, Look, Next, Situation, Wanted, decide};
 use super::load::{Loader, Order, Place, load};
 use super::state::{InstanceStatus, ModelStatus};
+use crate::plan::memory::Allowed;
 use crate::plan::{self, Plan};
 use crate::scheduler::{Device, Policy};
 use crate::store::{self, Digest, Stamp, StoreError, VersionFiles};
@@ -79,7 +80,9 @@ impl Config {
                 queue: model.queue,
                 lanes: usize::MAX,
             };
-            Place { device, replicas, policy }
+            let memory = plan.devices.iter().find(|d| d.id == device.id()).and_then(|d| d.memory);
+            let memory = Allowed::new(memory, policy.share);
+            Place { device, replicas, policy, memory }
         };
         Self {
             store: model.store.clone(),
@@ -295,6 +298,8 @@ fn instances(generation: &Generation) -> impl Iterator<Item = InstanceStatus> + 
     generation.replicas.iter().map(|instance| InstanceStatus {
         version: generation.version,
         device: instance.device(),
+        memory_weights: instance.runner().memory().weights,
+        memory_batch: instance.runner().memory().batch,
         counters: instance.counters(),
     })
 }

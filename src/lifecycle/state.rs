@@ -75,6 +75,8 @@ pub struct PlaceStatus {
     pub replicas: usize,
     /// What the replicas here ask for together.
     pub share: f64,
+    /// Bytes of the device's memory that their share allows, where it is known.
+    pub memory_allowed: Option<u64>,
     /// Of the device's time that was given to anyone in the last ten seconds, in [0, 1].
     pub share_got_10s: f64,
     /// The same of the last minute.
@@ -100,6 +102,10 @@ pub struct InstanceStatus {
     pub version: u64,
     #[serde(serialize_with = "display")]
     pub device: DeviceId,
+    /// Bytes of its weights.
+    pub memory_weights: u64,
+    /// Bytes that the values of its largest batch so far took at once.
+    pub memory_batch: u64,
     pub counters: Snapshot,
 }
 

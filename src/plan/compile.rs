@@ -1,6 +1,7 @@
 //! Specs, facts and capacity to a plan: one sequence of rules, each of which reports all that it finds.
 
 use super::codec::Codecs;
+use super::memory::{Allowed, Need};
 use super::models::{self, Loaded};
 use super::pipeline::Draft;
 use super::place::{Placement, place};
@@ -41,6 +42,10 @@ pub fn compile(
     routes::check(&whole.pipelines, report);
     let models: Option<Vec<Model>> =
         used.iter().map(|m| model(&loaded[*m], devices[*m].clone(), &whole, report)).collect();
+    if let (Some(models), Some(placement)) = (&models, &placement) {
+        let each = used.iter().zip(models);
+        each.for_each(|(m, model)| fits_memory(&loaded[*m], model, placement, report));
+    }
     if report.has_errors() {
         return None;
     }
@@ -51,6 +56,34 @@ pub fn compile(
         server: whole.server,
         watch: whole.watch,
     })
+}
+
+/// That the weights and what goes in and out of a batch are within the model's share of every device. What
+/// the model takes beside that is known once it has run, and checked then.
+fn fits_memory(loaded: &Loaded<'_>, model: &Model, placement: &Placement, report: &mut Report) {
+    for index in model.distinct_devices() {
+        let Some(device) = placement.devices.get(index) else { continue };
+        let here = model.devices.iter().filter(|d| **d == index).count();
+        let Some(allowed) = Allowed::new(device.memory, model.share * here as f64) else { continue };
+        let need =
+            |facts: &super::VersionFacts| Need::estimate(facts.weights, &facts.signature, &model.batch);
+        let over = |(version, facts): &(u64, &super::VersionFacts)| {
+            Some((*version, allowed.hold(need(facts)).err()?))
+        };
+        if let Some((version, reason)) = loaded.versions.iter().find_map(over) {
+            let place = loaded.spec.gpu.as_ref().map_or(&loaded.spec.name.place, |gpu| &gpu.place);
+            report.push(
+                Diagnostic::error(format!(
+                    "model `{}`, version {version}, does not fit into the memory that it may take of `{}`",
+                    model.name, device.id
+                ))
+                .at(place, "")
+                .note(reason)
+                .help("a larger `gpu` allows more, a smaller `batch.max` needs less"),
+            );
+            return;
+        }
+    }
 }
 
 /// The devices, with models by their index in the plan, which has those alone that are used.

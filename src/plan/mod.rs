@@ -7,6 +7,7 @@ pub mod capacity;
 pub mod codec;
 pub mod facts;
 pub mod graph;
+pub mod memory;
 pub mod signature;
 
 mod compile;
@@ -75,6 +76,8 @@ pub struct Watch {
 #[derive(Clone, Debug)]
 pub struct Device {
     pub id: DeviceId,
+    /// Bytes of memory that models may take, where it is known.
+    pub memory: Option<u64>,
     /// Indices into [`Plan::models`] with the share that the replicas of each hold here, together.
     pub held: Vec<(usize, f64)>,
 }

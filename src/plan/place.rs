@@ -75,7 +75,7 @@ pub fn place(
         }
     }
     let mut devices: Vec<Device> =
-        devices.iter().map(|facts| Device { id: facts.id, held: vec![] }).collect();
+        devices.iter().map(|facts| Device { id: facts.id, memory: facts.memory, held: vec![] }).collect();
     for model in used {
         for (index, device) in devices.iter_mut().enumerate() {
             let here = of[*model].iter().filter(|on| **on == index).count();

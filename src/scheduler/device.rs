@@ -37,6 +37,8 @@ pub struct Instance {
     id: u64,
     runner: Arc<dyn Runner>,
     counters: Arc<Counters>,
+    /// Of the policy that it began with: what it has memory for does not change.
+    lanes: usize,
 }
 
 struct Inner {
@@ -96,7 +98,7 @@ impl Device {
         let id = self.0.lock().state.add(model, runner.clone(), policy.clone(), counters.clone());
         counters.limit_is(policy.queue);
         self.0.run_clock();
-        Instance { device: self.0.clone(), id, runner, counters }
+        Instance { device: self.0.clone(), id, runner, counters, lanes: policy.lanes }
     }
 }
 
@@ -146,9 +148,10 @@ impl Instance {
         self.counters.load()
     }
 
-    /// Serves by another policy from here on.
+    /// Serves by another policy from here on; it takes no more lanes than it began with.
     pub fn set_policy(&self, policy: Policy) {
-        let policy = effective(policy, self.runner.batching());
+        let mut policy = effective(policy, self.runner.batching());
+        policy.lanes = policy.lanes.min(self.lanes);
         self.counters.limit_is(policy.queue);
         self.device.lock().state.set_policy(self.id, policy);
         self.device.run_clock();

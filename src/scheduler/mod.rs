@@ -24,6 +24,6 @@ pub use executor::{Executor, OwnThread, SharedPool};
 pub use queue::Terms;
 pub use replicas::Replicas;
 pub(crate) use run::panic_message;
-pub use runner::{Batch, Resident, RunError, Runner, Value, Want};
+pub use runner::{Batch, Memory, Resident, RunError, Runner, Value, Want};
 pub use state::{ModelUsage, Usage};
 pub use ticket::{Done, ItemError, Rejected, Ticket, Timing};

@@ -57,10 +57,26 @@ pub struct Batch {
     pub wants: Vec<Want>,
 }
 
+/// Bytes on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    pub weights: u64,
+    /// The most that the values of one batch took at once, of all batches so far.
+    pub batch: u64,
+}
+
 /// One loaded generation of a model on one device.
 pub trait Runner: Send + Sync + 'static {
     /// With [`Batching::One`] a batch has one row.
     fn batching(&self) -> Batching;
+
+    /// What it takes of its device's memory, as far as it is known.
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
+
+    /// From here on a batch whose values take more at once fails, with an error that says so.
+    fn limit_batch_memory(&self, _bytes: u64) {}
 
     /// Runs a batch and waits until the device is done, so that the time it takes is the device's.
     ///

@@ -50,6 +50,23 @@ fn rows_of_a_batch_do_not_touch_each_other() {
 }
 
 #[test]
+fn memory_is_measured_and_a_batch_over_its_limit_fails_and_the_next_runs() {
+    let runner = surface().runner;
+    let before = runner.memory();
+    assert!(before.weights > 10_000 && before.batch == 0, "{before:?}");
+    run(&runner, vec![row(1)], Want::Host).unwrap();
+    let one = runner.memory().batch;
+    // What goes in is held by the first operator, along with what it gives.
+    assert!(one > 4 * 64 * 64 * 4, "{one}");
+    run(&runner, (0..4).map(row).collect(), Want::Host).unwrap();
+    assert_eq!(runner.memory().batch, 4 * one);
+    runner.limit_batch_memory(2 * one);
+    let error = run(&runner, (0..4).map(row).collect(), Want::Host).err().unwrap().to_string();
+    assert!(error.contains("out of memory"), "{error}");
+    run(&runner, (0..2).map(row).collect(), Want::Host).unwrap();
+}
+
+#[test]
 fn an_output_that_nobody_reads_is_none() {
     let answers = run(&surface().runner, vec![row(1), row(2)], Want::Drop).unwrap();
     assert!(answers.iter().all(|row| row.len() == 1 && row[0].is_none()));

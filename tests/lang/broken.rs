@@ -242,6 +242,16 @@ fn cuda_device_that_is_not_there() {
 }
 
 #[test]
+fn a_model_too_large_for_its_share_of_the_memory() {
+    let mut capacity = on_cpu();
+    capacity.devices[0].memory = Some(2 << 20);
+    let text = road(&[("gpu = 0.7", "gpu = 0.25\nbatch = { max = 64 }")]);
+    let (plan, report) = compile_on(&capacity, &[("road.toml", &text)]);
+    assert!(plan.is_none());
+    assert_snapshot!(render(&report, false));
+}
+
+#[test]
 fn a_batch_that_has_no_effect_is_a_warning() {
     let text = road(&[
         ("[models.road-mask]", "[models.single]\nbatch = { max = 8 }"),
