@@ -3,12 +3,15 @@
 use super::Trouble;
 use super::compile::Compiled;
 use super::loader::EngineLoader;
-use super::serve::bring_up;
+use super::serve::{Signals, bring_up};
 use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads, Pinned, Side};
 use crate::lifecycle::Lifecycle;
-use crate::offline::{self, Answer, Flow, Job, Refused, Stopped, Summary};
-use crate::plan::{Device, Payload, Pipeline, Plan};
+use crate::offline::{
+    self, Answer, Begin, Flow, Glob, Identity, Inputs, Job, List, Refused, Shard, Spent, Stopped, Summary,
+    Wanted,
+};
+use crate::plan::{Device, Entry, Payload, Pipeline, Plan};
 use bytes::Bytes;
 use std::future::Future;
 use std::path::PathBuf;
@@ -21,62 +24,218 @@ use std::time::{Duration, Instant};
 pub struct Batch {
     pub pipeline: String,
     pub inputs: Vec<PathBuf>,
+    pub glob: Option<Glob>,
     /// `<pipeline>-output` where it is left out.
     pub output: Option<PathBuf>,
+    pub begin: Begin,
+    pub shard: Option<Shard>,
+    pub limit: Option<u64>,
+    pub max_errors: Option<u64>,
 }
 
 /// What came of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Done {
+    pub what: What,
     pub summary: Summary,
-    pub output: PathBuf,
+    /// Why it ended before its end.
+    pub ended: Result<(), Stopped>,
+}
+
+/// What a run is about.
+#[derive(Clone, Debug)]
+pub struct What {
+    pub pipeline: String,
     pub models: String,
-    /// Files of other kinds, which were left alone.
-    pub others: usize,
+    pub output: PathBuf,
+    pub items: u64,
+    /// Of the items, those that look like some and are none.
+    pub misfits: u64,
+    /// Files of other kinds, which are left alone.
+    pub others: u64,
+    pub shard: Option<Shard>,
+}
+
+/// What would be done.
+#[derive(Clone, Debug)]
+pub struct Foreseen {
+    pub what: What,
+    /// The first few, each with the files that it would have.
+    pub first: Vec<(String, Vec<PathBuf>)>,
+    pub tables: Vec<PathBuf>,
+    /// Items that a run in the same output has ended, and whether it has come to its end.
+    pub before: Option<(u64, bool)>,
 }
 
 /// An item may take so long; it has no client who waits.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
+/// A batch that is not full waits so long for more: nobody waits for a single item, and the models are
+/// not asked twice for what they could have done at once.
+const FILLING: Duration = Duration::from_millis(20);
+
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
+
+/// A run whose items are known and whose models are not yet loaded.
+struct Ready {
+    pipeline: Arc<Pipeline>,
+    list: List,
+    output: PathBuf,
+}
+
+fn ready(compiled: &Compiled, batch: &Batch) -> Result<Ready, Trouble> {
     let pipeline = pipeline(&compiled.plan, &batch.pipeline)?;
-    let output = batch.output.clone().unwrap_or_else(|| format!("{}-output", pipeline.name).into());
-    let found = offline::find(&batch.inputs, &output, &pipeline.offline.decodes).map_err(Trouble::Given)?;
-    if found.items.is_empty() && found.misfits.is_empty() {
+    let output = batch.output.clone().unwrap_or_else(|| {
+        let shard = batch.shard.map_or(String::new(), |s| format!("-{}-of-{}", s.index, s.of));
+        format!("{}-output{shard}", pipeline.name).into()
+    });
+    let inputs = Inputs { paths: batch.inputs.clone(), glob: batch.glob.clone() };
+    let extensions = folders(&pipeline.offline).map(|encode| encode.encode.extension()).collect();
+    let wanted = Wanted { shard: batch.shard, limit: batch.limit, extensions };
+    let mut stdin = std::io::stdin().lock();
+    let list = offline::find(&inputs, &output, &pipeline.offline.decodes, &wanted, &mut stdin)
+        .map_err(|stopped| trouble(&stopped))?;
+    if list.total == 0 && batch.shard.is_none() {
         return Err(Trouble::Given(nothing_to_do(batch, &pipeline)));
     }
-    let others = found.others;
-    let plan = only(&compiled.plan, &pipeline);
+    Ok(Ready { pipeline, list, output })
+}
+
+impl Ready {
+    fn what(&self, batch: &Batch, models: String) -> What {
+        What {
+            pipeline: self.pipeline.name.clone(),
+            models,
+            output: self.output.clone(),
+            items: self.list.total,
+            misfits: self.list.misfits,
+            others: self.list.others,
+            shard: batch.shard,
+        }
+    }
+}
+
+/// Says what [`batch`] would do, and does nothing.
+pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> {
+    let mut ready = ready(compiled, batch)?;
+    let plan = only(&compiled.plan, &ready.pipeline);
+    let tag = |model: &crate::plan::Model| {
+        format!("{}@{}", model.name, model.versions.last().copied().unwrap_or_default())
+    };
+    let models = plan.models.iter().map(tag).collect::<Vec<_>>().join(", ");
+    let what = ready.what(batch, models);
+    let entry = ready.pipeline.offline.clone();
+    let mut first = vec![];
+    for item in ready.list.items(&entry.decodes).map_err(|e| trouble(&e))?.take(FORESEEN) {
+        let item = item.map_err(|e| trouble(&e))?;
+        let file = |encode: &crate::plan::EncodePlan| {
+            offline::file_of(&ready.output, &encode.name, &item.output, encode.encode.extension())
+        };
+        first.push((item.name.clone(), folders(&entry).map(file).collect()));
+    }
+    let before = offline::ended_before(&ready.output).map_err(|e| trouble(&e))?;
+    let tables = tables(&entry).into_iter().map(|table| ready.output.join(table)).collect();
+    Ok(Foreseen { what, first, tables, before })
+}
+
+/// Items that [`foresee`] names.
+const FORESEEN: usize = 3;
+
+pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
+    let ready = ready(compiled, batch)?;
+    let mut plan = only(&compiled.plan, &ready.pipeline);
+    let in_flight = in_flight(&plan);
+    for model in &mut plan.models {
+        model.queue = model.queue.max(in_flight);
+        if in_flight >= 2 * model.batch.max {
+            model.batch.wait = model.batch.wait.max(FILLING);
+        }
+    }
     let lifecycle = Lifecycle::new(Arc::new(EngineLoader));
     bring_up(&lifecycle, &plan)?;
     let cells = lifecycle.cells(&plan).map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
     let Some(pipeline) = plan.pipelines.first() else {
         return Err(Trouble::CouldNotRun("the plan lost its pipeline".into()));
     };
+    // Held to the end, whatever comes into the store meanwhile.
     let pinned = flow::Pipeline::new(pipeline.clone(), &cells, CodecThreads::default())
         .pin()
         .map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
-    let models = pinned.models().to_string();
-    let encodes = (0..pipeline.offline.encodes.len()).collect();
-    let job =
-        Job { entry: pipeline.offline.clone(), found, output: output.clone(), in_flight: in_flight(&plan) };
+    let what = ready.what(batch, pinned.models().to_string());
+    let models = pinned.generations().iter().map(|g| (g.tag.clone(), g.digest.to_string())).collect();
+    let entry = pipeline.offline.clone();
+    let offline = Offline {
+        encodes: (0..entry.encodes.len()).collect(),
+        most: entry.steps.iter().map(|s| plan.models.get(s.model).map_or(1, |m| m.batch.max)).collect(),
+        pinned,
+    };
+    let job = Job {
+        identity: identity(pipeline, models).with_list(&ready.list, batch.shard),
+        entry,
+        list: ready.list,
+        output: ready.output,
+        begin: batch.begin,
+        in_flight,
+        max_errors: batch.max_errors,
+        checkpoint_every: CHECKPOINT_EVERY,
+    };
+    go(job, Arc::new(offline), what)
+}
+
+fn go(job: Job, flow: Arc<dyn Flow>, what: What) -> Result<Done, Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("rserve-batch")
         .build()
         .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
-    let summary = runtime.block_on(async {
-        let interrupted = async {
-            // Without a handler the signal ends the process, which is what it is for.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+    let (summary, ended) = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let interrupted = async move {
+            signals.next().await;
+            // What was committed is safe, so a second one need not wait.
+            tokio::spawn(async move {
+                signals.next().await;
+                super::serve::exit_at_once();
+            });
         };
-        offline::run(job, Arc::new(Offline { pinned, encodes }), interrupted).await
-    });
+        Ok(offline::run(job, flow, interrupted).await)
+    })?;
     runtime.shutdown_background();
-    let summary = summary.map_err(|stopped: Stopped| Trouble::CouldNotRun(stopped.to_string()))?;
-    Ok(Done { summary, output, models, others })
+    Ok(Done { what, summary, ended })
+}
+
+/// What this run has in common with no other: the pipeline as its offline entry runs it, and its models.
+fn identity(pipeline: &Pipeline, models: Vec<(String, String)>) -> Identity {
+    let entry = &pipeline.offline;
+    Identity {
+        rserve: env!("CARGO_PKG_VERSION").to_owned(),
+        pipeline: pipeline.name.clone(),
+        plan: blake3::hash(format!("{entry:?}").as_bytes()).to_hex().to_string(),
+        models,
+        list: String::new(),
+        items: 0,
+        shard: None,
+        tables: tables(entry),
+        folders: folders(entry).map(|encode| encode.name.clone()).collect(),
+    }
+}
+
+/// "rows.jsonl"
+fn tables(entry: &Entry) -> Vec<String> {
+    let tables = entry.encodes.iter().filter(|encode| encode.encode.rows().is_some());
+    tables.map(|encode| format!("{}.{}", encode.name, encode.encode.extension())).collect()
+}
+
+/// The encodes that write a file for each item.
+fn folders(entry: &Entry) -> impl Iterator<Item = &crate::plan::EncodePlan> {
+    entry.encodes.iter().filter(|encode| encode.encode.rows().is_none())
+}
+
+pub fn trouble(stopped: &Stopped) -> Trouble {
+    match stopped {
+        Stopped::Input(text) => Trouble::Given(text.clone()),
+        other => Trouble::CouldNotRun(other.to_string()),
+    }
 }
 
 fn pipeline(plan: &Plan, name: &str) -> Result<Arc<Pipeline>, Trouble> {
@@ -120,18 +279,36 @@ pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
     }
 }
 
-/// Enough to fill every model's next batch while one runs and others are decoded; never more than a queue
-/// takes.
+/// Enough to fill every model's next batch while one runs and others are decoded.
 fn in_flight(plan: &Plan) -> usize {
     let fullest = plan.models.iter().map(|m| m.batch.max).max().unwrap_or(1);
-    let shortest = plan.models.iter().map(|m| m.queue).min().unwrap_or(1);
-    (4 * fullest).clamp(16, 256).min(shortest.max(1))
+    (4 * fullest).clamp(16, 256)
 }
 
 struct Offline {
     pinned: Pinned,
     /// All of them.
     encodes: Vec<usize>,
+    /// For each step, how many rows its model's batches may have.
+    most: Vec<usize>,
+}
+
+impl Offline {
+    fn spent(&self, timings: &flow::Timings) -> Spent {
+        let mut spent = Spent {
+            decode: timings.decodes.iter().sum(),
+            encode: timings.encodes.iter().sum(),
+            ..Spent::default()
+        };
+        for (timing, most) in timings.steps.iter().zip(&self.most) {
+            let Some(timing) = timing else { continue };
+            let rows = timing.batch.max(1) as u32;
+            spent.models += timing.device / rows;
+            spent.rows += 1.0;
+            spent.places += *most as f64 / f64::from(rows);
+        }
+        spent
+    }
 }
 
 impl Flow for Offline {
@@ -152,7 +329,10 @@ impl Flow for Offline {
                 };
                 match flow::run(&self.pinned, request).await {
                     Ok(answer) => {
-                        return Ok(answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect());
+                        let spent = self.spent(&answer.timings);
+                        let encoded =
+                            answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect();
+                        return Ok(Answer { encoded, spent });
                     }
                     Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
                         tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;

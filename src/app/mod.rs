@@ -11,7 +11,7 @@ mod serve;
 mod trouble;
 mod watching;
 
-pub use batch::{Batch, Done, batch, only};
+pub use batch::{Batch, Done, Foreseen, What, batch, foresee, only, trouble};
 pub use compile::{Compiled, compile};
 pub use serve::{Overrides, serve};
 pub use trouble::Trouble;

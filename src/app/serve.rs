@@ -167,23 +167,23 @@ async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, plan: &Plan, 
 }
 
 #[expect(clippy::disallowed_methods, reason = "the second signal asks not to wait for what could be dropped")]
-fn exit_at_once() {
+pub fn exit_at_once() {
     std::process::exit(130);
 }
 
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Trouble> {
+    pub fn new() -> Result<Self, Trouble> {
         let on =
             |kind| signal(kind).map_err(|e| Trouble::CouldNotRun(format!("cannot wait for signals: {e}")));
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,27 +1,44 @@
 //! `rserve batch`
 
-use super::output::{complain, give_up, say, show};
+use super::output::{complain, give_up, print, say, show};
 use super::{Exit, log};
-use crate::app::{self, Batch, Done};
-use std::path::PathBuf;
+use crate::app::{self, Batch, Done, Foreseen, What};
+use crate::offline::{Begin, Glob, Shard, Stopped};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Run a pipeline over folders of files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   rserve batch --pipeline landing-spot --input photos/
+  rserve batch --pipeline landing-spot --input photos/ --glob '2024/**/*.jpg' --limit 100
   rserve batch --pipeline landing-spot --input a.jpg b.png --output results
-  rserve batch pipelines/road.toml --pipeline road-classification --input photos/
+  find photos -name '*.jpg' -print0 | rserve batch --pipeline landing-spot --input -
+  rserve batch --pipeline tabular --input measurements.csv
+  rserve batch --pipeline landing-spot --input photos/ --shard 0/8     # and 1/8 ... 7/8 elsewhere
 
 Items are the files that the pipeline's decode takes, or, with several decodes, the files that
-share a stem. Rows (csv, jsonl) become one table, in the order of the paths; other encodes write
-a file an item. Items that fail are listed in errors.jsonl, and the exit code is 4.")]
+share a stem. Of a .jsonl, .csv or .npy that is named itself, each row is an item: a line is what
+the online route takes as JSON; columns are called as the decodes, with values or paths; the first
+axis of an array counts its items. Rows (jsonl, csv, parquet) become one table, in the order of the
+paths; other encodes write a file an item. Items that fail are listed in errors.jsonl.
+
+The same command again goes on where a run was stopped, by SIGINT, SIGKILL or a power cut, and ends
+with the same bytes as a run that was not. What it needs for that is in .rserve/ in the output.
+
+Exit codes: 0 all done, 4 done and some items failed, 3 could not go on (the output cannot be
+written, too many errors), 130 interrupted; 1 and 2 where what was given is wrong.")]
 pub struct Arguments {
     /// The pipeline to run, by its name
     #[arg(long, value_name = "NAME")]
     pipeline: String,
-    /// Folders (searched through) and files
-    #[arg(long, value_name = "DIR|FILE", required = true, num_args = 1..)]
+    /// Folders (searched through), files, or "-" for a list on stdin (ended by newlines or NULs)
+    #[arg(long, value_name = "DIR|FILE|-", required = true, num_args = 1..)]
     input: Vec<PathBuf>,
+    /// Take only files in folders that match: "*.jpg", "2024/**"
+    #[arg(long, value_name = "PATTERN")]
+    glob: Option<Glob>,
     /// Where results go [default: NAME-output]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -31,6 +48,28 @@ pub struct Arguments {
     /// The same, by name
     #[arg(long, value_name = "FILE|DIR")]
     config: Vec<PathBuf>,
+    /// Run only the part INDEX (from 0) of COUNT parts; `rserve merge` joins them
+    #[arg(long, value_name = "INDEX/COUNT")]
+    shard: Option<Shard>,
+    /// Run only the first N items
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Give up once more than N items have failed
+    #[arg(long, value_name = "N")]
+    max_errors: Option<u64>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Write a summary as JSON
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// Begin anew, whatever is in the output
+    #[arg(long)]
+    restart: bool,
+    /// Go on although the pipeline, a model or the list of items has changed: items that are done stay as
+    /// they are
+    #[arg(long, conflicts_with = "restart")]
+    resume_anyway: bool,
     #[command(flatten)]
     log: log::Logging,
 }
@@ -44,37 +83,193 @@ pub fn run(arguments: Arguments) -> Exit {
     if files.is_empty() {
         files.push("pipelines".into());
     }
-    let batch = Batch { pipeline: arguments.pipeline, inputs: arguments.input, output: arguments.output };
-    let done = app::compile(&files).and_then(|compiled| {
-        show(&compiled.report);
-        app::batch(&compiled, &batch)
-    });
-    match done {
-        Ok(done) => {
-            say(&summary(&done));
-            if done.summary.failed > 0 { Exit::ItemsFailed } else { Exit::Fine }
+    let batch = Batch {
+        pipeline: arguments.pipeline,
+        inputs: arguments.input,
+        glob: arguments.glob,
+        output: arguments.output,
+        begin: match (arguments.restart, arguments.resume_anyway) {
+            (true, _) => Begin::Restart,
+            (_, true) => Begin::ResumeAnyway,
+            _ => Begin::Resume,
+        },
+        shard: arguments.shard,
+        limit: arguments.limit,
+        max_errors: arguments.max_errors,
+    };
+    let compiled = match app::compile(&files) {
+        Ok(compiled) => compiled,
+        Err(trouble) => return give_up(&trouble),
+    };
+    show(&compiled.report);
+    if arguments.dry_run {
+        return match app::foresee(&compiled, &batch) {
+            Ok(foreseen) => print(&plan(&foreseen)),
+            Err(trouble) => give_up(&trouble),
+        };
+    }
+    let done = match app::batch(&compiled, &batch) {
+        Ok(done) => done,
+        Err(trouble) => return give_up(&trouble),
+    };
+    let exit = told(&done);
+    match &arguments.summary {
+        None => exit,
+        Some(file) => match fs::write(file, format!("{:#}\n", as_json(&done))) {
+            Ok(()) => exit,
+            Err(error) => {
+                complain(&format!("cannot write `{}`: {error}", file.display()));
+                if exit == Exit::Fine { Exit::CouldNotRun } else { exit }
+            }
+        },
+    }
+}
+
+/// Says how it went.
+fn told(done: &Done) -> Exit {
+    let counts = done.summary.counts;
+    let output = done.what.output.display();
+    match &done.ended {
+        Ok(()) => {
+            say(&summary(done));
+            if counts.failed > 0 { Exit::ItemsFailed } else { Exit::Fine }
         }
-        Err(trouble) => give_up(&trouble),
+        Err(Stopped::Interrupted) => {
+            let left = done.what.items.saturating_sub(counts.done + counts.failed);
+            say(&format!(
+                "interrupted: {} done, {} failed, {left} left\n\
+                 the same command goes on from there; what is done so far is kept in {output}/.rserve\n",
+                counts.done, counts.failed
+            ));
+            Exit::Interrupted
+        }
+        Err(stopped @ Stopped::Changed { .. }) => {
+            complain(&format!(
+                "{stopped}\n  `--restart` begins anew; `--resume-anyway` keeps what is done and runs what is not"
+            ));
+            Exit::CouldNotRun
+        }
+        Err(stopped @ (Stopped::Busy(_) | Stopped::Damaged { .. })) => {
+            complain(&stopped.to_string());
+            Exit::CouldNotRun
+        }
+        Err(stopped) => {
+            say(&quoted(done));
+            complain(&format!(
+                "{stopped}\n  {} done and {} failed are kept; the same command goes on from there once that is mended",
+                counts.done, counts.failed
+            ));
+            Exit::CouldNotRun
+        }
     }
 }
 
 fn summary(done: &Done) -> String {
-    let summary = &done.summary;
-    let output = done.output.display();
-    let rate = (summary.done + summary.failed) as f64 / summary.took.as_secs_f64().max(1e-9);
-    let mut text = format!(
-        "{} done, {} failed in {:.1} s ({rate:.0}/s) by {}\nresults in {output}\n",
-        summary.done,
-        summary.failed,
-        summary.took.as_secs_f64(),
-        done.models,
-    );
-    if summary.failed > 0 {
-        text.push_str(&format!("what failed and why: {}\n", done.output.join("errors.jsonl").display()));
+    let Done { what, summary, .. } = done;
+    let counts = summary.counts;
+    let ended = counts.done + counts.failed;
+    let fresh = ended.saturating_sub(summary.before);
+    let output = &what.output;
+    let mut text = format!("{} done, {} failed", counts.done, counts.failed);
+    if fresh == 0 && ended > 0 {
+        text.push_str(", all of them before; `--restart` does it again\n");
+    } else {
+        let seconds = summary.took.as_secs_f64();
+        let before = match summary.before {
+            0 => String::new(),
+            before => format!(" ({before} of them before)"),
+        };
+        let rate = fresh as f64 / seconds.max(1e-9);
+        text.push_str(&format!("{before} in {seconds:.1} s ({rate:.0}/s) by {}\n", what.models));
+        if let Some(fill) = summary.spent.batch_fill() {
+            text.push_str(&format!("batches {fill:.0}% full; time by stage: {}\n", summary.spent.shares()));
+        }
     }
-    if done.others > 0 {
-        let files = if done.others == 1 { "file of another kind was" } else { "files of other kinds were" };
-        text.push_str(&format!("{} {files} left alone\n", done.others));
+    text.push_str(&format!("results in {}\n", output.display()));
+    if counts.failed > 0 {
+        text.push_str(&quoted(done));
+        text.push_str(&format!("what failed and why: {}\n", output.join("errors.jsonl").display()));
+    }
+    text.push_str(&others(what));
+    text
+}
+
+/// The first errors.
+fn quoted(done: &Done) -> String {
+    let line = |(item, why): &(String, crate::offline::Refused)| {
+        format!("  {}: {}: {}\n", item.escape_debug(), why.step, why.reason)
+    };
+    let more = done.summary.counts.failed.saturating_sub(done.summary.errors.len() as u64);
+    let mut text: String = done.summary.errors.iter().map(line).collect();
+    if more > 0 && !text.is_empty() {
+        text.push_str(&format!("  and {more} more\n"));
     }
     text
+}
+
+fn others(what: &What) -> String {
+    match what.others {
+        0 => String::new(),
+        1 => "1 file of another kind was left alone\n".to_owned(),
+        others => format!("{others} files of other kinds were left alone\n"),
+    }
+}
+
+fn plan(foreseen: &Foreseen) -> String {
+    let what = &foreseen.what;
+    let mut text = format!("{} items would be run by {}\n", what.items, what.models);
+    if let Some(shard) = what.shard {
+        text.push_str(&format!("these are shard {shard} of all\n"));
+    }
+    for (item, files) in &foreseen.first {
+        text.push_str(&format!("  {}\n", item.escape_debug()));
+        files.iter().for_each(|file| text.push_str(&format!("    {}\n", file.display())));
+    }
+    let more = what.items.saturating_sub(foreseen.first.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("  and {more} more\n"));
+    }
+    for table in &foreseen.tables {
+        text.push_str(&format!("a row for each would be in {}\n", table.display()));
+    }
+    if what.misfits > 0 {
+        text.push_str(&format!("{} look like items and cannot be read\n", what.misfits));
+    }
+    match foreseen.before {
+        None => {}
+        Some((ended, false)) => {
+            text.push_str(&format!("a run that was begun there has ended {ended} of its items\n"))
+        }
+        Some((ended, true)) => text.push_str(&format!("a run of {ended} items has finished there\n")),
+    }
+    text.push_str(&others(what));
+    text
+}
+
+fn as_json(done: &Done) -> Value {
+    let Done { what, summary, ended } = done;
+    let seconds = summary.took.as_secs_f64();
+    let counts = summary.counts;
+    let fresh = (counts.done + counts.failed).saturating_sub(summary.before);
+    json!({
+        "pipeline": what.pipeline,
+        "models": what.models,
+        "output": path(&what.output),
+        "shard": what.shard.map(|shard| shard.to_string()),
+        "finished": ended.is_ok(),
+        "stopped": ended.as_ref().err().map(ToString::to_string),
+        "items": what.items,
+        "done": counts.done,
+        "failed": counts.failed,
+        "done_or_failed_before": summary.before,
+        "others": what.others,
+        "seconds": seconds,
+        "items_per_second": fresh as f64 / seconds.max(1e-9),
+        "batch_fill_percent": summary.spent.batch_fill(),
+        "seconds_by_stage": summary.spent,
+    })
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
 }

@@ -6,6 +6,7 @@ mod completions;
 mod graph;
 mod inspect;
 mod log;
+mod merge;
 mod output;
 mod run;
 
@@ -25,6 +26,8 @@ pub enum Exit {
     CouldNotRun = 3,
     /// A batch ran to its end, and some items failed.
     ItemsFailed = 4,
+    /// A batch was stopped by a signal.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -37,7 +40,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 what was given is wrong, 2 usage, 3 could not run, \
-                        4 some items of a batch failed.")]
+                        4 some items of a batch failed, 130 a batch was interrupted.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -47,6 +50,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Batch(batch::Arguments),
+    Merge(merge::Arguments),
     Check(check::Arguments),
     Graph(graph::Arguments),
     Inspect(inspect::Arguments),
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Batch(arguments) => batch::run(arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -5,7 +5,8 @@
 //! - `encode`: what the pipeline answers; a format reads its options, is bound to the sources it names,
 //!   and then writes whole answers or rows.
 //! - `picture`: pictures of all formats to upright RGB, resized as Pillow resizes.
-//! - `fields`: the named fields that json, jsonl and csv share.
+//! - `fields`: the named fields that json, jsonl, csv and parquet share.
+//! - `npy`, `parquet`: the files themselves, for who reads rows from one or adds to one.
 //!
 //! A new format is one file and one line in `DECODES` or `ENCODES`.
 
@@ -14,8 +15,9 @@ mod decode;
 mod element;
 mod encode;
 mod fields;
-mod npy;
+pub mod npy;
 mod options;
+pub mod parquet;
 mod payload;
 mod picture;
 
@@ -41,6 +43,7 @@ const ENCODES: &[(&str, ReadEncode)] = &[
     ("json", encode::json::read),
     ("jsonl", encode::jsonl::read),
     ("csv", encode::csv::read),
+    ("parquet", encode::parquet::read),
     ("png", encode::png::read),
     ("npy", encode::npy::read),
 ];

@@ -1,397 +1,643 @@
-//! Which files make which items, in an order that is the same each time.
+//! The items of a run, by name. A million of them are a few bytes each while they are gathered and sorted,
+//! and a file on disk after that; one that is run is a [`Item`].
 
-use crate::plan::DecodePlan;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs;
-use std::path::{Component, Path, PathBuf};
-use walkdir::{DirEntry, WalkDir};
+use super::names::{self, Mark, Shard};
+use super::rows::{Kind, Row, Rows, read_error};
+use super::{Refused, Stopped};
+use crate::plan::{DecodePlan, Payload};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::SpooledTempFile;
 
 /// What one run of the pipeline is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Relative to the input folder, with `/`: "north/a.jpg", and "north/a" where several files make it.
+    /// Relative to the input folder, with `/`: "north/a.jpg", and "north/a" where several files make it;
+    /// "data.csv#7" for a row.
     pub name: String,
+    pub mark: Mark,
     /// The name of a file with its answer, without the extension; no other item has the same.
     pub output: String,
-    /// One for each decode, in the order of the entry.
-    pub files: Vec<PathBuf>,
     /// Of all its files.
     pub bytes: u64,
+    pub input: Input,
 }
 
-/// A file that makes no item although it looks like one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
-    pub name: String,
-    pub reason: String,
+pub enum Input {
+    /// One for each decode, in the order of the entry.
+    Files(Vec<PathBuf>),
+    Row(Row),
+    /// Looks like an item and is none.
+    Misfit(String),
 }
 
-/// What the inputs hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// By name.
-    pub items: Vec<Item>,
-    pub misfits: Vec<Misfit>,
-    /// Files of other kinds, which are left alone.
-    pub others: usize,
+/// Which of the items are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub shard: Option<Shard>,
+    /// The first so many.
+    pub limit: Option<u64>,
+    /// Of the files that are written for each item, without dots.
+    pub extensions: Vec<&'static str>,
 }
 
-/// A file with its name and, where it is a proper file, its size.
-struct File {
-    name: String,
+/// Items as they are found, in any order.
+pub struct Listing {
+    entries: Vec<Entry>,
+    /// The names, one after the other.
+    text: Vec<u8>,
+    /// Beginnings of paths, and reasons: few, and each once.
+    interned: Vec<Vec<u8>>,
+    lookup: HashMap<Vec<u8>, u32>,
+    row_files: Vec<RowFile>,
+    grouped: bool,
+    pub others: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    name_at: usize,
+    size: u64,
+    name: u32,
+    /// How much of its name is the item's.
+    key: u32,
+    /// How much of the end of its name is the end of its path.
+    shared: u32,
+    /// The path before that.
+    head: u32,
+    decode: u16,
+    kind: EntryKind,
+}
+
+#[derive(Clone, Copy)]
+enum EntryKind {
+    File,
+    /// Index of the reason.
+    Misfit(u32),
+    /// Index of the file.
+    Rows(u32),
+}
+
+struct RowFile {
     path: PathBuf,
-    size: Result<u64, String>,
-    /// Given as itself, not found in a folder: taken up whatever its extension.
-    given: bool,
+    kind: Kind,
+    count: u64,
 }
 
-/// Lists the items in `inputs`, which are folders (searched through, hidden files left out) and files.
-/// Nothing under `except` is taken up. An input that is not there is an error.
-pub fn find(inputs: &[PathBuf], except: &Path, decodes: &[DecodePlan]) -> Result<Found, String> {
-    let except = fs::canonicalize(except).ok();
-    let mut files = vec![];
-    let mut seen_names = HashSet::new();
-    for input in inputs {
-        let found = fs::metadata(input).map_err(|e| format!("cannot read `{}`: {e}", input.display()))?;
-        let prefix = if inputs.len() > 1 { given_name(input) } else { String::new() };
-        if found.is_dir() {
-            walk(input, &prefix, except.as_deref(), &mut files)?;
-        } else {
-            let name = if prefix.is_empty() {
-                shown(input.file_name().unwrap_or(input.as_os_str()))
-            } else {
-                prefix
-            };
-            files.push(File { name, path: input.clone(), size: size_of(input), given: true });
+/// All items in their order.
+pub struct List {
+    file: SpooledTempFile,
+    wanted: Wanted,
+    /// Items that are wanted, those that cannot be run among them.
+    pub total: u64,
+    /// Of them, those that look like items and are none.
+    pub misfits: u64,
+    /// Files of other kinds, which are left alone.
+    pub others: u64,
+    /// Of the names and sizes of all items, whatever the shard.
+    pub digest: blake3::Hash,
+}
+
+/// A list is kept in memory up to so many bytes.
+const IN_MEMORY: usize = 1 << 20;
+
+/// No item is larger than that.
+const MAX_FILE: u64 = 2 << 30;
+
+// === impl Listing ===
+
+impl Listing {
+    /// `grouped` where several files make an item.
+    pub fn new(grouped: bool) -> Self {
+        Self {
+            entries: vec![],
+            text: vec![],
+            interned: vec![],
+            lookup: HashMap::new(),
+            row_files: vec![],
+            grouped,
+            others: 0,
         }
     }
-    // The same file may have been given twice, as itself and in its folder.
-    files.retain(|file| seen_names.insert(file.name.clone()));
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut found = match decodes {
-        [one] => singles(files, one),
-        several => groups(files, several),
-    };
-    name_outputs(&mut found.items);
-    Ok(found)
-}
 
-fn walk(root: &Path, prefix: &str, except: Option<&Path>, files: &mut Vec<File>) -> Result<(), String> {
-    let wanted = |entry: &DirEntry| {
-        let hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
-        let excepted = entry.depth() > 0
-            && entry.file_type().is_dir()
-            && except.is_some_and(|e| fs::canonicalize(entry.path()).is_ok_and(|p| p == e));
-        !hidden && !excepted
-    };
-    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(wanted) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.depth() == 0 => {
-                return Err(format!("cannot read `{}`: {error}", root.display()));
-            }
-            // A dangling or looping link, a folder that may not be read.
-            Err(error) => {
-                let Some(path) = error.path().map(Path::to_owned) else { continue };
-                let reason = match error.io_error() {
-                    Some(e) => e.to_string(),
-                    None => "a link that leads back to a folder above it".to_owned(),
-                };
-                files.push(File { name: name(&path, root, prefix), path, size: Err(reason), given: false });
-                continue;
-            }
+    /// `key` is how much of the name is the item's. A size that is an error says why the file is no item.
+    pub fn file(&mut self, name: &str, key: usize, decode: usize, path: &Path, size: Result<u64, String>) {
+        let path = path.as_os_str().as_bytes();
+        let alike = |(a, b): &(&u8, &u8)| a == b;
+        let shared = name.as_bytes().iter().rev().zip(path.iter().rev()).take_while(alike).count();
+        let head = self.intern(&path[..path.len() - shared]);
+        let (size, kind) = match size {
+            Ok(size) => (size, EntryKind::File),
+            Err(reason) => (0, EntryKind::Misfit(self.intern(reason.as_bytes()))),
         };
-        if entry.depth() == 0 {
-            continue;
-        }
-        let is_folder = entry.file_type().is_dir();
-        if is_folder && entry.path().extension().is_none() {
-            continue;
-        }
-        let size = if is_folder { Err("a folder, not a file".to_owned()) } else { size_of(entry.path()) };
-        let path = entry.into_path();
-        files.push(File { name: name(&path, root, prefix), path, size, given: false });
+        self.push(
+            name,
+            key,
+            Entry { shared: shared as u32, head, decode: decode as u16, size, kind, ..Entry::new() },
+        );
     }
-    Ok(())
-}
 
-fn size_of(path: &Path) -> Result<u64, String> {
-    let found = fs::metadata(path).map_err(|e| e.to_string())?;
-    if found.is_file() { Ok(found.len()) } else { Err("not a regular file".to_owned()) }
-}
-
-fn name(path: &Path, root: &Path, prefix: &str) -> String {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    let below: Vec<_> = below.components().map(|c| shown(c.as_os_str())).collect();
-    if prefix.is_empty() { below.join("/") } else { format!("{prefix}/{}", below.join("/")) }
-}
-
-/// A file's name as text. What is not UTF-8 is written out in hex, so that two names never become one.
-fn shown(name: &OsStr) -> String {
-    let mut text = String::new();
-    for chunk in name.as_encoded_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
+    pub fn rows(&mut self, name: &str, path: &Path, kind: Kind, count: u64, size: u64) {
+        let index = self.row_files.len() as u32;
+        self.row_files.push(RowFile { path: path.to_owned(), kind, count });
+        self.push(name, name.len(), Entry { size, kind: EntryKind::Rows(index), ..Entry::new() });
     }
-    text
-}
 
-/// A path as it was given, as a name that leads nowhere outside the output folder.
-fn given_name(path: &Path) -> String {
-    let parts: Vec<_> = path
-        .components()
-        .filter_map(|c| match c {
-            Component::Normal(part) => Some(shown(part)),
-            Component::ParentDir => Some("__".into()),
-            _ => None,
-        })
-        .collect();
-    parts.join("/")
-}
-
-fn extension(path: &Path) -> String {
-    path.extension().and_then(OsStr::to_str).unwrap_or("").to_ascii_lowercase()
-}
-
-fn takes(decode: &DecodePlan, extension: &str) -> bool {
-    decode.decode.extensions().contains(&extension)
-}
-
-fn singles(files: Vec<File>, decode: &DecodePlan) -> Found {
-    let mut found = Found::default();
-    for file in files {
-        if !file.given && !takes(decode, &extension(&file.path)) {
-            // A link that leads nowhere may be anything; a file of another kind is none of ours.
-            found.others += usize::from(file.size.is_ok());
-            continue;
-        }
-        match file.size {
-            Ok(bytes) => found.items.push(Item {
-                output: String::new(),
-                name: file.name,
-                files: vec![file.path],
-                bytes,
-            }),
-            Err(reason) => found.misfits.push(Misfit { name: file.name, reason }),
-        }
+    fn push(&mut self, name: &str, key: usize, entry: Entry) {
+        let name_at = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        self.entries.push(Entry { name_at, name: name.len() as u32, key: key as u32, ..entry });
     }
-    found
-}
 
-/// Files that share a stem make an item. Where several decodes take the same kind of file, the file says
-/// whose it is: "a.photo.png", "a.mask.png".
-fn groups(files: Vec<File>, decodes: &[DecodePlan]) -> Found {
-    let mut found = Found::default();
-    let mut groups: BTreeMap<String, Vec<Option<(PathBuf, u64)>>> = BTreeMap::new();
-    for file in files {
-        let extension = extension(&file.path);
-        let stem = match file.name.rsplit_once('.') {
-            Some((stem, _)) if !extension.is_empty() => stem,
-            _ => file.name.as_str(),
-        };
-        let candidates: Vec<usize> = (0..decodes.len()).filter(|i| takes(&decodes[*i], &extension)).collect();
-        let named = candidates.iter().find_map(|i| {
-            Some((*i, stem.strip_suffix(decodes[*i].name.as_str())?.strip_suffix('.')?.to_owned()))
+    fn intern(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(index) = self.lookup.get(bytes) {
+            return *index;
+        }
+        let index = self.interned.len() as u32;
+        self.interned.push(bytes.to_owned());
+        self.lookup.insert(bytes.to_owned(), index);
+        index
+    }
+
+    fn name(&self, entry: &Entry) -> &str {
+        self.slice(entry, entry.name)
+    }
+
+    fn key(&self, entry: &Entry) -> &str {
+        self.slice(entry, entry.key)
+    }
+
+    fn slice(&self, entry: &Entry, length: u32) -> &str {
+        let bytes = self.text.get(entry.name_at..entry.name_at + length as usize);
+        // What was put in was text, and a stem ends before a dot.
+        std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    }
+
+    fn interned(&self, index: u32) -> &[u8] {
+        self.interned.get(index as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn path(&self, entry: &Entry) -> PathBuf {
+        let name = self.name(entry).as_bytes();
+        let mut path = self.interned(entry.head).to_owned();
+        path.extend_from_slice(&name[name.len().saturating_sub(entry.shared as usize)..]);
+        PathBuf::from(std::ffi::OsStr::from_bytes(&path))
+    }
+
+    fn sort(&mut self) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable_by(|a, b| {
+            names::order(self.key(a), self.key(b))
+                .then_with(|| a.decode.cmp(&b.decode))
+                .then_with(|| self.name(a).cmp(self.name(b)))
+                .then_with(|| a.name_at.cmp(&b.name_at))
         });
-        let (decode, stem) = match (named, candidates.as_slice()) {
-            (Some((decode, stem)), _) => (decode, stem),
-            (None, [decode]) => (*decode, stem.to_owned()),
-            (None, []) => {
-                found.others += 1;
-                continue;
-            }
-            (None, [first, ..]) => {
-                let example = format!("{stem}.{}.{extension}", decodes[*first].name);
-                let reason = format!("several decodes take .{extension}; call it `{example}` or alike");
-                found.misfits.push(Misfit { name: file.name, reason });
-                continue;
-            }
-        };
-        let bytes = match file.size {
-            Ok(bytes) => bytes,
-            Err(reason) => {
-                found.misfits.push(Misfit { name: file.name, reason });
-                continue;
-            }
-        };
-        let group = groups.entry(stem).or_insert_with(|| vec![None; decodes.len()]);
-        if group[decode].is_some() {
-            let reason = format!("a second file for decode `{}`", decodes[decode].name);
-            found.misfits.push(Misfit { name: file.name, reason });
-        } else {
-            group[decode] = Some((file.path, bytes));
-        }
+        self.entries = entries;
     }
-    for (name, group) in groups {
-        match group.iter().position(Option::is_none) {
-            Some(missing) => {
-                let decode = &decodes[missing];
-                let kinds = decode.decode.extensions().join(", .");
-                let reason = format!("no file for decode `{}` (.{kinds}) shares its stem", decode.name);
-                found.misfits.push(Misfit { name, reason });
-            }
-            None => {
-                let (files, sizes): (Vec<_>, Vec<u64>) = group.into_iter().flatten().unzip();
-                let bytes = sizes.iter().sum();
-                found.items.push(Item { output: String::new(), name, files, bytes });
+
+    /// Puts them in order and apart.
+    pub fn finish(mut self, decodes: &[DecodePlan], wanted: &Wanted) -> Result<List, Stopped> {
+        self.sort();
+        while self.part_doubles() {
+            self.sort();
+        }
+        if self.grouped && self.part_seconds(decodes) {
+            self.sort();
+        }
+        let others = self.others;
+        let (file, digest) = self.write(decodes, wanted).map_err(Stopped::list)?;
+        let mut list = List { file, wanted: wanted.clone(), total: 0, misfits: 0, others, digest };
+        list.count(decodes)?;
+        Ok(list)
+    }
+
+    /// Drops what was given twice, as itself and in its folder; of two files that would have one name, the
+    /// second is named anew. Whether there were such.
+    fn part_doubles(&mut self) -> bool {
+        let mut renamed = vec![];
+        let mut kept: Vec<Entry> = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            match kept.last() {
+                Some(last) if self.name(last) == self.name(entry) => {
+                    if !self.is_same(last, entry) {
+                        renamed.push(*entry);
+                    }
+                }
+                _ => kept.push(*entry),
             }
         }
+        self.entries = kept;
+        for entry in &renamed {
+            let path = self.path(entry);
+            let head = self.intern(path.as_os_str().as_bytes());
+            let name = format!("{}~", self.name(entry));
+            let key = if entry.key == entry.name { name.len() } else { entry.key as usize };
+            self.push(&name, key, Entry { head, shared: 0, ..*entry });
+        }
+        !renamed.is_empty()
     }
-    found.misfits.sort_by(|a, b| a.name.cmp(&b.name));
-    found
+
+    fn is_same(&self, a: &Entry, b: &Entry) -> bool {
+        let path = |entry: &Entry| match entry.kind {
+            EntryKind::Rows(index) => {
+                self.row_files.get(index as usize).map(|f| f.path.clone()).unwrap_or_default()
+            }
+            _ => self.path(entry),
+        };
+        let (a, b) = (path(a), path(b));
+        a == b || matches!((fs::canonicalize(&a), fs::canonicalize(&b)), (Ok(a), Ok(b)) if a == b)
+    }
+
+    /// Makes an item of its own, which cannot be run, of each second file for one decode.
+    fn part_seconds(&mut self, decodes: &[DecodePlan]) -> bool {
+        let mut found = vec![];
+        for (index, pair) in self.entries.windows(2).enumerate() {
+            let [a, b] = pair else { continue };
+            let same = self.key(a) == self.key(b) && a.decode == b.decode;
+            if same && matches!(b.kind, EntryKind::File | EntryKind::Misfit(_)) {
+                found.push((index + 1, b.decode));
+            }
+        }
+        for (index, decode) in &found {
+            let name = decodes.get(usize::from(*decode)).map_or("", |d| d.name.as_str());
+            let reason = self.intern(format!("a second file for decode `{name}`").as_bytes());
+            if let Some(entry) = self.entries.get_mut(*index) {
+                (entry.key, entry.kind) = (entry.name, EntryKind::Misfit(reason));
+            }
+        }
+        !found.is_empty()
+    }
+
+    fn write(self, decodes: &[DecodePlan], wanted: &Wanted) -> io::Result<(SpooledTempFile, blake3::Hash)> {
+        let taken = Taken::new(&self, wanted);
+        let mut out = BufWriter::new(SpooledTempFile::new(IN_MEMORY));
+        let mut digest = blake3::Hasher::new();
+        let mut rest = self.entries.as_slice();
+        while let Some(first) = rest.first() {
+            let name = self.key(first);
+            let length = rest.iter().take_while(|e| self.key(e) == name).count();
+            let (group, others) = rest.split_at(if self.grouped { length } else { 1 });
+            rest = others;
+            let record = self.record(name, group, decodes, &taken);
+            digest.update(&(name.len() as u64).to_le_bytes());
+            digest.update(name.as_bytes());
+            for entry in group {
+                digest.update(&entry.size.to_le_bytes());
+                digest.update(&[entry.decode as u8, matches!(entry.kind, EntryKind::Misfit(_)).into()]);
+            }
+            record.write(&mut out)?;
+        }
+        let file = out.into_inner().map_err(|e| e.into_error())?;
+        Ok((file, digest.finalize()))
+    }
+
+    fn record(&self, name: &str, group: &[Entry], decodes: &[DecodePlan], taken: &Taken) -> Record {
+        let name = name.to_owned();
+        let mut paths = vec![];
+        let mut bytes = 0;
+        for (index, entry) in group.iter().enumerate() {
+            match entry.kind {
+                EntryKind::Misfit(reason) => {
+                    let mut reason = String::from_utf8_lossy(self.interned(reason)).into_owned();
+                    if self.name(entry) != name {
+                        reason = format!("{}: {reason}", self.name(entry));
+                    }
+                    return Record::Misfit { name, reason };
+                }
+                EntryKind::Rows(rows) => {
+                    let Some(file) = self.row_files.get(rows as usize) else { continue };
+                    return Record::Rows {
+                        name,
+                        path: file.path.clone(),
+                        kind: file.kind,
+                        count: file.count,
+                    };
+                }
+                EntryKind::File if usize::from(entry.decode) == index => {
+                    paths.push(self.path(entry));
+                    bytes += entry.size;
+                }
+                EntryKind::File => break,
+            }
+        }
+        if let Some(missing) = decodes.get(paths.len()) {
+            let kinds = missing.decode.extensions().join(", .");
+            let reason = format!("no file for decode `{}` (.{kinds}) shares its stem", missing.name);
+            return Record::Misfit { name, reason };
+        }
+        let short = !self.grouped && taken.may_be_short(&name);
+        Record::Files { name, short, bytes, paths }
+    }
 }
 
-/// "a" for a.jpg where nothing else is called so; else "a.jpg".
-fn name_outputs(items: &mut [Item]) {
-    let stem = |name: &str| match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() && !stem.ends_with('/') && !extension.contains('/') => {
-            stem.to_owned()
-        }
-        _ => name.to_owned(),
-    };
-    let mut stems: HashMap<String, usize> = HashMap::new();
-    for item in items.iter() {
-        *stems.entry(stem(&item.name)).or_default() += 1;
-    }
-    let mut taken = HashSet::new();
-    for item in items {
-        let short = stem(&item.name);
-        let mut output = if stems.get(&short) == Some(&1) { short } else { item.name.clone() };
-        while !taken.insert(output.clone()) {
-            output.push('~');
-        }
-        item.output = output;
+impl Entry {
+    fn new() -> Self {
+        Self { name_at: 0, size: 0, name: 0, key: 0, shared: 0, head: 0, decode: 0, kind: EntryKind::File }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};
-    use std::sync::Arc;
+/// Which names of files with answers are spoken for.
+struct Taken {
+    /// Hashes of all stems and names that occur more than once.
+    twice: HashSet<u64>,
+    /// Of folders that will be there.
+    folders: HashSet<u64>,
+    extensions: Vec<&'static str>,
+}
 
-    #[derive(Debug)]
-    struct Takes(&'static [&'static str]);
-
-    impl Decode for Takes {
-        fn format(&self) -> &'static str {
-            "pretend"
+impl Taken {
+    fn new(listing: &Listing, wanted: &Wanted) -> Self {
+        let mut hashes = Vec::with_capacity(2 * listing.entries.len());
+        let mut folders = HashSet::new();
+        let mut last = "";
+        for entry in &listing.entries {
+            let name = listing.key(entry);
+            hashes.push(hash(name));
+            let stem = names::stem(name);
+            if stem != name {
+                hashes.push(hash(stem));
+            }
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            if folder != last {
+                last = folder;
+                let mut folder = Some(folder);
+                while let Some(name) = folder.filter(|name| folders.insert(hash(name))) {
+                    folder = name.rsplit_once('/').map(|(above, _)| above);
+                }
+            }
         }
-        fn produces(&self) -> TensorType {
-            TensorType::default()
+        hashes.sort_unstable();
+        let twice = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        Self { twice, folders, extensions: wanted.extensions.clone() }
+    }
+
+    /// Whether "a" will do for a.jpg.
+    fn may_be_short(&self, name: &str) -> bool {
+        let stem = names::stem(name);
+        let folder = |extension: &&str| self.folders.contains(&hash(&format!("{stem}.{extension}")));
+        !self.twice.contains(&hash(stem)) && !self.extensions.iter().any(folder)
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+// === impl List ===
+
+impl List {
+    /// How many there are, by going through the names alone.
+    fn count(&mut self, decodes: &[DecodePlan]) -> Result<(), Stopped> {
+        let (mut total, mut misfits) = (0, 0);
+        let mut items = self.items(decodes)?;
+        items.names_only = true;
+        for item in items {
+            total += 1;
+            misfits += u64::from(matches!(item?.input, Input::Misfit(_)));
         }
-        fn extensions(&self) -> &'static [&'static str] {
-            self.0
+        (self.total, self.misfits) = (total, misfits);
+        Ok(())
+    }
+
+    /// From the first on.
+    pub fn items<'a>(&'a mut self, decodes: &'a [DecodePlan]) -> Result<Items<'a>, Stopped> {
+        self.file.seek(SeekFrom::Start(0)).map_err(Stopped::list)?;
+        Ok(Items {
+            file: BufReader::new(&mut self.file),
+            wanted: &self.wanted,
+            decodes,
+            rows: None,
+            given: 0,
+            names_only: false,
+        })
+    }
+}
+
+pub struct Items<'a> {
+    file: BufReader<&'a mut SpooledTempFile>,
+    wanted: &'a Wanted,
+    decodes: &'a [DecodePlan],
+    rows: Option<RowsLeft>,
+    given: u64,
+    names_only: bool,
+}
+
+struct RowsLeft {
+    name: String,
+    next: u64,
+    count: u64,
+    /// The rows, or why there are none any more.
+    rows: Result<Rows, String>,
+}
+
+impl Items<'_> {
+    fn any(&mut self) -> io::Result<Option<Item>> {
+        loop {
+            if let Some(rows) = &mut self.rows {
+                match rows.next(self.names_only) {
+                    Some(item) => return Ok(Some(item)),
+                    None => self.rows = None,
+                }
+            }
+            match Record::read(&mut self.file)? {
+                None => return Ok(None),
+                Some(Record::Misfit { name, reason }) => {
+                    return Ok(Some(Item::new(name, String::new(), 0, Input::Misfit(reason))));
+                }
+                Some(Record::Files { name, short, bytes, paths }) => {
+                    let output = if short { names::stem(&name).to_owned() } else { name.clone() };
+                    return Ok(Some(Item::new(name, output, bytes, Input::Files(paths))));
+                }
+                Some(Record::Rows { name, path, kind, count }) => {
+                    let rows = match self.names_only {
+                        true => Err(String::new()),
+                        false => Rows::open(kind, &path, self.decodes),
+                    };
+                    self.rows = Some(RowsLeft { name, next: 0, count, rows });
+                }
+            }
         }
-        fn curl_example(&self) -> String {
-            String::new()
+    }
+}
+
+impl RowsLeft {
+    fn next(&mut self, names_only: bool) -> Option<Item> {
+        let index = self.next;
+        self.next += 1;
+        if index >= self.count {
+            return None;
         }
-        fn decode(&self, _: &Payload, _: bool) -> Result<Decoded, DecodeError> {
-            Err(DecodeError::Invalid("nothing here decodes".into()))
+        let name = names::row(&self.name, index);
+        if names_only {
+            return Some(Item::new(name, String::new(), 0, Input::Files(vec![])));
+        }
+        let row = match &mut self.rows {
+            Err(reason) => Err(reason.clone()),
+            Ok(rows) => match rows.next() {
+                Ok(Some(row)) => Ok(row),
+                Ok(None) => Err("the file has fewer rows than it had when it was listed".to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        let input = row.map_or_else(Input::Misfit, Input::Row);
+        Some(Item::new(name.clone(), name, 0, input))
+    }
+}
+
+impl Iterator for Items<'_> {
+    type Item = Result<Item, Stopped>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.wanted.limit.is_some_and(|limit| self.given >= limit) {
+            return None;
+        }
+        loop {
+            let item = match self.any() {
+                Ok(item) => item?,
+                Err(error) => return Some(Err(Stopped::list(error))),
+            };
+            if self.wanted.shard.is_none_or(|shard| shard.has(&item.mark)) {
+                self.given += 1;
+                return Some(Ok(item));
+            }
+        }
+    }
+}
+
+// === impl Item ===
+
+impl Item {
+    fn new(name: String, output: String, bytes: u64, input: Input) -> Self {
+        Self { mark: names::mark(&name), name, output, bytes, input }
+    }
+}
+
+impl Input {
+    /// For each decode, what it reads. Waits for the disk.
+    pub fn payloads(self, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Refused> {
+        match self {
+            Self::Files(files) => files
+                .iter()
+                .map(|file| read_whole(file).map(Payload::Bytes).map_err(|e| read_error(&e)))
+                .collect(),
+            Self::Row(row) => row.payloads(decodes),
+            Self::Misfit(reason) => Err(Refused { step: "read".to_owned(), reason }),
+        }
+    }
+}
+
+/// A regular file, and nothing that would be waited for.
+pub fn read_whole(path: &Path) -> io::Result<Bytes> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        let what = if found.is_dir() { "a folder, not a file" } else { "not a regular file" };
+        return Err(io::Error::other(what));
+    }
+    if found.len() > MAX_FILE {
+        return Err(io::Error::other(format!("{} bytes, more than {MAX_FILE}", found.len())));
+    }
+    let mut bytes = Vec::with_capacity(found.len() as usize + 1);
+    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+// --- the list on disk
+
+enum Record {
+    Files { name: String, short: bool, bytes: u64, paths: Vec<PathBuf> },
+    Misfit { name: String, reason: String },
+    Rows { name: String, path: PathBuf, kind: Kind, count: u64 },
+}
+
+impl Record {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Files { name, short, bytes, paths } => {
+                out.write_all(&[if *short { 1 } else { 0 }])?;
+                put(out, name.as_bytes())?;
+                number(out, *bytes)?;
+                number(out, paths.len() as u64)?;
+                paths.iter().try_for_each(|path| put(out, path.as_os_str().as_bytes()))
+            }
+            Self::Misfit { name, reason } => {
+                out.write_all(&[2])?;
+                put(out, name.as_bytes())?;
+                put(out, reason.as_bytes())
+            }
+            Self::Rows { name, path, kind, count } => {
+                out.write_all(&[match kind {
+                    Kind::JsonLines => 3,
+                    Kind::Csv => 4,
+                    Kind::Npy => 5,
+                }])?;
+                put(out, name.as_bytes())?;
+                put(out, path.as_os_str().as_bytes())?;
+                number(out, *count)
+            }
         }
     }
 
-    fn decode(name: &str, extensions: &'static [&'static str]) -> DecodePlan {
-        DecodePlan { name: name.into(), decode: Arc::new(Takes(extensions)), keep_origin: false }
-    }
-
-    const IMAGES: &[&str] = &["jpg", "png"];
-
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "xy").unwrap();
+    /// `None` at the end.
+    fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
+        let mut tag = [0];
+        if from.read(&mut tag)? == 0 {
+            return Ok(None);
         }
-        folder
-    }
-
-    fn names(found: &Found) -> Vec<(&str, &str)> {
-        found.items.iter().map(|i| (i.name.as_str(), i.output.as_str())).collect()
-    }
-
-    #[test]
-    fn a_folder_is_searched_through_in_the_order_of_paths() {
-        let input =
-            folder(&["b.JPG", "a/2.png", "a/10.jpg", "a/10.png", "notes.txt", ".hidden/x.jpg", "out/y.jpg"]);
-        fs::create_dir(input.path().join("folder.jpg")).unwrap();
-        let inputs = [input.path().to_owned()];
-        let found = find(&inputs, &input.path().join("out"), &[decode("photo", IMAGES)]).unwrap();
-        assert_eq!(
-            names(&found),
-            [("a/10.jpg", "a/10.jpg"), ("a/10.png", "a/10.png"), ("a/2.png", "a/2"), ("b.JPG", "b")]
-        );
-        assert_eq!(
-            found.misfits,
-            [Misfit { name: "folder.jpg".into(), reason: "a folder, not a file".into() }]
-        );
-        assert_eq!(found.others, 1);
-        assert_eq!(found.items[0].bytes, 2);
-    }
-
-    /// Both were once called "a�.jpg", and one of them was taken for the other.
-    #[cfg(unix)]
-    #[test]
-    fn names_that_are_not_utf8_stay_apart() {
-        use std::os::unix::ffi::OsStrExt;
-        let input = folder(&[]);
-        for name in [&b"a\xfe.jpg"[..], b"a\xff.jpg"] {
-            fs::write(input.path().join(OsStr::from_bytes(name)), "xy").unwrap();
+        let name = String::from_utf8(take(from)?).map_err(io::Error::other)?;
+        let path = |bytes: Vec<u8>| PathBuf::from(std::ffi::OsStr::from_bytes(&bytes));
+        let rows = |kind, from: &mut _| -> io::Result<Option<Self>> {
+            Ok(Some(Self::Rows {
+                name: name.clone(),
+                path: path(take(from)?),
+                kind,
+                count: read_number(from)?,
+            }))
+        };
+        match tag {
+            [short @ (0 | 1)] => {
+                let bytes = read_number(from)?;
+                let count = read_number(from)?;
+                let paths = (0..count).map(|_| take(from).map(path)).collect::<io::Result<_>>()?;
+                Ok(Some(Self::Files { name, short: short == 1, bytes, paths }))
+            }
+            [2] => {
+                let reason = String::from_utf8(take(from)?).map_err(io::Error::other)?;
+                Ok(Some(Self::Misfit { name, reason }))
+            }
+            [3] => rows(Kind::JsonLines, from),
+            [4] => rows(Kind::Csv, from),
+            _ => rows(Kind::Npy, from),
         }
-        let found =
-            find(&[input.path().to_owned()], Path::new("nowhere"), &[decode("photo", IMAGES)]).unwrap();
-        assert_eq!(names(&found), [(r"a\xfe.jpg", r"a\xfe"), (r"a\xff.jpg", r"a\xff")]);
     }
+}
 
-    #[test]
-    fn files_that_share_a_stem_make_an_item() {
-        let input = folder(&["a.jpg", "a.json", "b.jpg", "c.json", "c.png", "c.jpg", "d.txt"]);
-        let decodes = [decode("meta", &["json"]), decode("photo", IMAGES)];
-        let found = find(&[input.path().to_owned()], Path::new("nowhere"), &decodes).unwrap();
-        assert_eq!(names(&found), [("a", "a"), ("c", "c")]);
-        assert!(found.items[0].files[0].ends_with("a.json") && found.items[0].files[1].ends_with("a.jpg"));
-        let misfits: Vec<&str> = found.misfits.iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(misfits, ["b", "c.png"]);
-        assert!(found.misfits[0].reason.contains("no file for decode `meta`"), "{:?}", found.misfits);
-    }
+fn number(out: &mut impl Write, number: u64) -> io::Result<()> {
+    out.write_all(&number.to_le_bytes())
+}
 
-    #[test]
-    fn a_file_may_say_whose_it_is() {
-        let input = folder(&["a.photo.jpg", "a.mask.png", "b.jpg"]);
-        let decodes = [decode("photo", IMAGES), decode("mask", IMAGES)];
-        let found = find(&[input.path().to_owned()], Path::new("nowhere"), &decodes).unwrap();
-        assert_eq!(names(&found), [("a", "a")]);
-        assert!(found.misfits[0].reason.contains("b.photo.jpg"), "{:?}", found.misfits);
-    }
+fn put(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    number(out, bytes.len() as u64)?;
+    out.write_all(bytes)
+}
 
-    #[cfg(unix)]
-    #[test]
-    fn links_and_special_files_neither_hang_nor_get_lost() {
-        use std::os::unix::fs::symlink;
-        let input = folder(&["a.jpg", "sub/b.jpg"]);
-        symlink(input.path(), input.path().join("sub/loop")).unwrap();
-        symlink("nowhere.jpg", input.path().join("dangling.jpg")).unwrap();
-        symlink("/dev/zero", input.path().join("zero.jpg")).unwrap();
-        let found =
-            find(&[input.path().to_owned()], Path::new("nowhere"), &[decode("photo", IMAGES)]).unwrap();
-        assert_eq!(names(&found), [("a.jpg", "a"), ("sub/b.jpg", "sub/b")]);
-        let misfits: Vec<&str> = found.misfits.iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(misfits, ["dangling.jpg", "zero.jpg"]);
-    }
+fn read_number(from: &mut impl Read) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    from.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
 
-    #[test]
-    fn several_inputs_are_named_as_they_were_given() {
-        let input = folder(&["one/a.jpg", "two/a.jpg", "x.bin"]);
-        let inputs = ["one", "two", "x.bin"].map(|n| input.path().join(n));
-        let found = find(&inputs, Path::new("nowhere"), &[decode("photo", IMAGES)]).unwrap();
-        let names: Vec<&str> = found.items.iter().map(|i| i.name.rsplit_once('/').unwrap().1).collect();
-        assert_eq!(names, ["a.jpg", "a.jpg", "x.bin"]);
-        assert!(
-            find(&[input.path().join("none")], Path::new("nowhere"), &[decode("photo", IMAGES)]).is_err()
-        );
-    }
+fn take(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let length = read_number(from)?;
+    let mut bytes = vec![];
+    from.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

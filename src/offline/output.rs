@@ -1,52 +1,59 @@
-//! Files that appear whole: written under a temporary name beside their place, then renamed.
+//! Files that appear whole: written in the run's own folder, then renamed.
 
 use super::Stopped;
-use std::fs;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
-use tempfile::NamedTempFile;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-pub struct Pending {
-    path: PathBuf,
-    file: BufWriter<NamedTempFile>,
+/// `<output>/<encode>/<item>.<extension>`
+pub fn file_of(output: &Path, encode: &str, item: &str, extension: &str) -> PathBuf {
+    output.join(encode).join(format!("{item}.{extension}"))
 }
 
-impl Pending {
-    /// Makes the folders above it, too.
-    pub fn create(path: PathBuf) -> Result<Self, Stopped> {
-        let file = path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| temporary(&path))
-            .map_err(Stopped::output(&path))?;
-        Ok(Self { file: BufWriter::with_capacity(64 * 1024, file), path })
-    }
+/// Where the files of items go.
+pub struct Place {
+    /// The output folder.
+    pub output: PathBuf,
+    /// On the same file system, seen by nobody.
+    pub drafts: PathBuf,
+}
 
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
-        self.file.write_all(bytes).map_err(Stopped::output(&self.path))
-    }
+/// Why a file was not written.
+pub enum Unwritten {
+    /// Its name is none that the file system takes: that is this item's alone.
+    Name(io::Error),
+    Stopped(Stopped),
+}
 
-    pub fn finish(self) -> Result<(), Stopped> {
-        let Self { path, file } = self;
-        let file = file.into_inner().map_err(|e| Stopped::output(&path)(e.into_error()))?;
-        file.persist(&path).map_err(|e| Stopped::output(&path)(e.error))?;
-        Ok(())
+impl Place {
+    /// `draft` is a name that no other file has that is being written.
+    pub fn write(&self, path: &Path, draft: &str, bytes: &[u8]) -> Result<(), Unwritten> {
+        let draft = self.drafts.join(draft);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidFilename
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists => Unwritten::Name(error),
+            _ => Unwritten::Stopped(Stopped::Output { path: path.to_owned(), source: error }),
+        };
+        let mut file = File::create(&draft).map_err(failed)?;
+        file.write_all(bytes).map_err(failed)?;
+        drop(file);
+        match fs::rename(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent().unwrap_or(&self.output)).map_err(failed)?;
+                fs::rename(&draft, path).map_err(failed)
+            }
+            renamed => renamed.map_err(failed),
+        }
     }
 }
 
-fn temporary(path: &std::path::Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(path);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".rserve-").suffix(".part");
-    // By itself a temporary file is for its owner alone; this one becomes a result like any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Writes one whole file.
-pub fn write_whole(path: PathBuf, bytes: &[u8]) -> Result<(), Stopped> {
-    let mut file = Pending::create(path)?;
-    file.write(bytes)?;
-    file.finish()
+/// Writes a small file that is there whole or not at all, even after a power cut.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Stopped> {
+    let failed = || Stopped::output(path);
+    let draft = path.with_extension("new");
+    let mut file = File::create(&draft).map_err(failed())?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(failed())?;
+    fs::rename(&draft, path).map_err(failed())
 }

@@ -1,15 +1,18 @@
-//! The run itself: items in flight within bounds, results in the order of the input.
+//! The run itself: items in flight within bounds, committed in the order of the list.
 
-use super::errors::Errors;
-use super::output::write_whole;
-use super::progress::Progress;
-use super::table::Table;
-use super::{Found, Item, Stopped};
+use super::Stopped;
+use super::errors;
+use super::items::{Item, List};
+use super::names::Mark;
+use super::output::{Place, Unwritten, file_of};
+use super::progress::{Progress, Spent};
+use super::state::{Begin, Identity, Opened, State};
 use crate::plan::{Entry, Payload};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +21,12 @@ use tokio::task::JoinHandle;
 /// Bytes of files that are held at once, unless a single item has more.
 const BYTES_IN_FLIGHT: u64 = 256 << 20;
 
+/// Errors that a summary quotes.
+const QUOTED: usize = 3;
+
 /// Runs one item through the offline entry. Implemented over `flow`, or by a test.
 pub trait Flow: Send + Sync + 'static {
-    /// `payloads` are in the order of the decodes. The answer is in the order of the encodes: a row where
-    /// the encode has rows, else a whole file.
+    /// `payloads` are in the order of the decodes.
     fn run<'a>(
         &'a self,
         item: &'a str,
@@ -29,8 +34,12 @@ pub trait Flow: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send + 'a>>;
 }
 
-/// For each encode, what it wrote.
-pub type Answer = Vec<Bytes>;
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// In the order of the encodes: a row where the encode has rows, else a whole file.
+    pub encoded: Vec<Bytes>,
+    pub spent: Spent,
+}
 
 /// An item has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,25 +51,43 @@ pub struct Refused {
 
 pub struct Job {
     pub entry: Arc<Entry>,
-    pub found: Found,
+    pub list: List,
+    pub identity: Identity,
     pub output: PathBuf,
+    pub begin: Begin,
     /// Items that are read, run and encoded at the same time.
     pub in_flight: usize,
+    /// More failed items than that end the run.
+    pub max_errors: Option<u64>,
+    /// What is done again at most when the power goes.
+    pub checkpoint_every: Duration,
+}
+
+/// How items ended, those of earlier runs included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub done: u64,
+    pub failed: u64,
 }
 
 #[derive(Clone, Debug)]
 pub struct Summary {
-    pub done: u64,
-    pub failed: u64,
+    pub counts: Counts,
+    /// Items that an earlier run had ended.
+    pub before: u64,
     pub took: Duration,
+    pub spent: Spent,
+    /// The first errors of this run: the item and why.
+    pub errors: Vec<(String, Refused)>,
 }
 
-/// The rows for the tables (`None` for an encode that wrote a file), or why there are none.
-type Outcome = Result<Result<Vec<Option<Bytes>>, Refused>, Stopped>;
+/// The rows for the tables, or why there are none.
+type Outcome = Result<Result<(Vec<Bytes>, Spent), Refused>, Stopped>;
 
 /// A task that is given up with whoever waits for it.
 struct Running {
     item: String,
+    mark: Mark,
     bytes: u64,
     task: JoinHandle<Outcome>,
 }
@@ -71,117 +98,236 @@ impl Drop for Running {
     }
 }
 
-/// Runs every item. Ends early only where the output cannot be written, or `interrupted` resolves.
+/// Runs every item. Ends early where the output cannot be written, where too many items fail, or when
+/// `interrupted` resolves: then what is in flight is finished first. The summary says how far it came.
 pub async fn run(
     job: Job,
     flow: Arc<dyn Flow>,
     interrupted: impl Future<Output = ()>,
-) -> Result<Summary, Stopped> {
-    tokio::select! {
-        biased;
-        () = interrupted => Err(Stopped::Interrupted),
-        summary = all(job, flow) => summary,
+) -> (Summary, Result<(), Stopped>) {
+    let begun = Instant::now();
+    let mut summary = Summary {
+        counts: Counts::default(),
+        before: 0,
+        took: Duration::ZERO,
+        spent: Spent::default(),
+        errors: vec![],
+    };
+    let ended = all(job, flow, interrupted, &mut summary).await;
+    summary.took = begun.elapsed();
+    (summary, ended)
+}
+
+async fn all(
+    job: Job,
+    flow: Arc<dyn Flow>,
+    interrupted: impl Future<Output = ()>,
+    summary: &mut Summary,
+) -> Result<(), Stopped> {
+    let Job { entry, mut list, identity, output, begin, in_flight, max_errors, checkpoint_every } = job;
+    let headers: Vec<Vec<u8>> =
+        entry.encodes.iter().filter_map(|encode| Some(encode.encode.rows()?.header())).collect();
+    let mut state = match State::open(&output, identity, &headers, begin)? {
+        Opened::GoesOn(state) => state,
+        Opened::Finished(counts) => {
+            summary.counts = counts;
+            summary.before = counts.done + counts.failed;
+            return Ok(());
+        }
+    };
+    summary.before = state.done_before();
+    summary.counts = state.counts;
+    let total = list.total;
+    let progress = Progress::new(total, state.done_before());
+    let mut run = Run {
+        place: Arc::new(Place { output, drafts: state.drafts() }),
+        entry: entry.clone(),
+        flow,
+        in_flight: in_flight.max(1),
+        max_errors,
+        checkpoint_every,
+        running: VecDeque::new(),
+        bytes: 0,
+        syncing: None,
+        synced: Instant::now(),
+        progress,
+    };
+    let ended = run.go(&mut list, &mut state, interrupted, summary).await;
+    // Files of these items may be written still, which does no harm.
+    run.running.clear();
+    let synced = run.wait_for_disk().await;
+    run.progress.end();
+    summary.counts = state.counts;
+    match ended.and(synced) {
+        Ok(()) => state.finish().map(|_| ()),
+        Err(stopped) => {
+            // As much as there is room for.
+            if let Ok(checkpoint) = state.checkpoint() {
+                let _ = checkpoint.write();
+            }
+            Err(stopped)
+        }
     }
 }
 
-async fn all(job: Job, flow: Arc<dyn Flow>) -> Result<Summary, Stopped> {
-    let begun = Instant::now();
-    let Job { entry, found, output, in_flight } = job;
-    let mut tables = vec![];
-    for encode in &entry.encodes {
-        tables.push(Table::begin(&output, encode)?);
-    }
-    let mut errors = Errors::new(&output);
-    for misfit in &found.misfits {
-        errors.add(&misfit.name, "read", &misfit.reason)?;
-    }
-    let mut progress = Progress::new(found.items.len() as u64);
-    let place = Arc::new(Place { entry, output: output.clone() });
-    let mut waiting = found.items.into_iter().peekable();
-    let mut running: VecDeque<Running> = VecDeque::new();
-    let mut bytes = 0;
-    let mut done = 0;
-    let mut failed = 0;
-    loop {
-        while let Some(item) = waiting.next_if(|next| {
-            running.len() < in_flight.max(1) && (running.is_empty() || bytes + next.bytes <= BYTES_IN_FLIGHT)
-        }) {
-            bytes += item.bytes;
-            running.push_back(Running {
-                item: item.name.clone(),
-                bytes: item.bytes,
-                task: tokio::spawn(one(item, flow.clone(), place.clone())),
-            });
-        }
-        // The oldest first, so that rows stand in the order of the input.
-        let Some(mut oldest) = running.pop_front() else { break };
-        let result = match (&mut oldest.task).await {
-            Ok(result) => result?,
-            Err(broken) => Err(Refused { step: "flow".into(), reason: broken.to_string() }),
-        };
-        bytes -= oldest.bytes;
-        match result {
-            Ok(rows) => {
-                for (table, row) in tables.iter_mut().zip(rows) {
-                    if let (Some(table), Some(row)) = (table, row) {
-                        table.add(&row)?;
+struct Run {
+    place: Arc<Place>,
+    entry: Arc<Entry>,
+    flow: Arc<dyn Flow>,
+    in_flight: usize,
+    max_errors: Option<u64>,
+    checkpoint_every: Duration,
+    running: VecDeque<Running>,
+    bytes: u64,
+    /// A checkpoint that is on its way to the disk.
+    syncing: Option<JoinHandle<Result<(), Stopped>>>,
+    synced: Instant,
+    progress: Progress,
+}
+
+impl Run {
+    async fn go(
+        &mut self,
+        list: &mut List,
+        state: &mut State,
+        interrupted: impl Future<Output = ()>,
+        summary: &mut Summary,
+    ) -> Result<(), Stopped> {
+        let entry = self.entry.clone();
+        let mut waiting = list.items(&entry.decodes)?.peekable();
+        let mut interrupted = std::pin::pin!(interrupted);
+        let mut stopping = false;
+        loop {
+            while !stopping && self.running.len() < self.in_flight {
+                let fits =
+                    |item: &Item| self.running.is_empty() || self.bytes + item.bytes <= BYTES_IN_FLIGHT;
+                match waiting.next_if(|item| item.as_ref().map_or(true, fits)) {
+                    None => break,
+                    Some(item) => {
+                        let item = item?;
+                        if !state.is_done(&item.mark) {
+                            self.begin(item);
+                        }
                     }
                 }
             }
-            Err(refused) => {
-                failed += 1;
-                errors.add(&oldest.item, &refused.step, &refused.reason)?;
+            // The oldest first, so that rows stand in the order of the input.
+            let Some(mut oldest) = self.running.pop_front() else { break };
+            let outcome = tokio::select! {
+                biased;
+                () = &mut interrupted, if !stopping => {
+                    stopping = true;
+                    self.running.push_front(oldest);
+                    continue;
+                }
+                ended = &mut oldest.task => match ended {
+                    Ok(outcome) => outcome?,
+                    Err(broken) => Err(Refused { step: "flow".into(), reason: broken.to_string() }),
+                },
+            };
+            self.bytes -= oldest.bytes;
+            self.commit(&oldest, outcome, state, summary)?;
+            self.progress.at(state.counts, &summary.spent);
+            if self.synced.elapsed() >= self.checkpoint_every {
+                self.wait_for_disk().await?;
+                let checkpoint = state.checkpoint()?;
+                self.syncing = Some(tokio::task::spawn_blocking(|| checkpoint.write()));
+                self.synced = Instant::now();
             }
         }
-        done += 1;
-        progress.at(done, failed);
+        if stopping { Err(Stopped::Interrupted) } else { Ok(()) }
     }
-    for table in tables.into_iter().flatten() {
-        table.finish()?;
-    }
-    let failed = errors.count;
-    errors.finish()?;
-    progress.end();
-    Ok(Summary { done: done + found.misfits.len() as u64 - failed, failed, took: begun.elapsed() })
-}
 
-/// Where the answers go.
-struct Place {
-    entry: Arc<Entry>,
-    output: PathBuf,
+    fn begin(&mut self, item: Item) {
+        self.bytes += item.bytes;
+        self.running.push_back(Running {
+            item: item.name.clone(),
+            mark: item.mark,
+            bytes: item.bytes,
+            task: tokio::spawn(one(item, self.entry.clone(), self.flow.clone(), self.place.clone())),
+        });
+    }
+
+    fn commit(
+        &self,
+        item: &Running,
+        outcome: Result<(Vec<Bytes>, Spent), Refused>,
+        state: &mut State,
+        summary: &mut Summary,
+    ) -> Result<(), Stopped> {
+        let refused = match outcome {
+            Ok((rows, spent)) => {
+                summary.spent.add(&spent);
+                return state.commit(&item.mark, rows.iter().map(Bytes::as_ref));
+            }
+            Err(refused) => refused,
+        };
+        state.commit_error(&item.mark, &errors::line(&item.item, &refused))?;
+        if summary.errors.len() < QUOTED {
+            summary.errors.push((item.item.clone(), refused));
+        }
+        let failed = state.counts.failed;
+        match self.max_errors {
+            Some(most) if failed > most => Err(Stopped::TooManyErrors { failed, most }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn wait_for_disk(&mut self) -> Result<(), Stopped> {
+        match self.syncing.take() {
+            None => Ok(()),
+            Some(task) => task.await.unwrap_or_else(|broken| {
+                Err(Stopped::output(&self.place.output)(std::io::Error::other(broken)))
+            }),
+        }
+    }
 }
 
 /// Reads, runs and writes one item; gives back the rows for the tables.
-async fn one(item: Item, flow: Arc<dyn Flow>, place: Arc<Place>) -> Outcome {
-    let mut payloads = Vec::with_capacity(item.files.len());
-    for file in &item.files {
-        match tokio::fs::read(file).await {
-            Ok(bytes) => payloads.push(Payload::Bytes(Bytes::from(bytes))),
-            Err(error) => return Ok(Err(Refused { step: "read".into(), reason: error.to_string() })),
-        }
-    }
-    let answers = match flow.run(&item.name, payloads).await {
-        Ok(answers) => answers,
+async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Place>) -> Outcome {
+    let broken = |step: &str| {
+        let step = step.to_owned();
+        move |error: tokio::task::JoinError| Refused { step, reason: error.to_string() }
+    };
+    let Item { name, mark, output, input, .. } = item;
+    let reading = entry.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        (input.payloads(&reading.decodes), begun.elapsed())
+    })
+    .await;
+    let (payloads, read) = match read.map_err(broken("read")) {
+        Ok((Ok(payloads), took)) => (payloads, took),
+        Ok((Err(refused), _)) | Err(refused) => return Ok(Err(refused)),
+    };
+    let Answer { encoded, mut spent } = match flow.run(&name, payloads).await {
+        Ok(answer) => answer,
         Err(refused) => return Ok(Err(refused)),
     };
-    let mut rows = Vec::with_capacity(answers.len());
-    for (encode, answer) in place.entry.encodes.iter().zip(answers) {
+    spent.read += read;
+    let mut rows = Vec::with_capacity(encoded.len());
+    for (index, (encode, answer)) in entry.encodes.iter().zip(encoded).enumerate() {
         if encode.encode.rows().is_some() {
-            rows.push(Some(answer));
+            rows.push(answer);
             continue;
         }
-        rows.push(None);
-        let path = file_of(&place.output, &encode.name, &item.output, encode.encode.extension());
-        let written = tokio::task::spawn_blocking(move || write_whole(path, &answer)).await;
-        match written {
-            Ok(written) => written?,
-            Err(broken) => return Ok(Err(Refused { step: encode.name.clone(), reason: broken.to_string() })),
+        let place = place.clone();
+        let file = file_of(&place.output, &encode.name, &output, encode.encode.extension());
+        let draft = format!("{:032x}-{index}", u128::from_be_bytes(mark));
+        let written = tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            place.write(&file, &draft, &answer).map(|()| begun.elapsed())
+        })
+        .await;
+        match written.map_err(broken(&encode.name)) {
+            Ok(Ok(took)) => spent.write += took,
+            Ok(Err(Unwritten::Stopped(stopped))) => return Err(stopped),
+            Ok(Err(Unwritten::Name(error))) => {
+                let reason = format!("its file cannot be called so: {error}");
+                return Ok(Err(Refused { step: encode.name.clone(), reason }));
+            }
+            Err(refused) => return Ok(Err(refused)),
         }
     }
-    Ok(Ok(rows))
-}
-
-/// `<output>/<encode>/<the item's path>.<extension>`
-fn file_of(output: &Path, encode: &str, item: &str, extension: &str) -> PathBuf {
-    output.join(encode).join(format!("{item}.{extension}"))
+    Ok(Ok((rows, spent)))
 }

@@ -4,6 +4,7 @@ pub mod csv;
 pub mod json;
 pub mod jsonl;
 pub mod npy;
+pub mod parquet;
 pub mod png;
 
 mod draw;

@@ -1,0 +1,199 @@
+//! `format = "parquet"`: the named fields as typed columns, one row an item; offline only, with the item
+//! and the models that served it.
+//!
+//! A field that has several numbers is a list, but for the top classes: `surface_1, surface_1_score, …`.
+
+use crate::codec::fields::number::numbers;
+use crate::codec::fields::{self, Answer, As, Field, FieldDraft, Number};
+use crate::codec::parquet::{self, Cell, Column, Kind};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, Wanted};
+use crate::spec;
+use crate::spec::document::Reader;
+use crate::tensor::DType;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct ParquetDraft {
+    what: String,
+    fields: Vec<FieldDraft>,
+}
+
+#[derive(Debug)]
+struct ParquetEncode {
+    /// Each with its columns.
+    fields: Vec<(Field, Vec<Column>)>,
+}
+
+pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
+    let fields = fields::read(options, report);
+    fields::refuse_row_names(options.what(), &fields, report);
+    Some(Box::new(ParquetDraft { what: options.what().to_owned(), fields }))
+}
+
+impl Draft for ParquetDraft {
+    fn wanted(&self) -> Vec<Wanted> {
+        self.fields.iter().map(FieldDraft::wanted).collect()
+    }
+
+    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
+        let before = report.errors();
+        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
+        let mut taken = BTreeSet::new();
+        let mut with_columns = vec![];
+        for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound.iter().flatten()) {
+            let columns = columns(&field, bound.ty.dtype);
+            for column in &columns {
+                if !taken.insert(column.name.clone()) {
+                    report.push(
+                        Diagnostic::error(format!("two columns of {} would be `{}`", self.what, column.name))
+                            .at(&draft.name.place, "the second of them")
+                            .help("rename one of the fields"),
+                    );
+                }
+            }
+            with_columns.push((field, columns));
+        }
+        (report.errors() == before)
+            .then(|| Arc::new(ParquetEncode { fields: with_columns }) as Arc<dyn Encode>)
+    }
+}
+
+fn columns(field: &Field, dtype: Option<DType>) -> Vec<Column> {
+    let column = |name: String, kind, list| Column { name, kind, list, required: false };
+    let number = match dtype {
+        Some(DType::F32 | DType::F16 | DType::BF16) if field.round.is_none() => Kind::Float,
+        Some(DType::Bool) => Kind::Bool,
+        Some(DType::F32 | DType::F16 | DType::BF16 | DType::F64) | None => Kind::Double,
+        Some(_) => Kind::Int,
+    };
+    let class = if field.labelled { Kind::Text } else { Kind::Int };
+    let name = field.name.clone();
+    match field.kind {
+        As::Values if field.count == Some(1) => vec![column(name, number, false)],
+        As::Values => vec![column(name, number, true)],
+        As::Scalar => vec![column(name, number, false)],
+        As::Mean => vec![column(name, Kind::Double, false)],
+        As::Shares => vec![column(name, Kind::Double, true)],
+        // One class, or one for each position.
+        As::Argmax => vec![column(name, Kind::Int, true)],
+        As::Label => vec![column(name, class, false)],
+        As::Top => (1..=field.top)
+            .flat_map(|i| {
+                let score = if field.softmax && field.round.is_none() { Kind::Float } else { number };
+                [
+                    column(format!("{name}_{i}"), class, false),
+                    column(format!("{name}_{i}_score"), score, false),
+                ]
+            })
+            .collect(),
+    }
+}
+
+impl Encode for ParquetEncode {
+    fn format(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "application/vnd.apache.parquet"
+    }
+
+    fn extension(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        Err(EncodeError("a parquet table holds many items; online take csv or json".into()))
+    }
+
+    fn rows(&self) -> Option<&dyn Rows> {
+        Some(self)
+    }
+}
+
+impl Rows for ParquetEncode {
+    fn header(&self) -> Vec<u8> {
+        let text = |name: &str| Column { name: name.into(), kind: Kind::Text, list: false, required: true };
+        let mut columns = vec![text("item")];
+        columns.extend(self.fields.iter().flat_map(|(_, columns)| columns.iter().cloned()));
+        columns.push(text("models"));
+        parquet::header(&columns)
+    }
+
+    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+        let mut cells = vec![Cell::Text(context.item.to_owned())];
+        for ((field, columns), input) in self.fields.iter().zip(inputs) {
+            let before = cells.len();
+            answer(field, columns, input, &mut cells)?;
+            // Fewer classes than were foreseen leave cells empty.
+            cells.resize(before + columns.len(), Cell::Null);
+        }
+        cells.push(Cell::Text(context.models.to_owned()));
+        Ok(parquet::row(&cells))
+    }
+}
+
+fn answer(
+    field: &Field,
+    columns: &[Column],
+    input: &EncodeInput,
+    cells: &mut Vec<Cell>,
+) -> Result<(), EncodeError> {
+    let Some(first) = columns.first() else { return Ok(()) };
+    let number = |n: Number| cell(n.rounded(field.round), first.kind, field);
+    let class = |class: usize, labels| match columns.first().map(|c| c.kind) {
+        Some(Kind::Text) => Cell::Text(fields::label(labels, class).into_owned()),
+        _ => Cell::Int(class as i64),
+    };
+    match field.answer(input)? {
+        Answer::Values(tensor) => {
+            let mut values = numbers(&tensor).map(number).collect::<Result<Vec<_>, _>>()?;
+            cells.push(match (first.list, values.len()) {
+                (true, _) => Cell::List(values),
+                (false, 1) => values.remove(0),
+                (false, count) => {
+                    let name = &field.name;
+                    return Err(EncodeError(format!("field `{name}`: {count} values, where 1 is foreseen")));
+                }
+            });
+        }
+        Answer::One(n) => cells.push(number(n)?),
+        Answer::Class(index, labels) => cells.push(class(index, labels.as_ref())),
+        Answer::Ranked(ranked, labels) => {
+            for ((index, score), column) in ranked.into_iter().zip(columns.iter().skip(1).step_by(2)) {
+                cells.push(class(index, labels.as_ref()));
+                cells.push(cell(score.rounded(field.round), column.kind, field)?);
+            }
+        }
+        Answer::Map(map) => {
+            cells.push(Cell::List(map.classes.iter().map(|c| Cell::Int((*c).into())).collect()));
+        }
+        Answer::Shares(shares, _) => {
+            let shares = shares.into_iter().map(|s| number(Number::F64(s)));
+            cells.push(Cell::List(shares.collect::<Result<_, _>>()?));
+        }
+    }
+    Ok(())
+}
+
+fn cell(number: Number, kind: Kind, field: &Field) -> Result<Cell, EncodeError> {
+    let unforeseen = || EncodeError(format!("field `{}`: {number:?} does not fit its column", field.name));
+    let double = |v: f64| match kind {
+        Kind::Double => Ok(Cell::Double(v)),
+        Kind::Float => Ok(Cell::Float(v as f32)),
+        _ => Err(unforeseen()),
+    };
+    match number {
+        Number::F32(v) if kind == Kind::Float => Ok(Cell::Float(v)),
+        Number::F32(v) => double(v.into()),
+        Number::F64(v) => double(v),
+        Number::Signed(v) if kind == Kind::Int => Ok(Cell::Int(v)),
+        Number::Signed(v) => double(v as f64),
+        Number::Unsigned(v) if kind == Kind::Int => i64::try_from(v).map(Cell::Int).map_err(|_| unforeseen()),
+        Number::Unsigned(v) => double(v as f64),
+        Number::Bool(v) if kind == Kind::Bool => Ok(Cell::Bool(v)),
+        Number::Bool(v) => double(v.into()),
+    }
+}

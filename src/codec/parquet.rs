@@ -1,0 +1,409 @@
+//! Parquet tables, and the rows that they are made of.
+//!
+//! A parquet file cannot be added to, so rows are gathered first: a line of JSON that names the columns,
+//! then each row with its length before it. [`write_table`] makes a table of that, [`read_table`] the
+//! same bytes of a table.
+
+use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::record::Field;
+use parquet::schema::types::Type;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub kind: Kind,
+    /// Any number of them in a row.
+    pub list: bool,
+    /// In every row.
+    pub required: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Bool,
+    Int,
+    Float,
+    Double,
+    Text,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f32),
+    Double(f64),
+    Text(String),
+    List(Vec<Cell>),
+}
+
+/// A row group holds so many rows, or so many bytes of them.
+const GROUP_ROWS: usize = 64 << 10;
+const GROUP_BYTES: usize = 64 << 20;
+
+/// No row is longer.
+const MAX_ROW: usize = 1 << 30;
+
+/// What stands before the first row.
+pub fn header(columns: &[Column]) -> Vec<u8> {
+    let mut line = serde_json::to_vec(columns).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// One row, in the order of the columns.
+pub fn row(cells: &[Cell]) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    cells.iter().for_each(|cell| put(cell, &mut out));
+    let length = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&length.to_le_bytes());
+    out
+}
+
+fn put(cell: &Cell, out: &mut Vec<u8>) {
+    match cell {
+        Cell::Null => out.push(0),
+        Cell::Bool(v) => out.extend([1, (*v).into()]),
+        Cell::Int(v) => {
+            out.push(2);
+            out.extend(v.to_le_bytes());
+        }
+        Cell::Float(v) => {
+            out.push(3);
+            out.extend(v.to_le_bytes());
+        }
+        Cell::Double(v) => {
+            out.push(4);
+            out.extend(v.to_le_bytes());
+        }
+        Cell::Text(v) => {
+            out.push(5);
+            out.extend((v.len() as u32).to_le_bytes());
+            out.extend(v.as_bytes());
+        }
+        Cell::List(cells) => {
+            out.push(6);
+            out.extend((cells.len() as u32).to_le_bytes());
+            cells.iter().for_each(|cell| put(cell, out));
+        }
+    }
+}
+
+fn take(from: &mut &[u8]) -> io::Result<Cell> {
+    fn bytes<const N: usize>(from: &mut &[u8]) -> io::Result<[u8; N]> {
+        let (head, rest) = from.split_first_chunk().ok_or_else(broken)?;
+        *from = rest;
+        Ok(*head)
+    }
+    let [tag] = bytes(from)?;
+    Ok(match tag {
+        0 => Cell::Null,
+        1 => Cell::Bool(bytes(from)? != [0]),
+        2 => Cell::Int(i64::from_le_bytes(bytes(from)?)),
+        3 => Cell::Float(f32::from_le_bytes(bytes(from)?)),
+        4 => Cell::Double(f64::from_le_bytes(bytes(from)?)),
+        5 => {
+            let length = u32::from_le_bytes(bytes(from)?) as usize;
+            let (text, rest) = from.split_at_checked(length).ok_or_else(broken)?;
+            *from = rest;
+            Cell::Text(String::from_utf8(text.to_owned()).map_err(|_| broken())?)
+        }
+        6 => {
+            let count = u32::from_le_bytes(bytes(from)?);
+            Cell::List((0..count).map(|_| take(from)).collect::<io::Result<_>>()?)
+        }
+        _ => return Err(broken()),
+    })
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the gathered rows are not whole")
+}
+
+/// The columns, from the front of gathered rows.
+pub fn read_header(from: &mut impl BufRead) -> io::Result<Vec<Column>> {
+    let mut line = vec![];
+    from.read_until(b'\n', &mut line)?;
+    serde_json::from_slice(&line).map_err(|_| broken())
+}
+
+/// The next row as it stands, its length before it, and its first cell; `None` at the end.
+pub fn read_row(from: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, Cell)>> {
+    if from.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut row = vec![0; 4];
+    from.read_exact(&mut row)?;
+    let length = row.first_chunk().map_or(0, |head| u32::from_le_bytes(*head) as usize);
+    if length > MAX_ROW {
+        return Err(broken());
+    }
+    row.resize(4 + length, 0);
+    from.read_exact(&mut row[4..])?;
+    let first = take(&mut &row[4..])?;
+    Ok(Some((row, first)))
+}
+
+// --- to a table
+
+/// Makes a table of gathered rows.
+pub fn write_table(from: &mut impl BufRead, out: File) -> io::Result<()> {
+    let columns = read_header(from)?;
+    let properties = WriterProperties::builder().set_created_by("rserve".to_owned()).build();
+    let mut writer = SerializedFileWriter::new(out, schema(&columns)?, Arc::new(properties)).map_err(of)?;
+    loop {
+        let mut group: Vec<Chunk> = columns.iter().map(Chunk::new).collect();
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < GROUP_ROWS && bytes < GROUP_BYTES {
+            let Some((row, _)) = read_row(from)? else { break };
+            let mut cells = &row[4..];
+            for chunk in &mut group {
+                chunk.push(take(&mut cells)?)?;
+            }
+            rows += 1;
+            bytes += row.len();
+        }
+        if rows == 0 {
+            break;
+        }
+        let mut to = writer.next_row_group().map_err(of)?;
+        group.into_iter().try_for_each(|chunk| chunk.write(&mut to))?;
+        to.close().map_err(of)?;
+    }
+    writer.close().map(|_| ()).map_err(of)
+}
+
+fn of(error: ParquetError) -> io::Error {
+    match error {
+        // So that a full disk is known as one.
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
+    }
+}
+
+fn schema(columns: &[Column]) -> io::Result<Arc<Type>> {
+    let fields = columns.iter().map(|column| {
+        let leaf = |name: &str, repetition| {
+            let (physical, text) = match column.kind {
+                Kind::Bool => (Physical::BOOLEAN, false),
+                Kind::Int => (Physical::INT64, false),
+                Kind::Float => (Physical::FLOAT, false),
+                Kind::Double => (Physical::DOUBLE, false),
+                Kind::Text => (Physical::BYTE_ARRAY, true),
+            };
+            let leaf = Type::primitive_type_builder(name, physical).with_repetition(repetition);
+            leaf.with_logical_type(text.then_some(LogicalType::String)).build().map(Arc::new)
+        };
+        if !column.list {
+            let repetition = if column.required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
+            return leaf(&column.name, repetition);
+        }
+        let repeated = Type::group_type_builder("list")
+            .with_repetition(Repetition::REPEATED)
+            .with_fields(vec![leaf("element", Repetition::REQUIRED)?])
+            .build()?;
+        Type::group_type_builder(&column.name)
+            .with_repetition(Repetition::REQUIRED)
+            .with_converted_type(ConvertedType::LIST)
+            .with_logical_type(Some(LogicalType::List))
+            .with_fields(vec![Arc::new(repeated)])
+            .build()
+            .map(Arc::new)
+    });
+    let fields = fields.collect::<Result<_, ParquetError>>().map_err(of)?;
+    Type::group_type_builder("rows").with_fields(fields).build().map(Arc::new).map_err(of)
+}
+
+/// One column of a row group.
+struct Chunk {
+    kind: Kind,
+    list: bool,
+    required: bool,
+    values: Vec<Cell>,
+    /// 1 where there is a value.
+    definitions: Vec<i16>,
+    /// 0 where a row begins.
+    repetitions: Vec<i16>,
+}
+
+impl Chunk {
+    fn new(column: &Column) -> Self {
+        Self {
+            kind: column.kind,
+            list: column.list,
+            required: column.required,
+            values: vec![],
+            definitions: vec![],
+            repetitions: vec![],
+        }
+    }
+
+    fn push(&mut self, cell: Cell) -> io::Result<()> {
+        match cell {
+            Cell::List(cells) if self.list => {
+                if cells.is_empty() {
+                    self.definitions.push(0);
+                    self.repetitions.push(0);
+                }
+                for (index, cell) in cells.into_iter().enumerate() {
+                    self.definitions.push(1);
+                    self.repetitions.push(i16::from(index > 0));
+                    self.values.push(cell);
+                }
+            }
+            Cell::Null if !self.required && !self.list => self.definitions.push(0),
+            Cell::Null | Cell::List(_) => return Err(broken()),
+            value => {
+                self.definitions.push(1);
+                self.values.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(self, to: &mut SerializedRowGroupWriter<'_, File>) -> io::Result<()> {
+        let Some(mut column) = to.next_column().map_err(of)? else { return Err(broken()) };
+        match self.kind {
+            Kind::Bool => self.batch::<BoolType>(&mut column, |cell| match cell {
+                Cell::Bool(v) => Some(v),
+                _ => None,
+            }),
+            Kind::Int => self.batch::<Int64Type>(&mut column, |cell| match cell {
+                Cell::Int(v) => Some(v),
+                _ => None,
+            }),
+            Kind::Float => self.batch::<FloatType>(&mut column, |cell| match cell {
+                Cell::Float(v) => Some(v),
+                _ => None,
+            }),
+            Kind::Double => self.batch::<DoubleType>(&mut column, |cell| match cell {
+                Cell::Double(v) => Some(v),
+                _ => None,
+            }),
+            Kind::Text => self.batch::<ByteArrayType>(&mut column, |cell| match cell {
+                Cell::Text(v) => Some(ByteArray::from(v.into_bytes())),
+                _ => None,
+            }),
+        }?;
+        column.close().map_err(of)
+    }
+
+    fn batch<T: DataType>(
+        self,
+        column: &mut SerializedColumnWriter<'_>,
+        value: impl Fn(Cell) -> Option<T::T>,
+    ) -> io::Result<()> {
+        let values: Vec<T::T> =
+            self.values.into_iter().map(value).collect::<Option<_>>().ok_or_else(broken)?;
+        let definitions = (!self.required || self.list).then_some(self.definitions.as_slice());
+        let repetitions = self.list.then_some(self.repetitions.as_slice());
+        column.typed::<T>().write_batch(&values, definitions, repetitions).map(|_| ()).map_err(of)
+    }
+}
+
+// --- from a table
+
+/// Writes the rows of a table that [`write_table`] made as they were gathered.
+pub fn read_table(from: File, out: &mut impl Write) -> io::Result<()> {
+    let reader = SerializedFileReader::new(from).map_err(of)?;
+    let schema = reader.metadata().file_metadata().schema();
+    let columns = schema.get_fields().iter().map(|field| column(field)).collect::<Option<Vec<_>>>();
+    let columns = columns.ok_or_else(|| io::Error::other("it is no table that rserve wrote"))?;
+    out.write_all(&header(&columns))?;
+    for found in reader.get_row_iter(None).map_err(of)? {
+        let found = found.map_err(of)?;
+        let cells = found.get_column_iter().map(|(_, field)| cell(field)).collect::<Option<Vec<_>>>();
+        out.write_all(&row(&cells.ok_or_else(broken)?))?;
+    }
+    Ok(())
+}
+
+fn column(field: &Type) -> Option<Column> {
+    let list = field.is_group();
+    let leaf = match list {
+        true => field.get_fields().first()?.get_fields().first()?,
+        false => field,
+    };
+    let kind = match leaf.get_physical_type() {
+        Physical::BOOLEAN => Kind::Bool,
+        Physical::INT64 => Kind::Int,
+        Physical::FLOAT => Kind::Float,
+        Physical::DOUBLE => Kind::Double,
+        Physical::BYTE_ARRAY => Kind::Text,
+        _ => return None,
+    };
+    let required = !list && field.get_basic_info().repetition() == Repetition::REQUIRED;
+    Some(Column { name: field.name().to_owned(), kind, list, required })
+}
+
+fn cell(field: &Field) -> Option<Cell> {
+    Some(match field {
+        Field::Null => Cell::Null,
+        Field::Bool(v) => Cell::Bool(*v),
+        Field::Long(v) => Cell::Int(*v),
+        Field::Float(v) => Cell::Float(*v),
+        Field::Double(v) => Cell::Double(*v),
+        Field::Str(v) => Cell::Text(v.clone()),
+        Field::ListInternal(list) => Cell::List(list.elements().iter().map(cell).collect::<Option<_>>()?),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_holds_what_was_gathered() {
+        let column = |name: &str, kind, list, required| Column { name: name.into(), kind, list, required };
+        let columns = [
+            column("item", Kind::Text, false, true),
+            column("score", Kind::Double, false, false),
+            column("vector", Kind::Float, true, false),
+            column("class", Kind::Int, false, false),
+            column("safe", Kind::Bool, false, false),
+        ];
+        let mut gathered = header(&columns);
+        for i in 0..70_000_i64 {
+            let vector = (0..i % 4).map(|v| Cell::Float(v as f32 / 3.0)).collect();
+            let score = if i % 5 == 0 { Cell::Null } else { Cell::Double(i as f64 / 7.0) };
+            gathered.extend(row(&[
+                Cell::Text(format!("ä{i}\n.jpg")),
+                score,
+                Cell::List(vector),
+                Cell::Int(-i),
+                Cell::Bool(i % 3 == 0),
+            ]));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        write_table(&mut gathered.as_slice(), File::create(&path).unwrap()).unwrap();
+        let mut back = vec![];
+        read_table(File::open(&path).unwrap(), &mut back).unwrap();
+        assert!(back == gathered, "{} bytes, {} came back", gathered.len(), back.len());
+    }
+
+    #[test]
+    fn half_a_row_is_an_error() {
+        let columns = [Column { name: "item".into(), kind: Kind::Text, list: false, required: true }];
+        let mut gathered = header(&columns);
+        gathered.extend(&row(&[Cell::Text("a".into())])[..6]);
+        let folder = tempfile::tempdir().unwrap();
+        let out = File::create(folder.path().join("t")).unwrap();
+        assert!(write_table(&mut gathered.as_slice(), out).is_err());
+    }
+}

@@ -1,0 +1,283 @@
+//! The outputs of all shards to what one run would have written.
+
+use super::Stopped;
+use super::errors;
+use super::names::{self, Shard};
+use super::run::Counts;
+use super::state::{self, FOLDER, Identity, Record};
+use super::table;
+use crate::codec::parquet::{self, Cell};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+#[derive(Clone, Debug)]
+pub struct Merged {
+    pub counts: Counts,
+    pub tables: Vec<String>,
+    /// Files of items that were copied.
+    pub files: u64,
+}
+
+/// REQUIRES nothing: that the shards belong together, are all there and finished is checked first.
+pub fn merge(shards: &[PathBuf], output: &Path) -> Result<Merged, Stopped> {
+    let (run, counts) = check(shards)?;
+    let folder = output.join(FOLDER);
+    if let Some(Record { finished: None, .. }) = state::what_is_there(output)? {
+        let why = "it is not finished".to_owned();
+        return Err(Stopped::Damaged { output: output.to_owned(), why });
+    }
+    fs::create_dir_all(&folder).map_err(Stopped::output(&folder))?;
+    let _lock = state::lock(output, &folder)?;
+    // Until the end it is nothing that could be merged or gone on with.
+    table::remove(&folder.join("run.json"))?;
+
+    let mut files = 0;
+    for shard in shards {
+        for name in &run.folders {
+            files += copy_folder(&shard.join(name), &output.join(name), &folder.join("draft"))?;
+        }
+    }
+    for name in &run.tables {
+        gather(shards, name, &folder)?;
+        table::publish(&folder, output, name)?;
+    }
+    if counts.failed > 0 {
+        gather(shards, errors::NAME, &folder)?;
+        table::publish(&folder, output, errors::NAME)?;
+    } else {
+        table::remove(&output.join(errors::NAME))?;
+    }
+    let mut marks = vec![];
+    for shard in shards {
+        marks.extend(state::read_marks(&shard.join(FOLDER))?);
+    }
+    state::finish_record(&folder, &run, counts, marks)?;
+    Ok(Merged { counts, tables: run.tables, files })
+}
+
+/// What one run of all would have been.
+fn check(shards: &[PathBuf]) -> Result<(Identity, Counts), Stopped> {
+    let wrong = |text: String| Err(Stopped::Input(text));
+    let mut whole: Option<Identity> = None;
+    let mut counts = Counts::default();
+    let mut items = 0;
+    let mut seen: Vec<Shard> = vec![];
+    for path in shards {
+        let shown = path.display();
+        let Some(record) = state::what_is_there(path)? else {
+            return wrong(format!("`{shown}` is no output of `rserve batch`"));
+        };
+        let Some(finished) = record.finished else {
+            return wrong(format!("the run in `{shown}` is not finished"));
+        };
+        let shard = record.run.shard.as_deref().and_then(|shard| shard.parse::<Shard>().ok());
+        let Some(shard) = shard else {
+            return wrong(format!("`{shown}` is no shard: it was run without `--shard`"));
+        };
+        if seen.contains(&shard) {
+            return wrong(format!("`{shown}` is shard {shard}, which is there already"));
+        }
+        items += record.run.items;
+        counts.done += finished.done;
+        counts.failed += finished.failed;
+        let of_all = Identity { shard: None, items: 0, ..record.run };
+        match (&whole, seen.first()) {
+            (Some(whole), _) if *whole != of_all => {
+                let differs = differs(whole, &of_all);
+                return wrong(format!("`{shown}` does not belong to the others: {differs}"));
+            }
+            (_, Some(first)) if first.of != shard.of => {
+                return wrong(format!("`{shown}` is shard {shard}, and there is a shard {first}"));
+            }
+            _ => whole = Some(of_all),
+        }
+        seen.push(shard);
+    }
+    let (Some(whole), Some(first)) = (whole, seen.first()) else {
+        return wrong("there is nothing to merge".to_owned());
+    };
+    let missing = (0..first.of).map(|index| Shard { index, of: first.of }).filter(|s| !seen.contains(s));
+    let missing: Vec<String> = missing.map(|shard| shard.to_string()).take(10).collect();
+    if !missing.is_empty() {
+        return wrong(format!("these shards are missing: {}", missing.join(", ")));
+    }
+    Ok((Identity { items, ..whole }, counts))
+}
+
+fn differs(a: &Identity, b: &Identity) -> &'static str {
+    if a.pipeline != b.pipeline {
+        "it is of another pipeline"
+    } else if a.models != b.models {
+        "it was run with other models"
+    } else if a.list != b.list {
+        "its list of items was another"
+    } else {
+        "the pipeline was declared otherwise, or rserve another"
+    }
+}
+
+/// Copies what one shard wrote for each item; says how many files that was.
+fn copy_folder(from: &Path, to: &Path, draft: &Path) -> Result<u64, Stopped> {
+    let mut count = 0;
+    if !from.exists() {
+        return Ok(0);
+    }
+    for entry in WalkDir::new(from) {
+        let entry = entry.map_err(|e| Stopped::Input(format!("cannot read `{}`: {e}", from.display())))?;
+        let below = entry.path().strip_prefix(from).unwrap_or(entry.path());
+        let place = to.join(below);
+        let failed = || Stopped::output(&place);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&place).map_err(failed())?;
+            continue;
+        }
+        fs::copy(entry.path(), draft).and_then(|_| fs::rename(draft, &place)).map_err(failed())?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+// --- tables
+
+/// The rows of all shards in the order of the items.
+fn gather(shards: &[PathBuf], table: &str, folder: &Path) -> Result<(), Stopped> {
+    let part = table::part(folder, table);
+    let mut sources = vec![];
+    for shard in shards {
+        let path = shard.join(table);
+        if table == errors::NAME && !path.exists() {
+            continue;
+        }
+        let source = Source::open(&path, table, folder);
+        sources.push(source.map_err(|e| Stopped::Input(format!("cannot read `{}`: {e}", path.display())))?);
+    }
+    write_rows(sources, &part).map_err(Stopped::output(&part))
+}
+
+fn write_rows(mut sources: Vec<Source>, part: &Path) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(part)?);
+    if let Some(first) = sources.first() {
+        out.write_all(&first.header)?;
+    }
+    let mut heads = BinaryHeap::new();
+    for (index, source) in sources.iter_mut().enumerate() {
+        heads.extend(source.next()?.map(|(name, row)| Head { name, row, source: index }));
+    }
+    while let Some(head) = heads.pop() {
+        out.write_all(&head.row)?;
+        if let Some(source) = sources.get_mut(head.source) {
+            heads.extend(source.next()?.map(|(name, row)| Head { name, row, source: head.source }));
+        }
+    }
+    out.into_inner().map_err(|e| e.into_error())?.sync_data()
+}
+
+struct Head {
+    name: String,
+    row: Vec<u8>,
+    source: usize,
+}
+
+impl Ord for Head {
+    /// The first item is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        names::order(&other.name, &self.name).then_with(|| other.source.cmp(&self.source))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head {}
+
+struct Source {
+    header: Vec<u8>,
+    rows: RowsOf,
+}
+
+enum RowsOf {
+    Lines(BufReader<File>),
+    Records(Box<csv::Reader<File>>),
+    Gathered(BufReader<File>),
+}
+
+/// The name is called "item" in a table and "path" among the errors.
+#[derive(serde::Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, alias = "path")]
+    item: Cow<'a, str>,
+}
+
+impl Source {
+    fn open(path: &Path, table: &str, folder: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        Ok(match names::extension(Path::new(table)).as_str() {
+            "csv" => {
+                let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
+                let mut header = csv::ByteRecord::new();
+                reader.read_byte_record(&mut header)?;
+                Self { header: record(&header), rows: RowsOf::Records(Box::new(reader)) }
+            }
+            "parquet" => {
+                let mut gathered = BufWriter::new(tempfile::tempfile_in(folder)?);
+                parquet::read_table(file, &mut gathered)?;
+                file = gathered.into_inner().map_err(|e| e.into_error())?;
+                file.rewind()?;
+                let mut rows = BufReader::new(file);
+                let columns = parquet::read_header(&mut rows)?;
+                Self { header: parquet::header(&columns), rows: RowsOf::Gathered(rows) }
+            }
+            _ => Self { header: vec![], rows: RowsOf::Lines(BufReader::new(file)) },
+        })
+    }
+
+    /// A row as it stands, and its item.
+    fn next(&mut self) -> io::Result<Option<(String, Vec<u8>)>> {
+        match &mut self.rows {
+            RowsOf::Lines(file) => {
+                let mut line = vec![];
+                if file.by_ref().read_until(b'\n', &mut line)? == 0 {
+                    return Ok(None);
+                }
+                let named: Named<'_> = serde_json::from_slice(&line)?;
+                let name = named.item.into_owned();
+                Ok(Some((name, line)))
+            }
+            RowsOf::Records(reader) => {
+                let mut cells = csv::ByteRecord::new();
+                if !reader.read_byte_record(&mut cells)? {
+                    return Ok(None);
+                }
+                let name = String::from_utf8_lossy(cells.get(0).unwrap_or_default()).into_owned();
+                Ok(Some((name, record(&cells))))
+            }
+            RowsOf::Gathered(rows) => Ok(match parquet::read_row(rows)? {
+                Some((row, Cell::Text(name))) => Some((name, row)),
+                Some(_) => return Err(io::Error::other("a row has no item")),
+                None => None,
+            }),
+        }
+    }
+}
+
+/// As the encode writes it.
+fn record(cells: &csv::ByteRecord) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().from_writer(vec![]);
+    // Writing to memory does not fail.
+    let _ = writer.write_byte_record(cells);
+    writer.into_inner().unwrap_or_default()
+}
