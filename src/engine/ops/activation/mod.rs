@@ -11,7 +11,7 @@ use crate::engine::backend::Accelerator;
 use crate::engine::kernels::elementwise::Map;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
-    r.op("Relu", 6, |_| smooth::build(B::relu));
+    r.op("Relu", 6, |_| smooth::relu());
     r.op("Sigmoid", 6, |_| smooth::map(Map::Sigmoid));
     r.op("Softplus", 1, |_| smooth::build(smooth::softplus::<B>));
     r.op("Softsign", 1, |_| smooth::build(smooth::softsign::<B>));

@@ -1,6 +1,7 @@
 //! Activations without settings, and Swish.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
 use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -32,6 +33,20 @@ pub fn in_single<B: Accelerator>(
 /// A function that the backend has a form of its own for.
 pub fn map<B: Accelerator>(map: Map) -> Result<BoxOp<B>, String> {
     build(move |x| B::map(x, map))
+}
+
+/// max(x, 0), of integers too.
+pub fn relu<B: Accelerator>() -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| match inputs.take(0)? {
+        x if x.dtype().is_float() => one(Value::Float(B::relu(x.float(&cx.device)?))),
+        x => {
+            let x = x.into_host()?;
+            let zero = Number::Int(0);
+            let cells: Vec<Number> =
+                host::numbers(&x).into_iter().map(|v| if v < zero { zero } else { v }).collect();
+            one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &cells)?))
+        }
+    }))
 }
 
 /// ln(1 + e^x), as max(x, 0) + ln(1 + e^-|x|) so that it does not overflow.

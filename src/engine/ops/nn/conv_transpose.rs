@@ -135,8 +135,16 @@ fn run<B: Accelerator>(
     let mut full: Vec<usize> = vec![*n, outputs];
     full.extend(cuts.iter().map(|c| c.full.max(c.start + c.out)));
     cx.check(dtype, &full)?;
-    if full.contains(&0) {
+    if full[2..].contains(&0) {
         return Err(format!("an input {shape:?} is empty"));
+    }
+    if shape.contains(&0) || outputs == 0 {
+        let mut out = vec![*n, outputs];
+        out.extend(cuts.iter().map(|c| c.out));
+        if *n > 0 && outputs > 0 {
+            return Err(format!("an input {shape:?} is empty"));
+        }
+        return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
     }
     // Cut alike at both ends, the backend does it; else the whole is computed and cut here.
     let alike = cuts.iter().all(|c| {

@@ -1,8 +1,10 @@
 //! MatMul and Gemm.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::make::cast;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::{Value, from_burn};
+use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
@@ -80,7 +82,15 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
 fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => Ok(Value::Float(B::float_matmul(a, b))),
-        (Value::Int(a), Value::Int(b)) => Ok(Value::Int(B::int_matmul(a, b))),
+        (Value::Int(a), Value::Int(b)) => {
+            // Backends multiply the usual integers; others wrap around in the end as they would on the way.
+            let dtype = a.dtype();
+            if matches!(dtype, burn::tensor::DType::I32 | burn::tensor::DType::I64) {
+                return Ok(Value::Int(B::int_matmul(a, b)));
+            }
+            let wide = |t| B::int_cast(t, burn::tensor::IntDType::I64);
+            Ok(Value::Int(B::int_cast(B::int_matmul(wide(a), wide(b)), dtype.into())))
+        }
         _ => Err("it takes numbers".into()),
     }
 }
@@ -102,7 +112,16 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     };
     let (weight, bias) = (float(1)?, float(2)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let a = inputs.take(0)?.float(&cx.device)?;
+        let mut a = inputs.take(0)?;
+        let dtype = a.dtype();
+        if !dtype.is_float() {
+            // Integers are multiplied in double precision, which holds them.
+            for input in inputs.0.iter_mut().skip(1) {
+                *input = input.take().map(|v| cast(v, DType::F64, cx)).transpose()?;
+            }
+            a = cast(a, DType::F64, cx)?;
+        }
+        let a = a.float(&cx.device)?;
         let b = match &weight {
             Some(weight) => weight.clone(),
             None => inputs.take(1)?.float(&cx.device)?,
@@ -112,15 +131,14 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         }
         let a = if flip_a { B::float_swap_dims(a, 0, 1) } else { a };
         let b = if flip_b { B::float_swap_dims(b, 0, 1) } else { b };
-        let dtype = from_burn(a.dtype());
         let (left, right) = (a.shape(), b.shape());
         if left[1] != right[0] {
             return Err(format!("{:?} and {:?} do not multiply", left.as_slice(), right.as_slice()));
         }
         let dims = [left[0], right[1]];
-        cx.check(dtype, &dims)?;
+        cx.check(from_burn(a.dtype()), &dims)?;
         let mut y = if dims.contains(&0) || left[1] == 0 {
-            B::float_zeros(dims.into(), &cx.device, crate::engine::value::to_burn(dtype).into())
+            B::float_zeros(dims.into(), &cx.device, a.dtype().into())
         } else {
             B::float_matmul(a, b)
         };
@@ -139,6 +157,6 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             let c = broadcast::to(Value::Float(c), &dims, cx)?.float(&cx.device)?;
             y = B::float_add(y, c);
         }
-        one(Value::Float(y))
+        one(cast(Value::Float(y), dtype, cx)?)
     }))
 }

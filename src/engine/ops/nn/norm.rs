@@ -40,6 +40,12 @@ fn over_last<B: Accelerator>(site: &Site<'_, B>, centred: bool) -> Result<BoxOp<
         let mut x = inputs.take(0)?.float(&cx.device)?;
         let dims = x.shape().to_vec();
         let axes: Vec<usize> = (axis(given, dims.len())?..dims.len()).collect();
+        if dims.contains(&0) {
+            let mut kept = dims.clone();
+            axes.iter().for_each(|a| kept[*a] = 1);
+            let zeros = B::float_zeros(kept.into(), &cx.device, x.dtype().into());
+            return Ok(vec![Value::Float(x), Value::Float(zeros.clone()), Value::Float(zeros)]);
+        }
         if !statistics_wanted {
             let width = axes.iter().map(|a| dims[*a]).product();
             let whole = |v: Option<Value<B>>| v.map(|v| v.float(&cx.device)).transpose();

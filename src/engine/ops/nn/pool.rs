@@ -6,9 +6,11 @@
 use super::unpool;
 use super::window::{Slide, Window, padded};
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::make::cast;
 use crate::engine::ops::reduce;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::{Value, from_burn};
+use crate::tensor::DType;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Slice, TensorMetadata};
 
@@ -29,7 +31,7 @@ pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let [_, _, spatial @ ..] = &shape[..] else { return Err(format!("{shape:?} has no spatial axes")) };
         let slides = window.slides(spatial, &kernel)?;
         if shape.contains(&0) {
-            return Err(format!("{shape:?} is empty"));
+            return one(nothing(&x, &slides, cx)?);
         }
         let powers = B::float_powf_scalar(B::float_abs(x), p.into());
         let sums = folded::<B>(padded::<B>(powers, &slides, 0.0, cx)?, &slides, B::float_sum_dim)?;
@@ -67,24 +69,34 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
         let dtype = x.dtype();
-        let x = if dtype.is_float() {
-            x
-        } else {
-            crate::engine::ops::make::cast(x, crate::tensor::DType::F32, cx)?
-        };
+        let x = if dtype.is_float() { x } else { cast(x, DType::F32, cx)? };
         let x = x.float(&cx.device)?;
         let shape = x.shape().to_vec();
         let [_, _, spatial @ ..] = &shape[..] else { return Err(format!("{shape:?} has no spatial axes")) };
         let slides = window.slides(spatial, &kernel)?;
         if shape.contains(&0) {
-            return Err(format!("{shape:?} is empty"));
+            return one(cast(nothing(&x, &slides, cx)?, dtype, cx)?);
         }
         let y = match kind {
             Kind::Max => max::<B>(x, &slides, cx)?,
             Kind::Average => average::<B>(x, &slides, count_pads, cx)?,
         };
-        one(crate::engine::ops::make::cast(Value::Float(y), dtype, cx)?)
+        one(cast(Value::Float(y), dtype, cx)?)
     }))
+}
+
+/// What a batch of nothing gives, or channels that are none.
+fn nothing<B: Accelerator>(
+    x: &FloatTensor<B>,
+    slides: &[Slide],
+    cx: &Context<B>,
+) -> Result<Value<B>, String> {
+    let mut dims = x.shape()[..2].to_vec();
+    dims.extend(slides.iter().map(|s| s.out));
+    if !dims.contains(&0) {
+        return Err(format!("{:?} is empty", x.shape().as_slice()));
+    }
+    Ok(Value::Float(B::float_zeros(dims.into(), &cx.device, x.dtype().into())))
 }
 
 fn max<B: Accelerator>(
@@ -129,13 +141,8 @@ fn average<B: Accelerator>(
     let shape = x.shape().to_vec();
     // How many elements each window counts, axis by axis.
     let counts = slides.iter().zip(&shape[2..]).map(|(s, d)| {
-        (0..s.out).map(move |o| {
-            let taps = (0..s.kernel).map(|k| o * s.stride + k * s.dilation);
-            let counted = taps.filter(|at| {
-                if count_pads { *at < d + s.pads.0 + s.pads.1 } else { (s.pads.0..s.pads.0 + d).contains(at) }
-            });
-            counted.count() as f64
-        })
+        let counted = if count_pads { 0..d + s.pads.0 + s.pads.1 } else { s.pads.0..s.pads.0 + d };
+        (0..s.out).map(move |o| s.taps(o, counted.clone()).len() as f64)
     });
     let area: f64 = slides.iter().map(|s| s.kernel as f64).product();
     let mut divisors = vec![1.0f64];
@@ -209,8 +216,12 @@ pub fn global<B: Accelerator>(kind: Kind) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
         let mut dims = x.shape().to_vec();
-        if dims.len() < 3 || dims.contains(&0) {
+        if dims.len() < 3 || dims[2..].contains(&0) {
             return Err(format!("{dims:?} has no spatial axes"));
+        }
+        if dims.contains(&0) {
+            dims[2..].fill(1);
+            return one(Value::Float(B::float_zeros(dims.into(), &cx.device, x.dtype().into())));
         }
         let area: usize = dims[2..].iter().product();
         let flat = B::float_reshape(x, vec![dims[0], dims[1], area].into());

@@ -19,7 +19,7 @@ pub fn max_with_places<B: Accelerator>(site: &Site<'_, B>, window: Window) -> Re
         let mut dims = x.shape()[..2].to_vec();
         dims.extend(slides.iter().map(|s| s.out));
         cx.check(DType::I64, &dims)?;
-        if x.is_empty() {
+        if x.is_empty() && !dims.contains(&0) {
             return Err(format!("{x:?} is empty"));
         }
         let offsets = maxima(&x, &slides)?;
@@ -39,10 +39,10 @@ fn maxima(x: &Tensor, slides: &[Slide]) -> Result<Vec<usize>, String> {
         .iter()
         .enumerate()
         .map(|(axis, slide)| {
-            let inside = |at: usize| at.checked_sub(slide.pads.0).filter(|at| *at < spatial[axis]);
+            let inside = slide.pads.0..slide.pads.0 + spatial[axis];
             let window = |out: usize| {
-                let taps = (0..slide.kernel).filter_map(|k| inside(out * slide.stride + k * slide.dilation));
-                taps.map(|at| at * strides[axis]).collect()
+                let at = |k: usize| (out * slide.stride + k * slide.dilation - slide.pads.0) * strides[axis];
+                slide.taps(out, inside.clone()).map(at).collect()
             };
             (0..slide.out).map(window).collect()
         })
@@ -50,11 +50,11 @@ fn maxima(x: &Tensor, slides: &[Slide]) -> Result<Vec<usize>, String> {
     let plane: usize = spatial.iter().product();
     let outs: Vec<usize> = slides.iter().map(|s| s.out).collect();
     let windows: usize = outs.iter().product();
-    let mut found = Vec::with_capacity(x.len() / plane * windows);
+    let mut found = Vec::with_capacity(x.len().checked_div(plane).unwrap_or(0) * windows);
     for_element!(x.dtype(), T => {
         let cells = host::cells::<T>(x);
         let mut offsets: Vec<usize> = Vec::new();
-        for start in (0..cells.len()).step_by(plane) {
+        for start in (0..cells.len()).step_by(plane.max(1)) {
             for window in 0..windows {
                 offsets.clear();
                 offsets.push(start);

@@ -36,6 +36,16 @@ pub struct Slide {
     pub out: usize,
 }
 
+impl Slide {
+    /// The elements of the window at an output position that lie in `within`, counted with the pads.
+    pub fn taps(&self, position: usize, within: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let start = position * self.stride;
+        let first = within.start.saturating_sub(start).div_ceil(self.dilation);
+        let end = within.end.saturating_sub(start).div_ceil(self.dilation).min(self.kernel);
+        first.min(end)..end
+    }
+}
+
 /// A window larger than this is taken for a mistake.
 const LIMIT: i64 = 1 << 24;
 
@@ -184,6 +194,14 @@ mod tests {
             2
         );
         assert_eq!(slide(&[("dilations", &[2])], &[], "VALID", 7, 3).out, 3);
+    }
+
+    #[test]
+    fn taps_are_those_inside() {
+        let slide = Slide { kernel: 3, stride: 2, dilation: 2, pads: (1, 0), out: 3 };
+        // Windows at 0 2 4, 2 4 6, 4 6 8 over an input at 1..6.
+        assert_eq!([0, 1, 2].map(|p| slide.taps(p, 1..6)), [1..3, 0..2, 0..1]);
+        assert_eq!(slide.taps(2, 0..3), 0..0);
     }
 
     #[test]

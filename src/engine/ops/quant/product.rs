@@ -27,9 +27,10 @@ fn by_row(zero: &Tensor) -> Vec<usize> {
 }
 
 fn ready<B: Accelerator>(site: &Site<'_, B>, factor: usize, zero: usize) -> Result<Option<Right<B>>, String> {
-    let constant =
-        site.constant(factor).is_some() && (!site.has_input(zero) || site.constant(zero).is_some());
-    let (true, Some(matrix)) = (constant, site.absorb(factor)) else { return Ok(None) };
+    if site.has_input(zero) && site.constant(zero).is_none() {
+        return Ok(None);
+    }
+    let Some(matrix) = site.absorb(factor) else { return Ok(None) };
     let zero = site.absorb(zero);
     let shape = zero.map_or(Vec::new(), |z| z.shape().to_vec());
     let whole = centred(matrix, zero, &shape, DType::F32)?;

@@ -157,6 +157,8 @@ impl Settings {
         if x < axis.low || x > axis.high {
             x = match self.outside {
                 Outside::Zeros => x,
+                // The pixels that a cubic reads are moved to the border one by one, as PyTorch has it.
+                Outside::Border if self.mode == Mode::Cubic => x,
                 Outside::Border => x.clamp(0.0, size - 1.0),
                 Outside::Reflection => axis.reflected(x),
             };
