@@ -4,10 +4,12 @@
 //! absorbed, so that they are not kept twice). What comes out is run for every batch.
 
 pub mod activation;
+mod body;
 pub mod broadcast;
 mod control;
 pub mod make;
 pub mod math;
+mod microsoft;
 pub mod nn;
 mod quant;
 mod random;
@@ -160,6 +162,7 @@ impl<B: Accelerator> Registry<B> {
         control::register(&mut registry);
         make::register(&mut registry);
         math::register(&mut registry);
+        microsoft::register(&mut registry);
         nn::register(&mut registry);
         quant::register(&mut registry);
         random::register(&mut registry);
@@ -189,7 +192,9 @@ impl<B: Accelerator> Registry<B> {
                 "the model imports opset {}; this operator is supported from opset {} on",
                 node.version, entry.since
             )),
-            None if node.domain.is_empty() => Err("this operator is not supported".into()),
+            None if self.entries.keys().any(|(domain, _)| *domain == node.domain) => {
+                Err("this operator is not supported".into())
+            }
             None => Err(format!("operators of the domain {:?} are not supported", node.domain)),
         }
     }

@@ -6,6 +6,8 @@ mod prelu;
 pub mod smooth;
 mod softmax;
 
+pub use smooth::map;
+
 use super::Registry;
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::elementwise::Map;
@@ -20,7 +22,6 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Swish", 24, smooth::swish);
     r.op("SwiGLU", 28, smooth::swiglu);
     r.op("Gelu", 20, gelu::build);
-    r.domain_op("com.microsoft", "Gelu", |_| smooth::map(Map::Gelu));
     r.op("HardSigmoid", 6, linear::hard_sigmoid);
     r.op("LeakyRelu", 6, linear::leaky_relu);
     r.op("ThresholdedRelu", 10, linear::thresholded_relu);

@@ -15,6 +15,9 @@ mod state_conv;
 mod unpool;
 pub mod window;
 
+pub use matmul::product;
+pub use norm::{layer, rms};
+
 use super::Registry;
 use crate::engine::backend::Accelerator;
 
