@@ -2,10 +2,11 @@
 
 use super::Exit;
 use super::output::{complain, print};
-use crate::engine::{self, Inspection};
+use crate::engine::{self, Applied, Inspection};
 use crate::plan::{Batching, Dim, Port};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   rserve inspect examples/models/surface/2/model.onnx
   rserve inspect model.onnx --json | jq .inputs
+  rserve inspect model.onnx --optimized        # what loading makes of it, pass by pass
 
 Exits 1 where the file is not a model, or has operators that are not supported.")]
 pub struct Arguments {
@@ -24,6 +26,9 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Show what optimising does to it when it is loaded: nodes before and after each pass
+    #[arg(long)]
+    optimized: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
@@ -41,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         }
     };
     let size = bytes.len();
+    let optimized = arguments.optimized.then(|| engine::inspect_optimized(bytes.clone()));
     let inspection = match engine::inspect(bytes) {
         Ok(inspection) => inspection,
         Err(error) => {
@@ -48,10 +54,18 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::Wrong;
         }
     };
+    // A model that could be inspected can be optimised.
+    let optimized = optimized.and_then(Result::ok);
     let text = if arguments.json {
-        format!("{:#}\n", as_json(&inspection, size))
+        let mut json = as_json(&inspection, size);
+        if let Some((applied, left)) = &optimized {
+            json["passes"] = applied.iter().map(pass_as_json).collect();
+            json["operators_left"] = json!(left);
+        }
+        format!("{json:#}\n")
     } else {
-        as_text(&shown.to_string(), &inspection, size)
+        let passes = optimized.map(|(applied, left)| passes(&applied, &left)).unwrap_or_default();
+        as_text(&shown.to_string(), &inspection, size) + &passes
     };
     match print(&text) {
         Exit::Fine if !inspection.unsupported.is_empty() => Exit::Wrong,
@@ -101,6 +115,37 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
         }
     }
     text
+}
+
+/// ```text
+/// optimised
+///   normalisations merged into convolutions  72 -> 52 nodes  BatchNormalization -20
+/// ```
+fn passes(applied: &[Applied], left: &BTreeMap<String, usize>) -> String {
+    let mut text = String::from("\noptimised\n");
+    let widest = applied.iter().map(|a| a.pass.len()).max().unwrap_or(0);
+    for Applied { pass, before, after, changed } in applied {
+        let changed: Vec<String> = changed.iter().map(|(op, n)| format!("{op} {n:+}")).collect();
+        let _ = writeln!(text, "  {pass:widest$}  {before} -> {after} nodes  {}", changed.join(", "));
+    }
+    if applied.is_empty() {
+        text.push_str("  nothing to do\n");
+    }
+    text.push_str("\noperators left\n");
+    let widest = left.keys().map(String::len).max().unwrap_or(0);
+    for (operator, count) in left {
+        let _ = writeln!(text, "  {operator:widest$}  {count}");
+    }
+    text
+}
+
+fn pass_as_json(applied: &Applied) -> Value {
+    json!({
+        "pass": applied.pass,
+        "nodes_before": applied.before,
+        "nodes_after": applied.after,
+        "operators": applied.changed,
+    })
 }
 
 fn megabytes(bytes: u64) -> String {

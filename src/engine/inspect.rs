@@ -3,6 +3,7 @@
 use super::error::{LoadError, UnsupportedNode};
 use super::onnx::{self, Attribute, Graph};
 use super::ops::{Registry, Site};
+use super::optimize::{self, Applied};
 use crate::plan::Signature;
 use burn_flex::{Flex, FlexDevice};
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub fn inspect(model: Bytes) -> Result<Inspection, LoadError> {
         signature: model.signature,
         opsets: model.opsets,
         producer: model.producer,
-        operators: BTreeMap::new(),
+        operators: optimize::operators(&model.graph),
         unsupported: Vec::new(),
         weights: 0,
         parameters: 0,
@@ -46,9 +47,6 @@ pub fn inspect(model: Bytes) -> Result<Inspection, LoadError> {
             inspection.parameters += constant.len() as u64;
         }
         for node in &graph.nodes {
-            let name =
-                if node.domain.is_empty() { node.op.clone() } else { format!("{}.{}", node.domain, node.op) };
-            *inspection.operators.entry(name).or_default() += 1;
             let built = registry
                 .find(node)
                 .and_then(|build| build(&Site::new(node, graph, &FlexDevice, &registry)).map(drop));
@@ -67,4 +65,11 @@ pub fn inspect(model: Bytes) -> Result<Inspection, LoadError> {
         }
     }
     Ok(inspection)
+}
+
+/// What optimising does to a model: each pass that changed something, and the operators that remain.
+pub fn optimized(model: Bytes) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
+    let mut model = onnx::read(model)?;
+    let applied = super::optimized(&mut model);
+    Ok((applied, optimize::operators(&model.graph)))
 }

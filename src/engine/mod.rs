@@ -22,7 +22,8 @@ mod value;
 
 pub use device::capacity;
 pub use error::{LoadError, UnsupportedNode};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, optimized as inspect_optimized};
+pub use optimize::Applied;
 
 use crate::plan::DeviceId;
 use crate::scheduler::Runner;

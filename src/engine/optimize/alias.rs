@@ -1,4 +1,5 @@
-//! Removes nodes that give what they are given: Identity, and Dropout outside training.
+//! Removes nodes that give what they are given: Identity, Dropout outside training, a transpose that leaves
+//! every axis where it is.
 
 use crate::engine::onnx::{Graph, Node, ValueId};
 
@@ -28,9 +29,15 @@ pub fn run(graph: &mut Graph) -> usize {
 
 fn passes_through(node: &Node) -> Option<(ValueId, ValueId)> {
     let plain = node.is("Identity")
+        || (node.is("Transpose") && in_order(node))
         || (node.is("Dropout")
             && node.version >= 7
             && node.outputs.iter().skip(1).all(Option::is_none)
             && node.input(2).is_none());
     if plain { Some((node.input(0)?, node.outputs.first().copied()??)) } else { None }
+}
+
+fn in_order(node: &Node) -> bool {
+    let perm = node.attributes.find_ints("perm");
+    perm.is_ok_and(|p| p.is_some_and(|p| p.iter().enumerate().all(|(at, axis)| at as i64 == *axis)))
 }

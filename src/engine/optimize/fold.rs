@@ -5,20 +5,65 @@ use crate::engine::onnx::{Attribute, Graph, Node};
 use crate::engine::ops::{Context, Registry};
 use crate::engine::program::Program;
 use crate::tensor::Tensor;
+use std::time::{Duration, Instant};
 
-/// Bytes that one computed constant may take, and all of them together: past that the file would grow in
-/// memory beyond what its author wrote.
+/// Bytes that one computed constant may take: past that the file would grow in memory beyond what its author
+/// wrote.
 const ONE: usize = 64 << 20;
+/// Bytes that all of them may take together, beside a multiple of what the file has: weights of 8 bits become
+/// floats.
 const ALL: usize = 256 << 20;
+/// Elements that an operator may be given here if it does more than move or convert them.
+const WORK: usize = 1 << 15;
+/// What it may take in all. What is left is computed where it is run.
+const TIME: Duration = Duration::from_secs(3);
+
+/// Operators whose work is in proportion to what they read and give.
+const LINEAR: [&str; 31] = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Sqrt",
+    "Reciprocal",
+    "Cast",
+    "CastLike",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "DequantizeLinear",
+    "QuantizeLinear",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "Range",
+    "Reshape",
+    "Shape",
+    "Size",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+    "Pad",
+    "Trilu",
+];
 
 pub fn run<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>) -> usize {
     let cx = Context::<B> { device: cx.device.clone(), max_bytes: cx.max_bytes.min(ONE) };
-    let mut left = ALL;
+    let began = Instant::now();
+    let written: usize = graph.constants.values().map(|t| t.bytes().len()).sum();
+    let mut left = ALL.saturating_add(written.saturating_mul(4));
     let mut folded = 0;
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for node in std::mem::take(&mut graph.nodes) {
+        let in_time = left > 0 && began.elapsed() < TIME;
         let results =
-            if left > 0 && foldable(&node, graph) { compute(&node, graph, registry, &cx) } else { None };
+            if in_time && foldable(&node, graph) { compute(&node, graph, registry, &cx) } else { None };
         let Some(results) = results else {
             kept.push(node);
             continue;
@@ -39,7 +84,9 @@ fn foldable(node: &Node, graph: &Graph) -> bool {
     let known = node.inputs.iter().flatten().all(|id| graph.constants.contains_key(id));
     let inner = node.attributes.0.iter().any(|(_, a)| matches!(a, Attribute::Graph(_)));
     let random = node.op.starts_with("Random") || matches!(node.op.as_str(), "Bernoulli" | "Multinomial");
-    known && !inner && !random
+    let elements: usize =
+        node.inputs.iter().flatten().filter_map(|id| graph.constants.get(id)).map(Tensor::len).sum();
+    known && !inner && !random && (elements <= WORK || LINEAR.contains(&node.op.as_str()))
 }
 
 /// A node that fails here is left to fail, with its name, where it is run.

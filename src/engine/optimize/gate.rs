@@ -1,32 +1,45 @@
-//! Recognises activations that exporters write out node by node: x · sigmoid(x), and x/2 · (1 + erf(x/√2)).
+//! Recognises activations that exporters write out node by node: x · sigmoid(x), Gelu by erf, x/2 · (1 +
+//! erf(x/√2)), and by tanh, x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
 
-use crate::engine::host;
-use crate::engine::onnx::{Attributes, Graph, Node, ValueId};
+use super::pattern::Look;
+use crate::engine::onnx::{Attribute, Attributes, Graph, ValueId};
 use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let mut giver = vec![None; graph.values.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
-        node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
-    }
-    let uses = graph.uses();
-    let look = Look { graph, giver: &giver, uses: &uses };
-    let found: Vec<Found> =
-        (0..graph.nodes.len()).filter_map(|i| look.silu(i).or_else(|| look.gelu(i))).collect();
+    let look = Look::new(graph);
+    let found: Vec<Found> = (0..graph.nodes.len())
+        .filter(|i| look.node(*i).is("Mul"))
+        .filter_map(|i| look.silu(i).or_else(|| look.gelu(i)))
+        .collect();
     let mut gone = BTreeSet::new();
-    for found in &found {
+    for found in found {
         if found.inner.iter().chain([&found.node]).any(|i| gone.contains(i)) {
             continue;
         }
         gone.extend(&found.inner);
         let node = &mut graph.nodes[found.node];
-        node.op = found.op.to_owned();
-        node.domain = found.domain.to_owned();
-        node.version = found.version;
+        let (domain, op, version) = match found.kind {
+            Kind::Silu => ("", "Swish", 24),
+            Kind::Gelu => ("com.microsoft", "Gelu", 1),
+            Kind::GeluByTanh => ("", "Gelu", 20),
+        };
+        node.op = op.to_owned();
+        node.domain = domain.to_owned();
+        node.version = version;
         node.inputs = vec![Some(found.input)];
         node.attributes = Attributes::default();
+        if found.kind == Kind::GeluByTanh {
+            node.attributes.set("approximate", Attribute::Text("tanh".into()));
+        }
     }
     graph.remove(&gone)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Silu,
+    Gelu,
+    GeluByTanh,
 }
 
 struct Found {
@@ -35,94 +48,84 @@ struct Found {
     /// Those before it that are no longer needed.
     inner: Vec<usize>,
     input: ValueId,
-    op: &'static str,
-    domain: &'static str,
-    version: i64,
-}
-
-struct Look<'a> {
-    graph: &'a Graph,
-    giver: &'a [Option<usize>],
-    uses: &'a [usize],
+    kind: Kind,
 }
 
 impl Look<'_> {
-    fn node(&self, index: usize) -> &Node {
-        &self.graph.nodes[index]
-    }
-
-    /// The node that gives a value which nothing else reads, if it is that operator.
-    fn only(&self, id: ValueId, op: &str) -> Option<usize> {
-        self.giver[id].filter(|i| self.uses[id] == 1 && self.node(*i).is(op))
-    }
-
-    fn is_constant(&self, id: ValueId, value: f64) -> bool {
-        let constant = self.graph.constants.get(&id).filter(|t| t.len() == 1 && t.shape().len() <= 1);
-        constant.and_then(|t| host::only(t).ok()).is_some_and(|n| (n.as_f64() - value).abs() < 1e-6)
-    }
-
-    /// Both ways of a node of two inputs.
-    fn pairs(&self, index: usize) -> Vec<(ValueId, ValueId)> {
-        match (self.node(index).input(0), self.node(index).input(1)) {
-            (Some(a), Some(b)) => vec![(a, b), (b, a)],
-            _ => Vec::new(),
-        }
-    }
-
     /// Mul(x, Sigmoid(x))
     fn silu(&self, index: usize) -> Option<Found> {
-        if !self.node(index).is("Mul") {
-            return None;
-        }
         self.pairs(index).into_iter().find_map(|(x, gate)| {
             let sigmoid = self.only(gate, "Sigmoid")?;
             (self.node(sigmoid).input(0)? == x).then(|| Found {
                 node: index,
                 inner: vec![sigmoid],
                 input: x,
-                op: "Swish",
-                domain: "",
-                version: 24,
+                kind: Kind::Silu,
             })
         })
     }
 
-    /// A product of x, 1/2 and 1 + Erf(x/√2), in any order.
+    /// A product of x, 1/2 and 1 + f(x), in any order.
     fn gelu(&self, index: usize) -> Option<Found> {
-        if !self.node(index).is("Mul") {
-            return None;
-        }
         self.pairs(index).into_iter().find_map(|(a, b)| {
-            // (x · (1 + erf)) · 1/2, (x · 1/2) · (1 + erf), or x · (1/2 · (1 + erf))
-            let (factors, mul) = if self.is_constant(b, 0.5) {
+            // (x · (1 + f)) · 1/2, (x · 1/2) · (1 + f), or x · (1/2 · (1 + f))
+            let (factors, mul) = if self.is_number(b, 0.5) {
                 let mul = self.only(a, "Mul")?;
                 (self.pairs(mul), mul)
             } else {
                 let mul = self.only(b, "Mul")?;
-                let halved = self.pairs(mul).into_iter().find(|(_, half)| self.is_constant(*half, 0.5))?.0;
+                let halved = self.beside_number(mul, 0.5)?;
                 (vec![(a, halved), (halved, a)], mul)
             };
             factors.into_iter().find_map(|(x, sum)| {
                 let add = self.only(sum, "Add")?;
-                let erf = self.pairs(add).into_iter().find(|(_, one)| self.is_constant(*one, 1.0))?.0;
-                let erf = self.only(erf, "Erf")?;
-                let scaled = self.node(erf).input(0)?;
-                let scale = self.only(scaled, "Div").filter(|i| self.divides(*i, x)).or_else(|| {
-                    self.only(scaled, "Mul").filter(|i| {
-                        let halves = std::f64::consts::FRAC_1_SQRT_2;
-                        self.pairs(*i).iter().any(|(a, b)| *a == x && self.is_constant(*b, halves))
-                    })
-                })?;
-                let inner = vec![mul, add, erf, scale];
-                Some(Found { node: index, inner, input: x, op: "Gelu", domain: "com.microsoft", version: 1 })
+                let curve = self.beside_number(add, 1.0)?;
+                let (kind, mut inner) = match self.erf(curve, x) {
+                    Some(inner) => (Kind::Gelu, inner),
+                    None => (Kind::GeluByTanh, self.tanh(curve, x)?),
+                };
+                inner.extend([mul, add]);
+                Some(Found { node: index, inner, input: x, kind })
             })
         })
     }
 
-    /// Div(x, √2)
-    fn divides(&self, index: usize, x: ValueId) -> bool {
-        let node = self.node(index);
-        node.input(0) == Some(x)
-            && node.input(1).is_some_and(|b| self.is_constant(b, std::f64::consts::SQRT_2))
+    /// The nodes of erf(x/√2).
+    fn erf(&self, curve: ValueId, x: ValueId) -> Option<Vec<usize>> {
+        let erf = self.only(curve, "Erf")?;
+        let scaled = self.node(erf).input(0)?;
+        let divided = |i: &usize| {
+            let node = self.node(*i);
+            node.input(0) == Some(x)
+                && node.input(1).is_some_and(|b| self.is_number(b, std::f64::consts::SQRT_2))
+        };
+        let scale = self.only(scaled, "Div").filter(divided).or_else(|| {
+            let halves = |i: &usize| self.beside_number(*i, std::f64::consts::FRAC_1_SQRT_2) == Some(x);
+            self.only(scaled, "Mul").filter(halves)
+        })?;
+        Some(vec![erf, scale])
+    }
+
+    /// The nodes of tanh(√(2/π) · (x + 0.044715 x³)).
+    fn tanh(&self, curve: ValueId, x: ValueId) -> Option<Vec<usize>> {
+        let tanh = self.only(curve, "Tanh")?;
+        let scale = self.only(self.node(tanh).input(0)?, "Mul")?;
+        let sum = self.beside_number(scale, (2.0 / std::f64::consts::PI).sqrt())?;
+        let add = self.only(sum, "Add")?;
+        let small = self.pairs(add).into_iter().find(|(a, _)| *a == x)?.1;
+        let mul = self.only(small, "Mul")?;
+        let cubed = self.beside_number(mul, 0.044715)?;
+        let mut inner = vec![tanh, scale, add, mul];
+        if let Some(pow) = self.only(cubed, "Pow") {
+            let (base, exponent) = *self.pairs(pow).first()?;
+            inner.push(pow);
+            return (base == x && self.is_number(exponent, 3.0)).then_some(inner);
+        }
+        // x · x · x
+        let outer = self.only(cubed, "Mul")?;
+        let square = self.pairs(outer).into_iter().find(|(a, _)| *a == x)?.1;
+        let square = self.only(square, "Mul")?;
+        inner.extend([outer, square]);
+        self.pairs(square).iter().all(|(a, b)| (*a, *b) == (x, x)).then_some(inner)
     }
 }

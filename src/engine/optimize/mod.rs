@@ -3,57 +3,110 @@
 //! The order matters: what is constant is computed first, so that later passes see constants.
 
 mod alias;
+mod attention;
 mod batch_norm;
+mod common;
 mod dead;
 mod fold;
 mod fuse;
 mod gate;
+mod layer_norm;
+mod pattern;
 mod scale;
 #[cfg(test)]
 mod tests;
+mod transpose;
 
 use super::backend::Accelerator;
 use super::onnx::{Attribute, Graph};
 use super::ops::{Context, Registry};
+use std::collections::BTreeMap;
 
-/// What a pass did, for people.
+/// What a pass did, for people. Nodes of graphs inside nodes count too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub pass: &'static str,
-    /// Nodes that it removed or changed.
-    pub nodes: usize,
+    /// Nodes before it and after it.
+    pub before: usize,
+    pub after: usize,
+    /// By operator: how many more there are after it, or fewer.
+    pub changed: BTreeMap<String, i64>,
+}
+
+/// Every pass, in the order in which they run.
+fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
+    vec![
+        ("identities removed", |g, _, _| alias::run(g)),
+        ("constants computed", fold::run),
+        ("dead nodes removed", |g, _, _| dead::run(g)),
+        ("common nodes computed once", |g, _, _| common::run(g)),
+        ("activations recognised", |g, _, _| gate::run(g)),
+        ("normalisations recognised", |g, _, _| layer_norm::run(g)),
+        ("attention recognised", |g, _, _| attention::run(g)),
+        ("transposes cancelled", |g, _, _| transpose::run(g)),
+        ("normalisations merged into convolutions", |g, _, _| batch_norm::run(g)),
+        ("scales merged into convolutions", |g, _, _| scale::run(g)),
+        ("activations and sums merged into convolutions", |g, _, _| fuse::run(g)),
+        ("constants that are no longer read dropped", |g, _, _| dead::run(g)),
+    ]
 }
 
 /// Runs every pass over a graph and the graphs inside its nodes.
 ///
 /// Constants are computed on the backend of `registry`, which should be the host's.
 pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>) -> Vec<Applied> {
-    for node in &mut graph.nodes {
-        for (_, attribute) in &mut node.attributes.0 {
-            if let Attribute::Graph(inner) = attribute {
-                optimize(inner, registry, cx);
-            }
-        }
-    }
-    let passes: [(&'static str, Pass<B>); 7] = [
-        ("identities removed", |g, _, _| alias::run(g)),
-        ("constants computed", fold::run),
-        ("dead nodes removed", |g, _, _| dead::run(g)),
-        ("activations recognised", |g, _, _| gate::run(g)),
-        ("normalisations merged into convolutions", |g, _, _| batch_norm::run(g)),
-        ("scales merged into convolutions", |g, _, _| scale::run(g)),
-        ("activations and sums merged into convolutions", |g, _, _| fuse::run(g)),
-    ];
     let mut applied = Vec::new();
-    for (pass, run) in passes {
-        let nodes = run(graph, registry, cx);
-        if nodes > 0 {
-            applied.push(Applied { pass, nodes });
+    let mut before = operators(graph);
+    for (pass, run) in passes() {
+        everywhere(graph, &mut |graph| run(graph, registry, cx));
+        let after = operators(graph);
+        if after != before {
+            applied.push(compared(pass, &before, &after));
         }
+        before = after;
     }
-    dead::run(graph);
     applied
 }
 
 /// Gives the number of nodes that it removed or changed.
 type Pass<B> = fn(&mut Graph, &Registry<B>, &Context<B>) -> usize;
+
+/// Inner graphs first.
+fn everywhere(graph: &mut Graph, run: &mut dyn FnMut(&mut Graph) -> usize) {
+    for node in &mut graph.nodes {
+        for (_, attribute) in &mut node.attributes.0 {
+            if let Attribute::Graph(inner) = attribute {
+                everywhere(inner, run);
+            }
+        }
+    }
+    run(graph);
+}
+
+/// How many nodes of each operator there are, those of inner graphs included.
+pub fn operators(graph: &Graph) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let mut graphs = vec![graph];
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.nodes {
+            let name =
+                if node.domain.is_empty() { node.op.clone() } else { format!("{}.{}", node.domain, node.op) };
+            *counts.entry(name).or_default() += 1;
+            graphs.extend(node.attributes.graphs().into_iter().map(|(_, graph)| graph));
+        }
+    }
+    counts
+}
+
+fn compared(
+    pass: &'static str,
+    before: &BTreeMap<String, usize>,
+    after: &BTreeMap<String, usize>,
+) -> Applied {
+    let mut changed: BTreeMap<String, i64> = after.iter().map(|(op, n)| (op.clone(), *n as i64)).collect();
+    for (op, count) in before {
+        *changed.entry(op.clone()).or_default() -= *count as i64;
+    }
+    changed.retain(|_, difference| *difference != 0);
+    Applied { pass, before: before.values().sum(), after: after.values().sum(), changed }
+}

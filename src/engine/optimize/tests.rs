@@ -170,3 +170,144 @@ fn gates_are_recognised() {
     let new = scalars(Sketch::new()).node("Mul", &["half", "x"], "m", &[]).node("Mul", &["m", "a"], "y", &[]);
     keeps(new.output("y"), &[40], &["Gelu"]);
 }
+
+fn number(mut sketch: Sketch, name: &str, value: f32) -> Sketch {
+    let id = sketch.id(name);
+    sketch.graph.constants.insert(id, Tensor::from_vec(vec![], vec![value]).unwrap());
+    sketch
+}
+
+#[test]
+fn gelu_by_tanh_is_recognised() {
+    for cube in [true, false] {
+        let mut sketch = Sketch::new();
+        for (name, value) in
+            [("three", 3.0), ("small", 0.044715), ("root", 0.797_884_6), ("one", 1.0), ("half", 0.5)]
+        {
+            sketch = number(sketch, name, value);
+        }
+        let sketch = if cube {
+            sketch.node("Pow", &["x", "three"], "c", &[])
+        } else {
+            sketch.node("Mul", &["x", "x"], "s", &[]).node("Mul", &["x", "s"], "c", &[])
+        };
+        let sketch = sketch.node("Mul", &["c", "small"], "m", &[]).node("Add", &["x", "m"], "a", &[]);
+        let sketch = sketch.node("Mul", &["a", "root"], "i", &[]).node("Tanh", &["i"], "t", &[]);
+        let sketch = sketch.node("Add", &["one", "t"], "p", &[]).node("Mul", &["half", "x"], "h", &[]);
+        keeps(sketch.node("Mul", &["h", "p"], "y", &[]).output("y"), &[3, 9], &["Gelu"]);
+    }
+}
+
+/// mean, difference, square, mean of squares and deviation of `x` over its last axis, the way exporters do.
+fn normalised(sketch: Sketch, centred: bool) -> Sketch {
+    let last = [("axes", Attribute::Ints(vec![-1]))];
+    let sketch = number(number(sketch, "two", 2.0), "epsilon", 1e-3);
+    let (sketch, off) = if centred {
+        let sketch = sketch.node("ReduceMean", &["x"], "mean", &last);
+        (sketch.node("Sub", &["x", "mean"], "off", &[]), "off")
+    } else {
+        (sketch, "x")
+    };
+    let sketch =
+        sketch.node("Pow", &[off, "two"], "square", &[]).node("ReduceMean", &["square"], "var", &last);
+    sketch.node("Add", &["var", "epsilon"], "sum", &[]).node("Sqrt", &["sum"], "deviation", &[])
+}
+
+#[test]
+fn normalisations_written_out_are_recognised() {
+    let sketch = normalised(Sketch::new(), true).constant("scale", &[8]).constant("shift", &[8]);
+    let sketch = sketch.node("Div", &["off", "deviation"], "n", &[]).node("Mul", &["n", "scale"], "m", &[]);
+    keeps(sketch.node("Add", &["m", "shift"], "y", &[]).output("y"), &[2, 3, 8], &["LayerNormalization"]);
+    let sketch = normalised(Sketch::new(), false).constant("scale", &[8]);
+    let sketch = sketch.node("Reciprocal", &["deviation"], "r", &[]).node("Mul", &["x", "r"], "n", &[]);
+    let graph = sketch.node("Mul", &["scale", "n"], "y", &[]).output("y");
+    keeps(graph, &[2, 3, 8], &["SimplifiedLayerNormalization"]);
+}
+
+#[test]
+fn a_normalisation_whose_parts_are_read_elsewhere_stays() {
+    let sketch = normalised(Sketch::new(), true).constant("scale", &[8]);
+    let sketch = sketch.node("Div", &["off", "deviation"], "n", &[]).node("Mul", &["n", "scale"], "m", &[]);
+    let mut graph = sketch.node("Add", &["m", "off"], "y", &[]).output("y");
+    let before = run(&graph, &[2, 8]);
+    optimize(&mut graph, &Registry::<Flex>::standard(), &cx());
+    assert!(graph.nodes.iter().all(|n| n.op != "LayerNormalization"));
+    assert_eq!(before, run(&graph, &[2, 8]));
+}
+
+#[test]
+fn attention_is_recognised() {
+    let perm = |axes: [i64; 4]| [("perm", Attribute::Ints(axes.to_vec()))];
+    let sketch = number(Sketch::new(), "eight", 2.83).constant("mask", &[1, 1, 1, 5]);
+    let sketch = sketch.node("Transpose", &["x"], "q", &perm([0, 2, 1, 3]));
+    let sketch = sketch.node("Transpose", &["x"], "k", &perm([0, 2, 3, 1]));
+    let sketch = sketch.node("Relu", &["x"], "r", &[]).node("Transpose", &["r"], "v", &perm([0, 2, 1, 3]));
+    let sketch = sketch.node("MatMul", &["q", "k"], "s", &[]).node("Div", &["s", "eight"], "d", &[]);
+    let sketch = sketch.node("Add", &["d", "mask"], "m", &[]);
+    let sketch = sketch.node("Softmax", &["m"], "w", &[("axis", Attribute::Int(-1))]);
+    let graph = sketch.node("MatMul", &["w", "v"], "y", &[]).output("y");
+    keeps(graph, &[2, 5, 3, 8], &["Transpose", "Transpose", "Relu", "Transpose", "Attention"]);
+}
+
+#[test]
+fn transposes_cancel() {
+    let perm = |axes: [i64; 4]| [("perm", Attribute::Ints(axes.to_vec()))];
+    let sketch = Sketch::new().node("Transpose", &["x"], "a", &perm([0, 2, 3, 1]));
+    let sketch = sketch.node("Relu", &["a"], "b", &[]).node("Transpose", &["b"], "c", &perm([0, 3, 1, 2]));
+    keeps(sketch.node("Abs", &["c"], "y", &[]).output("y"), &[1, 2, 3, 4], &["Relu", "Abs"]);
+    // Two that do not undo each other are one; what the first gives may be read elsewhere.
+    let sketch = Sketch::new().node("Transpose", &["x"], "a", &perm([0, 2, 3, 1]));
+    let sketch = sketch.node("Transpose", &["a"], "b", &perm([0, 2, 3, 1])).node("Shape", &["a"], "s", &[]);
+    let sketch = sketch.node("Reshape", &["b", "s"], "y", &[]);
+    keeps(sketch.output("y"), &[1, 2, 3, 4], &["Transpose", "Transpose", "Shape", "Reshape"]);
+    let sketch = Sketch::new().node("Transpose", &["x"], "a", &perm([0, 3, 1, 2]));
+    keeps(
+        sketch.node("Transpose", &["a"], "y", &perm([0, 2, 3, 1])).output("y"),
+        &[1, 2, 3, 4],
+        &["Identity"],
+    );
+}
+
+#[test]
+fn what_is_computed_twice_is_computed_once() {
+    let sketch = Sketch::new().constant("c", &[4]).constant("d", &[4]);
+    let sketch = sketch.node("Add", &["x", "c"], "a", &[]).node("Add", &["x", "d"], "b", &[]);
+    let sketch = sketch.node("Softmax", &["a"], "e", &[("axis", Attribute::Int(0))]);
+    let sketch = sketch.node("Softmax", &["b"], "f", &[("axis", Attribute::Int(1))]);
+    keeps(
+        sketch.node("Sub", &["e", "f"], "y", &[]).output("y"),
+        &[3, 4],
+        &["Add", "Softmax", "Softmax", "Sub"],
+    );
+}
+
+#[test]
+fn a_pass_tells_what_it_did() {
+    let sketch = norm(conv(Sketch::new(), "x", "a"), "a", "b").node("Relu", &["b"], "y", &[]);
+    let mut graph = sketch.output("y");
+    let applied = optimize(&mut graph, &Registry::<Flex>::standard(), &cx());
+    let told: Vec<(usize, usize, Vec<(&str, i64)>)> = applied
+        .iter()
+        .map(|a| (a.before, a.after, a.changed.iter().map(|(op, n)| (op.as_str(), *n)).collect()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (3, 2, vec![("BatchNormalization", -1)]),
+            (2, 1, vec![("Conv", -1), ("Relu", -1), ("com.microsoft.FusedConv", 1)]),
+        ]
+    );
+}
+
+#[test]
+fn a_constant_that_would_be_large_or_slow_is_left_to_the_run() {
+    let mut sketch = Sketch::new().constant("big", &[300, 300]);
+    let id = sketch.id("shape");
+    sketch.graph.constants.insert(id, Tensor::from_vec(vec![2], vec![1i64 << 20, 1 << 20]).unwrap());
+    let sketch = sketch.node("MatMul", &["big", "big"], "m", &[]).node("Add", &["x", "m"], "a", &[]);
+    let sketch = number(sketch, "one", 1.0).node("Expand", &["one", "shape"], "e", &[]);
+    let mut graph = sketch.node("Add", &["a", "e"], "y", &[]).output("y");
+    optimize(&mut graph, &Registry::<Flex>::standard(), &cx());
+    let ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
+    assert_eq!(ops, ["MatMul", "Add", "Expand", "Add"]);
+}

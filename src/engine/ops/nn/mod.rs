@@ -21,8 +21,6 @@ pub use norm::{layer, rms};
 use super::Registry;
 use crate::engine::backend::Accelerator;
 
-pub use matmul::product;
-
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Conv", 1, conv::build);
     r.domain_op("com.microsoft", "FusedConv", conv::fused);

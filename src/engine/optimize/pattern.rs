@@ -1,0 +1,76 @@
+//! Looking at a graph for patterns: who gives a value, who else reads it, what constant it is.
+
+use crate::engine::host;
+use crate::engine::onnx::{Graph, Node, ValueId};
+
+pub struct Look<'a> {
+    pub graph: &'a Graph,
+    giver: Vec<Option<usize>>,
+    uses: Vec<usize>,
+    /// By value: one node that reads it.
+    reader: Vec<Option<usize>>,
+}
+
+impl<'a> Look<'a> {
+    pub fn new(graph: &'a Graph) -> Self {
+        let mut giver = vec![None; graph.values.len()];
+        let mut reader = vec![None; graph.values.len()];
+        for (index, node) in graph.nodes.iter().enumerate() {
+            node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
+            node.inputs.iter().flatten().for_each(|id| reader[*id] = Some(index));
+        }
+        Self { graph, giver, uses: graph.uses(), reader }
+    }
+
+    pub fn node(&self, index: usize) -> &'a Node {
+        &self.graph.nodes[index]
+    }
+
+    /// How often a value is read, the graph's outputs included.
+    pub fn uses(&self, id: ValueId) -> usize {
+        self.uses[id]
+    }
+
+    /// The node that gives a value, if it is that operator.
+    pub fn giver(&self, id: ValueId, op: &str) -> Option<usize> {
+        self.giver[id].filter(|i| self.node(*i).is(op))
+    }
+
+    /// As [`Look::giver`], where nothing else reads the value.
+    pub fn only(&self, id: ValueId, op: &str) -> Option<usize> {
+        self.giver(id, op).filter(|_| self.uses[id] == 1)
+    }
+
+    /// The node that alone reads a value, if it is that operator.
+    pub fn only_reader(&self, id: ValueId, op: &str) -> Option<usize> {
+        self.reader[id].filter(|i| self.uses[id] == 1 && self.node(*i).is(op))
+    }
+
+    /// The one output of a node.
+    pub fn output(&self, index: usize) -> Option<ValueId> {
+        self.node(index).outputs.first().copied().flatten()
+    }
+
+    /// The number that a value is, if it is a constant of one element.
+    pub fn number(&self, id: ValueId) -> Option<f64> {
+        let constant = self.graph.constants.get(&id).filter(|t| t.len() == 1 && t.shape().len() <= 1)?;
+        host::only(constant).ok().map(host::Number::as_f64)
+    }
+
+    pub fn is_number(&self, id: ValueId, value: f64) -> bool {
+        self.number(id).is_some_and(|n| (n - value).abs() < 1e-6 * value.abs().max(1.0))
+    }
+
+    /// Both ways of a node of two inputs.
+    pub fn pairs(&self, index: usize) -> Vec<(ValueId, ValueId)> {
+        match (self.node(index).input(0), self.node(index).input(1)) {
+            (Some(a), Some(b)) => vec![(a, b), (b, a)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The other operand of a node of two inputs one of which is that number.
+    pub fn beside_number(&self, index: usize, value: f64) -> Option<ValueId> {
+        self.pairs(index).into_iter().find(|(_, b)| self.is_number(*b, value)).map(|(a, _)| a)
+    }
+}

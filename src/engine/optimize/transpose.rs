@@ -1,0 +1,145 @@
+//! Cancels transposes: two in a row are one, and one that changes nothing is none. A transpose moves behind
+//! an activation if there it meets another.
+
+use super::pattern::Look;
+use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+
+/// Functions of one element, and of it alone.
+const ELEMENTWISE: [&str; 22] = [
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "Erf",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Neg",
+    "Abs",
+    "Elu",
+    "Selu",
+    "Celu",
+    "LeakyRelu",
+    "Softplus",
+    "Softsign",
+    "HardSigmoid",
+    "HardSwish",
+    "Gelu",
+    "Swish",
+    "Mish",
+    "Reciprocal",
+    "Cast",
+];
+
+pub fn run(graph: &mut Graph) -> usize {
+    let before = graph.nodes.len();
+    while step(graph) {}
+    before - graph.nodes.len()
+}
+
+/// Merges every pair that does not overlap another; false where there is none.
+fn step(graph: &mut Graph) -> bool {
+    let look = Look::new(graph);
+    let mut found = Vec::new();
+    let mut touched = vec![false; graph.nodes.len()];
+    for index in 0..graph.nodes.len() {
+        let Some(pair) = look.pair(index) else { continue };
+        let all = || [pair.first, pair.second].into_iter().chain(pair.between);
+        if all().any(|i| touched[i]) {
+            continue;
+        }
+        all().for_each(|i| touched[i] = true);
+        found.push(pair);
+    }
+    let any = !found.is_empty();
+    let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
+    let outputs = graph.outputs.clone();
+    let mut gone = std::collections::BTreeSet::new();
+    for pair in found {
+        let given = graph.nodes[pair.second].outputs[0];
+        let (Some(given), Some(source)) = (given, graph.nodes[pair.first].input(0)) else { continue };
+        let plain = pair.perm.iter().enumerate().all(|(at, axis)| at as i64 == *axis);
+        // Activations between the two work on the first's input.
+        let (last, feeds) = match pair.between {
+            Some(between) => {
+                graph.nodes[between].inputs[0] = Some(source);
+                (Some(between), graph.nodes[between].outputs[0])
+            }
+            None => (None, Some(source)),
+        };
+        if pair.alone {
+            gone.insert(pair.first);
+        }
+        match (plain, last) {
+            (true, Some(last)) => {
+                graph.nodes[last].outputs[0] = Some(given);
+                gone.insert(pair.second);
+            }
+            // An output of the graph needs a node that gives it.
+            (true, None) if outputs.contains(&given) => {
+                let node = &mut graph.nodes[pair.second];
+                node.op = "Identity".into();
+                node.inputs = vec![Some(source)];
+                node.attributes = Attributes::default();
+            }
+            (true, None) => {
+                same[given] = source;
+                gone.insert(pair.second);
+            }
+            (false, _) => {
+                let node = &mut graph.nodes[pair.second];
+                node.inputs = vec![feeds];
+                node.attributes.set("perm", Attribute::Ints(pair.perm));
+            }
+        }
+    }
+    graph.remove(&gone);
+    for input in graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten()) {
+        while same[*input] != *input {
+            *input = same[*input];
+        }
+    }
+    any
+}
+
+struct Pair {
+    first: usize,
+    /// An activation between the two.
+    between: Option<usize>,
+    second: usize,
+    /// What the two do together.
+    perm: Vec<i64>,
+    /// Nothing else reads what the first gives.
+    alone: bool,
+}
+
+impl Look<'_> {
+    /// A transpose that ends a pair.
+    fn pair(&self, second: usize) -> Option<Pair> {
+        let outer = perm(self.node(second))?;
+        let input = self.node(second).input(0)?;
+        let together = |inner: &[i64]| -> Option<Vec<i64>> {
+            outer.iter().map(|axis| inner.get(usize::try_from(*axis).ok()?).copied()).collect()
+        };
+        if let Some(first) = self.giver(input, "Transpose") {
+            let inner = perm(self.node(first))?;
+            let alone = self.uses(input) == 1;
+            return Some(Pair { first, between: None, second, perm: together(&inner)?, alone });
+        }
+        let between = ELEMENTWISE.iter().find_map(|op| self.only(input, op))?;
+        let given = self.node(between).input(0)?;
+        let first = self.only(given, "Transpose")?;
+        let inner = perm(self.node(first))?;
+        Some(Pair { first, between: Some(between), second, perm: together(&inner)?, alone: true })
+    }
+}
+
+/// The axes of a transpose that names each once.
+fn perm(node: &Node) -> Option<Vec<i64>> {
+    if !node.is("Transpose") {
+        return None;
+    }
+    let perm = node.attributes.find_ints("perm").ok()??.clone();
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    (sorted.iter().enumerate().all(|(at, axis)| at as i64 == *axis)).then_some(perm)
+}
