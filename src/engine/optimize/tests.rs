@@ -228,11 +228,9 @@ fn normalisations_written_out_are_recognised() {
 fn a_normalisation_whose_parts_are_read_elsewhere_stays() {
     let sketch = normalised(Sketch::new(), true).constant("scale", &[8]);
     let sketch = sketch.node("Div", &["off", "deviation"], "n", &[]).node("Mul", &["n", "scale"], "m", &[]);
-    let mut graph = sketch.node("Add", &["m", "off"], "y", &[]).output("y");
-    let before = run(&graph, &[2, 8]);
-    optimize(&mut graph, &Registry::<Flex>::standard(), &cx());
-    assert!(graph.nodes.iter().all(|n| n.op != "LayerNormalization"));
-    assert_eq!(before, run(&graph, &[2, 8]));
+    // The differences from the mean are wanted too: what can be merged is what comes after them.
+    let graph = sketch.node("Add", &["m", "off"], "y", &[]).output("y");
+    keeps(graph, &[2, 8], &["ReduceMean", "Sub", "SimplifiedLayerNormalization", "Add"]);
 }
 
 #[test]
