@@ -105,8 +105,6 @@ impl Attention {
         if self.softcap > 0.0 {
             let capped = B::float_tanh(B::float_div_scalar(scores, self.softcap.into()));
             scores = B::float_mul_scalar(capped, self.softcap.into());
-            // The scores before it are not to be had: softcapping is part of computing them.
-            shown = shown.map(|_| scores.clone());
         }
         if self.mode == 1 {
             shown = Some(scores.clone());

@@ -34,6 +34,8 @@ enum Nearest {
     RoundPreferCeil,
     Floor,
     Ceil,
+    /// What ONNX Runtime does before opset 11, where the standard is silent: up when it shrinks, else down.
+    Simple,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ fn old<B: Accelerator>(site: &Site<'_, B>, known: Option<Vec<f32>>) -> Result<Bo
     let settings = Settings {
         mode: mode(site)?,
         coordinates: Coordinates::Asymmetric,
-        nearest: Nearest::Floor,
+        nearest: Nearest::Simple,
         a: -0.75,
         exclude_outside: false,
         extrapolation: 0.0,
@@ -311,6 +313,8 @@ impl Axis {
                     Nearest::RoundPreferCeil => (at + 0.5).floor(),
                     Nearest::Floor => at.floor(),
                     Nearest::Ceil => at.ceil(),
+                    Nearest::Simple if self.scale < 1.0 => at.ceil(),
+                    Nearest::Simple => at.floor(),
                 };
                 (at.max(0.0) as usize).min(self.from - 1)
             })
