@@ -67,7 +67,7 @@ fn kind(why: &str) -> String {
     "failed".to_owned()
 }
 
-fn run(folder: &Path) -> Result<(), String> {
+pub fn run(folder: &Path) -> Result<(), String> {
     let case: Case = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
     let loaded = Loaded::try_new(&folder.join("model.onnx")).map_err(|e| e.to_string())?;
     let data = bytes::Bytes::from(std::fs::read(folder.join("data.bin")).unwrap());

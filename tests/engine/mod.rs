@@ -5,6 +5,7 @@ mod classifiers;
 mod conformance;
 mod hostile;
 mod npy;
+mod operators;
 mod protobuf;
 mod session;
 mod shipped;

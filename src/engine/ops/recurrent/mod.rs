@@ -222,6 +222,11 @@ impl<B: Accelerator> Recurrent<B> {
                 outputs.push(B::float_reshape(output, [1, 1, batch, hidden].into()));
             }
         }
+        // What had no step has no state, as ONNX Runtime has it.
+        if let Some(empty) = &masks[0] {
+            state.h = B::float_mask_fill(state.h, empty.clone(), 0.0.into());
+            state.c = B::float_mask_fill(state.c, empty.clone(), 0.0.into());
+        }
         if self.backward[direction] {
             outputs.reverse();
         }
