@@ -14,6 +14,7 @@ mod replicas;
 mod run;
 pub mod runner;
 pub mod share;
+pub mod simulator;
 mod state;
 pub mod ticket;
 mod usage;
