@@ -145,6 +145,26 @@ fn a_passed_deadline_and_a_client_that_left_cost_no_device_time() {
 }
 
 #[test]
+fn a_thousand_clients_that_leave_while_they_wait_cost_nothing() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(16, 1000));
+    fake.gate.close();
+    let held = take(&instance, 0.0);
+    fake.gate.wait_for(1);
+    let waiting: Vec<Ticket> = (0..1000).map(|n| take(&instance, n as f32)).collect();
+    assert_eq!(instance.counters().queue, 1000);
+    drop(waiting);
+    // Their places are free for others at once.
+    let after = take(&instance, 7.0);
+    fake.gate.open();
+    assert_eq!((answer(held).unwrap(), answer(after).unwrap()), (0.0, 7.0));
+    settle(&instance);
+    let counters = instance.counters();
+    assert_eq!((counters.gone, counters.queue, counters.running), (1000, 0, 0));
+    assert_eq!((counters.rows, fake.sizes()), (3, vec![1, 1, 1]));
+}
+
+#[test]
 fn a_full_queue_says_when_to_come_again_and_does_not_count_those_who_left() {
     let (device, fake) = (one_lane(), Fake::times(1.0));
     let instance = device.instance("model", fake.clone(), policy(8, 3));
