@@ -7,6 +7,8 @@ pub mod activation;
 mod body;
 pub mod broadcast;
 mod control;
+#[cfg(test)]
+mod documented;
 pub mod make;
 pub mod math;
 mod microsoft;
