@@ -256,3 +256,43 @@ fn garbled_models_are_refused_or_run() {
         }
     }
 }
+
+/// Each of these is small in the file, and would be computed for hours or fill memory if it were computed as
+/// the model is loaded.
+#[test]
+fn constants_that_explode_are_not_computed_at_the_load() {
+    let ints = |name: &str, values: &[i64]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        tensor_raw(name, 7, &[values.len() as i64], &bytes)
+    };
+    let scalar = |name: &str, value: i64| tensor_raw(name, 7, &[], &value.to_le_bytes());
+    let last = node("Add", "sum", &["x", "c"], &["y"], &[]);
+    let mut doubled = Model::new().initializer(ints("two", &[2]));
+    for step in 0..40 {
+        let (from, to) = (format!("t{step}"), if step == 39 { "t".into() } else { format!("t{}", step + 1) });
+        doubled = doubled.node(node("Tile", &format!("step {step}"), &[&from, "two"], &[&to], &[]));
+    }
+    let doubled = doubled.initializer(ints("t0", &[1]));
+    let mut squares = Model::new().initializer(tensor_raw("big", 1, &[1024, 1024], &vec![0; 4 << 20]));
+    for step in 0..200 {
+        let (from, to) = (format!("m{step}"), format!("m{}", step + 1));
+        let from = if step == 0 { "big" } else { &from };
+        squares = squares.node(node("MatMul", "square", &[from, from], &[&to], &[]));
+    }
+    for model in [
+        doubled.node(node("Cast", "cast", &["t"], &["c"], &[attribute_int("to", 1)])).node(last.clone()),
+        Model::new()
+            .node(node("Range", "boom", &["zero", "most", "one"], &["r"], &[]))
+            .node(node("Cast", "cast", &["r"], &["c"], &[attribute_int("to", 1)]))
+            .node(last.clone())
+            .initializer(scalar("zero", 0))
+            .initializer(scalar("one", 1))
+            .initializer(scalar("most", i64::MAX)),
+        squares.node(node("ReduceMax", "c", &["m200"], &["c"], &[])).node(last),
+    ] {
+        let began = Instant::now();
+        let loaded = engine::load(model.bytes().into(), DeviceId::Cpu);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(loaded.is_ok(), "{:?}", loaded.err());
+    }
+}

@@ -3,7 +3,10 @@
 mod axes;
 mod classifiers;
 mod conformance;
+mod entry;
 mod hostile;
+mod mutated;
+mod networks;
 mod npy;
 mod operators;
 mod protobuf;

@@ -91,3 +91,30 @@ fn float_weight<B: Accelerator>(
     let zero = if zero { body.optional(5) } else { None };
     Ok(centred(body, b, zero))
 }
+
+/// An LSTM with weights of 8 bits, `[directions, input, 4 · hidden]` and `[directions, hidden, 4 · hidden]`.
+///
+/// Inputs: X, W, R, B, lengths, first hidden and cell state, P, the scale and zero point of W, those of R;
+/// scales are for each direction, or each of its columns. The weights become numbers when the model is
+/// loaded, and the inputs are not quantised.
+pub fn lstm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes: Vec<(&str, Attribute)> =
+        site.node.attributes.0.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let outputs = site.node.outputs.len().clamp(1, 3);
+    let mut body = Body::new(site);
+    let mut weight = |place: usize, scale: usize| -> Result<ValueId, String> {
+        let aligned = body.ints(&[0, 1, -1])?;
+        let x = body.input(place)?;
+        let zero = body.optional(scale + 1).map(|zero| body.node("Reshape", &[zero, aligned]));
+        let x = centred(&mut body, x, zero);
+        let scale = body.input(scale)?;
+        let scale = body.node("Reshape", &[scale, aligned]);
+        let x = body.node("Mul", &[x, scale]);
+        Ok(body.node_with("Transpose", &[x], &[("perm", Attribute::Ints(vec![0, 2, 1]))]))
+    };
+    let (w, r) = (weight(1, 8)?, weight(2, 10)?);
+    let mut inputs = vec![Some(body.input(0)?), Some(w), Some(r)];
+    inputs.extend((3..8).map(|place| body.optional(place)));
+    let given = body.nodes("LSTM", inputs, &attributes, outputs);
+    body.build(&given)
+}

@@ -49,6 +49,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     op("QGemm", integer::gemm);
     op("MatMulIntegerToFloat", integer::matmul_to_float);
     op("DynamicQuantizeMatMul", integer::dynamic_matmul);
+    op("DynamicQuantizeLSTM", integer::lstm);
     // ONNX Runtime's optimiser writes these two into the standard domain.
     r.op("SimplifiedLayerNormalization", 1, norm::rms);
     r.domain_op(DOMAIN, "SimplifiedLayerNormalization", norm::rms);
