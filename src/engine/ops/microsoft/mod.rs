@@ -9,6 +9,9 @@ mod norm;
 mod product;
 mod qlinear;
 
+#[cfg(test)]
+pub use mask::INNER;
+
 use super::Registry;
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::elementwise::Map;
