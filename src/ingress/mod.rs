@@ -14,6 +14,7 @@ mod host;
 mod listener;
 mod metrics;
 mod pages;
+mod pins;
 mod predict;
 mod problem;
 mod request_id;
@@ -22,14 +23,16 @@ mod routes;
 mod server;
 mod socket;
 mod timeout;
+mod token;
 
 pub use admin::Admin;
-pub use host::{Answer, Failure, Host, Item, Reload, Sample, SampleKind};
+pub use host::{Answer, Done, Failure, Handler, Host, Item, Order, Sample, SampleKind, Soon};
 pub use listener::{Listener, bind};
 pub use metrics::Metrics;
 pub use pages::curl;
 pub use routes::Routes;
-pub use server::{Limits, Server};
+pub use server::{Limits, Server, room_for};
+pub use token::Token;
 
 /// Every answer is whole before it is sent.
 type Response = hyper::Response<http_body_util::Full<bytes::Bytes>>;
