@@ -2,7 +2,7 @@
 
 use crate::engine;
 use crate::plan::{Facts, ModelFacts, VersionFacts};
-use crate::store::{self, StoreError, VersionFiles};
+use crate::store::{self, StoreError};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,12 +48,8 @@ fn model_facts(store: &Path, model: &str, versions: Result<Vec<u64>, StoreError>
 }
 
 fn version_facts(store: &Path, model: &str, version: u64) -> Result<VersionFacts, String> {
-    facts_of(&store::read(store, model, version).map_err(|e| e.to_string())?)
-}
-
-/// What a version's files declare, or every reason why it cannot be run, one a line.
-pub fn facts_of(files: &VersionFiles) -> Result<VersionFacts, String> {
-    let inspection = engine::inspect(files.onnx.clone()).map_err(|e| e.to_string())?;
+    let files = store::read(store, model, version).map_err(|e| e.to_string())?;
+    let inspection = engine::inspect(files.onnx).map_err(|e| e.to_string())?;
     if !inspection.unsupported.is_empty() {
         let lines: Vec<String> =
             inspection.unsupported.iter().map(|node| format!("not supported: {node}")).collect();
@@ -61,7 +57,7 @@ pub fn facts_of(files: &VersionFiles) -> Result<VersionFacts, String> {
     }
     Ok(VersionFacts {
         signature: Arc::new(inspection.signature),
-        labels: files.labels.clone(),
+        labels: files.labels,
         weights: inspection.weights,
     })
 }

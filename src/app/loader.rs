@@ -1,21 +1,17 @@
 //! The engine, as the lifecycle loads models with it.
 
-use super::facts::facts_of;
 use crate::engine;
-use crate::lifecycle::Loader;
-use crate::plan::{DeviceId, VersionFacts};
-use crate::scheduler::Runner;
-use crate::store::VersionFiles;
+use crate::lifecycle::{Loaded, Loader};
+use crate::plan::DeviceId;
+use bytes::Bytes;
 use std::sync::Arc;
 
 pub struct EngineLoader;
 
 impl Loader for EngineLoader {
-    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String> {
-        facts_of(files)
-    }
-
-    fn load(&self, files: VersionFiles, device: DeviceId) -> Result<Arc<dyn Runner>, String> {
-        engine::load(files.onnx, device).map_err(|e| e.to_string())
+    fn load(&self, onnx: Bytes, device: DeviceId) -> Result<Loaded, String> {
+        let signature = Arc::new(engine::inspect(onnx.clone()).map_err(|e| e.to_string())?.signature);
+        let runner = engine::load(onnx, device).map_err(|e| e.to_string())?;
+        Ok(Loaded { runner, signature })
     }
 }

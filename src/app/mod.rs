@@ -4,14 +4,10 @@ mod banner;
 mod batch;
 mod compile;
 mod facts;
-mod fit;
-mod handler;
 mod host;
 mod loader;
-mod running;
 mod samples;
 mod serve;
-mod token;
 mod trouble;
 mod watching;
 

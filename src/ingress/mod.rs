@@ -14,7 +14,6 @@ mod host;
 mod listener;
 mod metrics;
 mod pages;
-mod pins;
 mod predict;
 mod problem;
 mod request_id;
@@ -23,16 +22,14 @@ mod routes;
 mod server;
 mod socket;
 mod timeout;
-mod token;
 
 pub use admin::Admin;
-pub use host::{Answer, Done, Failure, Handler, Host, Item, Order, Sample, SampleKind, Soon};
+pub use host::{Answer, Failure, Host, Item, Reload, Sample, SampleKind};
 pub use listener::{Listener, bind};
 pub use metrics::Metrics;
 pub use pages::curl;
 pub use routes::Routes;
-pub use server::{Limits, Server, room_for};
-pub use token::Token;
+pub use server::{Limits, Server};
 
 /// Every answer is whole before it is sent.
 type Response = hyper::Response<http_body_util::Full<bytes::Bytes>>;

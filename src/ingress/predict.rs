@@ -4,7 +4,7 @@ use super::body::Inbound;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Item, Response, accept, answer, form, pages, pins, timeout};
+use super::{Item, Response, accept, answer, form, pages, timeout};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
@@ -46,10 +46,7 @@ async fn answered(
     let pipeline = &route.pipeline;
     let entry = &pipeline.online;
     let encode = accept::choose(head.uri.query(), &head.headers, &entry.encodes)?;
-    let pins = pins::pins(&head.headers)?;
-    let handler = &route.handler;
-    let keys = pins::keys(&head.headers, handler.sticky());
-    if !handler.is_ready() {
+    if !server.host.pipeline_ready(pipeline) {
         return Err(Problem::not_ready(format!("the models of `{}` are not ready yet", pipeline.name)));
     }
     let allowed = timeout::allowed(&head.headers, pipeline.timeout)?;
@@ -59,12 +56,11 @@ async fn answered(
     let mut place = server.room.place();
     let work = async {
         let limits = &server.limits;
-        let max_body = server.max_body();
-        let bytes = body.collect(&head.headers, max_body, &mut place, limits.body_idle).await?;
+        let bytes = body.collect(&head.headers, limits.max_body, &mut place, limits.body_idle).await?;
         body_is_whole = true;
         let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
-        let item = Item { payloads, encode, deadline, pins, keys };
-        handler.run(item).await.map_err(Problem::from)
+        let item = Item { payloads, encode, deadline };
+        server.host.run(pipeline, item).await.map_err(Problem::from)
     };
     let result = timeout_at(deadline.into(), work).await;
     let answer = match result {

@@ -11,7 +11,7 @@ pub const UNCOUNTED: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Room {
     taken: Arc<AtomicUsize>,
-    limit: Arc<AtomicUsize>,
+    limit: usize,
 }
 
 /// One body's part of it, given back when dropped.
@@ -23,12 +23,7 @@ pub struct Place {
 
 impl Room {
     pub fn new(limit: usize) -> Self {
-        Self { taken: Arc::default(), limit: Arc::new(AtomicUsize::new(limit)) }
-    }
-
-    /// Makes it so large, if it is smaller.
-    pub fn grow(&self, limit: usize) {
-        self.limit.fetch_max(limit, Ordering::Relaxed);
+        Self { taken: Arc::default(), limit }
     }
 
     pub fn place(&self) -> Place {
@@ -45,8 +40,7 @@ impl Place {
             return true;
         }
         let Room { taken, limit } = &self.room;
-        let limit = limit.load(Ordering::Relaxed);
-        let grown = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= limit);
+        let grown = |taken: usize| taken.checked_add(more).filter(|sum| sum <= limit);
         let held = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
         if held {
             self.bytes += more;

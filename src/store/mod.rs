@@ -9,7 +9,7 @@ mod scan;
 mod stamp;
 
 pub use read::{Digest, LABELS_LIMIT, MODEL_LIMIT, VersionFiles, digest, read};
-pub use scan::{Ignored, Scan, scan, versions};
+pub use scan::{Ignored, Scan, scan};
 pub use stamp::{Stamp, stamp};
 
 use std::io;

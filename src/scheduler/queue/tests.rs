@@ -66,10 +66,13 @@ fn number_of(item: &Item) -> f32 {
     }
 }
 
+/// When each comes, and its name.
+type Arrivals<'a> = &'a [(u64, &'a str)];
+
 /// What is allowed 8 s gives way for 2 s where it is normal, and for 4 s where it is low.
 #[test]
 fn higher_goes_first_until_the_lower_has_waited_its_part() {
-    let table: [(&[(u64, &str)], &[f32]); 5] = [
+    let table: [(Arrivals<'_>, &[f32]); 5] = [
         (&[(0, "l1"), (1, "n2"), (2, "h3"), (3, "h4")], &[3., 4., 2., 1.]),
         (&[(0, "n1"), (1900, "h2"), (2100, "h3")], &[2., 1., 3.]),
         (&[(0, "l1"), (3900, "h2"), (4100, "h3")], &[2., 1., 3.]),
