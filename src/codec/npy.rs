@@ -51,9 +51,11 @@ impl Header {
     pub fn write(dtype: DType, shape: &[usize]) -> Vec<u8> {
         let kind = match dtype {
             DType::Bool => 'b',
+            // Not numbers of NumPy's; the encode refuses them.
+            other if !other.is_number() => 'V',
             DType::U8 | DType::U16 | DType::U32 | DType::U64 => 'u',
             DType::I8 | DType::I16 | DType::I32 | DType::I64 => 'i',
-            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => 'f',
+            _ => 'f',
         };
         let order = match dtype.size() {
             1 => '|',
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_header_that_is_written_reads_back() {
-        for dtype in DType::ALL {
+        for dtype in DType::NUMBERS {
             for shape in [vec![], vec![5], vec![2, 3], vec![1, 2, 3, 4]] {
                 let bytes = Header::write(dtype, &shape);
                 assert_eq!(bytes.len() % 64, 0);

@@ -9,7 +9,13 @@ pub type Shape = Vec<Option<usize>>;
 
 /// `dtype = "float32"`.
 pub fn dtype(options: &mut Reader<'_>, report: &mut Report) -> Option<At<DType>> {
-    options.choice("dtype", &DType::ALL.map(|d| (d.name(), d)), report)
+    options.choice("dtype", &DType::NUMBERS.map(|d| (d.name(), d)), report)
+}
+
+/// As [`dtype`], or `dtype = "string"`.
+pub fn dtype_or_string(options: &mut Reader<'_>, report: &mut Report) -> Option<At<DType>> {
+    let all: Vec<_> = DType::NUMBERS.into_iter().chain([DType::String]).map(|d| (d.name(), d)).collect();
+    options.choice("dtype", &all, report)
 }
 
 /// `shape = [-1, 4]`: -1 or "?" for an axis of any length.

@@ -3,18 +3,49 @@
 use super::backend::Accelerator;
 use super::ops::{Context, Inputs};
 use super::program::{Program, Source};
-use super::value::Value;
-use crate::tensor::DType;
-use burn::tensor::Shape;
-use std::cell::RefCell;
+use super::value::{Sketch, Value};
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Rounds that all loops of one run may take together: one that does not end by itself is ended.
+const MAX_ROUNDS: u64 = 1 << 20;
+
+thread_local! {
+    /// Graphs within graphs that are running on this thread, and the rounds of their loops.
+    static RUNNING: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// To be asked before a body is run once more.
+pub(super) fn count_round() -> Result<(), String> {
+    let (depth, rounds) = RUNNING.get();
+    RUNNING.set((depth, rounds + 1));
+    if rounds < MAX_ROUNDS { Ok(()) } else { Err(format!("it has not ended after {MAX_ROUNDS} rounds")) }
+}
+
+struct Running;
+
+impl Running {
+    fn enter() -> Self {
+        let (depth, rounds) = RUNNING.get();
+        RUNNING.set((depth + 1, if depth == 0 { 0 } else { rounds }));
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (depth, rounds) = RUNNING.get();
+        RUNNING.set((depth.saturating_sub(1), rounds));
+    }
+}
 
 impl<B: Accelerator> Program<B> {
     /// Runs it on the values of its inputs.
     ///
     /// An error, or a panic inside an operator, says which node it was and what shapes it was given.
     pub fn run(&self, inputs: Vec<Value<B>>, cx: &Context<B>) -> Result<Vec<Value<B>>, String> {
+        let _running = Running::enter();
         let trace = Trace::default();
         let ran = catch_unwind(AssertUnwindSafe(|| self.steps(inputs, cx, &trace)));
         let why = match ran {
@@ -78,8 +109,8 @@ impl<B: Accelerator> Program<B> {
 /// What is being run, for the error that it may end in.
 #[derive(Default)]
 struct Trace {
-    step: std::cell::Cell<Option<usize>>,
-    given: RefCell<Vec<Option<(DType, Shape)>>>,
+    step: Cell<Option<usize>>,
+    given: RefCell<Vec<Option<Sketch>>>,
 }
 
 impl Trace {
@@ -87,7 +118,7 @@ impl Trace {
         self.step.set(Some(index));
         let mut shapes = self.given.borrow_mut();
         shapes.clear();
-        shapes.extend(given.iter().map(|v| v.as_ref().map(|v| (v.dtype(), v.shape()))));
+        shapes.extend(given.iter().map(|v| v.as_ref().map(Value::sketch)));
     }
 
     /// ` (inputs float32[1, 3, 64, 64], -)`
@@ -97,7 +128,7 @@ impl Trace {
             let comma = if index > 0 { ", " } else { "" };
             // Writing to a string does not fail.
             let _ = match given {
-                Some((dtype, shape)) => write!(text, "{comma}{dtype}{:?}", shape.as_slice()),
+                Some(sketch) => write!(text, "{comma}{sketch}"),
                 None => write!(text, "{comma}-"),
             };
         }
@@ -105,7 +136,7 @@ impl Trace {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = panic.downcast_ref::<String>() {

@@ -2,9 +2,10 @@
 //! elements rather than about speed.
 
 use super::onnx;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Rounding, SmallFloat, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
+use std::sync::Arc;
 
 /// A number as the host computes with it: integers exactly, floats in double precision.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -30,7 +31,8 @@ impl Number {
     }
 }
 
-/// Runs a body with `T` standing for the Rust type of a dtype (`u8` for bool).
+/// Runs a body with `T` standing for the Rust type of a dtype: `u8` for bool, and for small floats, whose codes
+/// these are. Strings have no such type; a body must not meet them, or else finds no elements.
 macro_rules! for_element {
     ($dtype:expr, $t:ident => $body:expr) => {
         match $dtype {
@@ -50,7 +52,7 @@ macro_rules! for_element {
                 type $t = half::bf16;
                 $body
             }
-            $crate::tensor::DType::I8 => {
+            $crate::tensor::DType::I8 | $crate::tensor::DType::I4 | $crate::tensor::DType::I2 => {
                 type $t = i8;
                 $body
             }
@@ -66,10 +68,6 @@ macro_rules! for_element {
                 type $t = i64;
                 $body
             }
-            $crate::tensor::DType::U8 | $crate::tensor::DType::Bool => {
-                type $t = u8;
-                $body
-            }
             $crate::tensor::DType::U16 => {
                 type $t = u16;
                 $body
@@ -80,6 +78,10 @@ macro_rules! for_element {
             }
             $crate::tensor::DType::U64 => {
                 type $t = u64;
+                $body
+            }
+            _ => {
+                type $t = u8;
                 $body
             }
         }
@@ -132,7 +134,11 @@ pub fn tensor<T: Cell>(dtype: DType, shape: Vec<usize>, cells: Vec<T>) -> Result
     Tensor::from_bytes(dtype, shape, Bytes::from_owner(Owner(cells))).map_err(|e| e.to_string())
 }
 
+/// The elements as numbers; none where they are strings.
 pub fn numbers(t: &Tensor) -> Vec<Number> {
+    if let Some(format) = t.dtype().small_float() {
+        return t.bytes().iter().map(|code| Number::Float(format.decode(*code))).collect();
+    }
     for_element!(t.dtype(), T => cells::<T>(t).into_iter().map(Cell::number).collect())
 }
 
@@ -141,7 +147,38 @@ pub fn from_numbers(dtype: DType, shape: Vec<usize>, numbers: &[Number]) -> Resu
         let bools = numbers.iter().map(|n| u8::from(n.as_f64() != 0.0)).collect();
         return tensor::<u8>(dtype, shape, bools);
     }
+    if let Some(code) = small_code(dtype, true, Rounding::Up) {
+        return tensor::<u8>(dtype, shape, numbers.iter().map(|n| code(*n)).collect());
+    }
     for_element!(dtype, T => tensor::<T>(dtype, shape, numbers.iter().map(|n| T::from_number(*n)).collect()))
+}
+
+/// How a number becomes an element of less than a byte, or a small float.
+pub fn small_code(dtype: DType, saturate: bool, rounding: Rounding) -> Option<impl Fn(Number) -> u8> {
+    let format = dtype.small_float();
+    let bits = dtype.bits().filter(|bits| *bits < 8);
+    if format.is_none() && bits.is_none() {
+        return None;
+    }
+    let signed = matches!(dtype, DType::I4 | DType::I2);
+    let unused = 8 - bits.unwrap_or(8) as u32;
+    Some(move |number: Number| match format {
+        Some(SmallFloat::E8M0) => SmallFloat::encode_power(number.as_f64(), saturate, rounding),
+        Some(format) => format.encode(number.as_f64(), saturate),
+        // The lowest bits, as integers of other widths keep them.
+        None if signed => (i8::from_number(number) << unused >> unused) as u8,
+        None => u8::from_number(number) << unused >> unused,
+    })
+}
+
+/// A tensor of strings.
+pub fn texts(shape: Vec<usize>, strings: Vec<Arc<str>>) -> Result<Tensor, String> {
+    Tensor::from_strings(shape, strings).map_err(|e| e.to_string())
+}
+
+/// The elements, which must be strings.
+pub fn strings(tensor: &Tensor) -> Result<&[Arc<str>], String> {
+    tensor.strings().ok_or_else(|| format!("{tensor:?} where strings should be"))
 }
 
 pub fn scalar(dtype: DType, number: Number) -> Result<Tensor, String> {
@@ -204,6 +241,10 @@ pub fn walk(dims: &[usize], steps: &[usize], start: usize) -> Vec<usize> {
 
 /// The elements at those indices, whatever their type.
 pub fn pick(t: &Tensor, indices: &[usize], shape: Vec<usize>) -> Result<Tensor, String> {
+    if let Some(from) = t.strings() {
+        let picked = indices.iter().map(|i| from.get(*i).cloned()).collect::<Option<Vec<_>>>();
+        return texts(shape, picked.ok_or("an index lies outside the tensor")?);
+    }
     for_element!(t.dtype(), T => {
         let from = cells::<T>(t);
         let picked = indices.iter().map(|i| from.get(*i).copied()).collect::<Option<Vec<T>>>();

@@ -4,14 +4,16 @@ use super::error::{LoadError, UnsupportedNode};
 use super::onnx::{self, Attribute, Graph};
 use super::ops::{Registry, Site};
 use super::optimize::{self, Applied};
-use crate::plan::Signature;
+use crate::plan::{Labels, Signature};
+use crate::store::ModelFiles;
 use burn_flex::{Flex, FlexDevice};
-use bytes::Bytes;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 pub struct Inspection {
     pub signature: Signature,
+    /// The names of its classes, where the model carries them, as scikit-learn's classifiers do.
+    pub classes: Option<Labels>,
     /// By domain; the standard one is "".
     pub opsets: Vec<(String, i64)>,
     /// "pytorch 2.9.1", or empty.
@@ -28,10 +30,15 @@ pub struct Inspection {
 }
 
 /// Reads a model and says what is in it, and what of it cannot be run.
-pub fn inspect(model: Bytes) -> Result<Inspection, LoadError> {
-    let model = onnx::read(model)?;
+pub fn inspect(files: impl Into<ModelFiles>) -> Result<Inspection, LoadError> {
+    let files = files.into();
+    super::contained(|| inspect_read(onnx::read(files.onnx, &files.data)?))
+}
+
+fn inspect_read(model: onnx::Model) -> Result<Inspection, LoadError> {
     let mut inspection = Inspection {
         signature: model.signature,
+        classes: model.classes,
         opsets: model.opsets,
         producer: model.producer,
         operators: optimize::operators(&model.graph),
@@ -43,7 +50,7 @@ pub fn inspect(model: Bytes) -> Result<Inspection, LoadError> {
     let mut graphs: Vec<&Graph> = vec![&model.graph];
     while let Some(graph) = graphs.pop() {
         for constant in graph.constants.values() {
-            inspection.weights += constant.bytes().len() as u64;
+            inspection.weights += constant.weight() as u64;
             inspection.parameters += constant.len() as u64;
         }
         for node in &graph.nodes {

@@ -6,6 +6,7 @@
 //! or panics fails its batch alone, with an error that names the node.
 
 mod backend;
+mod compute;
 mod device;
 mod error;
 mod exec;
@@ -20,6 +21,7 @@ mod program;
 mod session;
 mod value;
 
+pub use compute::{Item, compute};
 pub use device::capacity;
 pub use error::{LoadError, UnsupportedNode};
 pub use inspect::{Inspection, inspect, optimized as inspect_optimized};
@@ -27,16 +29,23 @@ pub use optimize::Applied;
 
 use crate::plan::DeviceId;
 use crate::scheduler::Runner;
+use crate::store::ModelFiles;
 use burn_flex::{Flex, FlexDevice};
 use bytes::Bytes;
 use session::Session;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Loads a model onto a device: reads the bytes of its file, optimises, builds every operator.
 ///
 /// The bytes may be dropped afterwards. An unsupported operator is an error that names every such node.
-pub fn load(model: Bytes, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
-    let mut model = onnx::read(model)?;
+pub fn load(files: impl Into<ModelFiles>, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
+    let files = files.into();
+    contained(|| load_read(onnx::read(files.onnx, &files.data)?, device))
+}
+
+fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
     let applied = optimized(&mut model);
     tracing::debug!(?applied, "optimised");
     match device {
@@ -50,6 +59,17 @@ pub fn load(model: Bytes, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError
             Err(LoadError::Device("this rserve was built without the `cuda` feature".into()))
         }
     }
+}
+
+/// The files that a model keeps its weights in, as it names them: not to be trusted.
+pub fn data_files(onnx: &Bytes) -> BTreeSet<String> {
+    onnx::external::names(onnx)
+}
+
+/// A panic while a model is read or built is an error of that model.
+fn contained<T>(read: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|panic| Err(LoadError::Invalid(exec::panic_text(panic.as_ref()))))
 }
 
 /// Constants are computed on the CPU, whatever the device.

@@ -64,6 +64,9 @@ impl<B: Accelerator> Session<B> {
         if column.iter().any(|v| matches!(v, Value::Device(_))) && !self.on_host() {
             return self.join_on_device(&column, shape);
         }
+        if first.dtype() == DType::String {
+            return strings(&column, shape);
+        }
         let mut parts = Vec::with_capacity(column.len());
         for value in &column {
             parts.push(match value {
@@ -228,6 +231,20 @@ impl<B: Accelerator> Runner for Session<B> {
         B::sync(&self.cx.device).map_err(|e| RunError::Failed(e.to_string()))?;
         Ok(answers)
     }
+}
+
+/// Strings are never on a device.
+fn strings<B: Accelerator>(column: &[&Value], shape: Vec<usize>) -> Result<Node<B>, RunError> {
+    let mut all = Vec::new();
+    for value in column {
+        match value {
+            Value::Host(tensor) => all.extend_from_slice(tensor.strings().unwrap_or_default()),
+            Value::Device(resident) => {
+                all.extend_from_slice(resident.to_host()?.strings().unwrap_or_default());
+            }
+        }
+    }
+    Tensor::from_strings(shape, all).map(Node::Host).map_err(|e| RunError::Failed(e.to_string()))
 }
 
 /// Whether an item's tensor is what the port declares.

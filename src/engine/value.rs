@@ -1,4 +1,4 @@
-//! A value while a graph runs: a tensor on the host, or a Burn primitive on the device.
+//! A value while a graph runs: a tensor on the host, a Burn primitive on the device, a sequence, or nothing.
 //!
 //! Shapes, indices and other small integers stay on the host, so that computing them never waits for a
 //! device; an operator that needs one on the device sends it there.
@@ -10,12 +10,60 @@ use burn::tensor::{BoolStore, DType as BurnType, try_read_sync};
 use burn::tensor::{Bytes as BurnBytes, Shape, TensorData, TensorMetadata};
 use bytes::Bytes;
 use std::fmt;
+use std::sync::Arc;
 
 pub enum Value<B: Accelerator> {
+    /// Of any dtype. Those that are not numbers stay here always.
     Host(Tensor),
     Float(FloatTensor<B>),
     Int(IntTensor<B>),
     Bool(BoolTensor<B>),
+    Sequence(Sequence<B>),
+    /// An optional that is empty.
+    Nothing,
+}
+
+/// Values of one kind: tensors, or sequences of them.
+pub type Sequence<B> = Arc<List<B>>;
+
+pub struct List<B: Accelerator> {
+    pub items: Vec<Value<B>>,
+    /// Bytes that the items take, as if none shared its memory.
+    weight: usize,
+}
+
+impl<B: Accelerator> List<B> {
+    /// An error where the sequence would take more than `max` bytes. REQUIRES an index within it, or its end.
+    pub fn insert(&mut self, index: usize, value: Value<B>, max: usize) -> Result<(), String> {
+        let weight = self.weight.saturating_add(value.weight()).saturating_add(ITEM);
+        if weight > max {
+            return Err(format!("the sequence would take more than {max} bytes"));
+        }
+        self.weight = weight;
+        self.items.insert(index, value);
+        Ok(())
+    }
+
+    /// REQUIRES an index within it.
+    pub fn remove(&mut self, index: usize) {
+        let value = self.items.remove(index);
+        self.weight = self.weight.saturating_sub(value.weight() + ITEM);
+    }
+}
+
+/// Bytes that an item takes beside its elements, so that empty ones are not free.
+const ITEM: usize = 64;
+
+impl<B: Accelerator> Default for List<B> {
+    fn default() -> Self {
+        Self { items: Vec::new(), weight: 0 }
+    }
+}
+
+impl<B: Accelerator> Clone for List<B> {
+    fn clone(&self) -> Self {
+        Self { items: self.items.clone(), weight: self.weight }
+    }
 }
 
 impl<B: Accelerator> Clone for Value<B> {
@@ -25,22 +73,31 @@ impl<B: Accelerator> Clone for Value<B> {
             Self::Float(t) => Self::Float(t.clone()),
             Self::Int(t) => Self::Int(t.clone()),
             Self::Bool(t) => Self::Bool(t.clone()),
+            Self::Sequence(all) => Self::Sequence(all.clone()),
+            Self::Nothing => Self::Nothing,
         }
     }
 }
 
 impl<B: Accelerator> Value<B> {
+    /// Of a tensor. A sequence has that of its first tensor, float32 where it is empty; it is refused where
+    /// it is used as a tensor.
     pub fn dtype(&self) -> DType {
         match self {
             Self::Host(t) => t.dtype(),
             Self::Float(t) => from_burn(t.dtype()),
             Self::Int(t) => from_burn(t.dtype()),
             Self::Bool(_) => DType::Bool,
+            Self::Sequence(all) => all.items.first().map_or(DType::F32, Value::dtype),
+            Self::Nothing => DType::F32,
         }
     }
 
+    /// Of a tensor; a sequence has its length.
     pub fn shape(&self) -> Shape {
         match self {
+            Self::Sequence(all) => Shape::from([all.items.len()]),
+            Self::Nothing => Shape::from([0]),
             Self::Host(t) => Shape::from(t.shape()),
             Self::Float(t) => t.shape(),
             Self::Int(t) => t.shape(),
@@ -58,6 +115,7 @@ impl<B: Accelerator> Value<B> {
             Self::Float(t) => t.rank(),
             Self::Int(t) => t.rank(),
             Self::Bool(t) => t.rank(),
+            Self::Sequence(_) | Self::Nothing => 1,
         }
     }
 
@@ -84,15 +142,19 @@ impl<B: Accelerator> Value<B> {
             Self::Float(t) => try_read_sync(B::float_into_data(t)),
             Self::Int(t) => try_read_sync(B::int_into_data(t)),
             Self::Bool(t) => try_read_sync(B::bool_into_data(t)),
+            other => return Err(format!("{other:?} where a tensor should be")),
         };
         let data = read.ok_or("the device cannot be read from here")?.map_err(|e| e.to_string())?;
         from_data(data)
     }
 
-    /// Sends it to the device, if it is not there.
+    /// Sends it to the device, if it is not there and of a dtype that can be.
     pub fn on_device(self, device: &B::Device) -> Self {
         let Self::Host(tensor) = self else { return self };
         let dtype = tensor.dtype();
+        if !dtype.is_number() {
+            return Self::Host(tensor);
+        }
         let data = to_data::<B>(&tensor, device);
         match dtype {
             d if d.is_float() => Self::Float(B::float_from_data(data, device)),
@@ -104,21 +166,21 @@ impl<B: Accelerator> Value<B> {
     pub fn float(self, device: &B::Device) -> Result<FloatTensor<B>, String> {
         match self.on_device(device) {
             Self::Float(t) => Ok(t),
-            other => Err(format!("{} where a float tensor should be", other.dtype())),
+            other => Err(format!("{other:?} where a float tensor should be")),
         }
     }
 
     pub fn int(self, device: &B::Device) -> Result<IntTensor<B>, String> {
         match self.on_device(device) {
             Self::Int(t) => Ok(t),
-            other => Err(format!("{} where an integer tensor should be", other.dtype())),
+            other => Err(format!("{other:?} where an integer tensor should be")),
         }
     }
 
     pub fn bool(self, device: &B::Device) -> Result<BoolTensor<B>, String> {
         match self.on_device(device) {
             Self::Bool(t) => Ok(t),
-            other => Err(format!("{} where a bool tensor should be", other.dtype())),
+            other => Err(format!("{other:?} where a bool tensor should be")),
         }
     }
 
@@ -133,17 +195,66 @@ impl<B: Accelerator> Value<B> {
             Self::Float(t) => Self::Float(B::float_reshape(t, shape.into())),
             Self::Int(t) => Self::Int(B::int_reshape(t, shape.into())),
             Self::Bool(t) => Self::Bool(B::bool_reshape(t, shape.into())),
+            other => return Err(format!("{other:?} where a tensor should be")),
         })
+    }
+
+    /// Bytes that it takes, those of every tensor in a sequence.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Host(t) => t.weight(),
+            Self::Sequence(all) => all.weight,
+            Self::Nothing => 0,
+            other => other.elements().saturating_mul(other.dtype().size()),
+        }
+    }
+
+    pub fn is_tensor(&self) -> bool {
+        !matches!(self, Self::Sequence(_) | Self::Nothing)
+    }
+
+    pub fn into_sequence(self) -> Result<Sequence<B>, String> {
+        match self {
+            Self::Sequence(all) => Ok(all),
+            other => Err(format!("{other:?} where a sequence should be")),
+        }
+    }
+
+    /// What it is, for the text of an error that may never come.
+    pub fn sketch(&self) -> Sketch {
+        match self {
+            Self::Sequence(all) => Sketch::Sequence(all.items.len()),
+            Self::Nothing => Sketch::Nothing,
+            tensor => Sketch::Tensor(tensor.dtype(), tensor.shape()),
+        }
+    }
+}
+
+/// A value without its elements.
+pub enum Sketch {
+    Tensor(DType, Shape),
+    Sequence(usize),
+    Nothing,
+}
+
+impl fmt::Display for Sketch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensor(dtype, shape) => write!(f, "{dtype}{:?}", shape.as_slice()),
+            Self::Sequence(len) => write!(f, "a sequence of {len}"),
+            Self::Nothing => f.write_str("an empty optional"),
+        }
     }
 }
 
 /// `float32[1, 3, 64, 64]`
 impl<B: Accelerator> fmt::Debug for Value<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:?}", self.dtype(), self.dims())
+        write!(f, "{}", self.sketch())
     }
 }
 
+/// REQUIRES a dtype that a device can hold, [`DType::is_number`].
 pub fn to_burn(dtype: DType) -> BurnType {
     match dtype {
         DType::F32 => BurnType::F32,
@@ -158,7 +269,8 @@ pub fn to_burn(dtype: DType) -> BurnType {
         DType::U16 => BurnType::U16,
         DType::U32 => BurnType::U32,
         DType::U64 => BurnType::U64,
-        DType::Bool => BurnType::Bool(BoolStore::Native),
+        // The others are never sent to a device.
+        _ => BurnType::Bool(BoolStore::Native),
     }
 }
 

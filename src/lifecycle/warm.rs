@@ -1,6 +1,6 @@
 //! A generation's first batches, so that no request pays for what the first run sets up.
 
-use crate::plan::{BatchPolicy, Batching, Signature};
+use crate::plan::{BatchPolicy, Batching, Port, Signature};
 use crate::scheduler::{Batch, RunError, Runner, Value, Want, panic_message};
 use crate::tensor::{Tensor, byte_len};
 use bytes::Bytes;
@@ -29,7 +29,10 @@ pub(super) fn warm_up(
             continue;
         }
         let row: Vec<Value> = row.iter().cloned().map(Value::Host).collect();
-        let batch = Batch { rows: vec![row; rows], wants: vec![Want::Host; signature.outputs.len()] };
+        // What is no tensor (a sequence) cannot be brought to the host.
+        let want = |port: &Port| if port.dtype.is_some() { Want::Host } else { Want::Drop };
+        let wants = signature.outputs.iter().map(want).collect();
+        let batch = Batch { rows: vec![row; rows], wants };
         let given = catch_unwind(AssertUnwindSafe(|| runner.run(batch)))
             .map_err(|payload| RunError::Failed(format!("it panicked: {}", panic_message(&*payload))))??;
         if given.len() != rows {
@@ -57,7 +60,7 @@ fn zeros(signature: &Signature) -> Option<Vec<Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Dim, Port};
+    use crate::plan::Dim;
     use crate::tensor::DType;
     use std::sync::Mutex;
 

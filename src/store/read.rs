@@ -21,6 +21,22 @@ pub const LABELS_LIMIT: u64 = 1 << 20;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
+/// A model's file and the files that it keeps weights in (external data).
+#[derive(Clone, Debug, Default)]
+pub struct ModelFiles {
+    /// The content of `model.onnx`.
+    pub onnx: Bytes,
+    /// Contents by the names that the model has for them.
+    pub data: BTreeMap<String, Bytes>,
+}
+
+impl From<Bytes> for ModelFiles {
+    /// A model that keeps its weights in its own file.
+    fn from(onnx: Bytes) -> Self {
+        Self { onnx, data: BTreeMap::new() }
+    }
+}
+
 /// What [`read`] read.
 #[derive(Clone, Debug)]
 pub struct VersionFiles {

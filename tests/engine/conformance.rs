@@ -1,6 +1,6 @@
 //! The node tests of the ONNX project, as `tests/conformance/dump.py` writes them.
 
-use super::Loaded;
+use rserve::engine::{self, Item};
 use rserve::tensor::{DType, Tensor, byte_len};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +16,11 @@ struct Case {
 
 #[derive(Deserialize)]
 struct Described {
-    dtype: String,
+    dtype: Option<String>,
+    #[serde(default)]
     shape: Vec<usize>,
+    strings: Option<Vec<String>>,
+    sequence: Option<Vec<Option<Described>>>,
 }
 
 #[test]
@@ -55,10 +58,9 @@ fn no_case_that_passed_fails() {
 /// What a failure is counted under.
 fn kind(why: &str) -> String {
     for (mark, kind) in [
-        ("values that are not", "no tensor of numbers"),
         ("not supported", "not supported"),
         ("differ", "wrong result"),
-        ("shape", "wrong shape"),
+        ("instead of", "wrong type or shape"),
     ] {
         if why.contains(mark) {
             return kind.to_owned();
@@ -69,38 +71,60 @@ fn kind(why: &str) -> String {
 
 pub fn run(folder: &Path) -> Result<(), String> {
     let case: Case = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
-    let loaded = Loaded::try_new(&folder.join("model.onnx")).map_err(|e| e.to_string())?;
-    let data = bytes::Bytes::from(std::fs::read(folder.join("data.bin")).unwrap());
-    let mut at = 0;
-    let mut tensor = |described: &Option<Described>| -> Result<Tensor, String> {
-        let described = described.as_ref().ok_or("values that are not tensors of numbers")?;
-        let dtype = DType::from_name(&described.dtype)
-            .ok_or_else(|| format!("values that are not of our types: {}", described.dtype))?;
-        let size = byte_len(dtype, &described.shape).unwrap();
-        if at + size > data.len() {
-            return Err("values that are not tensors of numbers".into());
+    let model = bytes::Bytes::from(std::fs::read(folder.join("model.onnx")).unwrap());
+    let mut data = bytes::Bytes::from(std::fs::read(folder.join("data.bin")).unwrap());
+    let inputs = case.inputs.iter().map(|d| item(d.as_ref(), &mut data)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = case.outputs.iter().map(|d| item(d.as_ref(), &mut data)).collect::<Result<Vec<_>, _>>()?;
+    let got = engine::compute(model, inputs).map_err(|e| e.to_string())??;
+    if got.len() < wanted.len() {
+        return Err(format!("{} outputs instead of {}", got.len(), wanted.len()));
+    }
+    got.iter().zip(&wanted).try_for_each(|(got, wanted)| compare(got, wanted, &case))
+}
+
+/// The value that is described; its elements are taken off the data.
+fn item(described: Option<&Described>, data: &mut bytes::Bytes) -> Result<Item, String> {
+    let Some(described) = described else { return Ok(Item::Nothing) };
+    if let Some(items) = &described.sequence {
+        let items = items.iter().map(|d| item(d.as_ref(), data));
+        return Ok(Item::Sequence(items.collect::<Result<_, _>>()?));
+    }
+    let shape = described.shape.clone();
+    if let Some(strings) = &described.strings {
+        let strings = strings.iter().map(|s| s.as_str().into()).collect();
+        return Ok(Item::Tensor(Tensor::from_strings(shape, strings).unwrap()));
+    }
+    let name = described.dtype.as_deref().unwrap_or_default();
+    let dtype = DType::from_name(name).ok_or_else(|| format!("{name} is not supported"))?;
+    let elements = data.split_to(byte_len(dtype, &shape).unwrap());
+    Ok(Item::Tensor(Tensor::from_bytes(dtype, shape, elements).unwrap()))
+}
+
+fn compare(got: &Item, wanted: &Item, case: &Case) -> Result<(), String> {
+    match (got, wanted) {
+        (Item::Tensor(got), Item::Tensor(wanted)) => tensors(got, wanted, case),
+        (Item::Sequence(got), Item::Sequence(wanted)) if got.len() == wanted.len() => {
+            got.iter().zip(wanted).try_for_each(|(got, wanted)| compare(got, wanted, case))
         }
-        let tensor = Tensor::from_bytes(dtype, described.shape.clone(), data.slice(at..at + size)).unwrap();
-        at += size;
-        Ok(tensor)
-    };
-    let inputs = case.inputs.iter().map(&mut tensor).collect::<Result<Vec<_>, _>>()?;
-    let outputs = case.outputs.iter().map(&mut tensor).collect::<Result<Vec<_>, _>>()?;
-    let rows = loaded.run(&inputs).map_err(|e| e.to_string())?;
-    for (index, wanted) in outputs.iter().enumerate() {
-        let got: Vec<&Tensor> = rows.iter().map(|row| &row[index]).collect();
-        let shape: Vec<usize> = wanted.shape().to_vec();
-        let item = got[0].shape();
-        let fits = item == shape || (rows.len() == *shape.first().unwrap_or(&0) && item == &shape[1..]);
-        if !fits || got[0].dtype() != wanted.dtype() {
-            return Err(format!("output {index} has type and shape {:?}, not {wanted:?}", got[0]));
-        }
-        let got: Vec<f64> = got.iter().flat_map(|t| t.to_f64()).collect();
-        for (a, b) in got.iter().zip(wanted.to_f64()) {
-            let close = (a - b).abs() <= case.atol.max(1e-5) + case.rtol * b.abs();
-            if !(close || *a == b || (a.is_nan() && b.is_nan())) {
-                return Err(format!("results differ: {a} instead of {b}"));
-            }
+        (Item::Nothing, Item::Nothing) => Ok(()),
+        _ => Err(format!("{got:?} instead of {wanted:?}")),
+    }
+}
+
+fn tensors(got: &Tensor, wanted: &Tensor, case: &Case) -> Result<(), String> {
+    if got.dtype() != wanted.dtype() || got.shape() != wanted.shape() {
+        return Err(format!("{got:?} instead of {wanted:?}"));
+    }
+    if got.strings() != wanted.strings() {
+        return Err(format!("results differ: {:?} and {:?}", got.strings(), wanted.strings()));
+    }
+    if got.strings().is_some() {
+        return Ok(());
+    }
+    for (a, b) in got.to_f64().into_iter().zip(wanted.to_f64()) {
+        let close = (a - b).abs() <= case.atol.max(1e-5) + case.rtol * b.abs();
+        if !(close || a == b || (a.is_nan() && b.is_nan())) {
+            return Err(format!("results differ: {a} and {b}"));
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ mod operators;
 mod protobuf;
 mod session;
 mod shipped;
+mod sklearn;
 
 use rserve::engine;
 use rserve::plan::{Batching, DeviceId, Signature};

@@ -98,7 +98,7 @@ fn rows_that_do_not_fit_are_the_senders_fault() {
 fn an_output_that_is_not_one_row_for_each_is_named() {
     let axes = tensor_raw("axes", 7, &[1], &0i64.to_le_bytes());
     let model = Model::new().node(node("ReduceSum", "", &["x", "axes"], &["y"], &[])).initializer(axes);
-    let runner = engine::load(model.bytes().into(), DeviceId::Cpu).unwrap();
+    let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
     let row = || vec![Value::Host(Tensor::from_vec(vec![2], vec![1f32, 2.0]).unwrap())];
     let error = run(&runner, vec![row(), row()], Want::Host).err().unwrap().to_string();
     assert!(error.contains(r#"output "y""#) && error.contains("2 rows"), "{error}");

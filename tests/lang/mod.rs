@@ -97,7 +97,7 @@ pub fn facts() -> Facts {
     let bytes = version(&["image: uint8[N, 64, 64, 3]"], &["mask: float32[N, 1, 64, 64]"], 0);
     let gray = version(&["image: float32[N, 1, 28, 28]"], &["digit: float32[N, 10]"], 0);
     let single = version(&["image: float32[1, 3, 64, 64]"], &["mask: float32[1, 1, 64, 64]"], 0);
-    let words = version(&["text: string[N]"], &["vector: float32[N, 8]"], 0);
+    let words = version(&["text: sequence[N]"], &["vector: float32[N, 8]"], 0);
     let broken = || Err::<VersionFacts, _>("node `nms` (NonMaxSuppression): not supported".to_owned());
     let models = [
         ("road-mask", vec![(1, mask()), (2, mask())]),

@@ -1,6 +1,6 @@
 //! `format = "json"`: a field of a JSON document to a tensor.
 
-use super::nested::{Document, Leaf, Nested, Problem, Truth};
+use super::nested::{Document, Leaf, Nested, Problem, Text, Truth};
 use crate::codec::element::FromNumber;
 use crate::codec::options::{self, Shape};
 use crate::diagnostic::Report;
@@ -23,7 +23,7 @@ const MAX_ELEMENTS: i64 = 1 << 24;
 
 pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
     let field = options.string("field", report).map_or_else(|| codec.name.value.clone(), |f| f.value);
-    let dtype = options::dtype(options, report).map_or(DType::F32, |d| d.value);
+    let dtype = options::dtype_or_string(options, report).map_or(DType::F32, |d| d.value);
     let shape = options::shape(options, report).map(|s| s.value);
     let max = options.integer("max_elements", 1..=1 << 32, report).map_or(MAX_ELEMENTS, |m| m.value);
     Some(Arc::new(JsonDecode { field, dtype, shape, max_elements: max as usize }))
@@ -72,6 +72,12 @@ impl Decode for JsonDecode {
                 let elements = elements.into_iter().map(|t| t.0).collect();
                 Tensor::from_bools(shape, elements).map_err(|e| DecodeError::Invalid(e.to_string()))
             }
+            DType::String => {
+                let (shape, elements) = self.flatten::<Text>(payload)?;
+                let elements = elements.into_iter().map(|t| t.0).collect();
+                Tensor::from_strings(shape, elements).map_err(|e| DecodeError::Invalid(e.to_string()))
+            }
+            other => Err(DecodeError::Invalid(format!("{other} is not read from JSON"))),
         }?;
         Ok(Decoded { tensor, origin: None })
     }

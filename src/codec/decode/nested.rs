@@ -7,6 +7,7 @@ use crate::codec::element::{FromNumber, Misfit};
 use crate::codec::options::{MAX_RANK, Shape};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::sync::Arc;
 
 /// A JSON number or boolean as an element.
 pub trait Leaf: Sized {
@@ -17,6 +18,12 @@ pub trait Leaf: Sized {
     fn unsigned(value: u64) -> Result<Self, Misfit>;
     /// `None` where a boolean is no element.
     fn boolean(value: bool) -> Option<Self>;
+    /// `None` where a string is no element.
+    fn text(_: &str) -> Option<Self> {
+        None
+    }
+    /// Why a number is no element, whichever it is.
+    const NO_NUMBER: Option<&'static str> = None;
 }
 
 impl<T: FromNumber> Leaf for T {
@@ -56,6 +63,30 @@ impl Leaf for Truth {
     }
     fn boolean(value: bool) -> Option<Self> {
         Some(Self(value))
+    }
+}
+
+/// An element of a tensor of strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(pub Arc<str>);
+
+impl Leaf for Text {
+    const WANTED: &'static str = "a string";
+    const NO_NUMBER: Option<&'static str> = Some("a number");
+    fn float(_: f64) -> Result<Self, Misfit> {
+        Err(Misfit::Range)
+    }
+    fn signed(_: i64) -> Result<Self, Misfit> {
+        Err(Misfit::Range)
+    }
+    fn unsigned(_: u64) -> Result<Self, Misfit> {
+        Err(Misfit::Range)
+    }
+    fn boolean(_: bool) -> Option<Self> {
+        None
+    }
+    fn text(value: &str) -> Option<Self> {
+        Some(Self(value.into()))
     }
 }
 
@@ -159,6 +190,7 @@ impl<'a, T: Leaf> Nested<'a, T> {
         let wanted = match self.rank {
             Some(rank) if self.path.len() < rank => "an array",
             Some(_) => T::WANTED,
+            None if T::NO_NUMBER.is_some() => "a string or an array of strings",
             None => "a number or an array of numbers",
         };
         self.invalid(format_args!("is {kind}, where {wanted} should be"))
@@ -227,14 +259,23 @@ impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        if let Some(kind) = T::NO_NUMBER {
+            return Err(self.wrong_kind(kind));
+        }
         self.leaf(T::float(value), format_args!("{value:?}"))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        if let Some(kind) = T::NO_NUMBER {
+            return Err(self.wrong_kind(kind));
+        }
         self.leaf(T::signed(value), value)
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        if let Some(kind) = T::NO_NUMBER {
+            return Err(self.wrong_kind(kind));
+        }
         self.leaf(T::unsigned(value), value)
     }
 
@@ -245,8 +286,11 @@ impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
         }
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        Err(self.wrong_kind("a string"))
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        match T::text(value) {
+            Some(element) => self.leaf(Ok(element), "a string"),
+            None => Err(self.wrong_kind("a string")),
+        }
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {

@@ -173,6 +173,7 @@ fn cast(tensor: &Tensor, dtype: DType) -> Result<Tensor, String> {
             let truths = tensor.to_f64().into_iter().map(|v| v != 0.0).collect();
             Tensor::from_bools(tensor.shape().to_vec(), truths).map_err(|e| e.to_string())
         }
+        other => Err(format!("cannot become {other}")),
     }
 }
 

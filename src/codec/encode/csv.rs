@@ -149,6 +149,10 @@ impl CsvEncode {
         for ((field, columns), input) in self.fields.iter().zip(inputs) {
             let before = cells.len();
             match field.answer(input)? {
+                Answer::Values(tensor) if tensor.strings().is_some() => {
+                    cells.extend(tensor.strings().unwrap_or_default().iter().map(|s| s.to_string()));
+                }
+                Answer::Text(text) => cells.push(text.to_string()),
                 Answer::Values(tensor) => {
                     cells.extend(numbers(&tensor).map(|n| n.rounded(field.round).cell()));
                 }

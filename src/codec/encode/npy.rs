@@ -2,7 +2,7 @@
 
 use crate::codec::npy::Header;
 use crate::codec::options;
-use crate::diagnostic::{At, Report};
+use crate::diagnostic::{At, Diagnostic, Report};
 use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, Wanted};
 use crate::spec;
 use crate::spec::document::Reader;
@@ -26,8 +26,16 @@ impl Draft for NpyDraft {
         vec![Wanted { from: self.from.clone(), labels: None }]
     }
 
-    fn bind(self: Box<Self>, bound: &[Option<Bound>], _: &mut Report) -> Option<Arc<dyn Encode>> {
-        bound.first()?.as_ref()?;
+    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
+        let bound = bound.first()?.as_ref()?;
+        if bound.ty.dtype.is_some_and(|dtype| !dtype.is_number()) {
+            report.push(
+                Diagnostic::error("npy holds numbers only")
+                    .at(&bound.from.place, format!("`{}` is {}", bound.from.value, bound.ty))
+                    .help("write it with `format = \"json\"`"),
+            );
+            return None;
+        }
         Some(Arc::new(NpyEncode))
     }
 }
@@ -49,6 +57,9 @@ impl Encode for NpyEncode {
         let [EncodeInput { tensor, .. }] = inputs else {
             return Err(EncodeError("npy takes one source".into()));
         };
+        if !tensor.dtype().is_number() {
+            return Err(EncodeError(format!("the model gave {tensor:?}, where npy holds numbers")));
+        }
         if tensor.dtype() == DType::BF16 {
             // NumPy has no bfloat16; every one of its numbers is a float32.
             let mut out = Header::write(DType::F32, tensor.shape());

@@ -137,6 +137,9 @@ enum Content {
 }
 
 fn content(kind: As, dims: &[Option<usize>], dtype: Option<DType>) -> Result<Content, &'static str> {
+    if dtype.is_some_and(|d| !d.is_number()) {
+        return Err("numbers");
+    }
     let stored = dtype.is_some_and(|d| classes::holds_classes(d) && d != DType::Bool);
     match (kind, dims) {
         (As::Gray, [_, _] | [Some(1) | None, _, _]) => Ok(Content::Mask),

@@ -6,11 +6,14 @@ use crate::codec::classes::{self, ClassMap};
 use crate::plan::{EncodeError, EncodeInput, Labels};
 use crate::tensor::Tensor;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Computed, not yet written.
 pub enum Answer {
     Values(Tensor),
     One(Number),
+    /// The one element of a tensor of strings.
+    Text(Arc<str>),
     /// A class with its label.
     Class(usize, Option<Labels>),
     /// Classes and their scores, the largest first.
@@ -29,9 +32,10 @@ impl Field {
         };
         Ok(match self.kind {
             As::Values => Answer::Values(tensor.clone()),
-            As::Scalar if tensor.len() == 1 => {
-                Answer::One(numbers(tensor).next().ok_or_else(|| unforeseen("one element is wanted"))?)
-            }
+            As::Scalar if tensor.len() == 1 => match tensor.strings() {
+                Some([text]) => Answer::Text(text.clone()),
+                _ => Answer::One(numbers(tensor).next().ok_or_else(|| unforeseen("one element is wanted"))?),
+            },
             As::Scalar => return Err(unforeseen("one element is wanted")),
             As::Label | As::Top if tensor.shape().len() != 1 => {
                 return Err(unforeseen("scores of one axis are wanted"));
@@ -87,9 +91,17 @@ impl Field {
     pub fn write_json(&self, input: &EncodeInput, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self.answer(input)? {
             Answer::Values(tensor) => {
+                if let Some(strings) = tensor.strings() {
+                    let mut strings = strings.iter();
+                    nested(tensor.shape(), &mut |out| write_next(strings.next(), out), out);
+                    return Ok(());
+                }
                 let mut elements = numbers(&tensor).map(|n| n.rounded(self.round));
-                nested(tensor.shape(), &mut || elements.next(), out);
+                let mut next =
+                    |out: &mut Vec<u8>| elements.next().into_iter().for_each(|n| n.write_json(out));
+                nested(tensor.shape(), &mut next, out);
             }
+            Answer::Text(text) => write_string(&text, out),
             Answer::One(number) => number.rounded(self.round).write_json(out),
             Answer::Class(class, labels) => write_string(label(labels.as_ref(), class).as_ref(), out),
             Answer::Ranked(ranked, labels) => {
@@ -109,7 +121,8 @@ impl Field {
             }
             Answer::Map(map) => {
                 let mut classes = map.classes.iter().map(|class| Number::Unsigned((*class).into()));
-                nested(&map.shape, &mut || classes.next(), out);
+                let mut next = |out: &mut Vec<u8>| classes.next().into_iter().for_each(|n| n.write_json(out));
+                nested(&map.shape, &mut next, out);
             }
             Answer::Shares(shares, labels) => {
                 out.push(b'{');
@@ -142,14 +155,13 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Numbers in C order, nested as `shape` says; a number alone where it has no axis.
-fn nested(shape: &[usize], next: &mut dyn FnMut() -> Option<Number>, out: &mut Vec<u8>) {
-    let Some((length, rest)) = shape.split_first() else {
-        if let Some(number) = next() {
-            number.write_json(out);
-        }
-        return;
-    };
+fn write_next(text: Option<&Arc<str>>, out: &mut Vec<u8>) {
+    write_string(text.map_or("", |text| text), out);
+}
+
+/// Elements in C order, each written by `next`, nested as `shape` says; one alone where it has no axis.
+fn nested(shape: &[usize], next: &mut dyn FnMut(&mut Vec<u8>), out: &mut Vec<u8>) {
+    let Some((length, rest)) = shape.split_first() else { return next(out) };
     out.push(b'[');
     for index in 0..*length {
         if index > 0 {

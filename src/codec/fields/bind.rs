@@ -3,6 +3,7 @@
 use super::{As, Field, FieldDraft};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::plan::Bound;
+use crate::tensor::DType;
 
 /// Top entries where a field does not say how many.
 const DEFAULT_TOP: usize = 5;
@@ -27,6 +28,13 @@ impl FieldDraft {
         let title = |wants: &str| {
             format!("`as = \"{}\"` in `fields.{}` of {what} takes {wants}", kind.name(), self.name.value)
         };
+        if bound.ty.dtype == Some(DType::String) && !matches!(kind, As::Values | As::Scalar) {
+            refuse(
+                title("numbers"),
+                "strings are written by `as = \"values\"`, one of them by `as = \"scalar\"`",
+            );
+            return None;
+        }
         let axis = self.axis.as_ref().map_or(0, |a| a.value);
         let stored = bound.ty.dtype.is_some_and(crate::codec::classes::holds_classes);
         // The number of classes or elements that the field is about.

@@ -78,6 +78,8 @@ pub fn numbers(tensor: &Tensor) -> Box<dyn Iterator<Item = Number> + '_> {
         DType::U32 => each(tensor, |v: u32| Number::Unsigned(v.into())),
         DType::U64 => each(tensor, Number::Unsigned),
         DType::Bool => each(tensor, |v: u8| Number::Bool(v != 0)),
+        // Strings are no numbers, and small floats are few enough.
+        _ => Box::new(tensor.to_f64().into_iter().map(Number::F64)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::graph::Graph;
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub enum Attribute {
@@ -10,7 +11,7 @@ pub enum Attribute {
     Text(String),
     Ints(Vec<i64>),
     Floats(Vec<f32>),
-    Texts(Vec<String>),
+    Texts(Vec<Arc<str>>),
     Tensor(Tensor),
     Graph(Box<Graph>),
     /// A kind that no supported operator takes; named, so that the error can say it.
@@ -76,7 +77,7 @@ impl Attributes {
         find_text, Text, String, "a string";
         find_ints, Ints, Vec<i64>, "ints";
         find_floats, Floats, Vec<f32>, "floats";
-        find_texts, Texts, Vec<String>, "strings";
+        find_texts, Texts, Vec<Arc<str>>, "strings";
         find_tensor, Tensor, Tensor, "a tensor";
         find_graph, Graph, Graph, "a graph";
     }

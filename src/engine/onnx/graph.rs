@@ -2,8 +2,8 @@
 //! they can run.
 
 use super::attribute::Attributes;
-use crate::plan::Signature;
-use crate::tensor::Tensor;
+use crate::plan::{Labels, Signature};
+use crate::tensor::{DType, Tensor};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
@@ -14,6 +14,8 @@ pub type ValueId = usize;
 pub struct Model {
     pub graph: Graph,
     pub signature: Signature,
+    /// The names of its classes, where it carries them.
+    pub classes: Option<Labels>,
     /// By domain; the standard one is "".
     pub opsets: Vec<(String, i64)>,
     pub producer: String,
@@ -27,11 +29,20 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     pub inputs: Vec<ValueId>,
     pub outputs: Vec<ValueId>,
+    /// What the file declares each output to be.
+    pub output_types: Vec<OutputType>,
     /// Initialisers, and what the optimiser computed.
     pub constants: HashMap<ValueId, Tensor>,
     /// Of a graph inside a node: values of the graph around it that are read here. The node has them as its
     /// last inputs, graph after graph, in this order.
     pub captures: Vec<ValueId>,
+}
+
+/// A declared type; where a length is not declared it is 0, as that of what has no elements.
+#[derive(Clone, Debug, Default)]
+pub struct OutputType {
+    pub dtype: Option<DType>,
+    pub dims: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]

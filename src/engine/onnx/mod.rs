@@ -4,7 +4,9 @@
 //! own limit on nesting.
 
 pub mod attribute;
+mod classes;
 pub mod element;
+pub mod external;
 pub mod graph;
 pub mod proto;
 mod read;
@@ -12,5 +14,5 @@ mod signature;
 mod wire;
 
 pub use attribute::{Attribute, Attributes};
-pub use graph::{Graph, Model, Node, ValueId};
+pub use graph::{Graph, Model, Node, OutputType, ValueId};
 pub use read::read;

@@ -81,6 +81,8 @@ pub struct AttributeProto {
     pub ints: Vec<i64>,
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub strings: Vec<Bytes>,
+    #[prost(message, optional, tag = "22")]
+    pub sparse_tensor: Option<SparseTensorProto>,
     /// The kind: see the constants of [`attribute_type`].
     #[prost(int32, tag = "20")]
     pub r#type: i32,
@@ -99,6 +101,7 @@ pub mod attribute_type {
     pub const FLOATS: i32 = 6;
     pub const INTS: i32 = 7;
     pub const STRINGS: i32 = 8;
+    pub const SPARSE_TENSOR: i32 = 11;
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -111,6 +114,8 @@ pub struct TensorProto {
     pub float_data: Vec<f32>,
     #[prost(int32, repeated, tag = "5")]
     pub int32_data: Vec<i32>,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub string_data: Vec<Bytes>,
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
@@ -121,15 +126,32 @@ pub struct TensorProto {
     pub double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]
     pub uint64_data: Vec<u64>,
+    /// Where they lie: location, offset, length.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<EntryProto>,
     /// 1: the elements lie in another file.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub struct EntryProto {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct SparseTensorProto {
+    /// Its name is that of the whole.
     #[prost(message, optional, tag = "1")]
     pub values: Option<TensorProto>,
+    /// Of each value: its index in C order, or one index for each axis.
+    #[prost(message, optional, tag = "2")]
+    pub indices: Option<TensorProto>,
+    #[prost(int64, repeated, tag = "3")]
+    pub dims: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

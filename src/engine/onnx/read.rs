@@ -2,11 +2,15 @@
 //! place, nodes ordered.
 
 use super::attribute::{Attribute, Attributes};
+use super::external::ExternalData;
 use super::graph::{Graph, Model, Node, ValueId};
-use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, attribute_type};
-use super::{element, signature, wire};
+use super::proto::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, attribute_type,
+};
+use super::{classes, element, signature, wire};
 use crate::engine::LoadError;
 use crate::plan::Signature;
+use crate::tensor::Tensor;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -16,8 +20,11 @@ const FUNCTION_DEPTH: usize = 32;
 /// Nodes that a model may have once its functions are written out.
 const MAX_NODES: usize = 1 << 20;
 
-/// Reads a model from the bytes of its file. Initialisers share those bytes.
-pub fn read(file: Bytes) -> Result<Model, LoadError> {
+/// Bytes that all sparse initialisers may take once they are filled up.
+const MAX_SPARSE: usize = 2 << 30;
+
+/// Reads a model from the bytes of its file, and of those that it names. Initialisers share those bytes.
+pub fn read(file: Bytes, data: &ExternalData) -> Result<Model, LoadError> {
     if file.is_empty() {
         return Err(LoadError::NotOnnx("the file is empty".into()));
     }
@@ -32,7 +39,7 @@ pub fn read(file: Bytes) -> Result<Model, LoadError> {
         return Err(LoadError::NotOnnx("it imports no operator set".into()));
     }
     let functions = proto.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect();
-    let mut reader = Reader { functions, nodes: 0 };
+    let mut reader = Reader { functions, nodes: 0, data, sparse: MAX_SPARSE };
     build(graph, &opsets, &mut reader, proto.producer_name, proto.producer_version)
         .map_err(LoadError::Invalid)
 }
@@ -44,9 +51,10 @@ fn build(
     producer: String,
     producer_version: String,
 ) -> Result<Model, String> {
-    let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let sparse = graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref());
+    let constants: HashSet<&str> = graph.initializer.iter().chain(sparse).map(|t| t.name.as_str()).collect();
     let inputs: Vec<_> = graph.input.iter().filter(|i| !constants.contains(i.name.as_str())).collect();
-    let signature = Signature::new(
+    let mut signature = Signature::new(
         inputs.into_iter().map(signature::port).collect::<Result<_, _>>()?,
         graph.output.iter().map(signature::port).collect::<Result<_, _>>()?,
     );
@@ -57,8 +65,10 @@ fn build(
     if let Some((name, reader)) = free.first() {
         return Err(format!("{reader} reads {name:?}, which nothing in the model gives"));
     }
+    let classes = classes::of(&graph);
+    classes::unzip(&graph, &mut signature);
     let producer = format!("{producer} {producer_version}").trim().to_owned();
-    Ok(Model { graph, signature, opsets: opsets.to_vec(), producer })
+    Ok(Model { graph, signature, classes, opsets: opsets.to_vec(), producer })
 }
 
 /// The standard domain has two names.
@@ -70,6 +80,9 @@ fn domain(name: &str) -> String {
 type Free = Vec<(String, String)>;
 
 struct Reader<'a> {
+    data: &'a ExternalData,
+    /// Bytes that are left for sparse initialisers.
+    sparse: usize,
     functions: HashMap<(String, &'a str), &'a FunctionProto>,
     /// Read so far.
     nodes: usize,
@@ -77,15 +90,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn graph(&mut self, proto: GraphProto, opsets: &[(String, i64)]) -> Result<(Graph, Free), String> {
-        if !proto.sparse_initializer.is_empty() {
-            let name = proto.sparse_initializer[0].values.as_ref().map_or("", |v| v.name.as_str());
-            return Err(format!("initialiser {name:?} is sparse, which is not supported yet"));
-        }
         let mut scope = Scope::default();
         for tensor in proto.initializer {
             let name = tensor.name.clone();
             let id = scope.declare(&name, "initialiser")?;
-            let tensor = element::decode(tensor).map_err(|e| format!("initialiser {name:?}: {e}"))?;
+            let tensor =
+                element::decode(tensor, self.data).map_err(|e| format!("initialiser {name:?}: {e}"))?;
+            scope.graph.constants.insert(id, tensor);
+        }
+        for sparse in proto.sparse_initializer {
+            let name = sparse.values.as_ref().map_or(String::new(), |v| v.name.clone());
+            let id = scope.declare(&name, "initialiser")?;
+            let tensor = self.sparse(sparse).map_err(|e| format!("initialiser {name:?}: {e}"))?;
             scope.graph.constants.insert(id, tensor);
         }
         for input in &proto.input {
@@ -109,10 +125,17 @@ impl Reader<'_> {
         for output in &proto.output {
             let id = scope.resolve(&output.name, || "the graph's output".into());
             scope.graph.outputs.push(id);
+            scope.graph.output_types.push(signature::output_type(output));
         }
         let Scope { mut graph, free, .. } = scope;
         sort(&mut graph)?;
         Ok((graph, free))
+    }
+
+    fn sparse(&mut self, proto: SparseTensorProto) -> Result<Tensor, String> {
+        let tensor = element::decode_sparse(proto, self.data, self.sparse)?;
+        self.sparse -= tensor.bytes().len();
+        Ok(tensor)
     }
 
     /// Writes the model's own functions out in place of the nodes that call them.
@@ -208,8 +231,15 @@ impl Reader<'_> {
             attribute_type::STRING => Attribute::Text(proto.s.as_ref().map(text).unwrap_or_default()),
             attribute_type::FLOATS => Attribute::Floats(proto.floats),
             attribute_type::INTS => Attribute::Ints(proto.ints),
-            attribute_type::STRINGS => Attribute::Texts(proto.strings.iter().map(text).collect()),
-            attribute_type::TENSOR => Attribute::Tensor(element::decode(proto.t.unwrap_or_default())?),
+            attribute_type::STRINGS => {
+                Attribute::Texts(proto.strings.iter().map(|s| text(s).into()).collect())
+            }
+            attribute_type::SPARSE_TENSOR => {
+                Attribute::Tensor(self.sparse(proto.sparse_tensor.unwrap_or_default())?)
+            }
+            attribute_type::TENSOR => {
+                Attribute::Tensor(element::decode(proto.t.unwrap_or_default(), self.data)?)
+            }
             attribute_type::GRAPH => {
                 let (mut graph, free) = self.graph(*proto.g.unwrap_or_default(), opsets)?;
                 // What the inner graph reads from this one becomes a further input of the node.
@@ -223,7 +253,7 @@ impl Reader<'_> {
             }
             9 => Attribute::Other("tensors"),
             10 => Attribute::Other("graphs"),
-            11 | 12 => Attribute::Other("sparse tensors"),
+            12 => Attribute::Other("sparse tensors"),
             13 | 14 => Attribute::Other("types"),
             kind => return Err(format!("{kind} is not a kind of attribute")),
         })

@@ -1,6 +1,7 @@
 //! The declared types of a graph's inputs and outputs.
 
 use super::element::{dtype, type_name};
+use super::graph::OutputType;
 use super::proto::{DimensionProto, ValueInfoProto};
 use crate::plan::{Dim, Port};
 
@@ -28,6 +29,14 @@ pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
         ),
     };
     Ok(Port { name, dtype: dtype(tensor.elem_type), declared: type_name(tensor.elem_type), dims })
+}
+
+/// What a graph declares an output to be, as far as it does.
+pub fn output_type(value: &ValueInfoProto) -> OutputType {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let length = |d: &DimensionProto| d.dim_value.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| s.dim.iter().map(length).collect());
+    OutputType { dtype: tensor.and_then(|t| dtype(t.elem_type)), dims: dims.unwrap_or_default() }
 }
 
 fn dim(dim: &DimensionProto) -> Result<Dim, String> {

@@ -13,6 +13,8 @@ enum Kind {
     Node,
     Attribute,
     Function,
+    Tensor,
+    Sparse,
     /// Of which nothing but its number matters.
     Other,
 }
@@ -25,8 +27,10 @@ impl Kind {
             (Kind::Model, 25) => Kind::Function,
             (Kind::Graph, 1) | (Kind::Function, 7) => Kind::Node,
             (Kind::Node, 5) | (Kind::Function, 11) => Kind::Attribute,
-            (Kind::Model, 8) | (Kind::Graph, 5 | 11 | 12 | 15) => Kind::Other,
-            (Kind::Node, 1 | 2) | (Kind::Attribute, 5 | 9) | (Kind::Function, 4 | 5 | 9) => Kind::Other,
+            (Kind::Graph, 5) | (Kind::Attribute, 5) | (Kind::Sparse, 1 | 2) => Kind::Tensor,
+            (Kind::Graph, 15) | (Kind::Attribute, 22) => Kind::Sparse,
+            (Kind::Model, 8) | (Kind::Graph, 11 | 12) | (Kind::Tensor, 6 | 13) => Kind::Other,
+            (Kind::Node, 1 | 2) | (Kind::Attribute, 9) | (Kind::Function, 4 | 5 | 9) => Kind::Other,
             _ => return None,
         })
     }
@@ -55,7 +59,7 @@ pub fn check(file: &[u8]) -> Result<(), String> {
             let Some(inner) = kind.field(key >> 3).filter(|_| key & 7 == 2) else { continue };
             count += 1;
             if count > LIMIT {
-                return Err(format!("it has more than {LIMIT} nodes, attributes and names"));
+                return Err(format!("it has more than {LIMIT} nodes, attributes, names and strings"));
             }
             if inner != Kind::Other {
                 // What is left of this message is looked at after the one inside it.

@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
@@ -32,10 +33,13 @@ pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> R
     aligned.extend(own);
     let value = value.reshaped(aligned)?.on_device(&cx.device);
     Ok(match value {
+        Value::Host(t) => {
+            Value::Host(host::pick(&t, &host::broadcast_indices(t.shape(), dims), dims.to_vec())?)
+        }
         Value::Float(t) => Value::Float(B::float_expand(t, dims.into())),
         Value::Int(t) => Value::Int(B::int_expand(t, dims.into())),
         Value::Bool(t) => Value::Bool(B::bool_expand(t, dims.into())),
-        host => host,
+        other => other,
     })
 }
 

@@ -1,15 +1,23 @@
 //! Nodes that hold graphs.
 
 mod branch;
+mod map;
 mod repeat;
+mod scan;
 
-use super::{Registry, Site};
+use super::shape::concat;
+use super::{Context, Registry, Site};
 use crate::engine::backend::Accelerator;
+use crate::engine::onnx::OutputType;
 use crate::engine::program::Program;
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("If", 1, branch::build);
     r.op("Loop", 1, repeat::build);
+    r.op("Scan", 8, scan::build);
+    r.op("SequenceMap", 17, map::build);
 }
 
 /// A graph inside the node, built; and the inputs of the node that it captures, which are its last inputs.
@@ -18,6 +26,8 @@ struct Inner<B: Accelerator> {
     captures: std::ops::Range<usize>,
     /// Inputs that the graph declares.
     declared: usize,
+    /// What it declares its outputs to be.
+    results: Vec<OutputType>,
 }
 
 fn inner<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Inner<B>, String> {
@@ -30,5 +40,62 @@ fn inner<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Inner<B>, Str
     let before: usize = all.iter().take_while(|(n, _)| *n != name).map(|(_, g)| g.captures.len()).sum();
     let start =
         site.node.inputs.len().checked_sub(total).ok_or("its inputs are fewer than it captures")? + before;
-    Ok(Inner { program, captures: start..start + graph.captures.len(), declared: graph.inputs.len() })
+    Ok(Inner {
+        program,
+        captures: start..start + graph.captures.len(),
+        declared: graph.inputs.len(),
+        results: graph.output_types.clone(),
+    })
+}
+
+/// What each round of a body gives, until it is joined; no more than one tensor may take.
+struct Gathered<B: Accelerator> {
+    parts: Vec<Vec<Value<B>>>,
+    bytes: usize,
+}
+
+impl<B: Accelerator> Gathered<B> {
+    fn new(outputs: usize) -> Self {
+        Self { parts: (0..outputs).map(|_| Vec::new()).collect(), bytes: 0 }
+    }
+
+    fn push(&mut self, values: impl Iterator<Item = Value<B>>, cx: &Context<B>) -> Result<(), String> {
+        for (parts, value) in self.parts.iter_mut().zip(values) {
+            self.bytes = self.bytes.saturating_add(value.weight());
+            if self.bytes > cx.max_bytes {
+                return Err("what it gathers takes more memory than one tensor may".into());
+            }
+            parts.push(value);
+        }
+        Ok(())
+    }
+}
+
+/// Joins tensors along a new axis. Of none, what is declared says dtype and shape.
+fn stack<B: Accelerator>(
+    parts: Vec<Value<B>>,
+    axis: i64,
+    declared: &OutputType,
+    cx: &Context<B>,
+) -> Result<Value<B>, String> {
+    let Some(first) = parts.first() else {
+        let mut dims = declared.dims.clone();
+        dims.insert(super::axis(axis, dims.len() + 1)?, 0);
+        return Ok(Value::Host(empty(declared.dtype.unwrap_or(DType::F32), dims)?));
+    };
+    let at = super::axis(axis, first.rank() + 1)?;
+    let widened = parts.into_iter().map(|part| {
+        let mut dims = part.dims();
+        dims.insert(at.min(dims.len()), 1);
+        part.reshaped(dims)
+    });
+    concat::join(widened.collect::<Result<_, _>>()?, at, cx)
+}
+
+fn empty(dtype: DType, dims: Vec<usize>) -> Result<Tensor, String> {
+    let made = match dtype {
+        DType::String => Tensor::from_strings(dims, Vec::new()),
+        dtype => Tensor::from_bytes(dtype, dims, bytes::Bytes::new()),
+    };
+    made.map_err(|e| e.to_string())
 }

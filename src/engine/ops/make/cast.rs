@@ -1,34 +1,72 @@
-//! Cast and CastLike.
+//! Cast and CastLike: between all numbers, bool, strings, and the small types.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host;
+use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::{Value, to_burn};
-use crate::tensor::DType;
+use crate::tensor::{DType, Rounding, Tensor};
 use burn::tensor::get_device_settings;
+use std::sync::Arc;
+
+/// What becomes of numbers that a small float does not have.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    saturate: bool,
+    rounding: Rounding,
+}
+
+impl Rules {
+    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+        let rounding = match site.node.attributes.text("round_mode", "up")? {
+            "up" => Rounding::Up,
+            "down" => Rounding::Down,
+            "nearest" => Rounding::Nearest,
+            other => return Err(format!("round_mode {other:?} is not known")),
+        };
+        Ok(Self { saturate: site.node.attributes.int("saturate", 1)? != 0, rounding })
+    }
+}
 
 pub fn cast<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let code = site.node.attributes.find_int("to")?.copied().ok_or("attribute \"to\" is missing")?;
-    let dtype = host::dtype_of(code)?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| one(to(inputs.take(0)?, dtype, cx)?)))
+    let (dtype, rules) = (host::dtype_of(code)?, Rules::read(site)?);
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        one(convert(inputs.take(0)?, dtype, rules, cx)?)
+    }))
 }
 
-pub fn cast_like<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
+pub fn cast_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let rules = Rules::read(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let dtype = inputs.take(1)?.dtype();
-        one(to(inputs.take(0)?, dtype, cx)?)
+        one(convert(inputs.take(0)?, dtype, rules, cx)?)
     }))
 }
 
 /// The same elements as another type.
 pub fn to<B: Accelerator>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<Value<B>, String> {
+    convert(x, dtype, Rules { saturate: true, rounding: Rounding::Up }, cx)
+}
+
+fn convert<B: Accelerator>(
+    x: Value<B>,
+    dtype: DType,
+    rules: Rules,
+    cx: &Context<B>,
+) -> Result<Value<B>, String> {
+    if !x.is_tensor() {
+        return Err(format!("{x:?} where a tensor should be"));
+    }
     if x.dtype() == dtype {
         return Ok(x);
+    }
+    if !dtype.is_number() {
+        return Ok(Value::Host(on_host(&x.into_host()?, dtype, rules)?));
     }
     let burn = to_burn(dtype);
     let settings = get_device_settings::<B>(&cx.device);
     Ok(match x {
-        Value::Host(x) => Value::Host(host::from_numbers(dtype, x.shape().to_vec(), &host::numbers(&x))?),
+        Value::Host(x) => Value::Host(on_host(&x, dtype, rules)?),
         Value::Float(x) if dtype.is_float() => Value::Float(B::float_cast(x, burn.into())),
         Value::Int(x) if dtype.is_float() => Value::Float(B::int_into_float(x, burn.into())),
         Value::Bool(x) if dtype.is_float() => Value::Float(B::bool_into_float(x, burn.into())),
@@ -41,5 +79,47 @@ pub fn to<B: Accelerator>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<
         Value::Float(x) => Value::Int(B::float_into_int(x, burn.into())),
         Value::Int(x) => Value::Int(B::int_cast(x, burn.into())),
         Value::Bool(x) => Value::Int(B::bool_into_int(x, burn.into())),
+        other => return Err(format!("{other:?} where a tensor should be")),
     })
+}
+
+fn on_host(x: &Tensor, dtype: DType, rules: Rules) -> Result<Tensor, String> {
+    let shape = x.shape().to_vec();
+    if dtype == DType::String {
+        let texts = host::numbers(x).into_iter().map(|n| text(n, x.dtype())).collect();
+        return host::texts(shape, texts);
+    }
+    let numbers = match x.strings() {
+        Some(strings) => strings.iter().map(|s| parse(s, dtype)).collect::<Result<_, _>>()?,
+        None => host::numbers(x),
+    };
+    if let Some(code) = host::small_code(dtype, rules.saturate, rules.rounding) {
+        return host::tensor::<u8>(dtype, shape, numbers.into_iter().map(code).collect());
+    }
+    host::from_numbers(dtype, shape, &numbers)
+}
+
+/// A number that a string spells.
+fn parse(text: &str, dtype: DType) -> Result<Number, String> {
+    let plain = text.trim();
+    if !dtype.is_float()
+        && let Ok(int) = plain.parse::<i128>()
+    {
+        return Ok(Number::Int(int));
+    }
+    // Rust reads INF and NaN in any case, with and without a sign.
+    plain.parse::<f64>().map(Number::Float).map_err(|_| format!("{text:?} is not a number"))
+}
+
+/// As NumPy writes it: a float as short as reads back the same.
+fn text(number: Number, dtype: DType) -> Arc<str> {
+    let text = match number {
+        Number::Int(v) if dtype == DType::Bool => (if v == 0 { "False" } else { "True" }).to_owned(),
+        Number::Int(v) => v.to_string(),
+        Number::Float(v) if v.is_nan() => "NaN".to_owned(),
+        Number::Float(v) if v.is_infinite() => (if v > 0.0 { "INF" } else { "-INF" }).to_owned(),
+        Number::Float(v) if dtype == DType::F32 => (v as f32).to_string(),
+        Number::Float(v) => v.to_string(),
+    };
+    text.into()
 }

@@ -22,6 +22,8 @@ fn value(node: &Node) -> Result<Tensor, String> {
         Attribute::Ints(v) => host::from_ints(v),
         Attribute::Float(v) => host::scalar(DType::F32, Number::Float(f64::from(*v))),
         Attribute::Floats(v) => host::from_numbers(DType::F32, vec![v.len()], &floats(v)),
+        Attribute::Text(v) => host::texts(Vec::new(), vec![v.as_str().into()]),
+        Attribute::Texts(v) => host::texts(vec![v.len()], v.clone()),
         _ => Err(format!("a constant of {name} is not supported")),
     }
 }

@@ -2,10 +2,10 @@
 
 use super::binary::elementwise;
 use crate::engine::backend::Accelerator;
-use crate::engine::host::Number;
+use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, broadcast, one};
 use crate::engine::value::Value;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 use burn::tensor::get_device_settings;
 
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,9 @@ pub fn build<B: Accelerator>(op: Relation) -> Result<BoxOp<B>, String> {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         broadcast::same_dtype(&a, &b)?;
         if let (Value::Host(a), Value::Host(b)) = (&a, &b) {
+            if a.dtype() == DType::String {
+                return one(Value::Host(strings(op, a, b, cx)?));
+            }
             let result = elementwise(a, b, DType::Bool, cx, |a, b| {
                 let holds = match op {
                     Relation::Equal => a == b,
@@ -52,6 +55,19 @@ pub fn build<B: Accelerator>(op: Relation) -> Result<BoxOp<B>, String> {
             (_, (a, b)) => return Err(format!("{} and {} are not ordered", a.dtype(), b.dtype())),
         }))
     }))
+}
+
+fn strings<B: Accelerator>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>) -> Result<Tensor, String> {
+    if !matches!(op, Relation::Equal) {
+        return Err("strings are not ordered".into());
+    }
+    let dims = broadcast::shape(a.shape(), b.shape())?;
+    cx.check(DType::Bool, &dims)?;
+    let (left, right) = (host::strings(a)?, host::strings(b)?);
+    let pairs =
+        host::broadcast_indices(a.shape(), &dims).into_iter().zip(host::broadcast_indices(b.shape(), &dims));
+    let equal = pairs.map(|(l, r)| left[l] == right[r]).collect();
+    Tensor::from_bools(dims, equal).map_err(|e| e.to_string())
 }
 
 #[derive(Clone, Copy, Debug)]

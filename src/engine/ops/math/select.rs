@@ -14,6 +14,19 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         cx.check(then.dtype(), &dims)?;
         if condition.is_host() && then.is_host() && other.is_host() {
             let (condition, then, other) = (condition.into_host()?, then.into_host()?, other.into_host()?);
+            if let (Some(left), Some(right)) = (then.strings(), other.strings()) {
+                let picked = host::broadcast_indices(condition.shape(), &dims)
+                    .into_iter()
+                    .zip(host::broadcast_indices(then.shape(), &dims))
+                    .zip(host::broadcast_indices(other.shape(), &dims))
+                    .map(
+                        |((c, l), r)| {
+                            if condition.bytes()[c] != 0 { left[l].clone() } else { right[r].clone() }
+                        },
+                    )
+                    .collect();
+                return one(Value::Host(host::texts(dims, picked)?));
+            }
             let (left, right) = (host::numbers(&then), host::numbers(&other));
             let picked: Vec<host::Number> = host::broadcast_indices(condition.shape(), &dims)
                 .into_iter()

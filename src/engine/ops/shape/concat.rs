@@ -5,7 +5,7 @@ use crate::engine::host;
 use crate::engine::host::for_element;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, broadcast, one};
 use crate::engine::value::Value;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_int("axis")?.copied().ok_or("attribute \"axis\" is missing")?;
@@ -59,8 +59,24 @@ pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) 
     }
 }
 
+fn strings(parts: &[Tensor], axis: usize, dims: Vec<usize>) -> Result<Tensor, String> {
+    let outer: usize = dims[..axis].iter().product();
+    let cells = parts.iter().map(host::strings).collect::<Result<Vec<_>, _>>()?;
+    let mut joined = Vec::with_capacity(dims.iter().product());
+    for row in 0..outer {
+        for cells in &cells {
+            let width = cells.len() / outer;
+            joined.extend_from_slice(&cells[row * width..(row + 1) * width]);
+        }
+    }
+    host::texts(dims, joined)
+}
+
 fn on_host(parts: &[Tensor], axis: usize, dims: Vec<usize>) -> Result<Tensor, String> {
     let dtype = parts[0].dtype();
+    if dtype == DType::String {
+        return strings(parts, axis, dims);
+    }
     for_element!(dtype, T => {
         let outer: usize = dims[..axis].iter().product();
         let inner: usize = dims[axis + 1..].iter().product();

@@ -17,6 +17,7 @@ mod unique;
 use super::Registry;
 use crate::engine::backend::Accelerator;
 
+pub use expand::sizes;
 pub use transpose::permute;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {

@@ -90,6 +90,16 @@ fn scatter(
     if updates.dtype() != x.dtype() || updates.len() != offsets.len() * width {
         return Err(format!("updates {updates:?} do not fit {x:?}"));
     }
+    if let Some(old) = x.strings() {
+        if !matches!(reduction, Reduction::None) {
+            return Err("strings have no reduction".into());
+        }
+        let (mut cells, new) = (old.to_vec(), host::strings(updates)?);
+        for (run, offset) in offsets.iter().enumerate() {
+            cells[*offset..offset + width].clone_from_slice(&new[run * width..(run + 1) * width]);
+        }
+        return host::texts(x.shape().to_vec(), cells);
+    }
     for_element!(x.dtype(), T => {
         let mut cells = host::cells::<T>(x);
         let new = host::cells::<T>(updates);

@@ -1,0 +1,258 @@
+//! TreeEnsembleClassifier and TreeEnsembleRegressor, and TreeEnsemble, which took their place in version 5.
+
+use super::forest::{Aggregate, Forest, Mode, Node};
+use super::label::{Classes, largest};
+use super::transform::Transform;
+use super::{Matrix, float32, floats_or_tensor, ints, like};
+use crate::engine::backend::Accelerator;
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::tensor::DType;
+use std::collections::HashMap;
+
+fn size(value: i64, what: &str) -> Result<usize, String> {
+    usize::try_from(value).map_err(|_| format!("{what} {value}"))
+}
+
+/// The trees of the older operators, whose leaves' weights are attributes that begin with `leaf`.
+fn read<B: Accelerator>(site: &Site<'_, B>, leaf: &str, targets: usize) -> Result<Forest, String> {
+    let attributes = &site.node.attributes;
+    let modes = attributes.find_texts("nodes_modes")?.ok_or("attribute \"nodes_modes\" is missing")?;
+    let (values, double) = floats_or_tensor(site, "nodes_values")?;
+    let lists = ["treeids", "nodeids", "featureids", "truenodeids", "falsenodeids"];
+    let lists = lists.map(|name| ints(site, &format!("nodes_{name}")));
+    let [trees, ids, features, yes, no] = lists;
+    let (trees, ids, features, yes, no) = (trees?, ids?, features?, yes?, no?);
+    let missing = ints(site, "nodes_missing_value_tracks_true")?;
+    let count = modes.len();
+    if [trees.len(), ids.len(), features.len(), yes.len(), no.len(), values.len()] != [count; 6] {
+        return Err("the lists that describe its nodes differ in length".into());
+    }
+    let mut index = HashMap::with_capacity(count);
+    for at in 0..count {
+        if index.insert((trees[at], ids[at]), at).is_some() {
+            return Err(format!("node {} of tree {} is there twice", ids[at], trees[at]));
+        }
+    }
+    let mut nodes = Vec::with_capacity(count);
+    let mut is_child = vec![false; count];
+    for at in 0..count {
+        let mode = Mode::from_name(&modes[at])?;
+        let mut child = |id: i64| {
+            let next = index.get(&(trees[at], id)).copied();
+            let next = next.ok_or_else(|| format!("tree {} has no node {id}", trees[at]))?;
+            is_child[next] = true;
+            Ok::<usize, String>(next)
+        };
+        let (yes, no) = if mode == Mode::Leaf { (0, 0) } else { (child(yes[at])?, child(no[at])?) };
+        nodes.push(Node {
+            mode,
+            feature: if mode == Mode::Leaf { 0 } else { size(features[at], "feature")? },
+            value: values[at],
+            missing_is_yes: missing.get(at).is_some_and(|m| *m != 0),
+            yes,
+            no,
+        });
+    }
+    let weights = leaves(site, leaf, &index, &mut nodes)?;
+    // The first node of a tree that no other leads to.
+    let mut roots = Vec::new();
+    let mut begun = HashMap::new();
+    for at in (0..count).filter(|at| !is_child[*at]) {
+        if begun.insert(trees[at], at).is_none() {
+            roots.push(at);
+        }
+    }
+    if let Some(tree) = trees.iter().find(|tree| !begun.contains_key(tree)) {
+        return Err(format!("tree {tree} leads back to where it begins"));
+    }
+    let aggregate = match attributes.text("aggregate_function", "SUM")? {
+        "SUM" => Aggregate::Sum,
+        "AVERAGE" => Aggregate::Average,
+        "MIN" => Aggregate::Min,
+        "MAX" => Aggregate::Max,
+        other => return Err(format!("aggregate_function {other:?} is not known")),
+    };
+    Forest { nodes, roots, weights, sets: Vec::new(), targets, aggregate, double }.checked()
+}
+
+/// The weights of every leaf, side by side, and each leaf's place among them.
+fn leaves<B: Accelerator>(
+    site: &Site<'_, B>,
+    leaf: &str,
+    index: &HashMap<(i64, i64), usize>,
+    nodes: &mut [Node],
+) -> Result<Vec<(usize, f64)>, String> {
+    let list = |name: &str| ints(site, &format!("{leaf}_{name}"));
+    let (trees, ids, targets) = (list("treeids")?, list("nodeids")?, list("ids")?);
+    let (weights, _) = floats_or_tensor(site, &format!("{leaf}_weights"))?;
+    let count = weights.len();
+    if [trees.len(), ids.len(), targets.len()] != [count; 3] {
+        return Err("the lists that describe its leaves differ in length".into());
+    }
+    let mut all = Vec::with_capacity(count);
+    for at in 0..count {
+        let node = index.get(&(trees[at], ids[at])).copied();
+        let node = node.ok_or_else(|| format!("a weight is for node {} of tree {}", ids[at], trees[at]))?;
+        // A weight of a node that is no leaf is never come to.
+        if nodes[node].mode == Mode::Leaf {
+            all.push((node, size(targets[at], "target")?, weights[at]));
+        }
+    }
+    all.sort_by_key(|(node, ..)| *node);
+    let mut at = 0;
+    while at < all.len() {
+        let node = all[at].0;
+        let end = at + all[at..].iter().take_while(|(n, ..)| *n == node).count();
+        (nodes[node].yes, nodes[node].no) = (at, end);
+        at = end;
+    }
+    Ok(all.into_iter().map(|(_, target, weight)| (target, weight)).collect())
+}
+
+pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let targets = size(site.node.attributes.int("n_targets", 1)?, "n_targets")?;
+    let forest = read(site, "target", targets)?;
+    let (base, _) = floats_or_tensor(site, "base_values")?;
+    let (transform, width) = (Transform::read(site)?, forest.width());
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs)?;
+        wide_enough(&x, width)?;
+        cx.check(DType::F64, &[x.rows, targets])?;
+        let mut out = Vec::with_capacity(x.rows * targets);
+        for scores in forest.run(&x.values, x.width, x.rows) {
+            let start = out.len();
+            let base = |target: usize| base.get(target).or(base.first().filter(|_| base.len() == 1));
+            let scores = scores.into_iter().enumerate();
+            out.extend(scores.map(|(target, score)| score.unwrap_or(0.0) + base(target).unwrap_or(&0.0)));
+            transform.apply(&mut out[start..]);
+        }
+        one(float32(vec![x.rows, targets], out)?)
+    }))
+}
+
+fn wide_enough(x: &Matrix, width: usize) -> Result<(), String> {
+    if x.width < width {
+        return Err(format!("rows have {} features, and the trees look at {width}", x.width));
+    }
+    Ok(())
+}
+
+pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let classes = Classes::read(site, "classlabels_int64s")?;
+    let count = classes.len();
+    let forest = read(site, "class", count)?;
+    let (base, _) = floats_or_tensor(site, "base_values")?;
+    let (transform, width) = (Transform::read(site)?, forest.width());
+    // Two classes, of which the trees score one: its score is the second's.
+    let first = forest.weights.first().map(|(target, _)| *target);
+    let single = count == 2 && first.is_some_and(|f| forest.weights.iter().all(|(target, _)| *target == f));
+    let positive = forest.weights.iter().all(|(_, weight)| *weight >= 0.0);
+    let lone = first.unwrap_or(0);
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs)?;
+        wide_enough(&x, width)?;
+        cx.check(DType::F64, &[x.rows, count])?;
+        let mut labels = Vec::with_capacity(x.rows);
+        let mut out = Vec::with_capacity(x.rows * count);
+        for scores in forest.run(&x.values, x.width, x.rows) {
+            if single {
+                let own = base.get(if base.len() == 2 { 1 } else { 0 }).copied().unwrap_or(0.0);
+                let score = scores[lone].unwrap_or(0.0) + own;
+                labels.push(usize::from(score > if positive { 0.5 } else { 0.0 }));
+                out.extend(transform.pair(score, !positive));
+                continue;
+            }
+            let scores = scores.into_iter().enumerate();
+            let mut scores: Vec<f64> =
+                scores.map(|(class, s)| s.unwrap_or(0.0) + base.get(class).unwrap_or(&0.0)).collect();
+            labels.push(largest(&scores));
+            transform.apply(&mut scores);
+            out.extend(scores);
+        }
+        Ok(vec![classes.of(&labels)?, float32(vec![x.rows, count], out)?])
+    }))
+}
+
+/// Leaves are apart from the nodes, and a mode may test for membership of a set.
+pub fn ensemble<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let tensor =
+        |name: &str| attributes.find_tensor(name)?.ok_or_else(|| format!("attribute {name:?} is missing"));
+    let (modes, splits) = (tensor("nodes_modes")?.to_f64(), tensor("nodes_splits")?);
+    let leaf_weights = tensor("leaf_weights")?.to_f64();
+    let lists = ["featureids", "truenodeids", "falsenodeids", "trueleafs", "falseleafs"];
+    let [features, yes, no, yes_leaf, no_leaf] = lists.map(|name| ints(site, &format!("nodes_{name}")));
+    let (features, yes, no, yes_leaf, no_leaf) = (features?, yes?, no?, yes_leaf?, no_leaf?);
+    let missing = ints(site, "nodes_missing_value_tracks_true")?;
+    let leaf_targets = ints(site, "leaf_targetids")?;
+    let count = modes.len();
+    let lengths = [splits.len(), features.len(), yes.len(), no.len(), yes_leaf.len(), no_leaf.len()];
+    if lengths != [count; 6] || leaf_targets.len() != leaf_weights.len() {
+        return Err("the lists that describe its nodes differ in length".into());
+    }
+    let mut members = match attributes.find_tensor("membership_values")? {
+        Some(tensor) => tensor.to_f64(),
+        None => Vec::new(),
+    }
+    .into_iter();
+    let double = splits.dtype() == DType::F64;
+    let splits = splits.to_f64();
+    let mut sets = Vec::new();
+    let mut nodes = Vec::with_capacity(count + leaf_weights.len());
+    for at in 0..count {
+        let mode = Mode::from_code(modes[at] as i64)?;
+        let child = |is_leaf: i64, id: i64| {
+            let (id, limit) = (size(id, "node")?, if is_leaf != 0 { leaf_weights.len() } else { count });
+            if id >= limit {
+                return Err(format!("node {at} of its trees leads nowhere"));
+            }
+            Ok(if is_leaf != 0 { count + id } else { id })
+        };
+        let value = if mode == Mode::Member {
+            // The sets follow one another, each ended by a NaN.
+            sets.push(members.by_ref().take_while(|v| !v.is_nan()).map(f64::to_bits).collect());
+            (sets.len() - 1) as f64
+        } else {
+            splits[at]
+        };
+        nodes.push(Node {
+            mode,
+            feature: size(features[at], "feature")?,
+            value,
+            missing_is_yes: missing.get(at).is_some_and(|m| *m != 0),
+            yes: child(yes_leaf[at], yes[at])?,
+            no: child(no_leaf[at], no[at])?,
+        });
+    }
+    for at in 0..leaf_weights.len() {
+        let leaf =
+            Node { mode: Mode::Leaf, feature: 0, value: 0.0, missing_is_yes: false, yes: at, no: at + 1 };
+        nodes.push(leaf);
+    }
+    let weights = leaf_targets.iter().zip(leaf_weights).map(|(t, w)| Ok((size(*t, "target")?, w)));
+    let weights = weights.collect::<Result<Vec<_>, String>>()?;
+    let roots = ints(site, "tree_roots")?.iter().map(|r| size(*r, "root")).collect::<Result<Vec<_>, _>>()?;
+    let targets = size(attributes.int("n_targets", 1)?, "n_targets")?;
+    let aggregate = match attributes.int("aggregate_function", 1)? {
+        0 => Aggregate::Average,
+        1 => Aggregate::Sum,
+        2 => Aggregate::Min,
+        3 => Aggregate::Max,
+        other => return Err(format!("aggregate_function {other} is not known")),
+    };
+    let transform = Transform::from_code(attributes.int("post_transform", 0)?)?;
+    let forest = Forest { nodes, roots, weights, sets, targets, aggregate, double }.checked()?;
+    let width = forest.width();
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs)?;
+        wide_enough(&x, width)?;
+        cx.check(DType::F64, &[x.rows, targets])?;
+        let mut out = Vec::with_capacity(x.rows * targets);
+        for scores in forest.run(&x.values, x.width, x.rows) {
+            let start = out.len();
+            out.extend(scores.into_iter().map(|score| score.unwrap_or(0.0)));
+            transform.apply(&mut out[start..]);
+        }
+        one(like(x.dtype, vec![x.rows, targets], out)?)
+    }))
+}
