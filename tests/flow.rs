@@ -10,6 +10,7 @@ use rserve::plan::{
     EncodeSource, Entry, Origin, Payload, Region, RowContext, Rows, Step, TensorType,
 };
 use rserve::scheduler::Device;
+use rserve::store::ModelFiles;
 use rserve::tensor::Tensor;
 use std::collections::HashMap;
 use std::fs;
@@ -97,10 +98,10 @@ impl Rows for TextEncode {
 struct Models(HashMap<&'static str, Arc<Fake>>);
 
 impl Loader for Models {
-    fn load(&self, onnx: Bytes, _: DeviceId) -> Result<Loaded, String> {
-        let name = std::str::from_utf8(&onnx).unwrap();
+    fn load(&self, files: ModelFiles, _: DeviceId) -> Result<Loaded, String> {
+        let name = std::str::from_utf8(&files.onnx).unwrap();
         let inputs: &[&str] = if name == "join" { &["a", "b"] } else { &["x"] };
-        Ok(Loaded { runner: self.0[name].clone(), signature: signature(inputs, &["y"]) })
+        Ok(Loaded { runner: self.0[name].clone(), signature: signature(inputs, &["y"]), classes: None })
     }
 }
 

@@ -1,10 +1,10 @@
 //! The lifecycle over a real folder, with models whose "ONNX" says what they do: `times 2`.
 
 use crate::fakes::{Fake, first, number, signature};
-use bytes::Bytes;
 use rserve::lifecycle::{Cell, Lifecycle, Loaded, Loader, State};
 use rserve::plan::{self, BatchPolicy, DeviceId, Plan};
 use rserve::scheduler::{Memory, Terms, Want};
+use rserve::store::ModelFiles;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 struct TextLoader(AtomicUsize);
 
 impl Loader for TextLoader {
-    fn load(&self, onnx: Bytes, _: DeviceId) -> Result<Loaded, String> {
+    fn load(&self, files: ModelFiles, _: DeviceId) -> Result<Loaded, String> {
         self.0.fetch_add(1, SeqCst);
-        let text = std::str::from_utf8(&onnx).map_err(|_| "not text".to_owned())?;
-        let loaded = |runner, input| Ok(Loaded { runner, signature: signature(&[input], &["y"]) });
+        let text = std::str::from_utf8(&files.onnx).map_err(|_| "not text".to_owned())?;
+        let loaded =
+            |runner, input| Ok(Loaded { runner, signature: signature(&[input], &["y"]), classes: None });
         match text.trim().split_once(' ').unwrap_or((text.trim(), "")) {
             ("times", factor) => loaded(Fake::times(factor.parse().map_err(|_| "no factor")?), "x"),
             ("takes", bytes) => {

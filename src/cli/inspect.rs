@@ -4,12 +4,13 @@ use super::Exit;
 use super::output::{complain, print};
 use crate::engine::{self, Applied, Inspection};
 use crate::plan::{Batching, Dim, Port};
+use crate::store::{self, ModelFiles};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Say what an ONNX file takes, gives and consists of, and what of it is not supported
 #[derive(Debug, clap::Args)]
@@ -46,8 +47,17 @@ pub fn run(arguments: &Arguments) -> Exit {
         }
     };
     let size = bytes.len();
-    let optimized = arguments.optimized.then(|| engine::inspect_optimized(bytes.clone()));
-    let inspection = match engine::inspect(bytes) {
+    let folder = arguments.file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let data = match store::data(folder, engine::data_files(&bytes)) {
+        Ok(data) => data,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Wrong;
+        }
+    };
+    let files = ModelFiles { onnx: bytes, data };
+    let optimized = arguments.optimized.then(|| engine::inspect_optimized(files.clone()));
+    let inspection = match engine::inspect(files) {
         Ok(inspection) => inspection,
         Err(error) => {
             complain(&format!("`{shown}`: {error}"));

@@ -75,8 +75,14 @@ fn inspect_read(model: onnx::Model) -> Result<Inspection, LoadError> {
 }
 
 /// What optimising does to a model: each pass that changed something, and the operators that remain.
-pub fn optimized(model: Bytes) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
-    let mut model = onnx::read(model)?;
+pub fn optimized(
+    files: impl Into<ModelFiles>,
+) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
+    let files = files.into();
+    super::contained(|| optimized_read(onnx::read(files.onnx, &files.data)?))
+}
+
+fn optimized_read(mut model: onnx::Model) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
     let applied = super::optimized(&mut model);
     Ok((applied, optimize::operators(&model.graph)))
 }

@@ -1,6 +1,7 @@
 //! Whether a new generation can take the place of what the plan was compiled with. Pure.
 
 use crate::plan::{Dim, Labels, Port, Signature};
+use crate::store::MODEL_FILE;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the plan relies on.
@@ -23,6 +24,9 @@ pub fn check(
     ports("output", &contract.signature.outputs, &signature.outputs, false, &mut reasons);
     for (name, count) in &contract.labels {
         match (labels.get(name), count) {
+            (None, _) if name == MODEL_FILE => {
+                reasons.insert(format!("its `{name}` names no classes, which an encode takes for labels"));
+            }
             (None, _) => {
                 reasons.insert(format!("it has no `{name}` beside its model.onnx, which an encode reads"));
             }

@@ -5,10 +5,11 @@ use super::check::{Contract, check};
 use super::state::{PlaceStatus, Records, State};
 use super::warm::warm_up;
 use crate::plan::memory::{Allowed, Need};
-use crate::plan::{DeviceId, Signature};
+use crate::plan::{DeviceId, Labels, Signature};
 use crate::scheduler::{Device, Policy, Replicas, Runner, panic_message};
-use crate::store::VersionFiles;
+use crate::store::{MODEL_FILE, ModelFiles, VersionFiles};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,13 +17,20 @@ use std::time::Instant;
 /// Makes a model file into something that runs. `app` hands in the engine.
 pub trait Loader: Send + Sync + 'static {
     /// Blocks until the model is on the device. An error has one reason a line.
-    fn load(&self, onnx: Bytes, device: DeviceId) -> Result<Loaded, String>;
+    fn load(&self, files: ModelFiles, device: DeviceId) -> Result<Loaded, String>;
+
+    /// The files beside a `model.onnx` that it keeps weights in, by the names that it has for them.
+    fn data_files(&self, _onnx: &Bytes) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 }
 
 /// What a [`Loader`] gives.
 pub struct Loaded {
     pub runner: Arc<dyn Runner>,
     pub signature: Arc<Signature>,
+    /// The names of its classes, where the model carries them: its labels under the name of its own file.
+    pub classes: Option<Labels>,
 }
 
 /// A device that a model runs on, and how it is served there.
@@ -78,13 +86,15 @@ pub(super) fn load(
         track.to(State::Reserved);
         track.to(State::Loading);
         let mut all = vec![];
+        let mut labels = files.labels.clone();
         for place in order.places {
             // A model file is its weights, nearly.
-            let weights = files.onnx.len() as u64;
+            let weights = files.data.values().chain([&files.onnx]).map(|file| file.len() as u64).sum();
             let need = Need::estimate(weights, &order.contract.signature, &place.policy.batch);
             hold(place, need).map_err(|reason| format!("by estimate, {reason}"))?;
-            let loaded = contained(|| loader.load(files.onnx.clone(), place.device.id()))?;
-            let reasons = check(order.contract, &loaded.signature, &files.labels);
+            let loaded = contained(|| loader.load(files.model(), place.device.id()))?;
+            labels.extend(loaded.classes.clone().map(|classes| (MODEL_FILE.to_owned(), classes)));
+            let reasons = check(order.contract, &loaded.signature, &labels);
             if !reasons.is_empty() {
                 return Err(reasons.into_iter().collect::<Vec<_>>().join("\n"));
             }
@@ -103,10 +113,10 @@ pub(super) fn load(
             let policy = Policy { lanes, ..place.policy.clone() };
             instances.push((loaded.runner, place, policy));
         }
-        Ok((instances, signature, load, started.elapsed() - load))
+        Ok((instances, signature, labels, load, started.elapsed() - load))
     };
     match brought_up() {
-        Ok((instances, signature, load, warm_up)) => {
+        Ok((instances, signature, labels, load, warm_up)) => {
             track.took(load, warm_up);
             let instance =
                 |(runner, place, policy): (_, &Place, _)| place.device.instance(order.model, runner, policy);
@@ -115,7 +125,7 @@ pub(super) fn load(
                 digest: files.digest,
                 tag: format!("{}@{}", order.model, order.version),
                 signature,
-                labels: files.labels,
+                labels,
                 load,
                 warm_up,
                 replicas: Replicas::new(instances.into_iter().map(instance).collect()),

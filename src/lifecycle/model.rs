@@ -177,20 +177,22 @@ impl Model {
                 refused: &work.refused,
             });
             match next {
-                Next::Look(version) => match self.look_at(&config.store, version, &known, &mut work) {
-                    Ok((digest, read)) => {
-                        looks.insert(version, Look::Is(digest));
-                        files.extend(read.map(|read| (version, read)));
-                    }
-                    Err(error) => {
-                        looks.insert(version, Look::Unreadable);
-                        let reason = error.to_string();
-                        if self.cell.records.unreadable(version, reason.clone()) {
-                            tracing::warn!(model = self.cell.name(), version, reason, "cannot be read");
+                Next::Look(version) => {
+                    match self.look_at(loader, &config.store, version, &known, &mut work) {
+                        Ok((digest, read)) => {
+                            looks.insert(version, Look::Is(digest));
+                            files.extend(read.map(|read| (version, read)));
                         }
-                        reload.failures.push(failure(Some(version), reason));
+                        Err(error) => {
+                            looks.insert(version, Look::Unreadable);
+                            let reason = error.to_string();
+                            if self.cell.records.unreadable(version, reason.clone()) {
+                                tracing::warn!(model = self.cell.name(), version, reason, "cannot be read");
+                            }
+                            reload.failures.push(failure(Some(version), reason));
+                        }
                     }
-                },
+                }
                 Next::Load(version) => {
                     // It was looked at before, or there would be nothing to load.
                     let Some(files) = files.remove(&version) else {
@@ -243,6 +245,7 @@ impl Model {
     /// The digest of a version, and its files where they may have to be loaded.
     fn look_at(
         &self,
+        loader: &dyn Loader,
         root: &Path,
         version: u64,
         loaded: &[(u64, Digest)],
@@ -257,7 +260,7 @@ impl Model {
         {
             return Ok((*digest, None));
         }
-        let files = store::read(root, self.cell.name(), version)?;
+        let files = store::read(root, self.cell.name(), version, &|onnx| loader.data_files(onnx))?;
         let digest = files.digest;
         // What will not be loaded need not be held.
         let files = (!settled(digest)).then_some(files);

@@ -124,9 +124,26 @@ fn bind_source(
 ) -> Option<(Bound, EncodeSource)> {
     let scope = ground.scope;
     let source = source.known()?;
-    let (labels, note) = describe(scope, wanted, source, ground.models, report);
-    let bound =
-        Bound { from: wanted.from.clone(), ty: type_of(scope, view, source)?, labels: labels.clone(), note };
+    let (labels, note_text) = describe(scope, wanted, source, ground.models, report);
+    if let Source::Output { step, output: Some(output) } = source
+        && let Some(port) = scope.steps[step].signature.and_then(|s| s.outputs.get(output))
+        && port.dtype.is_none()
+        && port.declared != "unknown"
+    {
+        let d = Diagnostic::error(format!(
+            "output `{}` is {}, which rserve does not serve",
+            port.name, port.declared
+        ))
+        .at(&wanted.from.place, "");
+        report.push(note(d, note_text).help("an encode takes tensors; the model's other outputs are served"));
+        return None;
+    }
+    let bound = Bound {
+        from: wanted.from.clone(),
+        ty: type_of(scope, view, source)?,
+        labels: labels.clone(),
+        note: note_text,
+    };
     let model = if let Source::Output { step, .. } = source { scope.steps[step].model } else { None };
     let position = ground.called.iter().position(|m| Some(*m) == model);
     let read = EncodeSource {

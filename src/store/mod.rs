@@ -8,7 +8,7 @@ mod read;
 mod scan;
 mod stamp;
 
-pub use read::{Digest, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, VersionFiles, digest, read};
+pub use read::{DataNames, Digest, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, VersionFiles, data, read};
 pub use scan::{Ignored, Scan, scan};
 pub use stamp::{Stamp, stamp};
 

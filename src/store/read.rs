@@ -4,15 +4,18 @@ use super::{MODEL_FILE, StoreError};
 use crate::plan::Labels;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::SystemTime;
 
 /// Bytes that a model file may have; protobuf allows no more than 2 GiB.
 pub const MODEL_LIMIT: u64 = 2 << 30;
+
+/// Bytes that a file of weights may have.
+pub const DATA_LIMIT: u64 = 256 << 30;
 
 /// Bytes that a labels file may have.
 pub const LABELS_LIMIT: u64 = 1 << 20;
@@ -37,11 +40,16 @@ impl From<Bytes> for ModelFiles {
     }
 }
 
+/// Names the files that a model keeps weights in, from the content of its `model.onnx`.
+pub type DataNames<'a> = &'a dyn Fn(&Bytes) -> BTreeSet<String>;
+
 /// What [`read`] read.
 #[derive(Clone, Debug)]
 pub struct VersionFiles {
     /// The content of `model.onnx`.
     pub onnx: Bytes,
+    /// The files that the model keeps weights in, by the names that it has for them.
+    pub data: BTreeMap<String, Bytes>,
     pub digest: Digest,
     /// By file name, every `.txt` file beside the model: its lines.
     pub labels: BTreeMap<String, Labels>,
@@ -49,15 +57,29 @@ pub struct VersionFiles {
     pub modified: Option<SystemTime>,
 }
 
-/// Reads one version. Anything beside `model.onnx` and its `.txt` files is left alone.
-pub fn read(root: &Path, model: &str, version: u64) -> Result<VersionFiles, StoreError> {
+impl VersionFiles {
+    /// What of it makes the model.
+    pub fn model(&self) -> ModelFiles {
+        ModelFiles { onnx: self.onnx.clone(), data: self.data.clone() }
+    }
+}
+
+/// Reads one version. Anything beside `model.onnx`, the files that it names and `.txt` files is left alone.
+pub fn read(
+    root: &Path,
+    model: &str,
+    version: u64,
+    names: DataNames<'_>,
+) -> Result<VersionFiles, StoreError> {
     let folder = root.join(model).join(version.to_string());
     let (onnx, modified) = read_file(&folder.join(MODEL_FILE), MODEL_LIMIT)?;
     if onnx.is_empty() {
         return Err(StoreError::Empty(folder.join(MODEL_FILE)));
     }
     let texts = text_files(&folder)?;
-    let digest = digest(&onnx, &texts);
+    let onnx = Bytes::from(onnx);
+    let data = data(&folder, names(&onnx))?;
+    let digest = digest(&onnx, &texts, &data);
     let labels = texts
         .into_iter()
         .map(|(name, content)| {
@@ -65,11 +87,11 @@ pub fn read(root: &Path, model: &str, version: u64) -> Result<VersionFiles, Stor
             Ok((name, lines))
         })
         .collect::<Result<_, StoreError>>()?;
-    Ok(VersionFiles { onnx: onnx.into(), digest, labels, modified })
+    Ok(VersionFiles { onnx, data, digest, labels, modified })
 }
 
 /// The digest of a version: of the name, length and content of each of its files, by name.
-pub fn digest(onnx: &[u8], texts: &BTreeMap<String, Vec<u8>>) -> Digest {
+fn digest(onnx: &[u8], texts: &BTreeMap<String, Vec<u8>>, data: &BTreeMap<String, Bytes>) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let mut add = |name: &str, content: &[u8]| {
         hasher.update(&(name.len() as u64).to_le_bytes());
@@ -81,7 +103,32 @@ pub fn digest(onnx: &[u8], texts: &BTreeMap<String, Vec<u8>>) -> Digest {
     for (name, content) in texts {
         add(name, content);
     }
+    for (name, content) in data {
+        add(name, content);
+    }
     Digest(*hasher.finalize().as_bytes())
+}
+
+/// Reads the files of a folder that a model names. Names are not to be trusted: what is not a regular file
+/// within the folder (by `..`, an absolute path or a link) is left out, and so missing when the model is read.
+pub fn data(folder: &Path, names: BTreeSet<String>) -> Result<BTreeMap<String, Bytes>, StoreError> {
+    let mut data = BTreeMap::new();
+    for name in names {
+        let relative = Path::new(&name);
+        let inside =
+            relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside || name.is_empty() {
+            continue;
+        }
+        let within = |path: &Path| {
+            let (folder, path) = (folder.canonicalize().ok()?, path.canonicalize().ok()?);
+            (path.starts_with(&folder) && path.is_file()).then_some(path)
+        };
+        if let Some(path) = within(&folder.join(relative)) {
+            data.insert(name, Bytes::from(read_file(&path, DATA_LIMIT)?.0));
+        }
+    }
+    Ok(data)
 }
 
 fn text_files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
@@ -182,7 +229,7 @@ mod tests {
             ("labels.txt", b"\xef\xbb\xbfasphalt\r\ngravel \r\n\r\ndirt\r\n\n"),
             ("notes.md", b"\xff"),
         ]);
-        let files = read(root.path(), "surface", 2).unwrap();
+        let files = read(root.path(), "surface", 2, &|_| BTreeSet::new()).unwrap();
         assert_eq!(&files.onnx[..], b"onnx");
         assert_eq!(files.labels.keys().collect::<Vec<_>>(), ["labels.txt"]);
         assert_eq!(&files.labels["labels.txt"][..], ["asphalt", "gravel ", "", "dirt"]);
@@ -192,7 +239,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_names_and_contents_and_of_nothing_else() {
         let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n")]);
-        let digest = || read(root.path(), "surface", 2).unwrap().digest;
+        let digest = || read(root.path(), "surface", 2, &|_| BTreeSet::new()).unwrap().digest;
         let first = digest();
         fs::write(folder.join("notes.md"), "not ours").unwrap();
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
@@ -207,9 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_read_from_within_the_folder_alone() {
+        let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("weights.bin", b"1234")]);
+        fs::write(root.path().join("secret"), "secret").unwrap();
+        fs::create_dir(folder.join("more")).unwrap();
+        fs::write(folder.join("more/part"), "5678").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.path().join("secret"), folder.join("link")).unwrap();
+        let outside = root.path().join("secret");
+        let names = || {
+            let names = ["weights.bin", "more/part", "link", "../../secret", "more/../../../secret", "more"];
+            let all = names.into_iter().chain([outside.to_str().unwrap(), "", "nowhere"]);
+            all.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let files = || read(root.path(), "surface", 2, &|_| names()).unwrap();
+        let read: Vec<(String, Bytes)> = files().data.into_iter().collect();
+        let part = |name: &str, content: &'static str| (name.to_owned(), Bytes::from(content));
+        assert_eq!(read, [part("more/part", "5678"), part("weights.bin", "1234")]);
+        let first = files().digest;
+        fs::write(folder.join("weights.bin"), "4321").unwrap();
+        assert_ne!(files().digest, first);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said_by_its_cause() {
         let (root, folder) = version(&[(MODEL_FILE, b"")]);
-        let cause = || read(root.path(), "surface", 2).unwrap_err();
+        let cause = || read(root.path(), "surface", 2, &|_| BTreeSet::new()).unwrap_err();
         assert!(matches!(cause(), StoreError::Empty(_)));
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
         fs::write(folder.join("labels.txt"), b"ok\n\xff").unwrap();

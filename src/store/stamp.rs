@@ -22,21 +22,41 @@ struct FileStamp {
 /// The coarsest clock of a file system in use (FAT counts in steps of 2 s).
 const COARSEST: Duration = Duration::from_secs(3);
 
-/// Of `model.onnx` and the `.txt` files beside it.
+/// Folders within folders that weights may be in.
+const DEPTH: usize = 4;
+
+/// Of `model.onnx` and all that is beside it: weights may be in files of any name.
 pub fn stamp(root: &Path, model: &str, version: u64) -> Result<Stamp, StoreError> {
     let folder = root.join(model).join(version.to_string());
     let mut files = vec![];
-    for entry in fs::read_dir(&folder).map_err(|source| StoreError::new(&folder, source))? {
-        let entry = entry.map_err(|source| StoreError::new(&folder, source))?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if name == MODEL_FILE || name.ends_with(".txt") {
-            let path = entry.path();
-            let found = fs::metadata(&path).map_err(|source| StoreError::new(&path, source))?;
-            files.push((name, FileStamp::new(&found)));
-        }
-    }
+    add(&folder, "", DEPTH, &mut files)?;
     files.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Stamp(files))
+}
+
+fn add(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    files: &mut Vec<(String, FileStamp)>,
+) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).map_err(|source| StoreError::new(folder, source))? {
+        let entry = entry.map_err(|source| StoreError::new(folder, source))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let (name, path) = (format!("{prefix}{name}"), entry.path());
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() && depth > 0 && !entry.file_type().is_ok_and(|t| t.is_symlink()) => {
+                add(&path, &format!("{name}/"), depth - 1, files)?;
+            }
+            Ok(found) => files.push((name, FileStamp::new(&found))),
+            Err(source) if name == MODEL_FILE || name.ends_with(".txt") => {
+                return Err(StoreError::new(&path, source));
+            }
+            // Not one of ours, or gone again.
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 impl Stamp {
@@ -82,8 +102,12 @@ mod tests {
         let first = stamp();
         assert_eq!(stamp(), first);
         assert!(first.is_old(SystemTime::now()));
-        fs::write(folder.join("notes.md"), "not ours").unwrap();
-        assert_eq!(stamp(), first);
+        write(&folder.join("weights.bin"), "1");
+        let second = stamp();
+        assert_ne!(second, first);
+        write(&folder.join("weights.bin"), "2");
+        let first = stamp();
+        assert_ne!(first, second);
         write(&folder.join("next"), "two");
         fs::rename(folder.join("next"), &path).unwrap();
         assert_ne!(stamp(), first);

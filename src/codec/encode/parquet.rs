@@ -65,6 +65,7 @@ fn columns(field: &Field, dtype: Option<DType>) -> Vec<Column> {
     let number = match dtype {
         Some(DType::F32 | DType::F16 | DType::BF16) if field.round.is_none() => Kind::Float,
         Some(DType::Bool) => Kind::Bool,
+        Some(DType::String) => Kind::Text,
         Some(DType::F32 | DType::F16 | DType::BF16 | DType::F64) | None => Kind::Double,
         Some(_) => Kind::Int,
     };
@@ -149,7 +150,10 @@ fn answer(
     };
     match field.answer(input)? {
         Answer::Values(tensor) => {
-            let mut values = numbers(&tensor).map(number).collect::<Result<Vec<_>, _>>()?;
+            let mut values = match tensor.strings() {
+                Some(strings) => strings.iter().map(|s| Cell::Text(s.to_string())).collect(),
+                None => numbers(&tensor).map(number).collect::<Result<Vec<_>, _>>()?,
+            };
             cells.push(match (first.list, values.len()) {
                 (true, _) => Cell::List(values),
                 (false, 1) => values.remove(0),
@@ -160,6 +164,7 @@ fn answer(
             });
         }
         Answer::One(n) => cells.push(number(n)?),
+        Answer::Text(text) => cells.push(Cell::Text(text.to_string())),
         Answer::Class(index, labels) => cells.push(class(index, labels.as_ref())),
         Answer::Ranked(ranked, labels) => {
             for ((index, score), column) in ranked.into_iter().zip(columns.iter().skip(1).step_by(2)) {

@@ -22,6 +22,7 @@ pub mod reduce;
 mod sequence;
 pub mod shape;
 mod signal;
+mod text;
 mod vision;
 
 use super::backend::Accelerator;
@@ -175,6 +176,7 @@ impl<B: Accelerator> Registry<B> {
         reduce::register(&mut registry);
         sequence::register(&mut registry);
         shape::register(&mut registry);
+        text::register(&mut registry);
         signal::register(&mut registry);
         vision::register(&mut registry);
         registry

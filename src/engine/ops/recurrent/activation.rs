@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn alphas_go_to_the_functions_that_have_one() {
         let mut attributes = Attributes::default();
-        let names = ["Sigmoid", "LeakyRelu", "tanh", "HardSigmoid"].map(str::to_owned).to_vec();
+        let names = ["Sigmoid", "LeakyRelu", "tanh", "HardSigmoid"].map(Into::into).to_vec();
         attributes.set("activations", Attribute::Texts(names));
         attributes.set("activation_alpha", Attribute::Floats(vec![0.5]));
         let read = Activation::read(&attributes, &[Sigmoid, Tanh], 2).unwrap();

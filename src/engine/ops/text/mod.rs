@@ -1,0 +1,50 @@
+//! Operators on strings. Strings are always on the host.
+
+mod ngrams;
+mod normalise;
+mod split;
+
+use super::{BoxOp, Context, Inputs, Registry, Site, broadcast, one};
+use crate::engine::backend::Accelerator;
+use crate::engine::host;
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
+use regex::Regex;
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.op("StringConcat", 20, concat);
+    r.op("StringSplit", 20, split::build);
+    r.op("StringNormalizer", 10, normalise::build);
+    r.op("RegexFullMatch", 20, full_match);
+    r.op("TfIdfVectorizer", 9, ngrams::build);
+}
+
+fn concat<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (a, b) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
+        let dims = broadcast::shape(a.shape(), b.shape())?;
+        cx.check(DType::String, &dims)?;
+        let (left, right) = (host::strings(&a)?, host::strings(&b)?);
+        let pairs = host::broadcast_indices(a.shape(), &dims);
+        let pairs: Vec<(usize, usize)> =
+            pairs.into_iter().zip(host::broadcast_indices(b.shape(), &dims)).collect();
+        // Few long strings may make many: what they come to is known before they are joined.
+        let bytes =
+            pairs.iter().fold(0usize, |sum, (l, r)| sum.saturating_add(left[*l].len() + right[*r].len()));
+        cx.check(DType::U8, &[bytes])?;
+        let joined = pairs.into_iter().map(|(l, r)| [&*left[l], &*right[r]].concat().into()).collect();
+        one(Value::Host(host::texts(dims, joined)?))
+    }))
+}
+
+/// Takes time linear in the text, whatever the pattern: the syntax is RE2's, which has no backtracking.
+fn full_match<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let pattern = site.node.attributes.text("pattern", "")?;
+    let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|e| format!("pattern {pattern:?}: {e}"))?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let x = inputs.take(0)?.into_host()?;
+        let matches = host::strings(&x)?.iter().map(|s| whole.is_match(s)).collect();
+        let tensor = Tensor::from_bools(x.shape().to_vec(), matches).map_err(|e| e.to_string())?;
+        one(Value::Host(tensor))
+    }))
+}
