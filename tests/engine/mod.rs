@@ -1,6 +1,7 @@
 //! The engine against ONNX Runtime's numbers, and against files that mean harm.
 
 mod axes;
+mod cases;
 mod classifiers;
 mod conformance;
 mod entry;
@@ -13,6 +14,7 @@ mod protobuf;
 mod session;
 mod shipped;
 mod sklearn;
+mod values;
 
 use rserve::engine;
 use rserve::plan::{Batching, DeviceId, Signature};

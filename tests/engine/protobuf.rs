@@ -87,3 +87,38 @@ pub fn tensor_raw(name: &str, data_type: i64, dims: &[i64], raw: &[u8]) -> Vec<u
     let dims: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
     [dims, number(2, data_type), field(8, name.as_bytes()), field(9, raw)].concat()
 }
+
+pub fn tensor_external(name: &str, data_type: i64, dims: &[i64], entries: &[(&str, &str)]) -> Vec<u8> {
+    let dims: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
+    let entry = |(key, value): &(&str, &str)| {
+        field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat())
+    };
+    let entries: Vec<u8> = entries.iter().flat_map(entry).collect();
+    [dims, number(2, data_type), field(8, name.as_bytes()), entries, number(14, 1)].concat()
+}
+
+/// An input (11) or output (12) of a graph, without a type.
+pub fn value(tag: u64, name: &str) -> Vec<u8> {
+    field(tag, &field(1, name.as_bytes()))
+}
+
+/// To be appended to a node of that domain.
+pub fn domain(name: &str) -> Vec<u8> {
+    field(7, name.as_bytes())
+}
+
+pub fn function(domain: &str, name: &str, inputs: &[&str], outputs: &[&str], nodes: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = field(1, name.as_bytes());
+    inputs.iter().for_each(|i| out.extend(field(4, i.as_bytes())));
+    outputs.iter().for_each(|o| out.extend(field(5, o.as_bytes())));
+    nodes.iter().for_each(|n| out.extend(field(7, n)));
+    out.extend(field(9, &number(2, 17)));
+    out.extend(field(10, domain.as_bytes()));
+    out
+}
+
+/// A whole model with functions of its own.
+pub fn of_graph_with(model: &Model, functions: &[Vec<u8>]) -> Vec<u8> {
+    let functions: Vec<u8> = functions.iter().flat_map(|f| field(25, f)).collect();
+    [model.bytes(), functions].concat()
+}

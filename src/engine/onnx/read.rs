@@ -13,10 +13,15 @@ use crate::plan::Signature;
 use crate::tensor::Tensor;
 use bytes::Bytes;
 use prost::Message;
+use std::rc::Rc;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 /// Functions may call functions, to this depth.
 const FUNCTION_DEPTH: usize = 32;
+/// Graphs inside nodes inside graphs, those of functions included.
+const MAX_NESTING: usize = 48;
+/// Bytes that the calls of functions may take once they are written out.
+const MAX_EXPANDED: usize = 1 << 30;
 /// Nodes that a model may have once its functions are written out.
 const MAX_NODES: usize = 1 << 20;
 
@@ -39,7 +44,7 @@ pub fn read(file: Bytes, data: &ExternalData) -> Result<Model, LoadError> {
         return Err(LoadError::NotOnnx("it imports no operator set".into()));
     }
     let functions = proto.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect();
-    let mut reader = Reader { functions, nodes: 0, data, sparse: MAX_SPARSE };
+    let mut reader = Reader { functions, nesting: 0, expanded: 0, nodes: 0, data, sparse: MAX_SPARSE };
     build(graph, &opsets, &mut reader, proto.producer_name, proto.producer_version)
         .map_err(LoadError::Invalid)
 }
@@ -61,7 +66,7 @@ fn build(
     if signature.outputs.is_empty() {
         return Err("the graph has no outputs".into());
     }
-    let (graph, free) = reader.graph(graph, opsets)?;
+    let (graph, free) = reader.graph(graph, &opsets.iter().cloned().collect(), 0)?;
     if let Some((name, reader)) = free.first() {
         return Err(format!("{reader} reads {name:?}, which nothing in the model gives"));
     }
@@ -79,7 +84,22 @@ fn domain(name: &str) -> String {
 /// A name that a graph reads but does not give, and who reads it.
 type Free = Vec<(String, String)>;
 
+/// What a graph or a function imports, by domain.
+type Opsets = Rc<[(String, i64)]>;
+
+/// A node with the operator sets that it is read by.
+struct Placed {
+    node: NodeProto,
+    version: i64,
+    opsets: Opsets,
+    /// Functions that it was written out of.
+    depth: usize,
+}
+
 struct Reader<'a> {
+    nesting: usize,
+    /// Bytes of the functions written out so far.
+    expanded: usize,
     data: &'a ExternalData,
     /// Bytes that are left for sparse initialisers.
     sparse: usize,
@@ -89,7 +109,23 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn graph(&mut self, proto: GraphProto, opsets: &[(String, i64)]) -> Result<(Graph, Free), String> {
+    /// `depth` is that of the functions around it.
+    fn graph(&mut self, proto: GraphProto, opsets: &Opsets, depth: usize) -> Result<(Graph, Free), String> {
+        self.nesting += 1;
+        if self.nesting > MAX_NESTING {
+            return Err(format!("graphs are nested more than {MAX_NESTING} deep"));
+        }
+        let read = self.graph_here(proto, opsets, depth);
+        self.nesting -= 1;
+        read
+    }
+
+    fn graph_here(
+        &mut self,
+        proto: GraphProto,
+        opsets: &Opsets,
+        depth: usize,
+    ) -> Result<(Graph, Free), String> {
         let mut scope = Scope::default();
         for tensor in proto.initializer {
             let name = tensor.name.clone();
@@ -112,14 +148,14 @@ impl Reader<'_> {
             }
         }
         let mut nodes = Vec::with_capacity(proto.node.len());
-        self.inline(proto.node, opsets, &mut nodes, 0)?;
-        for (node, _) in &nodes {
-            for output in node.output.iter().filter(|o| !o.is_empty()) {
+        self.inline(proto.node, opsets, &mut nodes, depth)?;
+        for placed in &nodes {
+            for output in placed.node.output.iter().filter(|o| !o.is_empty()) {
                 scope.declare(output, "output of a node")?;
             }
         }
-        for (node, version) in nodes {
-            let node = self.node(node, version, opsets, &mut scope)?;
+        for placed in nodes {
+            let node = self.node(placed, &mut scope)?;
             scope.graph.nodes.push(node);
         }
         for output in &proto.output {
@@ -142,8 +178,8 @@ impl Reader<'_> {
     fn inline(
         &mut self,
         nodes: Vec<NodeProto>,
-        opsets: &[(String, i64)],
-        out: &mut Vec<(NodeProto, i64)>,
+        opsets: &Opsets,
+        out: &mut Vec<Placed>,
         depth: usize,
     ) -> Result<(), String> {
         for (index, mut node) in nodes.into_iter().enumerate() {
@@ -161,7 +197,7 @@ impl Reader<'_> {
             match self.functions.get(&(node.domain.clone(), node.op_type.as_str())) {
                 None => {
                     let version = opsets.iter().find(|(d, _)| *d == node.domain).map_or(1, |(_, v)| *v);
-                    out.push((node, version));
+                    out.push(Placed { node, version, opsets: opsets.clone(), depth });
                 }
                 Some(_) if depth >= FUNCTION_DEPTH => {
                     return Err(format!(
@@ -170,8 +206,14 @@ impl Reader<'_> {
                     ));
                 }
                 Some(function) => {
-                    let body = expand(function, &node)?;
-                    let opsets: Vec<(String, i64)> =
+                    self.expanded = self.expanded.saturating_add(function.encoded_len());
+                    if self.expanded > MAX_EXPANDED {
+                        return Err(format!(
+                            "its functions come to more than {MAX_EXPANDED} bytes once they are written out"
+                        ));
+                    }
+                    let body = expand(function, &node);
+                    let opsets: Opsets =
                         function.opset_import.iter().map(|o| (domain(&o.domain), o.version)).collect();
                     self.inline(body, &opsets, out, depth + 1)?;
                 }
@@ -180,13 +222,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn node(
-        &mut self,
-        proto: NodeProto,
-        version: i64,
-        opsets: &[(String, i64)],
-        scope: &mut Scope,
-    ) -> Result<Node, String> {
+    fn node(&mut self, placed: Placed, scope: &mut Scope) -> Result<Node, String> {
+        let Placed { node: proto, version, opsets, depth } = placed;
         let described = || format!("{} {:?}", proto.op_type, proto.name);
         let mut inputs: Vec<Option<ValueId>> = proto
             .input
@@ -198,7 +235,7 @@ impl Reader<'_> {
         for attribute in proto.attribute {
             let name = attribute.name.clone();
             let attribute = self
-                .attribute(attribute, opsets, scope, &mut inputs)
+                .attribute(attribute, &opsets, depth, scope, &mut inputs)
                 .map_err(|e| format!("{} {:?}, attribute {name:?}: {e}", proto.op_type, proto.name))?;
             attributes.set(&name, attribute);
         }
@@ -216,7 +253,8 @@ impl Reader<'_> {
     fn attribute(
         &mut self,
         proto: AttributeProto,
-        opsets: &[(String, i64)],
+        opsets: &Opsets,
+        depth: usize,
         scope: &mut Scope,
         inputs: &mut Vec<Option<ValueId>>,
     ) -> Result<Attribute, String> {
@@ -241,7 +279,7 @@ impl Reader<'_> {
                 Attribute::Tensor(element::decode(proto.t.unwrap_or_default(), self.data)?)
             }
             attribute_type::GRAPH => {
-                let (mut graph, free) = self.graph(*proto.g.unwrap_or_default(), opsets)?;
+                let (mut graph, free) = self.graph(*proto.g.unwrap_or_default(), opsets, depth)?;
                 // What the inner graph reads from this one becomes a further input of the node.
                 for (name, reader) in free {
                     let Some(inner) = graph.values.iter().position(|v| *v == name) else { continue };
@@ -275,7 +313,7 @@ fn guess_type(proto: &AttributeProto) -> i32 {
 }
 
 /// The body of a function under the names of one call.
-fn expand(function: &FunctionProto, call: &NodeProto) -> Result<Vec<NodeProto>, String> {
+fn expand(function: &FunctionProto, call: &NodeProto) -> Vec<NodeProto> {
     let mut names: HashMap<&str, &str> = HashMap::new();
     for (index, name) in function.input.iter().enumerate() {
         names.insert(name, call.input.get(index).map_or("", String::as_str));
@@ -283,38 +321,73 @@ fn expand(function: &FunctionProto, call: &NodeProto) -> Result<Vec<NodeProto>, 
     for (name, given) in function.output.iter().zip(&call.output).filter(|(_, given)| !given.is_empty()) {
         names.insert(name, given);
     }
-    let rename = |name: &String| match names.get(name.as_str()) {
-        _ if name.is_empty() => String::new(),
-        Some(given) => (*given).to_owned(),
-        None => format!("{}/{name}", call.name),
-    };
+    let expansion = Expansion { function, call, names };
     let mut body = function.node.clone();
     for (index, node) in body.iter_mut().enumerate() {
-        node.input = node.input.iter().map(rename).collect();
-        node.output = node.output.iter().map(rename).collect();
         let own = if node.name.is_empty() { format!("#{index}") } else { std::mem::take(&mut node.name) };
         node.name = format!("{}/{own}", call.name);
-        if node.attribute.iter().any(|a| a.g.is_some()) {
-            return Err(format!("{}: a graph inside a function is not supported yet", node.name));
-        }
-        let attributes = std::mem::take(&mut node.attribute);
-        node.attribute = attributes
-            .into_iter()
-            .filter_map(|attribute| {
-                if attribute.ref_attr_name.is_empty() {
-                    return Some(attribute);
-                }
-                let wanted = |a: &&AttributeProto| a.name == attribute.ref_attr_name;
-                let given = call
-                    .attribute
-                    .iter()
-                    .find(wanted)
-                    .or_else(|| function.attribute_proto.iter().find(wanted))?;
-                Some(AttributeProto { name: attribute.name, ..given.clone() })
-            })
-            .collect();
+        expansion.write(node, &mut Vec::new());
     }
-    Ok(body)
+    body
+}
+
+/// One call of a function.
+struct Expansion<'a> {
+    function: &'a FunctionProto,
+    call: &'a NodeProto,
+    /// Of the function's inputs and outputs, what the call has for them.
+    names: HashMap<&'a str, &'a str>,
+}
+
+impl Expansion<'_> {
+    /// `inner` are the names that the graphs around the node, within the function, give themselves.
+    fn write(&self, node: &mut NodeProto, inner: &mut Vec<HashSet<String>>) {
+        let rename = |name: &String| match self.names.get(name.as_str()) {
+            _ if name.is_empty() || inner.iter().any(|own| own.contains(name)) => name.clone(),
+            Some(given) => (*given).to_owned(),
+            None => format!("{}/{name}", self.call.name),
+        };
+        node.input = node.input.iter().map(rename).collect();
+        node.output = node.output.iter().map(rename).collect();
+        let attributes = std::mem::take(&mut node.attribute);
+        node.attribute = attributes.into_iter().filter_map(|attribute| self.attribute(attribute)).collect();
+        for graph in node.attribute.iter_mut().filter_map(|a| a.g.as_deref_mut()) {
+            self.graph(graph, inner);
+        }
+    }
+
+    fn graph(&self, graph: &mut GraphProto, inner: &mut Vec<HashSet<String>>) {
+        let given = graph.node.iter().flat_map(|node| &node.output);
+        let sparse = graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref());
+        let constants = graph.initializer.iter().chain(sparse).map(|t| &t.name);
+        let own = given.chain(constants).chain(graph.input.iter().map(|i| &i.name)).cloned().collect();
+        inner.push(own);
+        for node in &mut graph.node {
+            self.write(node, inner);
+        }
+        for output in &mut graph.output {
+            // A graph may give what it was not given: a value from around it.
+            if !inner.iter().any(|own| own.contains(&output.name)) {
+                output.name = match self.names.get(output.name.as_str()) {
+                    Some(given) => (*given).to_owned(),
+                    None => format!("{}/{}", self.call.name, output.name),
+                };
+            }
+        }
+        inner.pop();
+    }
+
+    /// An attribute that takes its value from the call, or from the function's default; gone where neither
+    /// has one.
+    fn attribute(&self, attribute: AttributeProto) -> Option<AttributeProto> {
+        if attribute.ref_attr_name.is_empty() {
+            return Some(attribute);
+        }
+        let wanted = |a: &&AttributeProto| a.name == attribute.ref_attr_name;
+        let given = self.call.attribute.iter().find(wanted);
+        let given = given.or_else(|| self.function.attribute_proto.iter().find(wanted))?;
+        Some(AttributeProto { name: attribute.name, ..given.clone() })
+    }
 }
 
 #[derive(Default)]
