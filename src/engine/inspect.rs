@@ -75,9 +75,7 @@ fn inspect_read(model: onnx::Model) -> Result<Inspection, LoadError> {
 }
 
 /// What optimising does to a model: each pass that changed something, and the operators that remain.
-pub fn optimized(
-    files: impl Into<ModelFiles>,
-) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
+pub fn optimized(files: impl Into<ModelFiles>) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
     let files = files.into();
     super::contained(|| optimized_read(onnx::read(files.onnx, &files.data)?))
 }

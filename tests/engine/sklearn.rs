@@ -10,8 +10,7 @@ fn compare(name: &str) -> Result<(), String> {
     let folder = file("tests/fixtures/sklearn").join(name);
     let case = Case::read(&folder);
     let loaded = Loaded::try_new(&folder.join("model.onnx")).map_err(|e| e.to_string())?;
-    let inputs: Vec<Tensor> =
-        loaded.signature.inputs.iter().map(|p| case.inputs[&p.name].tensor()).collect();
+    let inputs: Vec<Tensor> = loaded.signature.inputs.iter().map(|p| case.inputs[&p.name].tensor()).collect();
     let rows = loaded.run(&inputs).map_err(|e| e.to_string())?;
     for (index, port) in loaded.signature.outputs.iter().enumerate() {
         let wanted = case.outputs[&port.name].tensor();

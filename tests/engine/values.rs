@@ -83,7 +83,8 @@ fn a_function_that_calls_itself_from_a_branch_is_refused() {
     let branches = [attribute_graph("then_branch", &branch), attribute_graph("else_branch", &branch)];
     let body = node("If", "choose", &["v"], &["w"], &branches);
     let function = function("local", "again", &["v"], &["w"], &[body]);
-    let graph = Model::new().node([node("again", "first", &["x"], &["y"], &[]), super::protobuf::domain("local")].concat());
+    let graph = Model::new()
+        .node([node("again", "first", &["x"], &["y"], &[]), super::protobuf::domain("local")].concat());
     let error = refusal(Bytes::from(of_graph_with(&graph, &[function])).into());
     assert!(error.contains("deep") || error.contains("more than"), "{error}");
 }

@@ -13,8 +13,8 @@ use crate::plan::Signature;
 use crate::tensor::Tensor;
 use bytes::Bytes;
 use prost::Message;
-use std::rc::Rc;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::rc::Rc;
 
 /// Functions may call functions, to this depth.
 const FUNCTION_DEPTH: usize = 32;
