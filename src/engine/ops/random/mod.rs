@@ -6,6 +6,7 @@
 
 mod generator;
 
+use super::real::from_reals;
 use super::{BoxOp, Context, Inputs, Registry, Site, one};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
@@ -56,21 +57,18 @@ fn fill<B: Accelerator>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<
             }
         };
         cx.check(dtype, &dims)?;
-        // While they are drawn, they are kept with their kind.
-        cx.check(DType::F64, &[&dims[..], &[4]].concat())?;
+        cx.check(DType::F64, &dims)?;
         let mut generator = seed.generator();
         let count = dims.iter().product();
-        let numbers: Vec<Number> = (0..count)
-            .map(|_| {
-                let v = if normal {
-                    first + second * generator.normal()
-                } else {
-                    first + (second - first) * generator.uniform()
-                };
-                Number::Float(v)
-            })
-            .collect();
-        one(Value::Host(host::from_numbers(dtype, dims, &numbers)?))
+        let mut draw = || {
+            if normal {
+                first + second * generator.normal()
+            } else {
+                first + (second - first) * generator.uniform()
+            }
+        };
+        let drawn: Vec<f64> = (0..count).map(|_| draw()).collect();
+        one(Value::Host(from_reals(dtype, dims, drawn)?))
     }))
 }
 

@@ -2,7 +2,8 @@
 
 use super::{scalar, size};
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host;
+use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 
@@ -30,10 +31,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             }
         };
         let points = (0..bands + 2).map(point).collect::<Result<Vec<_>, _>>()?;
-        let mut weights = vec![Number::Float(0.0); bins * bands];
+        let mut weights = vec![0f64; bins * bands];
         for band in 0..bands {
             let (left, centre, right) = (points[band], points[band + 1], points[band + 2]);
-            let mut set = |bin: usize, weight: f64| weights[bin * bands + band] = Number::Float(weight);
+            let mut set = |bin: usize, weight: f64| weights[bin * bands + band] = weight;
             if left >= centre {
                 set(centre, 1.0);
             }
@@ -43,6 +44,6 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 set(centre, 1.0);
             }
         }
-        one(Value::Host(host::from_numbers(dtype, vec![bins, bands], &weights)?))
+        one(Value::Host(from_reals(dtype, vec![bins, bands], weights)?))
     }))
 }

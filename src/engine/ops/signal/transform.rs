@@ -4,10 +4,10 @@
 use super::fft::{Complex, Fft};
 use super::{scalar, size};
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis as check_axis, one};
 use crate::engine::value::Value;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 
 fn checked(length: usize) -> Result<usize, String> {
     if (1..=Fft::MOST).contains(&length) {
@@ -43,7 +43,7 @@ pub fn dft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         out[dims.len() - 1] = if back { 1 } else { 2 };
         cx.check(DType::F64, &out)?;
         // What is kept along the axis while the transform runs.
-        cx.check(DType::F64, &[length, 8])?;
+        cx.check(DType::F64, &[length, 32])?;
         let fft = Fft::new(length);
         let (outer, inner): (usize, usize) =
             (dims[..axis].iter().product(), dims[axis + 1..dims.len() - 1].iter().product());
@@ -72,7 +72,7 @@ pub fn dft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 }
             }
         }
-        one(Value::Host(like(&x, out, result)?))
+        one(Value::Host(from_reals(x.dtype(), out, result)?))
     }))
 }
 
@@ -86,11 +86,6 @@ fn mirror(line: &mut [Complex]) {
     if n.is_multiple_of(2) {
         line[n / 2].1 = 0.0;
     }
-}
-
-fn like(x: &Tensor, dims: Vec<usize>, values: Vec<f64>) -> Result<Tensor, String> {
-    let numbers: Vec<Number> = values.into_iter().map(Number::Float).collect();
-    host::from_numbers(x.dtype(), dims, &numbers)
 }
 
 /// `[batch, signal, 1 or 2]` gives `[batch, frames, bins, 2]`.
@@ -118,6 +113,7 @@ pub fn stft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let bins = if one_sided { length / 2 + 1 } else { length };
         let out = vec![batch, frames, bins, 2];
         cx.check(DType::F64, &out)?;
+        cx.check(DType::F64, &[length, 32])?;
         let fft = Fft::new(length);
         let cells = x.to_f64();
         let mut result = Vec::with_capacity(out.iter().product());
@@ -134,6 +130,6 @@ pub fn stft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 line.iter().take(bins).for_each(|v| result.extend([v.0, v.1]));
             }
         }
-        one(Value::Host(like(&x, out, result)?))
+        one(Value::Host(from_reals(x.dtype(), out, result)?))
     }))
 }

@@ -2,7 +2,8 @@
 
 use super::size;
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host;
+use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use std::f64::consts::PI;
@@ -31,9 +32,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
         let at = |n: usize| {
             let angle = 2.0 * PI * n as f64 / period as f64;
             // A window of one element has no ends to fall off to.
-            Number::Float(if period == 0 { 1.0 } else { a0 - a1 * angle.cos() + a2 * (2.0 * angle).cos() })
+            if period == 0 { 1.0 } else { a0 - a1 * angle.cos() + a2 * (2.0 * angle).cos() }
         };
-        let window: Vec<Number> = (0..length).map(at).collect();
-        one(Value::Host(host::from_numbers(dtype, vec![length], &window)?))
+        let window: Vec<f64> = (0..length).map(at).collect();
+        one(Value::Host(from_reals(dtype, vec![length], window)?))
     }))
 }

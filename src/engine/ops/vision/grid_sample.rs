@@ -34,6 +34,9 @@ struct Settings {
 /// A cubic reads 4 pixels an axis: this bounds what one point costs.
 const MOST_AXES: usize = 4;
 
+/// Points whose pixels are worked out at once, which bounds the memory that they take.
+const BLOCK: usize = 4096;
+
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let settings = Settings {
@@ -117,15 +120,17 @@ impl Settings {
             pixels.chunks(plane * shape[1]).zip(out.chunks_mut(count * shape[1])).enumerate()
         {
             let grid = &grid[item * count * axes.len()..(item + 1) * count * axes.len()];
-            let taps: Vec<Vec<(usize, T)>> =
-                grid.par_chunks(axes.len()).map(|point| self.taps(&axes, point)).collect();
-            out.par_chunks_mut(count).zip(image.par_chunks(plane)).for_each(|(out, image)| {
-                for (to, taps) in out.iter_mut().zip(&taps) {
-                    let mut sum = T::default();
-                    taps.iter().for_each(|(at, weight)| sum += image[*at] * *weight);
-                    *to = sum;
-                }
-            });
+            for (block, grid) in grid.chunks(BLOCK * axes.len()).enumerate() {
+                let taps: Vec<Vec<(usize, T)>> =
+                    grid.par_chunks(axes.len()).map(|point| self.taps(&axes, point)).collect();
+                out.par_chunks_mut(count).zip(image.par_chunks(plane)).for_each(|(out, image)| {
+                    for (to, taps) in out[block * BLOCK..].iter_mut().zip(&taps) {
+                        let mut sum = T::default();
+                        taps.iter().for_each(|(at, weight)| sum += image[*at] * *weight);
+                        *to = sum;
+                    }
+                });
+            }
         }
         out
     }
