@@ -58,6 +58,8 @@ pub struct Weights<B: Accelerator> {
     pub input: FloatTensor<B>,
     /// `[hidden, gates · hidden]`
     recurrent: FloatTensor<B>,
+    /// A GRU's gates and its new state apart, where it resets before the product.
+    apart: Option<[FloatTensor<B>; 2]>,
     /// What is added to the input's share, `[1, gates · hidden]`.
     pub bias: Option<FloatTensor<B>>,
     /// What a GRU that resets after the product adds before it, `[1, hidden]`.
@@ -126,11 +128,15 @@ impl<B: Accelerator> Weights<B> {
                 Some(std::array::from_fn(|i| columns::<B>(&p, i * hidden, hidden)))
             }
         };
+        let recurrent = B::float_transpose(r);
+        let apart = (cell.kind == Kind::Gru && !cell.reset_after)
+            .then(|| [columns::<B>(&recurrent, 0, 2 * hidden), columns::<B>(&recurrent, 2 * hidden, hidden)]);
         Ok(Self {
             width: *width,
             hidden,
             input: B::float_transpose(w),
-            recurrent: B::float_transpose(r),
+            recurrent,
+            apart,
             bias,
             inner_bias,
             peepholes,
@@ -172,28 +178,26 @@ impl Cell {
         weights: &Weights<B>,
     ) -> FloatTensor<B> {
         let size = weights.hidden;
-        let (gates, new) = if self.reset_after {
-            let product = B::float_matmul(h.clone(), weights.recurrent.clone());
-            let gates = B::float_add(columns::<B>(&share, 0, 2 * size), columns::<B>(&product, 0, 2 * size));
-            (self.through::<B>(0, gates), Some(columns::<B>(&product, 2 * size, size)))
-        } else {
-            let product = B::float_matmul(h.clone(), columns::<B>(&weights.recurrent, 0, 2 * size));
-            (self.through::<B>(0, B::float_add(columns::<B>(&share, 0, 2 * size), product)), None)
+        let of_input = columns::<B>(&share, 0, 2 * size);
+        // Of what the state gives to the gates: z and r.
+        let gates = |of_state| {
+            let both = self.through::<B>(0, B::float_add(of_input, of_state));
+            (columns::<B>(&both, 0, size), columns::<B>(&both, size, size))
         };
-        let (z, r) = (columns::<B>(&gates, 0, size), columns::<B>(&gates, size, size));
-        let inner = match new {
-            Some(new) => {
-                let new = match &weights.inner_bias {
-                    Some(bias) => {
-                        let shape = new.shape();
-                        B::float_add(new, B::float_expand(bias.clone(), shape))
-                    }
-                    None => new,
-                };
-                B::float_mul(r, new)
+        let (z, inner) = match &weights.apart {
+            Some([of_gates, of_new]) => {
+                let (z, r) = gates(B::float_matmul(h.clone(), of_gates.clone()));
+                (z, B::float_matmul(B::float_mul(r, h.clone()), of_new.clone()))
             }
             None => {
-                B::float_matmul(B::float_mul(r, h.clone()), columns::<B>(&weights.recurrent, 2 * size, size))
+                let product = B::float_matmul(h.clone(), weights.recurrent.clone());
+                let (z, r) = gates(columns::<B>(&product, 0, 2 * size));
+                let mut new = columns::<B>(&product, 2 * size, size);
+                if let Some(bias) = &weights.inner_bias {
+                    let shape = new.shape();
+                    new = B::float_add(new, B::float_expand(bias.clone(), shape));
+                }
+                (z, B::float_mul(r, new))
             }
         };
         let new = self.through::<B>(1, B::float_add(columns::<B>(&share, 2 * size, size), inner));
