@@ -1,6 +1,7 @@
 //! Softmax, LogSoftmax and Hardmax. Before opset 13 the axes from `axis` on are one (default 1); since, only
 //! `axis` itself counts (default -1).
 
+use super::smooth::in_single;
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
@@ -36,8 +37,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
 
 fn apply<B: Accelerator>(kind: Kind, x: FloatTensor<B>, axis: usize, cx: &Context<B>) -> FloatTensor<B> {
     match kind {
-        Kind::Softmax => B::softmax(x, axis),
-        Kind::LogSoftmax => B::log_softmax(x, axis),
+        Kind::Softmax => in_single::<B>(x, |x| B::softmax(x, axis)),
+        Kind::LogSoftmax => in_single::<B>(x, |x| B::log_softmax(x, axis)),
         Kind::Hardmax => {
             let settings = get_device_settings::<B>(&cx.device);
             let dtype = x.dtype().into();

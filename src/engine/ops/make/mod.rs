@@ -3,6 +3,7 @@
 mod cast;
 mod constant;
 mod index;
+mod picture;
 mod shape;
 mod triangle;
 
@@ -21,6 +22,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Cast", 6, cast::cast);
     r.op("CastLike", 15, cast::cast_like);
     r.op("OneHot", 9, index::one_hot);
+    r.op("ImageDecoder", 20, picture::build);
     r.op("NonZero", 9, index::non_zero);
     r.op("Trilu", 14, triangle::build);
 }

@@ -211,6 +211,13 @@ pub fn conv<B: Accelerator>(
     if weight.dtype() != x.dtype() || kernel.contains(&0) {
         return Err(format!("a weight {filter:?} of another type, or empty"));
     }
+    // Sums of halves are kept in single precision.
+    if B::ON_HOST && matches!(from_burn(x.dtype()), DType::F16 | DType::BF16) {
+        let single = |t| B::float_cast(t, burn::tensor::FloatDType::F32);
+        let dtype = x.dtype().into();
+        let y = conv::<B>(single(x), single(weight), bias.map(single), window, groups, cx)?;
+        return Ok(B::float_cast(y, dtype));
+    }
     let slides = window.slides(spatial, kernel)?;
     let mut out = vec![shape[0], *outputs];
     out.extend(slides.iter().map(|s| s.out));
