@@ -49,10 +49,10 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
     let applied = optimized(&mut model);
     tracing::debug!(?applied, "optimised");
     match device {
-        DeviceId::Cpu => Ok(Arc::new(Session::<Flex>::new(&model, device, FlexDevice)?)),
+        DeviceId::Cpu => Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice)?)),
         #[cfg(feature = "cuda")]
         DeviceId::Cuda(index) => {
-            Ok(Arc::new(Session::<burn_cuda::Cuda>::new(&model, device, burn_cuda::CudaDevice::new(index))?))
+            Ok(Arc::new(Session::<burn_cuda::Cuda>::new(model, device, burn_cuda::CudaDevice::new(index))?))
         }
         #[cfg(not(feature = "cuda"))]
         DeviceId::Cuda(_) => {

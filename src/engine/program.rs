@@ -4,10 +4,12 @@
 use super::backend::Accelerator;
 use super::error::{LoadError, UnsupportedNode};
 use super::meter::Meter;
-use super::onnx::Graph;
+use super::onnx::{Graph, ValueId};
 use super::ops::{BoxOp, Registry, Site};
 use super::value::Value;
 use crate::tensor::Tensor;
+use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// Integer constants of up to so many elements stay on the host, where shapes are computed.
 const HOST_INTS: usize = 4096;
@@ -46,25 +48,45 @@ pub(super) enum Source {
 impl<B: Accelerator> Program<B> {
     /// Builds every operator; the error names every node that cannot be.
     pub fn build(graph: &Graph, device: &B::Device, registry: &Registry<B>) -> Result<Self, LoadError> {
-        let mut unsupported = Vec::new();
-        let mut built = Vec::with_capacity(graph.nodes.len());
-        for node in &graph.nodes {
-            let site = Site::new(node, graph, device, registry);
-            match registry.find(node).and_then(|build| build(&site)) {
-                Ok(op) => built.push((op, site.into_absorbed())),
-                Err(why) => unsupported.push(UnsupportedNode {
-                    name: node.name.clone(),
-                    op: node.op.clone(),
-                    domain: node.domain.clone(),
-                    why,
-                }),
-            }
-        }
-        if !unsupported.is_empty() {
-            return Err(LoadError::Unsupported(unsupported));
-        }
-        Ok(Layout::new(graph).lay(built, device))
+        let built = operators(graph, device, registry)?;
+        Ok(Layout::new(graph).lay(built, &mut |id| graph.constants.get(&id).cloned(), device))
     }
+
+    /// As [`Program::build`]; takes the graph's constants, and frees each as soon as the device has it.
+    pub fn build_taking(
+        graph: &mut Graph,
+        device: &B::Device,
+        registry: &Registry<B>,
+    ) -> Result<Self, LoadError> {
+        let built = operators(graph, device, registry)?;
+        let mut constants = std::mem::take(&mut graph.constants);
+        Ok(Layout::new(graph).lay(built, &mut |id| constants.remove(&id), device))
+    }
+}
+
+/// An operator, and the inputs that it absorbed.
+type Built<B> = (BoxOp<B>, BTreeSet<usize>);
+
+fn operators<B: Accelerator>(
+    graph: &Graph,
+    device: &B::Device,
+    registry: &Registry<B>,
+) -> Result<Vec<Built<B>>, LoadError> {
+    let mut unsupported = Vec::new();
+    let mut built = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let site = Site::new(node, graph, device, registry);
+        match registry.find(node).and_then(|build| build(&site)) {
+            Ok(op) => built.push((op, site.into_absorbed())),
+            Err(why) => unsupported.push(UnsupportedNode {
+                name: node.name.clone(),
+                op: node.op.clone(),
+                domain: node.domain.clone(),
+                why,
+            }),
+        }
+    }
+    if unsupported.is_empty() { Ok(built) } else { Err(LoadError::Unsupported(unsupported)) }
 }
 
 /// Gives values their slots, in the order of the nodes.
@@ -91,11 +113,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn lay<B: Accelerator>(
-        mut self,
-        built: Vec<(BoxOp<B>, std::collections::BTreeSet<usize>)>,
-        device: &B::Device,
-    ) -> Program<B> {
+    fn lay<B: Accelerator>(mut self, built: Vec<Built<B>>, take: Take<'_>, device: &B::Device) -> Program<B> {
         let graph = self.graph;
         let read = |index: usize, input: usize| {
             let id = graph.nodes[index].inputs[input]?;
@@ -116,11 +134,12 @@ impl<'a> Layout<'a> {
         let mut steps = Vec::with_capacity(built.len());
         for ((node, (op, _)), ids) in graph.nodes.iter().zip(built).zip(reads) {
             let inputs =
-                ids.into_iter().map(|id| self.source(id, &mut constants, device)).collect::<Vec<_>>();
+                ids.into_iter().map(|id| self.source(id, &mut constants, take, device)).collect::<Vec<_>>();
             let outputs = node.outputs.iter().map(|id| id.and_then(|id| self.open(id))).collect();
             steps.push(Step { op, name: node.to_string(), inputs, outputs });
         }
-        let outputs = graph.outputs.iter().map(|id| self.source(Some(*id), &mut constants, device)).collect();
+        let outputs =
+            graph.outputs.iter().map(|id| self.source(Some(*id), &mut constants, take, device)).collect();
         Program { steps, slots: self.slots, constants, inputs, outputs, meter: Meter::default() }
     }
 
@@ -141,15 +160,17 @@ impl<'a> Layout<'a> {
         &mut self,
         id: Option<usize>,
         constants: &mut Vec<Value<B>>,
+        take: Take<'_>,
         device: &B::Device,
     ) -> Source {
         let Some(id) = id else { return Source::Missing };
-        if let Some(tensor) = self.graph.constants.get(&id) {
-            let index = *self.constant[id].get_or_insert_with(|| {
-                constants.push(placed(tensor, device));
-                constants.len() - 1
-            });
+        if let Some(index) = self.constant[id] {
             return Source::Constant(index);
+        }
+        if let Some(tensor) = take(id) {
+            constants.push(placed(tensor, device));
+            self.constant[id] = Some(constants.len() - 1);
+            return Source::Constant(constants.len() - 1);
         }
         let Some(index) = self.place[id] else { return Source::Missing };
         self.reads[id] -= 1;
@@ -161,8 +182,16 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn placed<B: Accelerator>(tensor: &Tensor, device: &B::Device) -> Value<B> {
-    let host = Value::Host(tensor.clone());
+/// Gives a constant of the graph; asked for once.
+type Take<'a> = &'a mut dyn FnMut(ValueId) -> Option<Tensor>;
+
+/// Where it is wanted, in memory of its own: as it was read it is a slice of the whole file.
+fn placed<B: Accelerator>(tensor: Tensor, device: &B::Device) -> Value<B> {
     let small = if tensor.dtype().is_float() { tensor.len() <= 1 } else { tensor.len() <= HOST_INTS };
-    if small { host } else { host.on_device(device) }
+    if !small {
+        return Value::Host(tensor).on_device(device);
+    }
+    let own = Bytes::copy_from_slice(tensor.bytes());
+    let copied = Tensor::from_bytes(tensor.dtype(), tensor.shape().to_vec(), own);
+    Value::Host(copied.unwrap_or(tensor))
 }

@@ -28,14 +28,15 @@ pub struct Session<B: Accelerator> {
 }
 
 impl<B: Accelerator> Session<B> {
-    pub fn new(model: &Model, id: DeviceId, device: B::Device) -> Result<Self, LoadError> {
-        let program = Program::build(&model.graph, &device, &Registry::standard())?;
+    pub fn new(mut model: Model, id: DeviceId, device: B::Device) -> Result<Self, LoadError> {
+        let weights = model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum();
+        let program = Program::build_taking(&mut model.graph, &device, &Registry::standard())?;
         Ok(Self {
             program,
-            weights: model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum(),
+            weights,
             batching: model.signature.batching(),
             own_axis: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
-            signature: model.signature.clone(),
+            signature: model.signature,
             id,
             cx: Context { device, max_bytes: max_tensor_bytes(id) },
         })
