@@ -183,10 +183,10 @@ impl Queue {
     }
 
     pub fn ready(&self, now: Instant) -> Ready {
-        let Some(first) = self.first() else { return Ready::Never };
         if self.batch.wait.is_zero() {
-            return Ready::Now;
+            return if self.is_empty() { Ready::Never } else { Ready::Now };
         }
+        let Some(first) = self.first() else { return Ready::Never };
         // Each class is in order of arrival, so that its front has waited longest.
         let oldest = self.classes.iter().filter_map(VecDeque::front).map(|item| item.queued).min();
         let due = oldest.unwrap_or(now) + self.batch.wait;

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// starved for good.
 pub const BEST_EFFORT: f64 = 0.001;
 
+/// Smaller shares count as this one.
+const LEAST: f64 = 1e-6;
+
 /// How much a new measurement moves the estimate of a batch's cost.
 const ESTIMATE_GAIN: f64 = 0.25;
 
@@ -179,7 +182,7 @@ impl Rank {
 }
 
 fn weight(share: f64) -> f64 {
-    if share > 0.0 { share.max(BEST_EFFORT) } else { BEST_EFFORT }
+    if share > 0.0 { share.max(LEAST) } else { BEST_EFFORT }
 }
 
 #[cfg(test)]

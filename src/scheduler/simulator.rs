@@ -194,6 +194,13 @@ impl Simulator {
         self.loads.get(load).map_or(0, |playing| playing.counters.snapshot().queue)
     }
 
+    /// Instances are numbered as the loads are.
+    fn index(&self, instance: u64) -> Option<usize> {
+        usize::try_from(instance)
+            .ok()
+            .filter(|index| self.loads.get(*index).is_some_and(|p| p.id == instance))
+    }
+
     fn instant(&self, seconds: f64) -> Instant {
         self.zero + Duration::from_secs_f64(seconds)
     }
@@ -226,7 +233,7 @@ impl Simulator {
         let now = self.instant(self.now);
         counters.ends(items.len());
         self.state.finish(instance, charge, items.len(), Duration::from_secs_f64(took), now);
-        let Some(index) = self.loads.iter().position(|playing| playing.id == instance) else { return };
+        let Some(index) = self.index(instance) else { return };
         let playing = &mut self.loads[index];
         playing.outcomes.batches += 1;
         playing.outcomes.rows += items.len() as u64;
@@ -243,9 +250,7 @@ impl Simulator {
     fn start_ready(&mut self) {
         let now = self.instant(self.now);
         while let Some(formed) = self.state.form_next(now, &mut self.dead) {
-            let Some(index) = self.loads.iter().position(|playing| playing.id == formed.instance) else {
-                continue;
-            };
+            let Some(index) = self.index(formed.instance) else { continue };
             let (base, per_row) = self.loads[index].load.cost;
             let jitter = 1.0 + self.loads[index].load.jitter * (2.0 * self.random() - 1.0);
             let took = (base + per_row * formed.items.len() as f64) * jitter;

@@ -148,6 +148,14 @@ fn best_effort_has_what_is_left_and_is_not_starved() {
     assert!(after < 0.5, "after its time alone it had {after} s of 90");
 }
 
+#[test]
+fn the_smallest_shares_are_told_apart() {
+    let loads =
+        [Load::flooded(0.0004, &[0.001]), Load::flooded(0.0001, &[0.001]), Load::flooded(0.0005, &[0.001])];
+    let ran = simulate(&loads, 1, 20.0);
+    assert_near(&fractions(&got(&ran, 3, 0.0, 20.0)), &[0.4, 0.1, 0.5], 0.01);
+}
+
 proptest! {
     /// Whatever the costs: any two that always wait differ in time per share by no more than the longest
     /// batches, one for each lane and one more. Nobody starves, and proportions hold in the long run.
