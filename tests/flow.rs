@@ -179,6 +179,7 @@ fn request<'a>(payload: &str, encodes: &'a [usize]) -> Request<'a> {
         payloads: vec![Payload::Bytes(Bytes::copy_from_slice(payload.as_bytes()))],
         encodes,
         row: None,
+        priority: None,
         deadline: Instant::now() + Duration::from_secs(60),
     }
 }

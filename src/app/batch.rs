@@ -4,12 +4,13 @@ use super::Trouble;
 use super::compile::Compiled;
 use super::loader::EngineLoader;
 use super::serve::{Signals, bring_up};
+use super::via::Via;
 use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads, Pinned, Side};
 use crate::lifecycle::Lifecycle;
 use crate::offline::{
-    self, Answer, Begin, Flow, Glob, Identity, Inputs, Job, List, Refused, Shard, Spent, Stopped, Summary,
-    Wanted,
+    self, Answer, Begin, Flow, Glob, Identity, Inputs, Job, List, Ran, Refused, Shard, Spent, Stopped,
+    Summary, Wanted,
 };
 use crate::plan::{Device, Entry, Payload, Pipeline, Plan};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 
 /// What to run over what.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Batch {
     pub shard: Option<Shard>,
     pub limit: Option<u64>,
     pub max_errors: Option<u64>,
+    /// The address of a running server that the items go through.
+    pub via: Option<String>,
 }
 
 /// What came of it.
@@ -143,6 +147,20 @@ const FORESEEN: usize = 3;
 
 pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let ready = ready(compiled, batch)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("rserve-batch")
+        .build()
+        .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
+    if let Some(at) = &batch.via {
+        let via = runtime.block_on(Via::new(at, ready.pipeline.clone()))?;
+        let what = ready.what(batch, via.models().to_owned());
+        // Of the files behind them only the server knows.
+        let models = via.models().split(", ").map(|tag| (tag.to_owned(), String::new())).collect();
+        let in_flight = in_flight(&only(&compiled.plan, &ready.pipeline));
+        let pipeline = ready.pipeline.clone();
+        return go(runtime, job(ready, &pipeline, models, in_flight, batch), Arc::new(via), what);
+    }
     let mut plan = only(&compiled.plan, &ready.pipeline);
     let in_flight = in_flight(&plan);
     for model in &mut plan.models {
@@ -169,25 +187,30 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
         most: entry.steps.iter().map(|s| plan.models.get(s.model).map_or(1, |m| m.batch.max)).collect(),
         pinned,
     };
-    let job = Job {
+    let job = job(ready, pipeline, models, in_flight, batch);
+    go(runtime, job, Arc::new(offline), what)
+}
+
+fn job(
+    ready: Ready,
+    pipeline: &Pipeline,
+    models: Vec<(String, String)>,
+    in_flight: usize,
+    batch: &Batch,
+) -> Job {
+    Job {
         identity: identity(pipeline, models).with_list(&ready.list, batch.shard),
-        entry,
+        entry: pipeline.offline.clone(),
         list: ready.list,
         output: ready.output,
         begin: batch.begin,
         in_flight,
         max_errors: batch.max_errors,
         checkpoint_every: CHECKPOINT_EVERY,
-    };
-    go(job, Arc::new(offline), what)
+    }
 }
 
-fn go(job: Job, flow: Arc<dyn Flow>, what: What) -> Result<Done, Trouble> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("rserve-batch")
-        .build()
-        .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
+fn go(runtime: Runtime, job: Job, flow: Arc<dyn Flow>, what: What) -> Result<Done, Trouble> {
     let (summary, ended) = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let interrupted = async move {
@@ -210,7 +233,7 @@ fn identity(pipeline: &Pipeline, models: Vec<(String, String)>) -> Identity {
     Identity {
         rserve: env!("CARGO_PKG_VERSION").to_owned(),
         pipeline: pipeline.name.clone(),
-        plan: blake3::hash(format!("{entry:?}").as_bytes()).to_hex().to_string(),
+        plan: entry.digest(),
         models,
         list: String::new(),
         items: 0,
@@ -316,7 +339,7 @@ impl Flow for Offline {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
         Box::pin(async move {
             let deadline = Instant::now() + PATIENCE;
             loop {
@@ -325,6 +348,7 @@ impl Flow for Offline {
                     payloads: payloads.clone(),
                     encodes: &self.encodes,
                     row: Some(item),
+                    priority: None,
                     deadline,
                 };
                 match flow::run(&self.pinned, request).await {
@@ -332,12 +356,12 @@ impl Flow for Offline {
                         let spent = self.spent(&answer.timings);
                         let encoded =
                             answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect();
-                        return Ok(Answer { encoded, spent });
+                        return Ok(Ok(Answer { encoded, spent }));
                     }
                     Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
                         tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;
                     }
-                    Err(error) => return Err(refused(error)),
+                    Err(error) => return Ok(Err(refused(error))),
                 }
             }
         })

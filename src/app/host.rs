@@ -1,9 +1,9 @@
 //! The host of the ingress: requests go through `flow`, how things stand comes from `lifecycle`.
 
-use crate::flow::{self, CodecThreads, Pinned, Side};
-use crate::ingress::{Answer, Failure, Host, Item, Reload, Sample};
+use crate::flow::{self, CodecThreads, Side};
+use crate::ingress::{self, Answer, Failure, Host, Item, Reload, Sample};
 use crate::lifecycle::{Cell, Lifecycle, State};
-use crate::plan::{Capacity, Pipeline, Plan};
+use crate::plan::{Capacity, Entry, Pipeline, Plan};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -87,21 +87,37 @@ impl Host for Shared {
             let flow = running.as_ref().and_then(|r| r.by_name.get(&pipeline.name));
             let not_ready = || Failure::NotReady { model: pipeline.name.clone() };
             let pinned = flow.ok_or_else(not_ready)?.pin().map_err(|e| failure(e.into()))?;
-            let encodes = [item.encode];
+            let (side, encodes) = match item.offline {
+                Some(_) => (Side::Offline, (0..pipeline.offline.encodes.len()).collect()),
+                None => (Side::Online, vec![item.encode]),
+            };
             let request = flow::Request {
-                side: Side::Online,
+                side,
                 payloads: item.payloads,
                 encodes: &encodes,
-                row: None,
+                row: item.offline.as_deref(),
+                priority: Some(item.priority),
                 deadline: item.deadline,
             };
-            let mut answer = flow::run(&pinned, request).await.map_err(failure)?;
-            let timings = timings(&pinned, item.encode, &answer.timings);
-            let Some((_, body)) = answer.encoded.pop() else {
-                return Err(Failure::Failed("the flow gave no answer".into()));
+            let answer = flow::run(&pinned, request).await.map_err(failure)?;
+            let timings = timings(pinned.plan().entry(side == Side::Offline), &encodes, &answer.timings);
+            let mut parts: Vec<Vec<u8>> = answer.encoded.into_iter().map(|(_, bytes)| bytes).collect();
+            let body = match (side, parts.pop()) {
+                (Side::Online, Some(body)) => Bytes::from(body),
+                (Side::Online, None) => return Err(Failure::Failed("the flow gave no answer".into())),
+                (Side::Offline, last) => {
+                    parts.extend(last);
+                    ingress::joined(&parts)
+                }
             };
-            Ok(Answer { body: Bytes::from(body), models: pinned.models().clone(), timings })
+            Ok(Answer { body, models: pinned.models().clone(), timings })
         })
+    }
+
+    fn models(&self, pipeline: &Pipeline) -> Option<Arc<str>> {
+        let running = self.0.running.load_full()?;
+        let pinned = running.by_name.get(&pipeline.name)?.pin().ok()?;
+        Some(pinned.models().clone())
     }
 
     fn not_ready(&self) -> Vec<(String, String)> {
@@ -207,8 +223,7 @@ pub fn state_name(state: &State) -> &'static str {
     }
 }
 
-fn timings(pinned: &Pinned, encode: usize, spent: &flow::Timings) -> Vec<(Cow<'static, str>, Duration)> {
-    let entry = &pinned.plan().online;
+fn timings(entry: &Entry, encodes: &[usize], spent: &flow::Timings) -> Vec<(Cow<'static, str>, Duration)> {
     let mut timings = Vec::with_capacity(entry.decodes.len() + entry.steps.len() + 1);
     let mut add = |name: &str, took| timings.push((Cow::Owned(name.to_owned()), took));
     for (decode, took) in entry.decodes.iter().zip(&spent.decodes) {
@@ -219,8 +234,10 @@ fn timings(pinned: &Pinned, encode: usize, spent: &flow::Timings) -> Vec<(Cow<'s
             add(&step.name, timing.queued + timing.device);
         }
     }
-    if let (Some(encode), Some(took)) = (entry.encodes.get(encode), spent.encodes.first()) {
-        add(&encode.name, *took);
+    for (encode, took) in encodes.iter().zip(&spent.encodes) {
+        if let Some(encode) = entry.encodes.get(*encode) {
+            add(&encode.name, *took);
+        }
     }
     timings
 }

@@ -9,6 +9,7 @@ mod loader;
 mod samples;
 mod serve;
 mod trouble;
+mod via;
 mod watching;
 
 pub use batch::{Batch, Done, Foreseen, What, batch, foresee, only, trouble};

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
   find photos -name '*.jpg' -print0 | rserve batch --pipeline landing-spot --input -
   rserve batch --pipeline tabular --input measurements.csv
   rserve batch --pipeline landing-spot --input photos/ --shard 0/8     # and 1/8 ... 7/8 elsewhere
+  rserve batch --pipeline landing-spot --input photos/ --via http://127.0.0.1:8080
 
 Items are the files that the pipeline's decode takes, or, with several decodes, the files that
 share a stem. Of a .jsonl, .csv or .npy that is named itself, each row is an item: a line is what
@@ -57,6 +58,9 @@ pub struct Arguments {
     /// Give up once more than N items have failed
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
+    /// Send the items through a running `rserve run`, at low priority, so that its shares hold
+    #[arg(long, value_name = "http://ADDR:PORT")]
+    via: Option<String>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -96,6 +100,7 @@ pub fn run(arguments: Arguments) -> Exit {
         shard: arguments.shard,
         limit: arguments.limit,
         max_errors: arguments.max_errors,
+        via: arguments.via,
     };
     let compiled = match app::compile(&files) {
         Ok(compiled) => compiled,

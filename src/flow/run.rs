@@ -4,7 +4,7 @@ use super::codecs::HEAVY;
 use super::error::Error;
 use super::pipeline::Pinned;
 use super::steps::{refused, run_steps};
-use crate::plan::{EncodeInput, EncodePlan, Entry, Origin, Payload, RowContext};
+use crate::plan::{EncodeInput, EncodePlan, Entry, Origin, Payload, Priority, RowContext};
 use crate::scheduler::{RunError, Terms, Timing, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub struct Request<'a> {
     pub encodes: &'a [usize],
     /// Where given, encodes that have rows make a row, under this name, in the place of a whole answer.
     pub row: Option<&'a str>,
+    /// Instead of the pipeline's own.
+    pub priority: Option<Priority>,
     pub deadline: Instant,
 }
 
@@ -54,7 +56,8 @@ pub struct Timings {
 pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error> {
     let entry = pinned.plan().entry(request.side == Side::Offline);
     let needed = check(entry, &request)?;
-    let terms = Terms { deadline: request.deadline, priority: pinned.plan().priority, begun: false };
+    let priority = request.priority.unwrap_or(pinned.plan().priority);
+    let terms = Terms { deadline: request.deadline, priority, begun: false };
     // Before anything is spent on an item that one of its models would turn away.
     room(pinned, entry, &needed, terms)?;
     let mut slots: Vec<Option<Value>> = vec![None; entry.slots];

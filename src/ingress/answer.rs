@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-const MODELS: HeaderName = HeaderName::from_static("x-rserve-models");
+pub const MODELS: HeaderName = HeaderName::from_static("x-rserve-models");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub fn ok(answer: Answer, media_type: HeaderValue, took: Duration) -> Response {

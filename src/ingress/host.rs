@@ -1,6 +1,6 @@
 //! What the ingress asks of the rest of rserve.
 
-use crate::plan::{DecodeError, Payload, Pipeline};
+use crate::plan::{DecodeError, Payload, Pipeline, Priority};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::future::Future;
@@ -16,6 +16,9 @@ pub trait Host: Send + Sync + 'static {
         pipeline: &'a Arc<Pipeline>,
         item: Item,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
+
+    /// What serves a pipeline now: "road-mask@2, surface@2".
+    fn models(&self, pipeline: &Pipeline) -> Option<Arc<str>>;
 
     /// The models that are not ready to serve, each with its state; empty once all are.
     fn not_ready(&self) -> Vec<(String, String)>;
@@ -39,6 +42,9 @@ pub struct Item {
     pub payloads: Vec<Payload>,
     /// Index into the entry's encodes.
     pub encode: usize,
+    /// Where given, the item is run under this name through the offline entry, and all encodes are made.
+    pub offline: Option<String>,
+    pub priority: Priority,
     /// When the answer is no longer wanted.
     pub deadline: Instant,
 }

@@ -20,8 +20,10 @@ mod request_id;
 mod room;
 mod routes;
 mod server;
+mod side;
 mod socket;
 mod timeout;
+mod via;
 
 pub use admin::Admin;
 pub use host::{Answer, Failure, Host, Item, Reload, Sample, SampleKind};
@@ -30,6 +32,8 @@ pub use metrics::Metrics;
 pub use pages::curl;
 pub use routes::Routes;
 pub use server::{Limits, Server};
+pub use side::joined;
+pub use via::{Answered, Client, Unanswered};
 
 /// Every answer is whole before it is sent.
 type Response = hyper::Response<http_body_util::Full<bytes::Bytes>>;

@@ -4,7 +4,7 @@ use super::body::Inbound;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Item, Response, accept, answer, form, pages, timeout};
+use super::{Item, Response, accept, answer, form, pages, side, timeout};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
@@ -25,7 +25,18 @@ pub async fn predict(
         Method::OPTIONS => {
             let mut response = Response::new(Full::new(Bytes::new()));
             *response.status_mut() = StatusCode::NO_CONTENT;
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            let headers = response.headers_mut();
+            headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            // What `rserve batch --via` asks before it begins.
+            let told = [
+                (side::PLAN, Some(route.offline.clone())),
+                (answer::MODELS, server.host.models(&route.pipeline).map(|models| models.to_string())),
+            ];
+            for (name, value) in told {
+                if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                    headers.insert(name, value);
+                }
+            }
             return Ok(response);
         }
         _ => return Err(pages::how_to_post(&head.headers, &route.pipeline)),
@@ -44,8 +55,17 @@ async fn answered(
     begun: Instant,
 ) -> Result<Response, Problem> {
     let pipeline = &route.pipeline;
-    let entry = &pipeline.online;
-    let encode = accept::choose(head.uri.query(), &head.headers, &entry.encodes)?;
+    let offline = side::item(&head.headers, route)?;
+    let priority = side::priority(&head.headers, pipeline.priority)?;
+    let entry = pipeline.entry(offline.is_some());
+    let encode = match offline {
+        Some(_) => 0,
+        None => accept::choose(head.uri.query(), &head.headers, &entry.encodes)?,
+    };
+    let media_type = match offline {
+        Some(_) => Some(HeaderValue::from_static(side::PARTS)),
+        None => route.media_types.get(encode).cloned(),
+    };
     if !server.host.pipeline_ready(pipeline) {
         return Err(Problem::not_ready(format!("the models of `{}` are not ready yet", pipeline.name)));
     }
@@ -59,7 +79,7 @@ async fn answered(
         let bytes = body.collect(&head.headers, limits.max_body, &mut place, limits.body_idle).await?;
         body_is_whole = true;
         let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
-        let item = Item { payloads, encode, deadline };
+        let item = Item { payloads, encode, offline, priority, deadline };
         server.host.run(pipeline, item).await.map_err(Problem::from)
     };
     let result = timeout_at(deadline.into(), work).await;
@@ -75,7 +95,6 @@ async fn answered(
             return Err(Problem::deadline(format!("the {} s allowed were over", allowed.as_secs_f32(),)));
         }
     };
-    let media_type = route.media_types.get(encode).cloned();
     let media_type = media_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
     Ok(answer::ok(answer, media_type, begun.elapsed()))
 }

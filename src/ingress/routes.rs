@@ -35,6 +35,8 @@ pub struct Route {
     pub metrics: RouteMetrics,
     /// The media type of each encode of the online entry.
     pub media_types: Vec<HeaderValue>,
+    /// The digest of the offline entry.
+    pub offline: String,
 }
 
 /// What a path leads to.
@@ -62,6 +64,7 @@ impl Routes {
             .iter()
             .map(|pipeline| Route {
                 pipeline: pipeline.clone(),
+                offline: pipeline.offline.digest(),
                 metrics: metrics.route(&pipeline.name),
                 media_types: pipeline
                     .online

@@ -32,7 +32,7 @@ pub use merge::{Merged, merge};
 pub use names::Shard;
 pub use output::file_of;
 pub use progress::{Progress, Spent};
-pub use run::{Answer, Counts, Flow, Job, Refused, Summary, run};
+pub use run::{Answer, Counts, Flow, Job, Ran, Refused, Summary, run};
 pub use state::{Begin, Identity, ended_before};
 
 use std::io;
@@ -47,6 +47,8 @@ pub enum Stopped {
     List(io::Error),
     #[error("cannot write `{}`: {source}", path.display())]
     Output { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Server(String),
     #[error("interrupted")]
     Interrupted,
     #[error("gave up: {failed} items have failed, more than `--max-errors {most}` allows")]

@@ -31,8 +31,11 @@ pub trait Flow: Send + Sync + 'static {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
 }
+
+/// An item is refused, which is its own affair, or nothing more can be run.
+pub type Ran = Result<Result<Answer, Refused>, Stopped>;
 
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -300,7 +303,7 @@ async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Plac
         Ok((Ok(payloads), took)) => (payloads, took),
         Ok((Err(refused), _)) | Err(refused) => return Ok(Err(refused)),
     };
-    let Answer { encoded, mut spent } = match flow.run(&name, payloads).await {
+    let Answer { encoded, mut spent } = match flow.run(&name, payloads).await? {
         Ok(answer) => answer,
         Err(refused) => return Ok(Err(refused)),
     };

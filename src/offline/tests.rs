@@ -99,7 +99,7 @@ impl Flow for Capitals {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
         Box::pin(async move {
             if self.stuck == Some(item) {
                 self.reached.notify_one();
@@ -109,10 +109,10 @@ impl Flow for Capitals {
             let Payload::Bytes(bytes) = &payloads[0] else { panic!("files are bytes") };
             let text = String::from_utf8_lossy(bytes).to_uppercase();
             if text.contains("BAD") {
-                return Err(Refused { step: "capitals".into(), reason: "it is bad".into() });
+                return Ok(Err(Refused { step: "capitals".into(), reason: "it is bad".into() }));
             }
             let encoded = vec![Bytes::from(format!("{item},{text}\n")), Bytes::from(text)];
-            Ok(Answer { encoded, spent: Spent::default() })
+            Ok(Ok(Answer { encoded, spent: Spent::default() }))
         })
     }
 }

@@ -143,6 +143,14 @@ pub struct Entry {
     pub slots: usize,
 }
 
+impl Entry {
+    /// Of everything that it says, in hex: two entries with the same one do the same with the same models.
+    pub fn digest(&self) -> String {
+        // What is not written out by `Debug` is not part of a codec.
+        blake3::hash(format!("{self:?}").as_bytes()).to_hex().to_string()
+    }
+}
+
 #[derive(Debug)]
 pub struct DecodePlan {
     pub name: String,

@@ -1,0 +1,83 @@
+//! `batch --via`: items go through a running server instead of models of our own.
+
+use super::Trouble;
+use crate::ingress::{Client, Unanswered};
+use crate::offline::{Answer, Flow, Ran, Refused, Spent, Stopped};
+use crate::plan::{Payload, Pipeline};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A server that does not answer for so long is taken for gone.
+const ABSENT: Duration = Duration::from_secs(10);
+/// A server that is loading is waited for.
+const LOADING: Duration = Duration::from_secs(120);
+
+pub struct Via {
+    client: Client,
+    /// What served at the beginning, and has to serve to the end.
+    models: String,
+}
+
+impl Via {
+    /// Asks the server whether it runs this pipeline, and with which models.
+    pub async fn new(at: &str, pipeline: Arc<Pipeline>) -> Result<Self, Trouble> {
+        let client = Client::new(at, pipeline).map_err(Trouble::Given)?;
+        let begun = Instant::now();
+        loop {
+            match client.models().await {
+                Ok(models) => return Ok(Self { client, models }),
+                Err(Unanswered::Later(pause)) if begun.elapsed() < LOADING => tokio::time::sleep(pause).await,
+                Err(Unanswered::Later(_)) => {
+                    return Err(Trouble::CouldNotRun(format!("the server at {at} is not ready")));
+                }
+                Err(Unanswered::Gone(why)) => return Err(Trouble::CouldNotRun(why)),
+                Err(Unanswered::Otherwise(why) | Unanswered::Refused { reason: why, .. }) => {
+                    return Err(Trouble::Given(format!("the server at {at}: {why}")));
+                }
+            }
+        }
+    }
+
+    pub fn models(&self) -> &str {
+        &self.models
+    }
+}
+
+impl Flow for Via {
+    fn run<'a>(
+        &'a self,
+        item: &'a str,
+        payloads: Vec<Payload>,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let mut heard = begun;
+            loop {
+                match self.client.run(item, &payloads).await {
+                    Ok(answered) if answered.models != self.models => {
+                        return Err(Stopped::Server(format!(
+                            "the server has gone over from {} to {}; `--resume-anyway` goes on with these",
+                            self.models, answered.models
+                        )));
+                    }
+                    Ok(answered) => {
+                        let spent = Spent { models: begun.elapsed(), ..Spent::default() };
+                        return Ok(Ok(Answer { encoded: answered.parts, spent }));
+                    }
+                    Err(Unanswered::Refused { step, reason }) => return Ok(Err(Refused { step, reason })),
+                    Err(Unanswered::Otherwise(why)) => return Err(Stopped::Server(why)),
+                    Err(Unanswered::Gone(why)) if heard.elapsed() > ABSENT => {
+                        return Err(Stopped::Server(why));
+                    }
+                    Err(Unanswered::Gone(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
+                    Err(Unanswered::Later(pause)) => {
+                        heard = Instant::now();
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+            }
+        })
+    }
+}
