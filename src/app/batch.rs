@@ -78,6 +78,10 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// not asked twice for what they could have done at once.
 const FILLING: Duration = Duration::from_millis(20);
 
+/// Threads that wait for the disk, beside one a core that decodes what is heavy. The allocator keeps memory
+/// for each thread, so that their number is what a run takes.
+const READERS: usize = 6;
+
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 
 /// A run whose items are known and whose models are not yet loaded.
@@ -147,9 +151,11 @@ const FORESEEN: usize = 3;
 
 pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let ready = ready(compiled, batch)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("rserve-batch")
+        .max_blocking_threads(cores + READERS)
         .build()
         .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
     if let Some(at) = &batch.via {
@@ -167,6 +173,9 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
         model.queue = model.queue.max(in_flight);
         if in_flight >= 2 * model.batch.max {
             model.batch.wait = model.batch.wait.max(FILLING);
+        }
+        if model.batch.sizes.is_empty() && model.batch.max > 1 {
+            model.batch.sizes = sizes(model.batch.max);
         }
     }
     let lifecycle = Lifecycle::new(Arc::new(EngineLoader));
@@ -300,6 +309,16 @@ pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
         models: pipeline.models.iter().filter_map(|m| plan.models.get(*m).cloned()).collect(),
         pipelines: vec![Arc::new(pipeline_alone)],
     }
+}
+
+/// Two, four, eight and so on, up to `max`. A product of one row is summed in another order than one of
+/// several, so that its last digit may be another: the rows of a run must not depend on how its batches
+/// happened to form.
+fn sizes(max: usize) -> Arc<[usize]> {
+    std::iter::successors(Some(2), |size| Some(size * 2))
+        .take_while(|size| *size < max)
+        .chain([max])
+        .collect()
 }
 
 /// Enough to fill every model's next batch while one runs and others are decoded.

@@ -158,7 +158,7 @@ pub fn read_row(from: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, Cell)>> 
 // --- to a table
 
 /// Makes a table of gathered rows.
-pub fn write_table(from: &mut impl BufRead, out: File) -> io::Result<()> {
+pub fn write_table<W: Write + Send>(from: &mut impl BufRead, out: W) -> io::Result<()> {
     let columns = read_header(from)?;
     let properties = WriterProperties::builder().set_created_by("rserve".to_owned()).build();
     let mut writer = SerializedFileWriter::new(out, schema(&columns)?, Arc::new(properties)).map_err(of)?;
@@ -275,7 +275,7 @@ impl Chunk {
         Ok(())
     }
 
-    fn write(self, to: &mut SerializedRowGroupWriter<'_, File>) -> io::Result<()> {
+    fn write<W: Write + Send>(self, to: &mut SerializedRowGroupWriter<'_, W>) -> io::Result<()> {
         let Some(mut column) = to.next_column().map_err(of)? else { return Err(broken()) };
         match self.kind {
             Kind::Bool => self.batch::<BoolType>(&mut column, |cell| match cell {

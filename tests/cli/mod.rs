@@ -3,4 +3,5 @@
 mod batch;
 mod commands;
 mod house;
+mod resume;
 mod run;

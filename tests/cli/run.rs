@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running server; killed where a test ends early.
-struct Server {
+pub struct Server {
     child: Child,
     /// As printed: "http://127.0.0.1:40321" without the scheme.
-    address: String,
+    pub address: String,
     admin: String,
     banner: String,
 }
@@ -24,7 +24,7 @@ impl Drop for Server {
     }
 }
 
-fn start(arguments: &[&str]) -> Server {
+pub fn start(arguments: &[&str]) -> Server {
     start_by(Command::new(env!("CARGO_BIN_EXE_rserve")), arguments)
 }
 
@@ -65,11 +65,11 @@ fn ask(address: &str, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     (status, head, reply[end..].to_vec())
 }
 
-fn json(body: &[u8]) -> serde_json::Value {
+pub fn json(body: &[u8]) -> serde_json::Value {
     serde_json::from_slice(body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(body)))
 }
 
-fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+pub fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     ask(&server.address, &format!("POST {path} HTTP/1.1"), body)
 }
 

@@ -1,5 +1,5 @@
-//! `format = "parquet"`: the named fields as typed columns, one row an item; offline only, with the item
-//! and the models that served it.
+//! `format = "parquet"`: the named fields as typed columns, one row an item; offline with the item and
+//! the models that served it.
 //!
 //! A field that has several numbers is a list, but for the top classes: `surface_1, surface_1_score, …`.
 
@@ -105,8 +105,12 @@ impl Encode for ParquetEncode {
         "parquet"
     }
 
-    fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        Err(EncodeError("a parquet table holds many items; online take csv or json".into()))
+    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let columns: Vec<Column> = self.columns().cloned().collect();
+        let gathered = [parquet::header(&columns), parquet::row(&self.cells(inputs)?)].concat();
+        let mut table = vec![];
+        parquet::write_table(&mut gathered.as_slice(), &mut table).map_err(|e| EncodeError(e.to_string()))?;
+        Ok(table)
     }
 
     fn rows(&self) -> Option<&dyn Rows> {
@@ -118,21 +122,33 @@ impl Rows for ParquetEncode {
     fn header(&self) -> Vec<u8> {
         let text = |name: &str| Column { name: name.into(), kind: Kind::Text, list: false, required: true };
         let mut columns = vec![text("item")];
-        columns.extend(self.fields.iter().flat_map(|(_, columns)| columns.iter().cloned()));
+        columns.extend(self.columns().cloned());
         columns.push(text("models"));
         parquet::header(&columns)
     }
 
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
         let mut cells = vec![Cell::Text(context.item.to_owned())];
+        cells.extend(self.cells(inputs)?);
+        cells.push(Cell::Text(context.models.to_owned()));
+        Ok(parquet::row(&cells))
+    }
+}
+
+impl ParquetEncode {
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.fields.iter().flat_map(|(_, columns)| columns)
+    }
+
+    fn cells(&self, inputs: &[EncodeInput]) -> Result<Vec<Cell>, EncodeError> {
+        let mut cells = vec![];
         for ((field, columns), input) in self.fields.iter().zip(inputs) {
             let before = cells.len();
             answer(field, columns, input, &mut cells)?;
             // Fewer classes than were foreseen leave cells empty.
             cells.resize(before + columns.len(), Cell::Null);
         }
-        cells.push(Cell::Text(context.models.to_owned()));
-        Ok(parquet::row(&cells))
+        Ok(cells)
     }
 }
 
