@@ -187,6 +187,55 @@ fn a_new_version_is_taken_up_while_it_serves() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn edited_files_are_applied_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    for model in ["road-mask", "surface"] {
+        copy_version(model, "1", &models);
+    }
+    fs::create_dir_all(models.join("surface/02")).unwrap();
+    let text = fs::read_to_string(root().join("pipelines/road.toml")).unwrap();
+    let text = text.replace("../examples/models", "models");
+    let file = folder.path().join("road.toml");
+    fs::write(&file, &text).unwrap();
+    let server = start(&[file.to_str().unwrap()]);
+    let photo = fs::read(&images("road")[0]).unwrap();
+    let admin = |command: &[&str]| super::house::say(&[command, &["--admin", &server.admin]].concat());
+    assert_eq!(post(&server, "/road-classification/predict", &photo).0, 200);
+
+    // Nothing of a file with an error is applied, and the edge is named.
+    let cycle = text.replace(r#"inputs = { image = "photo" } }"#, r#"inputs = { image = "surface" } }"#);
+    assert_ne!(cycle, text);
+    fs::write(&file, cycle).unwrap();
+    let said = admin(&["reload"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("wait for each other"), "{}", said.err);
+    assert_eq!(post(&server, "/road-classification/predict", &photo).0, 200);
+    let said = admin(&["status"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("the pipeline files could not be applied"), "{}", said.out);
+
+    // What is right is, in one step.
+    let moved = text.replace("\"/road-classification/predict\"", "\"/road\"");
+    assert_ne!(moved, text);
+    fs::write(&file, moved).unwrap();
+    assert_eq!(admin(&["reload"]).code, 0);
+    assert_eq!(post(&server, "/road-classification/predict", &photo).0, 404);
+    assert_eq!(post(&server, "/road", &photo).0, 200);
+    let status: serde_json::Value = json(admin(&["status", "--json"]).out.as_bytes());
+    assert!(status["plan"]["refused"].is_null() && status["plan"]["generation"].as_u64() >= Some(2));
+
+    let said = admin(&["models"]);
+    assert!(said.out.contains("a version has no leading zeros"), "{}", said.out);
+    assert_eq!(admin(&["reload", "nothing"]).code, 1);
+    let pinned = "POST /road HTTP/1.1\r\nx-rserve-version: surface=1";
+    assert_eq!(ask(&server.address, pinned, &photo).0, 200);
+    let other = "POST /road HTTP/1.1\r\nx-rserve-version: surface=9";
+    assert_eq!(ask(&server.address, other, &photo).0, 400);
+}
+
 /// Where a shell allows few open files but the system more, few connections were served.
 #[test]
 fn more_connections_are_served_than_a_shell_allows_files() {
