@@ -1,6 +1,7 @@
 //! Nodes that hold graphs.
 
 mod branch;
+mod flex;
 mod map;
 mod repeat;
 mod scan;
@@ -14,6 +15,7 @@ use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    r.domain_op("ai.onnx.preview", "FlexAttention", flex::build);
     r.op("If", 1, branch::build);
     r.op("Loop", 1, repeat::build);
     r.op("Scan", 8, scan::build);

@@ -1,5 +1,6 @@
 //! Tensors out of nothing, shapes and indices as tensors, and changes of type.
 
+mod bits;
 mod cast;
 mod constant;
 mod index;
@@ -20,6 +21,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Shape", 1, shape::shape);
     r.op("Size", 1, shape::size);
     r.op("Cast", 6, cast::cast);
+    r.op("BitCast", 26, bits::build);
     r.op("CastLike", 15, cast::cast_like);
     r.op("OneHot", 9, index::one_hot);
     r.op("ImageDecoder", 20, picture::build);

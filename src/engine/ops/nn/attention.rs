@@ -54,7 +54,7 @@ fn split_heads<B: Accelerator>(x: Value<B>, heads: usize) -> Result<Value<B>, St
 }
 
 /// Each head as often as queries share it.
-fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, String> {
     let dims = x.dims();
     let [batch, own, length, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes")) };
     if own == heads || own == 0 || !heads.is_multiple_of(own) {

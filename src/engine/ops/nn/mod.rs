@@ -15,6 +15,7 @@ mod state_conv;
 mod unpool;
 pub mod window;
 
+pub use attention::repeat_heads;
 pub use matmul::product;
 pub use norm::{layer, rms};
 

@@ -2,11 +2,11 @@
 //! each block along an axis.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host;
+use crate::engine::host::{self, Number};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Rounding, Tensor};
 
 /// What shares one scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,30 +113,41 @@ pub fn quantise(
     let scales: Vec<f32> = scale.to_f64().into_iter().map(|v| v as f32).collect();
     let zeros = zeros(zero, scales.len())?;
     let x = singles(x);
-    let quantised = |lowest: f32, highest: f32, keep: &mut dyn FnMut(f32)| {
+    let each = |keep: &mut dyn FnMut(f32, f32)| {
         grain.runs(x.1, |range, start, step| {
             for (i, v) in x.0[range].iter().enumerate() {
                 let at = start + i * step;
-                let whole = (v / scales[at]).round_ties_even() + zeros[at];
-                keep(whole.clamp(lowest, highest));
+                keep(v / scales[at], zeros[at]);
             }
         });
     };
     macro_rules! integers {
-        ($t:ty) => {{
+        ($t:ty, $lowest:expr, $highest:expr) => {{
             let mut cells: Vec<$t> = Vec::with_capacity(x.0.len());
-            quantised(<$t>::MIN as f32, <$t>::MAX as f32, &mut |v| cells.push(v as $t));
+            each(&mut |v, zero| {
+                cells.push((v.round_ties_even() + zero).clamp($lowest as f32, $highest as f32) as $t)
+            });
             host::tensor(dtype, x.1.to_vec(), cells)
         }};
     }
     match dtype {
-        DType::I8 => integers!(i8),
-        DType::U8 => integers!(u8),
-        DType::I16 => integers!(i16),
-        DType::U16 => integers!(u16),
-        DType::I32 => integers!(i32),
-        _ if !saturate => Err(format!("{dtype} without saturation is not supported")),
-        _ => Err(format!("{dtype} is not a type to quantise to")),
+        DType::I8 => integers!(i8, i8::MIN, i8::MAX),
+        DType::U8 => integers!(u8, u8::MIN, u8::MAX),
+        DType::I16 => integers!(i16, i16::MIN, i16::MAX),
+        DType::U16 => integers!(u16, u16::MIN, u16::MAX),
+        DType::I32 => integers!(i32, i32::MIN, i32::MAX),
+        DType::I4 => integers!(i8, -8, 7),
+        DType::U4 => integers!(u8, 0, 15),
+        DType::I2 => integers!(i8, -2, 1),
+        DType::U2 => integers!(u8, 0, 3),
+        _ => {
+            // A small float rounds by itself.
+            let code = host::small_code(dtype, saturate, Rounding::Nearest)
+                .ok_or_else(|| format!("{dtype} is not a type to quantise to"))?;
+            let mut cells: Vec<u8> = Vec::with_capacity(x.0.len());
+            each(&mut |v, zero| cells.push(code(Number::Float(f64::from(v + zero)))));
+            host::tensor(dtype, x.1.to_vec(), cells)
+        }
     }
 }
 
