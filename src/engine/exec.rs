@@ -23,12 +23,32 @@ pub(super) fn count_round() -> Result<(), String> {
     if rounds < MAX_ROUNDS { Ok(()) } else { Err(format!("it has not ended after {MAX_ROUNDS} rounds")) }
 }
 
+thread_local! {
+    /// Whether the run on this thread was refused by what it was given.
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// An operator's error that is the fault of the values in its input (a category that the model does not know),
+/// not of the model or of their shapes.
+pub(super) fn refuse(why: String) -> String {
+    REFUSED.set(true);
+    why
+}
+
+/// Whether the last run on this thread failed by [`refuse`].
+pub(super) fn was_refused() -> bool {
+    REFUSED.get()
+}
+
 struct Running;
 
 impl Running {
     fn enter() -> Self {
         let (depth, rounds) = RUNNING.get();
         RUNNING.set((depth + 1, if depth == 0 { 0 } else { rounds }));
+        if depth == 0 {
+            REFUSED.set(false);
+        }
         Self
     }
 }

@@ -3,6 +3,7 @@
 use super::backend::Accelerator;
 use super::device::max_tensor_bytes;
 use super::error::LoadError;
+use super::exec;
 use super::onnx::Model;
 use super::ops::{Context, Registry};
 use super::program::Program;
@@ -216,7 +217,7 @@ impl<B: Accelerator> Runner for Session<B> {
         let outputs = self.program.run(inputs, &self.cx).map_err(|why| {
             // Where it was memory that ran out, what the backend keeps for later is given back.
             B::memory_cleanup(&self.cx.device);
-            RunError::Failed(why)
+            if exec::was_refused() { RunError::Input(why) } else { RunError::Failed(why) }
         })?;
         let mut answers: Vec<Vec<Option<Value>>> =
             (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();

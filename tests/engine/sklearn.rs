@@ -2,7 +2,10 @@
 //! (`tests/fixtures/sklearn/make.py` makes them): labels equal, scores within 1e-5.
 
 use super::cases::{Case, names, same};
+use super::protobuf::{Model, attribute_int, attribute_ints, domain, node};
 use super::{Loaded, file};
+use rserve::plan::DeviceId;
+use rserve::scheduler::{Batch, RunError, Value, Want};
 use rserve::tensor::Tensor;
 
 /// What is wrong with a model's answers for all its rows at once.
@@ -56,4 +59,23 @@ fn rows_are_answered_alone_as_together() {
         assert_eq!(alone[0][0].strings(), row[0].strings());
         assert_eq!(alone[0][1].to_f64(), row[1].to_f64());
     }
+}
+
+#[test]
+fn a_category_that_the_encoder_does_not_know_is_the_fault_of_the_request() {
+    let zeros = attribute_int("zeros", 0);
+    let encoder =
+        node("OneHotEncoder", "encode", &["x"], &["y"], &[attribute_ints("cats_int64s", &[1, 2]), zeros]);
+    let model = Model::new().node([encoder, domain("ai.onnx.ml")].concat());
+    let runner = rserve::engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
+    let run = |values: Vec<f32>| {
+        let x = Tensor::from_vec(vec![2], values).unwrap();
+        runner.run(Batch { rows: vec![vec![Value::Host(x)]], wants: vec![Want::Host] })
+    };
+    assert!(run(vec![2.0, 1.0]).is_ok());
+    let Err(error) = run(vec![0.0, 1.0]) else { panic!("it ran") };
+    assert!(
+        matches!(&error, RunError::Input(why) if why.contains("0 is none of its 2 categories")),
+        "{error}"
+    );
 }

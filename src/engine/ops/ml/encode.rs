@@ -1,6 +1,7 @@
 //! LabelEncoder, OneHotEncoder, CategoryMapper: categories to numbers and to one another.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::exec;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, Attributes};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -178,7 +179,7 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                         Key::Int(v) => v.to_string(),
                         Key::Float(bits) => f64::from_bits(*bits).to_string(),
                     };
-                    return Err(format!("{shown} is none of its {count} categories"));
+                    return Err(exec::refuse(format!("{shown} is none of its {count} categories")));
                 }
             }
         }

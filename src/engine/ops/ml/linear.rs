@@ -17,7 +17,7 @@ impl Linear {
     fn read<B: Accelerator>(site: &Site<'_, B>, targets: usize) -> Result<Self, String> {
         let (weights, mut offsets) = (floats(site, "coefficients")?, floats(site, "intercepts")?);
         offsets.resize(targets, 0.0);
-        if targets == 0 || weights.is_empty() || weights.len() % targets != 0 {
+        if targets == 0 || weights.is_empty() || !weights.len().is_multiple_of(targets) {
             return Err(format!("{} coefficients for {targets} targets", weights.len()));
         }
         Ok(Self { width: weights.len() / targets, weights, offsets })

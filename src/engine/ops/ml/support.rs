@@ -55,7 +55,7 @@ struct Vectors {
 
 impl Vectors {
     fn new(kernel: Kernel, all: Vec<f64>, count: usize) -> Result<Self, String> {
-        if count == 0 || all.is_empty() || all.len() % count != 0 {
+        if count == 0 || all.is_empty() || !all.len().is_multiple_of(count) {
             return Err(format!("{} numbers for {count} vectors", all.len()));
         }
         Ok(Self { kernel, width: all.len() / count, all })

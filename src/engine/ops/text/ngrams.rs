@@ -99,7 +99,7 @@ impl Vectorizer {
         for (index, start) in starts.iter().enumerate() {
             let end = starts.get(index + 1).copied().unwrap_or(pool.len());
             let part = pool.get(*start..end).ok_or("ngram_counts do not fit the pool")?;
-            if part.len() % (index + 1) != 0 {
+            if !part.len().is_multiple_of(index + 1) {
                 return Err(format!("{} words do not make n-grams of {}", part.len(), index + 1));
             }
             for ngram in part.chunks_exact(index + 1) {
