@@ -3,8 +3,8 @@
 use crate::fakes::{Fake, TwoLanes, first, number, numbers};
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Device, Instance, ItemError, OwnThread, Policy, Rejected, Replicas, RunError, Runner, SharedPool, Terms,
-    Ticket, Value, Want,
+    Device, Instance, ItemError, OwnThread, Policy, Rejected, Replicas, RunError, SharedPool, Terms, Ticket,
+    Value, Want,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -281,42 +281,6 @@ fn one_model_takes_no_more_lanes_than_it_has_memory_for() {
     assert_eq!(large.sizes(), [1]);
     large.gate.open();
     assert_eq!((answer(first).unwrap(), answer(second).unwrap()), (1.0, 2.0));
-}
-
-/// Runs for a set time on the device, whatever the number of rows.
-fn busy(time: Duration) -> Arc<dyn Runner> {
-    Fake::new(move |inputs| {
-        let started = Instant::now();
-        while started.elapsed() < time {
-            std::hint::spin_loop();
-        }
-        Ok(vec![Some(inputs[0].clone())])
-    })
-}
-
-#[test]
-fn two_flooded_models_hold_their_shares_on_a_device() {
-    let device = one_lane();
-    let with = |share| Policy { share, ..policy(1, 4) };
-    let large = device.instance("large", busy(Duration::from_micros(1500)), with(0.7));
-    let small = device.instance("small", busy(Duration::from_micros(400)), with(0.3));
-    let end = Instant::now() + Duration::from_millis(800);
-    std::thread::scope(|scope| {
-        for instance in [&large, &small] {
-            scope.spawn(move || {
-                let mut waiting = std::collections::VecDeque::new();
-                while Instant::now() < end {
-                    while let Ok(ticket) = submit(instance, number(0.0)) {
-                        waiting.push_back(ticket);
-                    }
-                    answer(waiting.pop_front().unwrap()).unwrap();
-                }
-            });
-        }
-    });
-    let (large, small) = (large.counters().device_seconds, small.counters().device_seconds);
-    let held = large / (large + small);
-    assert!((0.65..0.75).contains(&held), "{held} of the time instead of 0.7");
 }
 
 #[test]
