@@ -2,6 +2,8 @@
 
 use crate::cli::output::stderr_has_colours;
 use clap::ValueEnum;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -35,5 +37,17 @@ pub fn begin(arguments: &Logging, level: &str) -> Result<(), String> {
         Format::Text => log.try_init(),
         Format::Json => log.json().flatten_event(true).with_target(true).try_init(),
     };
+    std::panic::set_hook(Box::new(log_panic));
     begun.map_err(|e| e.to_string())
+}
+
+/// A panic is contained where it happens, and logged as everything else is.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => tracing::error!(at, %backtrace, "panicked: {message}"),
+        _ => tracing::error!(at, "panicked: {message}"),
+    }
 }
