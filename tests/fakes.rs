@@ -45,7 +45,7 @@ impl Gate {
         assert!(!waited.timed_out(), "{} of {arrivals} came", state.1);
     }
 
-    fn pass(&self) {
+    pub fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.1 += 1;
         self.changed.notify_all();

@@ -1,37 +1,53 @@
 //! The lifecycle over a real folder, with models whose "ONNX" says what they do: `times 2`.
 
-use crate::fakes::{Fake, first, number, signature};
-use rserve::lifecycle::{Cell, Lifecycle, Loaded, Loader, State};
-use rserve::plan::{self, BatchPolicy, DeviceId, Plan};
-use rserve::scheduler::{Memory, Terms, Want};
-use rserve::store::ModelFiles;
+use crate::fakes::{Fake, Gate, first, number, signature};
+use rserve::lifecycle::{Cause, Cell, Copied, Fit, Lifecycle, Loader, NotReady, Refused, Serving, State};
+use rserve::plan::{self, BatchPolicy, DeviceId, Plan, VersionFacts};
+use rserve::scheduler::{Memory, Runner, Terms, Want};
+use rserve::store::VersionFiles;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up); counts what it is asked.
+/// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up), `hang`
+/// (until it is let go); counts what it is asked to load.
 #[derive(Default)]
-struct TextLoader(AtomicUsize);
+struct TextLoader {
+    loads: AtomicUsize,
+    gate: Arc<Gate>,
+}
 
 impl Loader for TextLoader {
-    fn load(&self, files: ModelFiles, _: DeviceId) -> Result<Loaded, String> {
-        self.0.fetch_add(1, SeqCst);
+    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String> {
         let text = std::str::from_utf8(&files.onnx).map_err(|_| "not text".to_owned())?;
-        let loaded =
-            |runner, input| Ok(Loaded { runner, signature: signature(&[input], &["y"]), classes: None });
+        let input = match text.trim().split_once(' ') {
+            Some(("input", name)) => name,
+            _ => "x",
+        };
+        let signature = signature(&[input], &["y"]);
+        Ok(VersionFacts { signature, labels: files.labels.clone(), weights: files.onnx.len() as u64 })
+    }
+
+    fn load(&self, files: VersionFiles, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
+        self.loads.fetch_add(1, SeqCst);
+        let text = String::from_utf8_lossy(&files.onnx).into_owned();
         match text.trim().split_once(' ').unwrap_or((text.trim(), "")) {
-            ("times", factor) => loaded(Fake::times(factor.parse().map_err(|_| "no factor")?), "x"),
             ("takes", bytes) => {
                 let mut fake = Fake::times(1.0);
                 let batch = bytes.parse().map_err(|_| "no bytes")?;
                 Arc::get_mut(&mut fake).ok_or("shared")?.memory = Memory { weights: 100, batch };
-                loaded(fake, "x")
+                Ok(fake)
             }
-            ("input", name) => loaded(Fake::times(1.0), name),
-            ("beast", _) => loaded(Fake::new(|_| panic!("not even zeros")), "x"),
+            ("times", factor) => Ok(Fake::times(factor.parse().map_err(|_| "no factor")?)),
+            ("input", _) => Ok(Fake::times(1.0)),
+            ("beast", _) => Ok(Fake::new(|_| panic!("not even zeros"))),
             ("panic", _) => panic!("the loader broke"),
+            ("hang", factor) => {
+                self.gate.pass();
+                Ok(Fake::times(factor.parse().map_err(|_| "no factor")?))
+            }
             _ => Err(format!("`{text}` is not a model")),
         }
     }
@@ -54,6 +70,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
         devices: vec![0],
         batch: BatchPolicy::up_to(4),
         queue: 64,
+        rollout: plan::Rollout::default(),
         signature: signature(&["x"], &["y"]),
     };
     Plan {
@@ -62,6 +79,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
             admin: None,
             max_body: 1 << 20,
             drain: Duration::from_secs(1),
+            token_file: None,
         },
         watch: plan::Watch { enabled: false, settle: Duration::ZERO },
         devices: vec![plan::Device { id: DeviceId::Cpu, memory: Some(1 << 30), held: vec![] }],
@@ -143,9 +161,9 @@ fn what_cannot_serve_leaves_the_old_one_serving_and_is_not_tried_twice() {
         assert_eq!(ask(&cell, 2.0), (1, 20.0));
         let (version, state) = states(&lifecycle).pop().unwrap();
         assert_eq!((version, state), (2, State::Failed(reason.into())));
-        let loads = loader.0.load(SeqCst);
+        let loads = loader.loads.load(SeqCst);
         assert_eq!(lifecycle.refresh("model").unwrap().failures, []);
-        assert_eq!(loader.0.load(SeqCst), loads, "the same content is not tried again");
+        assert_eq!(loader.loads.load(SeqCst), loads, "the same content is not tried again");
     }
     lifecycle.reload("model").unwrap();
     write(store.path(), "model", 2, "");
@@ -162,7 +180,7 @@ fn content_is_what_counts_not_the_number_or_the_time() {
     write(store.path(), "model", 1, "times 10");
     let reload = lifecycle.refresh("model").unwrap();
     assert_eq!((reload.loaded, reload.dropped), (vec![], vec![]), "rewritten alike");
-    assert_eq!(loader.0.load(SeqCst), 1);
+    assert_eq!(loader.loads.load(SeqCst), 1);
     write(store.path(), "model", 1, "times 11");
     let reload = lifecycle.refresh("model").unwrap();
     assert_eq!((reload.loaded, reload.dropped, reload.serving), (vec![1], vec![1], vec![1]));
@@ -195,19 +213,25 @@ fn a_plan_is_applied_as_a_difference() {
     write(store.path(), "other", 5, "times 3");
     let both = plan(store.path(), &[("model", &[1], true), ("other", &[4, 5], false)]);
     assert_eq!(lifecycle.apply(&both).unwrap(), []);
-    assert_eq!(loader.0.load(SeqCst), 3, "what runs is not loaded again");
+    assert_eq!(loader.loads.load(SeqCst), 3, "what runs is not loaded again");
     let cells = lifecycle.cells(&both).unwrap();
     assert!(Arc::ptr_eq(&cells[0], &cell));
     assert_eq!(ask(&cells[1], 1.0), (5, 3.0));
-    assert_eq!(cells[1].pin_version(4).unwrap().tag, "other@4");
-    assert!(cells[1].pin_version(6).is_none());
+    assert_eq!(cells[1].choose(Some(4), None).unwrap().tag, "other@4");
+    let refused = NotReady::Version { model: "other".into(), version: 6, served: vec![4, 5] };
+    assert_eq!(cells[1].choose(Some(6), None).unwrap_err(), refused);
 
     let without = plan(store.path(), &[("other", &[5], false), ("missing", &[1], true)]);
     let failures = lifecycle.apply(&without).unwrap();
     assert_eq!((failures.len(), failures[0].model.as_str(), failures[0].version), (1, "missing", None));
-    assert_eq!(cell.pin().unwrap_err().to_string(), "the model `model` is not ready");
-    assert!(cells[1].pin_version(4).is_none());
-    assert_eq!(ask(&cells[1], 1.0), (5, 3.0));
+    let now = lifecycle.cells(&without).unwrap();
+    assert!(now[0].choose(Some(4), None).is_err());
+    assert_eq!(ask(&now[0], 1.0), (5, 3.0));
+    assert_eq!(now[1].pin().unwrap_err().to_string(), "the model `missing` is not ready");
+    assert_eq!(loader.loads.load(SeqCst), 3, "what is asked for otherwise is not loaded again");
+    // Whoever came under the old plan ends under it.
+    assert_eq!((ask(&cell, 2.0), ask(&cells[1], 1.0)), ((1, 20.0), (5, 3.0)));
+    assert_eq!(cells[1].choose(Some(4), None).unwrap().tag, "other@4");
     assert!(lifecycle.reload("model").is_err());
 }
 
@@ -270,4 +294,188 @@ fn a_version_that_takes_more_memory_than_its_share_is_refused_with_both_numbers(
     let status = serde_json::to_value(lifecycle.status()).unwrap();
     assert_eq!(status[0]["places"][0]["memory_allowed"], 1000);
     assert_eq!(status[0]["instances"][0]["memory_batch"], 900);
+}
+
+/// Traffic by weight, a shadow, stop-first, a limit to loading.
+fn rollout(store: &Path, versions: &[u64], change: impl FnOnce(&mut plan::Rollout)) -> Plan {
+    let mut plan = plan(store, &[("model", versions, versions.is_empty())]);
+    change(&mut plan.models[0].rollout);
+    plan
+}
+
+#[test]
+fn a_generation_that_is_overtaken_is_dropped_before_it_is_ready() {
+    let Setup { store, loader, lifecycle, cell } = start();
+    loader.gate.close();
+    write(store.path(), "model", 2, "hang 2");
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| lifecycle.refresh("model").unwrap());
+        loader.gate.wait_for(1);
+        for version in 3..=50 {
+            write(store.path(), "model", version, &format!("times {version}"));
+        }
+        loader.gate.open();
+        let reload = looking.join().unwrap();
+        assert_eq!((reload.loaded, reload.serving, reload.failures), (vec![50], vec![50], vec![]));
+    });
+    assert_eq!(ask(&cell, 2.0), (50, 100.0));
+    assert_eq!(loader.loads.load(SeqCst), 3, "of fifty versions the first, one on the way and the newest");
+    let status = lifecycle.status().remove(0);
+    let overtaken = status.generations.iter().find(|g| g.version == 2).unwrap();
+    assert_eq!(overtaken.cause, Some(Cause::Overtaken));
+    assert_eq!(overtaken.state, State::Failed("version 50 came before it was ready".into()));
+    assert_eq!((status.loads.ready, status.loads.swaps), (2, 1));
+}
+
+#[test]
+fn a_load_that_hangs_is_abandoned_and_the_old_version_serves_on() {
+    let Setup { store, loader, lifecycle, cell } = start();
+    loader.gate.close();
+    write(store.path(), "model", 2, "hang 2");
+    let patient = rollout(store.path(), &[], |r| r.load_timeout = Duration::from_millis(50));
+    assert_eq!(lifecycle.apply(&patient).unwrap(), []);
+    let failure = lifecycle.refresh("model").unwrap().failures.remove(0);
+    assert_eq!((failure.version, failure.cause), (Some(2), Cause::Timeout));
+    assert_eq!(failure.reason, "it was not ready within 0.05 s");
+    assert_eq!(ask(&cell, 2.0), (1, 20.0));
+    loader.gate.open();
+    write(store.path(), "model", 2, "times 3");
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+}
+
+#[test]
+fn stop_first_has_the_old_one_go_before_the_new_one_is_loaded() {
+    let Setup { store, loader, lifecycle, cell } = start();
+    let plan = rollout(store.path(), &[], |r| r.stop_first = true);
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    loader.gate.close();
+    write(store.path(), "model", 2, "hang 2");
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| lifecycle.refresh("model").unwrap());
+        loader.gate.wait_for(1);
+        assert!(cell.pin().is_err(), "the gap that was asked for");
+        loader.gate.open();
+        assert_eq!(looking.join().unwrap().serving, [2]);
+    });
+    assert_eq!(ask(&cell, 2.0), (2, 4.0));
+    // What is known to be wrong beforehand opens no gap; what fails after has the old one loaded again.
+    write(store.path(), "model", 3, "input photo");
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+    write(store.path(), "model", 3, "panic");
+    let reload = lifecycle.refresh("model").unwrap();
+    assert_eq!((reload.serving, reload.failures[0].cause), (vec![2], Cause::Load));
+    assert_eq!(ask(&cell, 2.0), (2, 4.0));
+}
+
+#[test]
+fn versions_are_asked_for_by_hand_until_the_next_plan() {
+    let Setup { store, lifecycle, cell, .. } = start();
+    let last = Refused::Last { model: "model".into(), version: 1 };
+    assert_eq!(lifecycle.unload("model", 1).unwrap_err(), last);
+    assert_eq!(ask(&cell, 2.0), (1, 20.0));
+    write(store.path(), "model", 2, "times 100");
+    lifecycle.refresh("model").unwrap();
+    assert_eq!(lifecycle.load("model", 1).unwrap().serving, [1, 2]);
+    assert_eq!(cell.choose(Some(1), None).unwrap().tag, "model@1");
+    assert_eq!(lifecycle.status()[0].wanted, "latest, 1 by hand");
+    assert_eq!(lifecycle.unload("model", 2).unwrap().serving, [1], "rolled back");
+    let gone = Refused::NotServed { model: "model".into(), version: 2 };
+    assert_eq!(lifecycle.unload("model", 2).unwrap_err(), gone);
+    lifecycle.apply(&rollout(store.path(), &[], |_| ())).unwrap();
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+}
+
+#[test]
+fn traffic_is_split_by_weight_and_a_key_stays_where_it_is() {
+    let Setup { store, lifecycle, .. } = start();
+    write(store.path(), "model", 2, "times 100");
+    let split = |weights: &[(u64, f64)]| rollout(store.path(), &[1, 2], |r| r.traffic = weights.to_vec());
+    let plan = split(&[(1, 90.0), (2, 10.0)]);
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    let of = |n: u32| cell.choose(None, Some(&n.to_le_bytes())).unwrap().version;
+    let second = (0..10_000).filter(|n| of(*n) == 2).count();
+    assert!((900..=1100).contains(&second), "{second}");
+    assert!((0..100).all(|n| of(n) == of(n)));
+    assert_eq!(cell.choose(Some(1), Some(b"x")).unwrap().version, 1);
+    assert_eq!(cell.pin().unwrap().version, 2);
+    // Other weights are another policy of the same cell.
+    lifecycle.apply(&split(&[(1, 0.0), (2, 1.0)])).unwrap();
+    assert!((0..100).all(|n| of(n) == 2));
+}
+
+#[test]
+fn a_shadow_is_compared_and_answers_nobody() {
+    let Setup { store, lifecycle, .. } = start();
+    write(store.path(), "model", 2, "times 11");
+    let plan = rollout(store.path(), &[1], |r| r.shadow = Some(2));
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    assert_eq!(cell.served().versions(), [1]);
+    assert!(cell.choose(Some(2), None).is_err());
+    let picked = cell.pin().unwrap();
+    let shadow = picked.shadow.clone().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for n in 0..100 {
+            let (input, answered) = (n as f32, n as f32 * 10.0);
+            shadow.offer(Copied { inputs: vec![number(input)], outputs: vec![Some(number(answered))] });
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let all = |c: &rserve::lifecycle::Comparison| c.compared + c.dropped + c.failed == 100;
+        while !all(&shadow.comparison()) {
+            assert!(Instant::now() < deadline, "{:?}", shadow.comparison());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let found = lifecycle.status()[0].shadow.clone().unwrap();
+    assert_eq!((found.failed, found.equal), (0, 1), "{found:?}");
+    assert_eq!(found.largest_difference, (found.compared - 1) as f64, "the first came through, in order");
+    assert!(found.dropped > 0, "more than may wait came at once");
+}
+
+#[test]
+fn a_version_that_changes_is_not_taken_until_it_is_still() {
+    let Setup { store, loader, lifecycle, .. } = start();
+    let mut plan = rollout(store.path(), &[], |_| ());
+    plan.watch.settle = Duration::from_millis(300);
+    lifecycle.apply(&plan).unwrap();
+    let loads = loader.loads.load(SeqCst);
+    for part in ["t", "ti", "times", "times 1", "times 12"] {
+        write(store.path(), "model", 2, part);
+        let reload = lifecycle.refresh("model").unwrap();
+        assert!(reload.again_in.is_some() && reload.serving == [1], "{part}: {reload:?}");
+    }
+    assert_eq!(loader.loads.load(SeqCst), loads, "nothing half-written was loaded");
+    assert_eq!(lifecycle.reload("model").unwrap().serving, [2]);
+    assert_eq!(loader.loads.load(SeqCst), loads + 1);
+}
+
+/// Refuses what its pipelines could not work with.
+struct NoThirteens;
+
+impl Fit for NoThirteens {
+    fn fits(&self, model: &str, version: u64, _: &VersionFacts, serving: &Serving) -> Result<(), String> {
+        let serves = serving.get(model).map(|versions| versions.iter().map(|(v, _)| *v).collect::<Vec<_>>());
+        if version == 13 { Err(format!("13 does not fit `mask` (beside {serves:?})")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_plan_is_refused_with_its_own_words() {
+    let Setup { store, lifecycle, loader, .. } = start();
+    let plan = rollout(store.path(), &[], |_| ());
+    lifecycle.commit(lifecycle.stage(&plan, Some(Arc::new(NoThirteens))).unwrap());
+    write(store.path(), "other", 13, "times 1");
+    write(store.path(), "model", 13, "times 1");
+    let mut two = self::plan(store.path(), &[("model", &[], true), ("other", &[12], false)]);
+    two.models[1].versions = vec![13];
+    let loads = loader.loads.load(SeqCst);
+    let staged = lifecycle.stage(&two, Some(Arc::new(NoThirteens))).unwrap();
+    assert_eq!((staged.without(), staged.failures[0].cause), (vec!["other"], Cause::Misfit));
+    lifecycle.dismiss(staged);
+    let reload = lifecycle.reload("model").unwrap();
+    assert_eq!((reload.serving, reload.failures[0].cause), (vec![1], Cause::Misfit));
+    assert_eq!(reload.failures[0].reason, "13 does not fit `mask` (beside Some([1]))");
+    assert_eq!(loader.loads.load(SeqCst), loads, "nothing was put on a device for it");
 }

@@ -2,8 +2,9 @@
 
 use super::Trouble;
 use super::facts;
+use super::token::token;
 use crate::diagnostic::{Diagnostic, Place, Report, SourceText};
-use crate::plan::{self, Capacity, Plan};
+use crate::plan::{self, Capacity, Facts, Plan};
 use crate::spec::{self, DeviceUse, Spec};
 use crate::{codec, engine};
 use std::collections::BTreeSet;
@@ -21,31 +22,58 @@ pub struct Compiled {
     /// Whether the files leave the choice of device to rserve.
     pub device_is_auto: bool,
     pub files: Vec<PathBuf>,
+    pub texts: Files,
+    pub specs: Vec<Spec>,
+    /// What the plan was compiled with.
+    pub facts: Facts,
 }
+
+/// Pipeline files with their texts, in the order in which they are compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files(Vec<(PathBuf, Vec<u8>)>);
 
 /// Compiles every file in `paths`, which are files and folders of `*.toml`.
 pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
-    let files = files(paths)?;
-    let mut report = Report::default();
-    let mut specs = Vec::with_capacity(files.len());
-    for file in &files {
-        let bytes = fs::read(file).map_err(|e| unreadable(file, &e))?;
-        if let Some(source) = text(file, bytes, &mut report) {
-            specs.push(spec::read::read(&source, &mut report));
-        }
+    let compiled = Compiled::of(Files::read(paths)?)?;
+    token(&compiled.plan)?;
+    Ok(compiled)
+}
+
+impl Files {
+    pub fn read(paths: &[PathBuf]) -> Result<Self, Trouble> {
+        let read = |file: PathBuf| {
+            let bytes = fs::read(&file).map_err(|e| unreadable(&file, &e))?;
+            Ok((file, bytes))
+        };
+        files(paths)?.into_iter().map(read).collect::<Result<_, Trouble>>().map(Self)
     }
-    let gathered = facts::gather(&plan::needs(&specs));
-    let capacity = engine::capacity();
-    match plan::compile(&specs, &gathered.facts, &capacity, &codec::registry(), &mut report) {
-        Some(plan) => Ok(Compiled {
-            plan: Arc::new(plan),
-            report,
-            capacity,
-            device_is_auto: device_is_auto(&specs),
-            files,
-        }),
-        None if gathered.unreadable => Err(Trouble::StoreUnreadable(report)),
-        None => Err(Trouble::Wrong(report)),
+}
+
+impl Compiled {
+    pub fn of(texts: Files) -> Result<Self, Trouble> {
+        let mut report = Report::default();
+        let mut specs = Vec::with_capacity(texts.0.len());
+        for (file, bytes) in &texts.0 {
+            if let Some(source) = text(file, bytes.clone(), &mut report) {
+                specs.push(spec::read::read(&source, &mut report));
+            }
+        }
+        let gathered = facts::gather(&plan::needs(&specs));
+        let capacity = engine::capacity();
+        match plan::compile(&specs, &gathered.facts, &capacity, &codec::registry(), &mut report) {
+            Some(plan) => Ok(Self {
+                plan: Arc::new(plan),
+                report,
+                capacity,
+                device_is_auto: device_is_auto(&specs),
+                files: texts.0.iter().map(|(file, _)| file.clone()).collect(),
+                texts,
+                specs,
+                facts: gathered.facts,
+            }),
+            None if gathered.unreadable => Err(Trouble::StoreUnreadable(report)),
+            None => Err(Trouble::Wrong(report)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine;
 use crate::plan::{Facts, ModelFacts, VersionFacts};
-use crate::store::{self, MODEL_FILE, StoreError};
+use crate::store::{self, MODEL_FILE, StoreError, VersionFiles};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,14 +48,18 @@ fn model_facts(store: &Path, model: &str, versions: Result<Vec<u64>, StoreError>
 }
 
 fn version_facts(store: &Path, model: &str, version: u64) -> Result<VersionFacts, String> {
-    let files = store::read(store, model, version, &engine::data_files).map_err(|e| e.to_string())?;
+    facts_of(&store::read(store, model, version, &engine::data_files).map_err(|e| e.to_string())?)
+}
+
+/// What a version's files declare, or every reason why it cannot be run, one a line.
+pub fn facts_of(files: &VersionFiles) -> Result<VersionFacts, String> {
     let inspection = engine::inspect(files.model()).map_err(|e| e.to_string())?;
     if !inspection.unsupported.is_empty() {
         let lines: Vec<String> =
             inspection.unsupported.iter().map(|node| format!("not supported: {node}")).collect();
         return Err(lines.join("\n"));
     }
-    let mut labels = files.labels;
+    let mut labels = files.labels.clone();
     labels.extend(inspection.classes.map(|classes| (MODEL_FILE.to_owned(), classes)));
     Ok(VersionFacts { signature: Arc::new(inspection.signature), labels, weights: inspection.weights })
 }

@@ -1,10 +1,12 @@
 //! What the scheduler and the lifecycle count, as metrics.
 
 use super::host::state_name;
+use super::running::Running;
 use crate::ingress::{Sample, SampleKind};
 use crate::lifecycle::{DeviceStatus, InstanceStatus, ModelStatus, State};
 use crate::scheduler::Snapshot;
 use crate::scheduler::counters::{BATCH_BUCKETS, WAIT_BUCKETS};
+use std::sync::atomic::Ordering;
 
 /// A metric of one served generation, and how it is read from its counters.
 type Metric = (&'static str, &'static str, SampleKind, fn(&Snapshot) -> f64);
@@ -40,6 +42,7 @@ pub fn of(models: &[ModelStatus], devices: &[DeviceStatus]) -> Vec<Sample> {
         placed(model, &mut samples);
         generations(model, &mut samples);
     }
+    loads(models, &mut samples);
     for device in devices {
         for (window, busy) in [("10s", device.busy_10s), ("60s", device.busy_60s)] {
             let labels = vec![("device", device.id.to_string()), ("window", window.to_owned())];
@@ -147,4 +150,71 @@ fn generations(model: &ModelStatus, samples: &mut Vec<Sample>) {
         add("model_load_seconds", "Time to load a generation", generation.load.as_secs_f64());
         add("model_warm_up_seconds", "Time to warm it up", generation.warm_up.as_secs_f64());
     }
+}
+
+fn loads(models: &[ModelStatus], samples: &mut Vec<Sample>) {
+    for model in models {
+        let labels = || vec![("model", model.name.clone())];
+        let mut counter = |name, help, labels, value| {
+            samples.push(Sample { name, help, kind: SampleKind::Counter, labels, value });
+        };
+        let loads = &model.loads;
+        counter("model_loads", "Generations that came to be ready", labels(), loads.ready as f64);
+        counter(
+            "model_swaps",
+            "Times that what serves became another generation",
+            labels(),
+            loads.swaps as f64,
+        );
+        let help = "Time to load the generations that came to be ready";
+        counter("model_loading_seconds", help, labels(), loads.load_seconds);
+        let help = "Time to warm up the generations that came to be ready";
+        counter("model_warming_seconds", help, labels(), loads.warm_up_seconds);
+        for (cause, count) in &loads.failed {
+            let mut labels = labels();
+            labels.push(("reason", cause.name().to_owned()));
+            let help = "Generations that did not come to serve, by reason";
+            counter("model_load_failures", help, labels, *count as f64);
+        }
+        if let Some(shadow) = &model.shadow {
+            for (result, count) in [
+                ("equal", shadow.equal),
+                ("different", shadow.compared - shadow.equal),
+                ("dropped", shadow.dropped),
+                ("failed", shadow.failed),
+            ] {
+                let mut labels = labels();
+                labels.push(("version", shadow.version.to_string()));
+                labels.push(("result", result.to_owned()));
+                let help = "Copies that were sent to a shadow, by what came of them";
+                counter("shadow_copies", help, labels, count as f64);
+            }
+        }
+        for version in &model.serving {
+            let mut labels = labels();
+            labels.push(("version", version.to_string()));
+            samples.push(gauge("model_version_served", "1 for each version that answers", labels, 1.0));
+        }
+    }
+}
+
+/// The plan that is served, and what was refused.
+pub fn of_plan(running: &Running) -> Vec<Sample> {
+    let current = running.current.load();
+    let refusals = running.refusals.load(Ordering::Relaxed) as f64;
+    vec![
+        gauge(
+            "plan_generation",
+            "How many plans were applied since the start",
+            vec![],
+            current.generation as f64,
+        ),
+        Sample {
+            name: "plan_refusals",
+            help: "Times that pipeline files could not be applied",
+            kind: SampleKind::Counter,
+            labels: vec![],
+            value: refusals,
+        },
+    ]
 }

@@ -3,15 +3,19 @@
 use super::Trouble;
 use super::banner::Banner;
 use super::compile::Compiled;
-use super::host::{Hosted, Shared};
+use super::handler::Loading;
+use super::host::{Shared, reload_all};
 use super::loader::EngineLoader;
+use super::running::Running;
+use super::token::token;
 use super::watching::Watching;
-use crate::ingress::{Admin, Limits, Listener, Metrics, Routes, Server, bind};
+use crate::ingress::{Admin, Handler, Limits, Listener, Metrics, Routes, Server, bind, room_for};
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::plan::Plan;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,19 +30,27 @@ pub struct Overrides {
 }
 
 /// Serves until SIGTERM or SIGINT. `announce` is told once what is served.
-pub fn serve(compiled: Compiled, overrides: &Overrides, announce: impl FnOnce(&str)) -> Result<(), Trouble> {
+///
+/// `paths` are what was compiled, as named: they are compiled again when they change.
+pub fn serve(
+    paths: &[PathBuf],
+    compiled: Compiled,
+    overrides: &Overrides,
+    announce: impl FnOnce(&str),
+) -> Result<(), Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("rserve-http")
         .build()
         .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
-    let result = runtime.block_on(serving(compiled, overrides, announce));
+    let result = runtime.block_on(serving(paths, compiled, overrides, announce));
     // A load that still runs is not waited for.
     runtime.shutdown_background();
     result
 }
 
 async fn serving(
+    paths: &[PathBuf],
     compiled: Compiled,
     overrides: &Overrides,
     announce: impl FnOnce(&str),
@@ -46,7 +58,7 @@ async fn serving(
     let begun = Instant::now();
     allow_open_files();
     let mut signals = Signals::new()?;
-    let plan = &compiled.plan;
+    let plan = &compiled.plan.clone();
     let limits = limits(plan);
 
     // Bound before anything is loaded, so that a taken port is known at once.
@@ -61,36 +73,61 @@ async fn serving(
     let admin = admin_listener.as_ref().map(address).transpose()?;
 
     let lifecycle = Arc::new(Lifecycle::new(Arc::new(EngineLoader)));
-    let hosted = Hosted::new(plan.clone(), compiled.capacity.clone(), lifecycle.clone());
-    let host = Arc::new(Shared(hosted.clone()));
     let metrics = Arc::new(Metrics::default());
-    let routes = Routes::new(&plan.pipelines, &metrics).map_err(Trouble::Given)?;
+    let running =
+        Running::new(paths.to_vec(), overrides.clone(), &compiled, lifecycle.clone(), metrics.clone());
+    let host = Arc::new(Shared(running.clone()));
+    let loading = plan.pipelines.iter().map(|p| Arc::new(Loading(p.clone())) as Arc<dyn Handler>);
+    let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;
     let server = Server::new(host.clone(), routes, limits, metrics.clone());
+    let _ = running.server.set(server.clone());
     let (stop, stopped) = watch::channel(false);
     // Admin shows how the drain goes, so it is not told to stop.
     let (_admin_stop, admin_stopped) = watch::channel(false);
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
-    if let Some(admin) = admin_listener {
-        tokio::spawn(admin.serve(Admin::new(host, metrics), admin_stopped));
+    if let Some(listener) = admin_listener {
+        let admin = Admin::new(host, metrics);
+        admin.set_token(token(plan)?);
+        let _ = running.admin.set(admin.clone());
+        tokio::spawn(listener.serve(admin, admin_stopped));
     }
     tracing::info!(%listen, models = plan.models.len(), "listening; loading models");
 
+    let compiled = Arc::new(compiled);
+    let loaded = {
+        let (running, compiled) = (running.clone(), compiled.clone());
+        tokio::task::spawn_blocking(move || running.begin(&compiled))
+    };
     tokio::select! {
-        loaded = load(lifecycle.clone(), plan.clone()) => loaded?,
+        loaded = loaded => loaded.unwrap_or_else(|e| Err(Trouble::CouldNotRun(e.to_string())))?,
         () = signals.next() => return Ok(()),
     }
-    let cells = lifecycle.cells(plan).map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
-    hosted.begin(cells);
     let models = lifecycle.status();
     let banner = Banner { compiled: &compiled, models: &models, listen, admin, took: begun.elapsed() };
     announce(&banner.text());
-    let watching = Watching::begin(&compiled, lifecycle);
+    drop(compiled);
+    let watching = Watching::begin(&running);
+    let looking = tokio::spawn(look_when_told(running.clone(), signals.hang_up()?));
 
     signals.next().await;
+    looking.abort();
     drop(watching);
     server.drain();
-    drain(serving, stop, plan, signals).await;
+    let allowed = running.current.load().plan.server.drain;
+    drain(serving, stop, allowed, signals).await;
     Ok(())
+}
+
+/// SIGHUP forces a look at the files and at every model.
+async fn look_when_told(running: Arc<Running>, mut hang_up: Signal) {
+    while hang_up.recv().await.is_some() {
+        tracing::info!("told by SIGHUP to look at everything");
+        let running = running.clone();
+        // What is wrong is in the log, and in the status.
+        if let Err(broken) = tokio::task::spawn_blocking(move || drop(reload_all(&running))).await {
+            tracing::error!("looking at everything failed: {broken}");
+        }
+    }
 }
 
 /// As many as the system lets us: each connection is one, and what a shell sets (often 1024) is a caution
@@ -108,8 +145,7 @@ fn limits(plan: &Plan) -> Limits {
     let usual = Limits::default();
     Limits {
         max_body: plan.server.max_body,
-        // A few of the largest bodies must always find room.
-        bodies: usual.bodies.max(plan.server.max_body.saturating_mul(4)),
+        bodies: usual.bodies.max(room_for(plan.server.max_body)),
         last_call: usual.last_call.min(plan.server.drain / 4),
         ..usual
     }
@@ -128,13 +164,7 @@ async fn listen(address: SocketAddr, limits: &Limits, flag: &str) -> Result<List
     })
 }
 
-/// Brings every model up. A model of which nothing serves then keeps the server from starting.
-async fn load(lifecycle: Arc<Lifecycle>, plan: Arc<Plan>) -> Result<(), Trouble> {
-    tokio::task::spawn_blocking(move || bring_up(&lifecycle, &plan))
-        .await
-        .unwrap_or_else(|e| Err(Trouble::CouldNotRun(e.to_string())))
-}
-
+/// Brings every model up. A model of which nothing serves then is an error.
 pub fn bring_up(lifecycle: &Lifecycle, plan: &Plan) -> Result<(), Trouble> {
     let failures =
         lifecycle.apply(plan).map_err(|e| Trouble::CouldNotRun(format!("cannot open a device: {e}")))?;
@@ -153,8 +183,7 @@ pub fn bring_up(lifecycle: &Lifecycle, plan: &Plan) -> Result<(), Trouble> {
 }
 
 /// Lets what is in flight finish, for as long as the file allows. A second signal ends it at once.
-async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, plan: &Plan, mut signals: Signals) {
-    let allowed = plan.server.drain;
+async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, allowed: Duration, mut signals: Signals) {
     tracing::info!(seconds = allowed.as_secs_f64(), "stopping; finishing the requests in flight");
     let _ = stop.send(true);
     tokio::select! {
@@ -181,6 +210,11 @@ impl Signals {
         let on =
             |kind| signal(kind).map_err(|e| Trouble::CouldNotRun(format!("cannot wait for signals: {e}")));
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    fn hang_up(&self) -> Result<Signal, Trouble> {
+        signal(SignalKind::hangup())
+            .map_err(|e| Trouble::CouldNotRun(format!("cannot wait for signals: {e}")))
     }
 
     pub async fn next(&mut self) {

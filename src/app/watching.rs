@@ -1,21 +1,26 @@
-//! Watches the store and the pipeline files while they are served. A change in the store has the models
-//! concerned looked at; an edited pipeline file is not applied to a running server, and the log says so.
+//! Watches the stores and the pipeline files while they are served. A change in a store has the models
+//! concerned looked at, an edited file has the plan compiled and applied.
+//!
+//! Beneath the events there is a look at everything every so often, so that lost events and file systems
+//! without events do not matter: a look that finds nothing changed reads no model file.
 
-use super::compile::Compiled;
-use crate::lifecycle::Lifecycle;
-use crate::plan::Plan;
+use super::running::{Running, lock};
 use crate::watch::{Changes, Watcher};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-/// Beneath the events there is a look at everything every so often, so that lost events and file systems
-/// without events do not matter.
-const RESCAN: Duration = Duration::from_secs(30);
+/// Between two looks at everything.
+const RESCAN: Duration = Duration::from_secs(2);
+
+/// Events of one write are gathered for so long; how long files must have been still is for the looks to
+/// say.
+const GATHER: Duration = Duration::from_millis(50);
 
 pub struct Watching(JoinHandle<()>);
 
@@ -26,122 +31,245 @@ impl Drop for Watching {
 }
 
 impl Watching {
-    /// `None` where the files ask for none.
-    pub fn begin(compiled: &Compiled, lifecycle: Arc<Lifecycle>) -> Option<Self> {
-        let plan = compiled.plan.clone();
-        if !plan.watch.enabled {
-            return None;
+    pub fn begin(running: &Arc<Running>) -> Self {
+        Self(tokio::spawn(follow(running.clone(), Arc::new(Looks::new(running.clone())))))
+    }
+}
+
+/// What is to be watched, as it is on the disk now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Places {
+    enabled: bool,
+    /// Stores as they are written and with links resolved, with what tells one folder from another at the
+    /// same path.
+    stores: BTreeMap<PathBuf, Option<(PathBuf, u64)>>,
+    /// Folders of pipeline files.
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Places {
+    fn of(running: &Running) -> Self {
+        let current = running.current.load();
+        let stores: BTreeSet<&Path> = current.plan.models.iter().map(|m| m.store.as_path()).collect();
+        let found = |store: &Path| {
+            let real = fs::canonicalize(store).ok()?;
+            let number = number(&real)?;
+            Some((real, number))
+        };
+        let folder = |path: &PathBuf| {
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            if path.is_dir() { Some(path) } else { path.parent().map(Path::to_owned) }
+        };
+        // The files as they are named, too: a link among them is flipped where it lies.
+        let named = |path: &PathBuf| {
+            let parent = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+            parent.and_then(|parent| {
+                fs::canonicalize(if parent == Path::new("") { Path::new(".") } else { parent }).ok()
+            })
+        };
+        let files = || running.paths.iter().chain(&current.files);
+        Self {
+            enabled: current.plan.watch.enabled,
+            stores: stores.into_iter().map(|store| (store.to_owned(), found(store))).collect(),
+            folders: files().filter_map(folder).chain(files().filter_map(named)).collect(),
         }
-        let stores: BTreeSet<PathBuf> = plan.models.iter().map(|m| m.store.clone()).collect();
-        let files: BTreeSet<PathBuf> = compiled.files.iter().map(|f| absolute(f)).collect();
-        let (watcher, changes) = match watcher(&plan, &stores, &files) {
-            Ok((watcher, changes)) => (Some(watcher), Some(changes)),
+    }
+
+    fn watcher(&self) -> Option<(Watcher, Receiver<Changes>)> {
+        let (mut watcher, changes) = match Watcher::new(GATHER) {
+            Ok(begun) => begun,
             Err(error) => {
-                tracing::warn!("{error}; the store is looked at every {} s instead", RESCAN.as_secs());
-                (None, None)
+                tracing::warn!("{error}; files are looked at every {} s instead", RESCAN.as_secs());
+                return None;
             }
         };
-        let looks = Looks { plan, stores, files, lifecycle };
-        Some(Self(tokio::spawn(async move {
-            looks.follow(changes).await;
-            drop(watcher);
-        })))
-    }
-}
-
-fn watcher(
-    plan: &Plan,
-    stores: &BTreeSet<PathBuf>,
-    files: &BTreeSet<PathBuf>,
-) -> Result<(Watcher, Receiver<Changes>), crate::watch::WatchError> {
-    let (mut watcher, changes) = Watcher::new(plan.watch.settle)?;
-    for store in stores {
-        watcher.watch(&absolute(store), true)?;
-    }
-    let folders: BTreeSet<&Path> = files.iter().filter_map(|f| f.parent()).collect();
-    for folder in folders {
-        watcher.watch(folder, false)?;
-    }
-    Ok((watcher, changes))
-}
-
-/// Events carry paths with links resolved.
-fn absolute(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-struct Looks {
-    plan: Arc<Plan>,
-    stores: BTreeSet<PathBuf>,
-    files: BTreeSet<PathBuf>,
-    lifecycle: Arc<Lifecycle>,
-}
-
-impl Looks {
-    async fn follow(self, mut changes: Option<Receiver<Changes>>) {
-        let mut rescan = interval(RESCAN);
-        rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        rescan.reset();
-        loop {
-            let models = tokio::select! {
-                changed = next(&mut changes) => self.concerned(changed),
-                _ = rescan.tick() => self.all(),
-            };
-            for model in models {
-                self.look(model).await;
+        let mut watch = |path: &Path, deep| {
+            if let Err(error) = watcher.watch(path, deep) {
+                tracing::warn!("{error}; it is looked at every {} s instead", RESCAN.as_secs());
+            }
+        };
+        for (store, found) in &self.stores {
+            if let Some((real, _)) = found {
+                watch(real, true);
+            }
+            // Where the store itself, or a link to it, comes and goes.
+            let parent = store.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+            if let Ok(parent) = fs::canonicalize(parent)
+                && !self.folders.contains(&parent)
+            {
+                watch(&parent, false);
             }
         }
-    }
-
-    fn all(&self) -> BTreeSet<String> {
-        self.plan.models.iter().map(|m| m.name.clone()).collect()
-    }
-
-    fn concerned(&self, changes: Changes) -> BTreeSet<String> {
-        let Changes::Paths(paths) = changes else { return self.all() };
-        for file in paths.iter().filter(|p| self.files.contains(*p)) {
-            tracing::warn!(
-                file = %file.display(),
-                "a pipeline file was edited; it takes effect when rserve is started again",
-            );
+        for folder in &self.folders {
+            watch(folder, false);
         }
-        let known = self.all();
-        let roots: Vec<PathBuf> = self.stores.iter().map(|s| absolute(s)).collect();
+        Some((watcher, changes))
+    }
+
+    /// The models that a change concerns, of those that there are; and whether the files may have changed.
+    fn concerned(&self, changes: &Changes, all: &BTreeSet<String>) -> (BTreeSet<String>, bool) {
+        let Changes::Paths(paths) = changes else { return (all.clone(), true) };
+        let roots = || self.stores.values().flatten().map(|(real, _)| real);
         let mut models = BTreeSet::new();
-        for path in &paths {
-            for below in roots.iter().filter_map(|root| path.strip_prefix(root).ok()) {
-                match below.components().next() {
-                    // The store itself: anything in it.
-                    None => return known,
-                    Some(model) => models.insert(model.as_os_str().to_string_lossy().into_owned()),
-                };
+        let mut files = false;
+        for path in paths {
+            files |= path.parent().is_some_and(|parent| self.folders.contains(parent))
+                || self.folders.contains(path);
+            let below = roots().find_map(|root| path.strip_prefix(root).ok());
+            let first = below.and_then(|below| below.components().next());
+            let model = first.map(|first| first.as_os_str().to_string_lossy().into_owned());
+            match model.filter(|model| all.contains(model)) {
+                Some(model) => _ = models.insert(model),
+                // The store itself, a link that models lie behind, a folder around it.
+                None => models.extend(all.iter().cloned()),
             }
         }
-        models.intersection(&known).cloned().collect()
+        (models, files)
     }
+}
 
-    async fn look(&self, model: String) {
-        let lifecycle = self.lifecycle.clone();
-        let name = model.clone();
-        let looked = tokio::task::spawn_blocking(move || lifecycle.refresh(&name)).await;
-        match looked {
-            Ok(Ok(_)) => {}
-            Ok(Err(unknown)) => tracing::warn!("{unknown}"),
-            Err(broken) => tracing::error!(model, "looking at a model failed: {broken}"),
+/// Tells a folder from another one at the same path.
+fn number(path: &Path) -> Option<u64> {
+    let found = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some(found.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        Some(found.len())
+    }
+}
+
+async fn follow(running: Arc<Running>, looks: Arc<Looks>) {
+    let mut places = Places::of(&running);
+    let mut watched = if places.enabled { places.watcher() } else { None };
+    let mut rescan = interval(RESCAN);
+    rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rescan.reset();
+    let mut files_due: Option<Instant> = None;
+    loop {
+        let applied = running.applied.notified();
+        tokio::select! {
+            changes = next(&mut watched) => {
+                let all: BTreeSet<String> =
+                    running.current.load().plan.models.iter().map(|m| m.name.clone()).collect();
+                let (models, files) = places.concerned(&changes, &all);
+                for model in models {
+                    looks.look(&model);
+                }
+                if files {
+                    let settle = running.current.load().plan.watch.settle;
+                    files_due = Some(Instant::now() + settle.min(Duration::from_millis(500)));
+                }
+            }
+            () = due(files_due) => {
+                files_due = None;
+                looks.look_at_files().await;
+            }
+            _ = rescan.tick(), if places.enabled => {
+                looks.look_at_all();
+                if files_due.is_none() {
+                    looks.look_at_files().await;
+                }
+            }
+            () = applied => {}
         }
+        let now = Places::of(&running);
+        if now != places {
+            places = now;
+            watched = if places.enabled { places.watcher() } else { None };
+            // Whatever happened before it was watched.
+            if places.enabled {
+                looks.look_at_all();
+            }
+        }
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
 /// Never, where nothing is watched.
-async fn next(changes: &mut Option<Receiver<Changes>>) -> Changes {
-    match changes {
-        Some(receiver) => match receiver.recv().await {
+async fn next(watched: &mut Option<(Watcher, Receiver<Changes>)>) -> Changes {
+    match watched {
+        Some((_, changes)) => match changes.recv().await {
             Some(changed) => changed,
             None => {
-                *changes = None;
+                *watched = None;
                 Changes::Lost
             }
         },
         None => std::future::pending().await,
+    }
+}
+
+/// Looks at models, each by itself: one that takes long holds up no other.
+struct Looks {
+    running: Arc<Running>,
+    /// Models that are being looked at, and whether they are to be looked at once more after that.
+    under_way: Mutex<BTreeMap<String, bool>>,
+}
+
+impl Looks {
+    fn new(running: Arc<Running>) -> Self {
+        Self { running, under_way: Mutex::default() }
+    }
+
+    fn look_at_all(self: &Arc<Self>) {
+        let plan = self.running.current.load().plan.clone();
+        plan.models.iter().for_each(|model| self.look(&model.name));
+    }
+
+    fn look(self: &Arc<Self>, model: &str) {
+        {
+            let mut under_way = lock(&self.under_way);
+            if let Some(again) = under_way.get_mut(model) {
+                *again = true;
+                return;
+            }
+            under_way.insert(model.to_owned(), false);
+        }
+        tokio::spawn(self.clone().look_until_done(model.to_owned()));
+    }
+
+    async fn look_until_done(self: Arc<Self>, model: String) {
+        loop {
+            let (running, name) = (self.running.clone(), model.clone());
+            let looked = tokio::task::spawn_blocking(move || running.lifecycle.refresh(&name)).await;
+            let again_in = match looked {
+                Ok(Ok(reload)) => reload.again_in,
+                // It was taken out of the plan meanwhile.
+                Ok(Err(_)) => None,
+                Err(broken) => {
+                    tracing::error!(model, "looking at a model failed: {broken}");
+                    None
+                }
+            };
+            if let Some(pause) = again_in {
+                sleep(pause).await;
+                continue;
+            }
+            let mut under_way = lock(&self.under_way);
+            if under_way.get(&model) == Some(&true) {
+                under_way.insert(model.clone(), false);
+                continue;
+            }
+            under_way.remove(&model);
+            return;
+        }
+    }
+
+    async fn look_at_files(&self) {
+        let running = self.running.clone();
+        // What is wrong is in the log, and in the status.
+        if let Err(broken) = tokio::task::spawn_blocking(move || running.look_at_files(false).is_ok()).await {
+            tracing::error!("looking at the pipeline files failed: {broken}");
+        }
     }
 }

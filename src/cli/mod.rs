@@ -1,5 +1,6 @@
 //! The command line: a file a command.
 
+mod admin;
 mod batch;
 mod check;
 mod completions;
@@ -7,8 +8,11 @@ mod graph;
 mod inspect;
 mod log;
 mod merge;
+mod models;
 mod output;
+mod reload;
 mod run;
+mod status;
 
 use clap::{ColorChoice, Parser, Subcommand};
 use std::path::PathBuf;
@@ -54,6 +58,9 @@ enum Command {
     Check(check::Arguments),
     Graph(graph::Arguments),
     Inspect(inspect::Arguments),
+    Status(status::Arguments),
+    Models(models::Arguments),
+    Reload(reload::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -81,6 +88,9 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     };
     exit.into()

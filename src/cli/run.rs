@@ -13,6 +13,8 @@ use std::net::SocketAddr;
   rserve run pipelines/ --listen 0.0.0.0:80 --admin off
   rserve run pipelines/ --log info,rserve::ingress=debug --log-format json
 
+New versions in the model store and edits of the files are taken up while it runs; SIGHUP, or
+`rserve reload`, has it look at once.
 SIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -54,7 +56,7 @@ pub fn run(arguments: Arguments) -> Exit {
     };
     let served = app::compile(&arguments.files.paths).and_then(|compiled| {
         show(&compiled.report);
-        app::serve(compiled, &overrides, |text| {
+        app::serve(&arguments.files.paths, compiled, &overrides, |text| {
             print(text);
         })
     });

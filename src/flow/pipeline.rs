@@ -1,7 +1,7 @@
 //! A pipeline with the models that it calls, and one item's hold on them.
 
 use super::codecs::CodecThreads;
-use crate::lifecycle::{Cell, Generation, NotReady};
+use crate::lifecycle::{Cell, NotReady, Picked};
 use crate::plan::{self, Entry};
 use crate::scheduler::Want;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) type Wants = Vec<Arc<[Want]>>;
 pub struct Pinned {
     pub(super) pipeline: Arc<Pipeline>,
     /// In the order of [`plan::Pipeline::models`].
-    pub(super) generations: Vec<Arc<Generation>>,
+    pub(super) generations: Vec<Picked>,
     models: Arc<str>,
 }
 
@@ -40,9 +40,33 @@ impl Pipeline {
         &self.plan
     }
 
+    /// Whether every model serves something.
+    pub fn is_ready(&self) -> bool {
+        self.models.iter().all(|cell| cell.is_ready())
+    }
+
     /// Takes the default version of every model, all at once.
     pub fn pin(self: &Arc<Self>) -> Result<Pinned, NotReady> {
-        let generations = self.models.iter().map(|cell| cell.pin()).collect::<Result<Vec<_>, _>>()?;
+        self.choose(&[], &|_| None)
+    }
+
+    /// Takes a version of every model, all at once: of those in `pins` the one that is named; of others,
+    /// where their traffic is split, the one that the `key` of the model falls to; else the default.
+    pub fn choose<'k>(
+        self: &Arc<Self>,
+        pins: &[(String, u64)],
+        key: &dyn Fn(&str) -> Option<&'k [u8]>,
+    ) -> Result<Pinned, NotReady> {
+        let known = || self.models.iter().map(|cell| cell.name());
+        if let Some((model, _)) = pins.iter().find(|(model, _)| known().all(|name| name != model)) {
+            let known = known().map(str::to_owned).collect();
+            return Err(NotReady::Model { model: model.clone(), known });
+        }
+        let choose = |cell: &Arc<Cell>| {
+            let pin = pins.iter().find(|(model, _)| model == cell.name()).map(|(_, version)| *version);
+            cell.choose(pin, key(cell.name()))
+        };
+        let generations = self.models.iter().map(choose).collect::<Result<Vec<_>, _>>()?;
         let tags: Vec<&str> = generations.iter().map(|generation| generation.tag.as_str()).collect();
         let models = tags.join(", ").into();
         Ok(Pinned { pipeline: self.clone(), generations, models })
@@ -64,7 +88,7 @@ impl Pinned {
     }
 
     /// In the order of [`plan::Pipeline::models`].
-    pub fn generations(&self) -> &[Arc<Generation>] {
+    pub fn generations(&self) -> &[Picked] {
         &self.generations
     }
 }

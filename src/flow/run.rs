@@ -194,7 +194,7 @@ async fn encode_one(
             Value::Device(_) => HEAVY,
         });
         let labels = source.labels.as_ref().and_then(|(model, file)| {
-            pinned.generations.get(*model).and_then(|generation| generation.labels.get(file)).cloned()
+            pinned.generations.get(*model).and_then(|generation| generation.facts.labels.get(file)).cloned()
         });
         sources.push((value, labels));
     }

@@ -3,8 +3,9 @@
 
 use super::error::Error;
 use super::pipeline::{Pinned, Wants};
+use crate::lifecycle::Copied;
 use crate::plan::Entry;
-use crate::scheduler::{Done, ItemError, Rejected, RunError, Terms, Ticket, Timing, Value};
+use crate::scheduler::{Done, ItemError, Rejected, RunError, Terms, Ticket, Timing, Value, Want};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,6 +28,8 @@ struct Steps<'a> {
     /// Needed and not yet started, in an order in which each comes after those that it reads from.
     waiting: Vec<usize>,
     running: Vec<(usize, Ticket)>,
+    /// By step: what it was given, where a shadow is to be given the same.
+    copied: Vec<Option<Vec<Value>>>,
     timings: Vec<Option<Timing>>,
 }
 
@@ -47,6 +50,7 @@ pub(super) async fn run_steps(
         terms,
         waiting: (0..entry.steps.len()).filter(|step| needed[*step]).collect(),
         running: vec![],
+        copied: vec![None; entry.steps.len()],
         timings: vec![None; entry.steps.len()],
     };
     let all = poll_fn(|context| steps.poll(context));
@@ -104,7 +108,15 @@ impl Steps<'_> {
             };
             self.waiting.remove(at);
             let generation = &self.pinned.generations[self.entry.steps[step].model];
-            let ticket = generation.replicas.submit(values, self.wants[step].clone(), self.terms);
+            if generation.shadow.is_some() {
+                self.copied[step] = Some(values.clone());
+            }
+            let wants = self.wants[step].clone();
+            let (values, wants) = match &generation.answering.align {
+                Some(align) => (align.inputs(&values), align.wants(&wants, &Want::Drop).into()),
+                None => (values, wants),
+            };
+            let ticket = generation.replicas.submit(values, wants, self.terms);
             self.running.push((step, ticket.map_err(|rejected| refused(rejected, &generation.tag))?));
         }
         Ok(())
@@ -123,7 +135,15 @@ impl Steps<'_> {
                 return Err(Error::Step { step: name(), model: self.model(step), reason });
             }
         };
-        let mut outputs = done.outputs.into_iter();
+        let generation = &self.pinned.generations[self.entry.steps[step].model];
+        let outputs = match &generation.answering.align {
+            Some(align) => align.outputs(done.outputs),
+            None => done.outputs,
+        };
+        if let (Some(shadow), Some(inputs)) = (&generation.shadow, self.copied[step].take()) {
+            shadow.offer(Copied { inputs, outputs: outputs.clone() });
+        }
+        let mut outputs = outputs.into_iter();
         for slot in &self.entry.steps[step].outputs {
             let value = outputs.next().flatten();
             if let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) {

@@ -1,11 +1,14 @@
 //! The admin listener's routes: status, metrics, reload. Bound to loopback unless the file says otherwise.
 
 use super::body::Inbound;
+use super::host::{Done, Order};
 use super::listener::Respond;
 use super::problem::Problem;
 use super::server::{contained, finished};
 use super::socket::Signals;
-use super::{Host, Metrics, Reload, Response, pages};
+use super::token::Token;
+use super::{Host, Metrics, Response, pages};
+use arc_swap::ArcSwapOption;
 use hyper::body::Incoming;
 use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
@@ -16,48 +19,88 @@ use std::sync::Arc;
 pub struct Admin {
     host: Arc<dyn Host>,
     metrics: Arc<Metrics>,
+    token: ArcSwapOption<Token>,
 }
+
+const ROUTES: [&str; 8] = [
+    "GET /status",
+    "GET /models",
+    "GET /metrics",
+    "GET /healthz/live",
+    "POST /reload",
+    "POST /models/NAME/reload",
+    "POST /models/NAME/versions/N/load",
+    "POST /models/NAME/versions/N/unload",
+];
 
 impl Admin {
     pub fn new(host: Arc<dyn Host>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { host, metrics })
+        Arc::new(Self { host, metrics, token: ArcSwapOption::empty() })
     }
 
-    fn route(&self, head: &Parts) -> Result<Response, Problem> {
+    /// From here on requests need this token; none where it is `None`.
+    pub fn set_token(&self, token: Option<Token>) {
+        self.token.store(token.map(Arc::new));
+    }
+
+    async fn route(&self, head: &Parts) -> Result<Response, Problem> {
         let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
+        if path == ["healthz", "live"] {
+            return read(head, || pages::json_page(StatusCode::OK, &json!({ "status": "live" })));
+        }
+        if let Some(token) = &*self.token.load()
+            && !token.is_in(&head.headers)
+        {
+            return Err(Problem::unauthorized(
+                "send the token of `token_file` as `authorization: Bearer TOKEN`",
+            ));
+        }
         match path.as_slice() {
-            [""] => read(head, || {
-                let routes = ["GET /status", "GET /metrics", "POST /reload", "POST /models/NAME/reload"];
-                pages::json_page(StatusCode::OK, &json!({ "routes": routes }))
-            }),
+            [""] => read(head, || pages::json_page(StatusCode::OK, &json!({ "routes": ROUTES }))),
             ["status"] => read(head, || pages::json_page(StatusCode::OK, &self.host.status())),
+            ["models"] => {
+                let models = self.host.models().await;
+                read(head, || pages::json_page(StatusCode::OK, &models))
+            }
             ["metrics"] => read(head, || {
                 let text = self.metrics.text(self.host.samples());
                 pages::page("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
             }),
-            ["reload"] => self.reload(head, None),
-            ["models", model, "reload"] => self.reload(head, Some(model)),
-            _ => Err(Problem::not_found("the admin listener has /status, /metrics and /reload")),
+            ["reload"] => self.order(head, Order::Reload).await,
+            ["models", model, "reload"] => self.order(head, Order::ReloadModel((*model).to_owned())).await,
+            ["models", model, "versions", version, what @ ("load" | "unload")] => {
+                let version = version
+                    .parse()
+                    .map_err(|_| Problem::malformed("a version is an unsigned integer, such as 3"))?;
+                let model = (*model).to_owned();
+                let order =
+                    if *what == "load" { Order::Load(model, version) } else { Order::Unload(model, version) };
+                self.order(head, order).await
+            }
+            _ => Err(Problem::not_found("the admin listener has no such route").with("routes", &ROUTES[..])),
         }
     }
 
-    fn reload(&self, head: &Parts, model: Option<&str>) -> Result<Response, Problem> {
+    async fn order(&self, head: &Parts, order: Order) -> Result<Response, Problem> {
         if head.method != Method::POST {
-            return Err(Problem::method_not_allowed("POST", "reload with POST"));
+            return Err(Problem::method_not_allowed("POST", "this is to be asked for with POST"));
         }
         // A page in the browser of someone on this machine can reach loopback too.
         if head.headers.contains_key(ORIGIN) {
             return Err(Problem::forbidden("requests that a web page sends are not taken here"));
         }
-        match self.host.reload(model) {
-            Reload::Begun(models) => {
-                Ok(pages::json_page(StatusCode::ACCEPTED, &json!({ "status": "looking", "models": models })))
-            }
-            Reload::UnknownModel { known } => {
-                let name: String = model.unwrap_or_default().chars().take(64).collect();
+        let model = match &order {
+            Order::Reload => "",
+            Order::ReloadModel(model) | Order::Load(model, _) | Order::Unload(model, _) => model,
+        };
+        let name: String = model.chars().take(64).collect();
+        match self.host.order(order).await {
+            Done::Fine(outcome) => Ok(pages::json_page(StatusCode::OK, &outcome)),
+            Done::Refused(outcome) => Ok(pages::json_page(StatusCode::CONFLICT, &outcome)),
+            Done::UnknownModel { known } => {
                 Err(Problem::not_found(format!("there is no model `{name}`")).with("models", known))
             }
-            Reload::Failed(reason) => Err(Problem::internal(reason)),
+            Done::Failed(reason) => Err(Problem::internal(reason)),
         }
     }
 }
@@ -73,7 +116,7 @@ impl Respond for Admin {
     async fn respond(&self, request: Request<Incoming>, signals: &Signals) -> Response {
         let (head, incoming) = request.into_parts();
         let body = Inbound::new(incoming);
-        let result = contained(async { self.route(&head) }).await;
+        let result = contained(self.route(&head)).await;
         finished(result, &head, &body, signals)
     }
 

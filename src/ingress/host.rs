@@ -8,32 +8,67 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Runs items, and says how things stand. Implemented over `flow` and `lifecycle`, or by a test.
+pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Runs the items of one pipeline. A route has one, so that whoever came by an old route ends on it.
+pub trait Handler: Send + Sync + 'static {
+    fn pipeline(&self) -> &Arc<Pipeline>;
+
+    /// Whether every model of the pipeline is ready. Asked before a body is read, so it must be cheap.
+    fn is_ready(&self) -> bool;
+
+    /// Models whose traffic is split, each with the header whose value decides (in lower case).
+    fn sticky(&self) -> &[(String, String)];
+
+    /// What serves it now: "road-mask@2, surface@2".
+    fn models(&self) -> Option<Arc<str>>;
+
+    /// Runs one item. Dropping the future gives the item up.
+    fn run(&self, item: Item) -> Soon<'_, Result<Answer, Failure>>;
+}
+
+/// Says how things stand, and does what the admin listener is asked. Implemented over `lifecycle`, or by a
+/// test.
 pub trait Host: Send + Sync + 'static {
-    /// Runs one item through the online entry of `pipeline`. Dropping the future gives the item up.
-    fn run<'a>(
-        &'a self,
-        pipeline: &'a Arc<Pipeline>,
-        item: Item,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
-
-    /// What serves a pipeline now: "road-mask@2, surface@2".
-    fn models(&self, pipeline: &Pipeline) -> Option<Arc<str>>;
-
     /// The models that are not ready to serve, each with its state; empty once all are.
     fn not_ready(&self) -> Vec<(String, String)>;
-
-    /// Whether every model of this pipeline is ready. Asked before a body is read, so it must be cheap.
-    fn pipeline_ready(&self, pipeline: &Pipeline) -> bool;
 
     /// How everything stands, for `GET /status`.
     fn status(&self) -> serde_json::Value;
 
+    /// What the store holds, for `GET /models`.
+    fn models(&self) -> Soon<'_, serde_json::Value>;
+
     /// Numbers that are counted elsewhere, for `GET /metrics`.
     fn samples(&self) -> Vec<Sample>;
 
-    /// Looks at the store again, for one model or (`None`) for all.
-    fn reload(&self, model: Option<&str>) -> Reload;
+    /// Does what is ordered and waits until it is done.
+    fn order(&self, order: Order) -> Soon<'_, Done>;
+}
+
+/// What the admin listener is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Look at the pipeline files and at every model.
+    Reload,
+    /// Look at one model's versions.
+    ReloadModel(String),
+    /// Serve a version beside what the files ask for.
+    Load(String, u64),
+    /// Serve a version no more.
+    Unload(String, u64),
+}
+
+/// What became of an order.
+#[derive(Debug)]
+pub enum Done {
+    Fine(serde_json::Value),
+    /// Something could not be done; what served serves on.
+    Refused(serde_json::Value),
+    UnknownModel {
+        known: Vec<String>,
+    },
+    Failed(String),
 }
 
 /// One request's item.
@@ -47,6 +82,10 @@ pub struct Item {
     pub priority: Priority,
     /// When the answer is no longer wanted.
     pub deadline: Instant,
+    /// Models of which the request asks for a version.
+    pub pins: Vec<(String, u64)>,
+    /// For each of [`Handler::sticky`] its model and what decides its version.
+    pub keys: Vec<(String, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -69,20 +108,11 @@ pub enum Failure {
     QueueFull { model: String, retry_after: Duration },
     /// A model has no generation that serves.
     NotReady { model: String },
+    /// The request asks for a model or a version that there is not; what there is.
+    Version { detail: String, model: String, known: serde_json::Value },
     /// At what: "step `mask`".
     Deadline { at: String },
     /// Our own fault: for the log, never for the client.
-    Failed(String),
-}
-
-/// What became of a call to reload.
-#[derive(Debug)]
-pub enum Reload {
-    /// It is being looked at; these models are concerned.
-    Begun(Vec<String>),
-    UnknownModel {
-        known: Vec<String>,
-    },
     Failed(String),
 }
 

@@ -14,6 +14,7 @@ mod host;
 mod listener;
 mod metrics;
 mod pages;
+mod pins;
 mod predict;
 mod problem;
 mod request_id;
@@ -23,16 +24,18 @@ mod server;
 mod side;
 mod socket;
 mod timeout;
+mod token;
 mod via;
 
 pub use admin::Admin;
-pub use host::{Answer, Failure, Host, Item, Reload, Sample, SampleKind};
+pub use host::{Answer, Done, Failure, Handler, Host, Item, Order, Sample, SampleKind, Soon};
 pub use listener::{Listener, bind};
 pub use metrics::Metrics;
 pub use pages::curl;
 pub use routes::Routes;
-pub use server::{Limits, Server};
+pub use server::{Limits, Server, room_for};
 pub use side::joined;
+pub use token::Token;
 pub use via::{Answered, Client, Unanswered};
 
 /// Every answer is whole before it is sent.

@@ -4,7 +4,7 @@ use super::body::Inbound;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Item, Response, accept, answer, form, pages, side, timeout};
+use super::{Item, Response, accept, answer, form, pages, pins, side, timeout};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
@@ -30,7 +30,7 @@ pub async fn predict(
             // What `rserve batch --via` asks before it begins.
             let told = [
                 (side::PLAN, Some(route.offline.clone())),
-                (answer::MODELS, server.host.models(&route.pipeline).map(|models| models.to_string())),
+                (answer::MODELS, route.handler.models().map(|models| models.to_string())),
             ];
             for (name, value) in told {
                 if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
@@ -66,7 +66,10 @@ async fn answered(
         Some(_) => Some(HeaderValue::from_static(side::PARTS)),
         None => route.media_types.get(encode).cloned(),
     };
-    if !server.host.pipeline_ready(pipeline) {
+    let pins = pins::pins(&head.headers)?;
+    let handler = &route.handler;
+    let keys = pins::keys(&head.headers, handler.sticky());
+    if !handler.is_ready() {
         return Err(Problem::not_ready(format!("the models of `{}` are not ready yet", pipeline.name)));
     }
     let allowed = timeout::allowed(&head.headers, pipeline.timeout)?;
@@ -76,11 +79,12 @@ async fn answered(
     let mut place = server.room.place();
     let work = async {
         let limits = &server.limits;
-        let bytes = body.collect(&head.headers, limits.max_body, &mut place, limits.body_idle).await?;
+        let max_body = server.max_body();
+        let bytes = body.collect(&head.headers, max_body, &mut place, limits.body_idle).await?;
         body_is_whole = true;
         let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
-        let item = Item { payloads, encode, offline, priority, deadline };
-        server.host.run(pipeline, item).await.map_err(Problem::from)
+        let item = Item { payloads, encode, offline, priority, deadline, pins, keys };
+        handler.run(item).await.map_err(Problem::from)
     };
     let result = timeout_at(deadline.into(), work).await;
     let answer = match result {

@@ -5,7 +5,7 @@ use crate::plan::DecodeError;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Map, Value, json};
 
 /// An answer that is not 200.
@@ -77,6 +77,11 @@ impl Problem {
 
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "The request is malformed", detail)
+    }
+
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "This asks for a token", detail)
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
@@ -181,6 +186,11 @@ impl From<Failure> for Problem {
             Failure::NotReady { model } => {
                 Self::not_ready(format!("model `{model}` is not ready")).with("model", model)
             }
+            Failure::Version { detail, model, known } => {
+                Self::new(StatusCode::BAD_REQUEST, "version", "There is no such version to answer", detail)
+                    .with("model", model)
+                    .with("served", known)
+            }
             Failure::Deadline { at } => {
                 Self::deadline(format!("the time allowed for this pipeline ran out at {at}")).with("at", at)
             }
@@ -209,6 +219,8 @@ mod tests {
         assert_eq!(status(Failure::Input { step: "mask".into(), reason: "x".into() }), 422);
         assert_eq!(status(Failure::QueueFull { model: "mask".into(), retry_after: Duration::ZERO }), 429);
         assert_eq!(status(Failure::Failed("x".into())), 500);
+        let known = json!([1, 2]);
+        assert_eq!(status(Failure::Version { detail: "x".into(), model: "mask".into(), known }), 400);
         assert_eq!(status(Failure::NotReady { model: "mask".into() }), 503);
         assert_eq!(status(Failure::Deadline { at: "step `mask`".into() }), 504);
     }

@@ -11,7 +11,7 @@ pub const UNCOUNTED: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Room {
     taken: Arc<AtomicUsize>,
-    limit: usize,
+    limit: Arc<AtomicUsize>,
 }
 
 /// One body's part of it, given back when dropped.
@@ -23,7 +23,12 @@ pub struct Place {
 
 impl Room {
     pub fn new(limit: usize) -> Self {
-        Self { taken: Arc::default(), limit }
+        Self { taken: Arc::default(), limit: Arc::new(AtomicUsize::new(limit)) }
+    }
+
+    /// Makes it so large, if it is smaller.
+    pub fn grow(&self, limit: usize) {
+        self.limit.fetch_max(limit, Ordering::Relaxed);
     }
 
     pub fn place(&self) -> Place {
@@ -40,7 +45,8 @@ impl Place {
             return true;
         }
         let Room { taken, limit } = &self.room;
-        let grown = |taken: usize| taken.checked_add(more).filter(|sum| sum <= limit);
+        let limit = limit.load(Ordering::Relaxed);
+        let grown = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= limit);
         let held = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
         if held {
             self.bytes += more;

@@ -1,8 +1,9 @@
 //! The routes of a plan: a path to a pipeline. Replaced as one when the plan is.
 
+use super::host::Handler;
 use super::metrics::{Metrics, RouteMetrics};
 use crate::diagnostic::nearest;
-use crate::plan::Pipeline;
+use crate::plan::{EncodePlan, Pipeline};
 use hyper::header::HeaderValue;
 use std::sync::Arc;
 
@@ -17,7 +18,6 @@ pub enum Builtin {
 const BUILTINS: [(&str, Builtin); 3] =
     [("/", Builtin::Index), ("/healthz/live", Builtin::Live), ("/healthz/ready", Builtin::Ready)];
 
-#[derive(Debug)]
 pub struct Routes {
     router: matchit::Router<Target>,
     pub pipelines: Vec<Route>,
@@ -29,9 +29,9 @@ enum Target {
     Pipeline(usize),
 }
 
-#[derive(Debug)]
 pub struct Route {
     pub pipeline: Arc<Pipeline>,
+    pub handler: Arc<dyn Handler>,
     pub metrics: RouteMetrics,
     /// The media type of each encode of the online entry.
     pub media_types: Vec<HeaderValue>,
@@ -47,7 +47,7 @@ pub enum Found<'a> {
 
 impl Routes {
     /// The plan has already refused routes that collide; an error here says what it let through.
-    pub fn new(pipelines: &[Arc<Pipeline>], metrics: &Metrics) -> Result<Self, String> {
+    pub fn new(handlers: Vec<Arc<dyn Handler>>, metrics: &Metrics) -> Result<Self, String> {
         let mut router = matchit::Router::new();
         let mut add = |path: &str, target| {
             // Braces are the router's own syntax; a route of ours is taken as it is written.
@@ -57,27 +57,24 @@ impl Routes {
         for (path, builtin) in BUILTINS {
             add(path, Target::Builtin(builtin))?;
         }
-        for (index, pipeline) in pipelines.iter().enumerate() {
-            add(&pipeline.route, Target::Pipeline(index))?;
+        for (index, handler) in handlers.iter().enumerate() {
+            add(&handler.pipeline().route, Target::Pipeline(index))?;
         }
-        let pipelines = pipelines
-            .iter()
-            .map(|pipeline| Route {
-                pipeline: pipeline.clone(),
-                offline: pipeline.offline.digest(),
+        let media_type = |encode: &EncodePlan| {
+            HeaderValue::from_str(encode.encode.media_type())
+                .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+        };
+        let route = |handler: Arc<dyn Handler>| {
+            let pipeline = handler.pipeline().clone();
+            Route {
                 metrics: metrics.route(&pipeline.name),
-                media_types: pipeline
-                    .online
-                    .encodes
-                    .iter()
-                    .map(|e| {
-                        HeaderValue::from_str(e.encode.media_type())
-                            .unwrap_or(HeaderValue::from_static("application/octet-stream"))
-                    })
-                    .collect(),
-            })
-            .collect();
-        Ok(Self { router, pipelines })
+                offline: pipeline.offline.digest(),
+                media_types: pipeline.online.encodes.iter().map(media_type).collect(),
+                pipeline,
+                handler,
+            }
+        };
+        Ok(Self { router, pipelines: handlers.into_iter().map(route).collect() })
     }
 
     pub fn find(&self, path: &str) -> Option<Found<'_>> {

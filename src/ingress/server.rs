@@ -21,7 +21,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -76,13 +76,26 @@ pub struct Server {
     metrics: Arc<Metrics>,
     routes: ArcSwap<Routes>,
     draining: AtomicBool,
+    /// Bytes of a body, now.
+    max_body: AtomicUsize,
 }
 
 impl Server {
     pub fn new(host: Arc<dyn Host>, routes: Routes, limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         let routes = ArcSwap::from_pointee(routes);
         let room = Room::new(limits.bodies);
-        Arc::new(Self { host, limits, room, metrics, routes, draining: AtomicBool::new(false) })
+        let max_body = AtomicUsize::new(limits.max_body);
+        Arc::new(Self { host, limits, room, metrics, routes, draining: AtomicBool::new(false), max_body })
+    }
+
+    /// Bodies may have so many bytes from here on.
+    pub fn set_max_body(&self, bytes: usize) {
+        self.max_body.store(bytes, Ordering::Relaxed);
+        self.room.grow(room_for(bytes));
+    }
+
+    pub(super) fn max_body(&self) -> usize {
+        self.max_body.load(Ordering::Relaxed)
     }
 
     /// Puts other routes in the place of all. A request that was already routed ends on the old ones.
@@ -132,10 +145,18 @@ impl Server {
     }
 }
 
+/// A few of the largest bodies must always find room.
+pub fn room_for(max_body: usize) -> usize {
+    max_body.saturating_mul(4)
+}
+
 impl Respond for Server {
     async fn respond(&self, request: Request<Incoming>, signals: &Signals) -> Response {
         let begun = Instant::now();
-        let (head, incoming) = request.into_parts();
+        let (mut head, incoming) = request.into_parts();
+        // One that is made up here may decide which version answers, too.
+        let id = request_id(head.headers.get(REQUEST_ID));
+        head.headers.insert(REQUEST_ID, id);
         let mut body = Inbound::new(incoming);
         let result = contained(self.route(&head, &mut body, begun)).await;
         let response = finished(result, &head, &body, signals);

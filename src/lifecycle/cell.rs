@@ -1,11 +1,13 @@
 //! What serves for a model now, behind one pointer, and the generations that it points to.
 
+use super::align::Align;
+use super::choose::by_weight;
+use super::shadow::Shadow;
 use super::state::{Records, State, Track};
-use crate::plan::{Labels, Signature};
+use crate::plan::VersionFacts;
 use crate::scheduler::Replicas;
 use crate::store::Digest;
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +17,10 @@ pub struct Generation {
     pub digest: Digest,
     /// "surface@2".
     pub tag: String,
-    pub signature: Arc<Signature>,
-    /// By file name, the `.txt` files beside the model.
-    pub labels: BTreeMap<String, Labels>,
+    /// Its signature, and its labels.
+    pub facts: VersionFacts,
+    /// Loaded to be compared with others, not to answer.
+    pub shadow: bool,
     /// Reading, checking and placing it.
     pub load: Duration,
     /// Its first batches.
@@ -27,58 +30,156 @@ pub struct Generation {
     pub(super) track: Track,
 }
 
+/// A generation that answers, as one plan knows it.
+#[derive(Clone)]
+pub struct Answering {
+    pub generation: Arc<Generation>,
+    /// Where its ports are not those of the plan, place for place.
+    pub align: Option<Arc<Align>>,
+}
+
+/// All that serves for a model at one moment.
+#[derive(Clone, Default)]
+pub struct Served {
+    /// Ascending by version.
+    pub answering: Vec<Answering>,
+    /// Weights by version; empty where the newest answers all.
+    pub traffic: Vec<(u64, f64)>,
+    pub shadow: Option<Arc<Shadow>>,
+}
+
+/// What one request takes of a model.
+#[derive(Clone)]
+pub struct Picked {
+    pub answering: Answering,
+    /// Where a copy goes.
+    pub shadow: Option<Arc<Shadow>>,
+}
+
 /// One model as requests see it.
 pub struct Cell {
     name: String,
-    /// Ascending by version.
-    served: ArcSwap<Vec<Arc<Generation>>>,
+    served: ArcSwap<Served>,
     pub(super) records: Records,
 }
 
-/// A model serves nothing yet, or no more.
+/// A model has nothing for a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the model `{model}` is not ready")]
-pub struct NotReady {
-    pub model: String,
+pub enum NotReady {
+    /// It serves nothing yet, or no more.
+    #[error("the model `{model}` is not ready")]
+    Nothing { model: String },
+    /// The request asks for a version that does not serve.
+    #[error("model `{model}` does not serve version {version}")]
+    Version { model: String, version: u64, served: Vec<u64> },
+    /// The request asks for a version of a model that its pipeline does not call.
+    #[error("this pipeline calls no model `{model}`")]
+    Model { model: String, known: Vec<String> },
+}
+
+impl NotReady {
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Nothing { model } | Self::Version { model, .. } | Self::Model { model, .. } => model,
+        }
+    }
 }
 
 impl Cell {
-    pub(super) fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), served: ArcSwap::default(), records: Records::default() })
+    pub(super) fn new(name: &str, records: Records) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), served: ArcSwap::default(), records })
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes the default version, the newest of those served. Whoever holds it keeps it alive.
-    pub fn pin(&self) -> Result<Arc<Generation>, NotReady> {
+    /// Takes the default version, the newest of those that answer. Whoever holds it keeps it alive.
+    pub fn pin(&self) -> Result<Picked, NotReady> {
+        self.choose(None, None)
+    }
+
+    /// Takes the version that is asked for; else, where the traffic is split, the one that `key` falls to;
+    /// else the default.
+    pub fn choose(&self, version: Option<u64>, key: Option<&[u8]>) -> Result<Picked, NotReady> {
         let served = self.served.load();
-        served.last().cloned().ok_or_else(|| NotReady { model: self.name.clone() })
+        let Some(newest) = served.answering.last() else {
+            return Err(NotReady::Nothing { model: self.name.clone() });
+        };
+        let of = |version: u64| served.answering.iter().find(|one| one.generation.version == version);
+        let versions = || served.answering.iter().map(|one| one.generation.version).collect::<Vec<u64>>();
+        let chosen = match (version, key) {
+            (Some(version), _) => of(version).ok_or_else(|| NotReady::Version {
+                model: self.name.clone(),
+                version,
+                served: versions(),
+            })?,
+            (None, Some(key)) if !served.traffic.is_empty() => {
+                by_weight(&versions(), &served.traffic, &self.name, key).and_then(of).unwrap_or(newest)
+            }
+            // A version that is compared with the others is not the default, where there is another.
+            (None, _) => {
+                let shadow = served.shadow.as_ref().map(|shadow| shadow.generation.version);
+                let others = served.answering.iter().rfind(|one| Some(one.generation.version) != shadow);
+                others.unwrap_or(newest)
+            }
+        };
+        let compared = |shadow: &&Arc<Shadow>| shadow.generation.version != chosen.generation.version;
+        Ok(Picked { answering: chosen.clone(), shadow: served.shadow.as_ref().filter(compared).cloned() })
     }
 
-    /// Takes one version, if it is served.
-    pub fn pin_version(&self, version: u64) -> Option<Arc<Generation>> {
-        self.served.load().iter().find(|generation| generation.version == version).cloned()
-    }
-
-    /// All that serve, ascending by version.
-    pub fn served(&self) -> Arc<Vec<Arc<Generation>>> {
+    pub fn served(&self) -> Arc<Served> {
         self.served.load_full()
     }
 
+    /// Whether there is anything for a request.
+    pub fn is_ready(&self) -> bool {
+        !self.served.load().answering.is_empty()
+    }
+
     /// The swap: from here on requests take these. Those that serve no more drain.
-    pub(super) fn serve(&self, mut generations: Vec<Arc<Generation>>) {
-        generations.sort_by_key(|generation| generation.version);
+    pub(super) fn serve(&self, mut new: Served) {
+        new.answering.sort_by_key(|one| one.generation.version);
         let old = self.served.load_full();
-        let has = |list: &[Arc<Generation>], one| list.iter().any(|other| Arc::ptr_eq(other, one));
-        for generation in generations.iter().filter(|generation| !has(&old, generation)) {
+        for generation in new.generations().filter(|one| !old.has(one)) {
             generation.track.to(State::Ready);
         }
-        for generation in old.iter().filter(|generation| !has(&generations, generation)) {
+        for generation in old.generations().filter(|one| !new.has(one)) {
             generation.track.to(State::Draining);
         }
-        self.served.store(Arc::new(generations));
+        self.served.store(Arc::new(new));
+    }
+
+    /// Marks as draining what serves here and not there. It goes on for those who hold it.
+    pub(super) fn give_way_to(&self, other: Option<&Cell>) {
+        let there = other.map(Cell::served).unwrap_or_default();
+        for generation in self.served().generations().filter(|one| !there.has(one)) {
+            generation.track.to(State::Draining);
+        }
+    }
+}
+
+impl Served {
+    /// All of them, the shadow's too.
+    pub fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        let shadow = self.shadow.iter().map(|shadow| &shadow.generation);
+        self.answering.iter().map(|one| &one.generation).chain(shadow)
+    }
+
+    pub fn versions(&self) -> Vec<u64> {
+        self.answering.iter().map(|one| one.generation.version).collect()
+    }
+
+    fn has(&self, generation: &Arc<Generation>) -> bool {
+        self.generations().any(|other| Arc::ptr_eq(other, generation))
+    }
+}
+
+impl std::ops::Deref for Picked {
+    type Target = Generation;
+
+    fn deref(&self) -> &Generation {
+        &self.answering.generation
     }
 }
 
@@ -91,5 +192,11 @@ impl Drop for Generation {
 impl std::fmt::Debug for Generation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({:?})", self.tag, self.digest)
+    }
+}
+
+impl std::fmt::Debug for Picked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.answering.generation)
     }
 }

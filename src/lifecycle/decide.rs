@@ -6,12 +6,18 @@
 use crate::store::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The versions that the plan asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// The newest that can be served.
-    Latest,
-    Listed(Vec<u64>),
+/// The versions that are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The newest that can be served is among them.
+    pub latest: bool,
+    pub listed: BTreeSet<u64>,
+    /// Asked for by hand, beside the plan.
+    pub more: BTreeSet<u64>,
+    /// Not wanted, by hand, whatever the plan says.
+    pub less: BTreeSet<u64>,
+    /// It is compared with the others and answers nobody, unless it is listed too.
+    pub shadow: Option<u64>,
 }
 
 /// What a look at a version's files gave.
@@ -19,6 +25,8 @@ pub enum Wanted {
 pub enum Look {
     Is(Digest),
     Unreadable,
+    /// They change, or have changed too lately.
+    Unsettled,
 }
 
 /// All that is known.
@@ -61,39 +69,50 @@ enum Choice {
     Without,
 }
 
+impl Wanted {
+    /// Whether a version answers requests where it is loaded.
+    pub fn answers(&self, version: u64) -> bool {
+        self.shadow != Some(version) || self.listed.contains(&version) || self.more.contains(&version)
+    }
+
+    /// Those that are wanted by number, ascending.
+    fn numbers(&self) -> BTreeSet<u64> {
+        let by_plan = self.listed.iter().chain(&self.shadow).filter(|version| !self.less.contains(version));
+        by_plan.chain(&self.more).copied().collect()
+    }
+}
+
 pub fn decide(situation: &Situation<'_>) -> Next {
+    let Situation { wanted, .. } = situation;
     let Some(in_store) = situation.in_store else {
         return keep(situation, Kept::StoreUnreadable);
     };
-    let mut serve = vec![];
-    match situation.wanted {
-        Wanted::Latest => {
-            for version in in_store.iter().rev() {
-                match choose(situation, *version) {
-                    Choice::Do(next) => return next,
-                    Choice::Serve(digest) => {
-                        serve.push((*version, digest));
-                        break;
-                    }
-                    Choice::Without => {}
+    let mut serve = BTreeSet::new();
+    if wanted.latest {
+        for version in in_store.iter().rev().filter(|version| !wanted.less.contains(version)) {
+            match choose(situation, *version) {
+                Choice::Do(next) => return next,
+                Choice::Serve(digest) => {
+                    serve.insert((*version, digest));
+                    break;
                 }
-            }
-        }
-        Wanted::Listed(versions) => {
-            for version in versions.iter().filter(|version| in_store.contains(version)) {
-                match choose(situation, *version) {
-                    Choice::Do(next) => return next,
-                    Choice::Serve(digest) => serve.push((*version, digest)),
-                    Choice::Without => {}
-                }
+                Choice::Without => {}
             }
         }
     }
-    if serve.is_empty() {
+    for version in wanted.numbers().iter().filter(|version| in_store.contains(version)) {
+        match choose(situation, *version) {
+            Choice::Do(next) => return next,
+            Choice::Serve(digest) => {
+                serve.insert((*version, digest));
+            }
+            Choice::Without => {}
+        }
+    }
+    if !serve.iter().any(|(version, _)| wanted.answers(*version)) {
         return keep(situation, Kept::NothingElse);
     }
-    serve.sort_unstable();
-    Next::Serve { generations: serve, kept: None }
+    Next::Serve { generations: serve.into_iter().collect(), kept: None }
 }
 
 /// For a version that is in the store.
@@ -102,7 +121,7 @@ fn choose(situation: &Situation<'_>, version: u64) -> Choice {
     let stay = || serving().map_or(Choice::Without, |(_, digest)| Choice::Serve(*digest));
     match situation.looks.get(&version) {
         None => Choice::Do(Next::Look(version)),
-        Some(Look::Unreadable) => stay(),
+        Some(Look::Unreadable | Look::Unsettled) => stay(),
         Some(Look::Is(digest)) if situation.loaded.contains(&(version, *digest)) => Choice::Serve(*digest),
         Some(Look::Is(digest)) if situation.refused.contains(&(version, *digest)) => stay(),
         Some(Look::Is(_)) => Choice::Do(Next::Load(version)),
@@ -135,21 +154,33 @@ mod tests {
         text.split_whitespace().map(generation).collect()
     }
 
-    /// `looks`: as generations, `!` as content for what cannot be read.
+    /// `wanted`: "latest" and numbers; `+3` and `-3` by hand, `~3` as a shadow. `looks`: as generations, with
+    /// the content `!` for what cannot be read, `?` for what is not settled.
     fn next(wanted: &str, in_store: &str, looks: &str, loaded: &str, refused: &str) -> String {
-        let wanted = match wanted {
-            "latest" => Wanted::Latest,
-            list => Wanted::Listed(list.split_whitespace().map(|v| v.parse().unwrap()).collect()),
-        };
+        let mut asked = Wanted::default();
+        for word in wanted.split_whitespace() {
+            let number = |text: &str| text.parse().unwrap();
+            match word.split_at(1) {
+                _ if word == "latest" => asked.latest = true,
+                ("+", version) => _ = asked.more.insert(number(version)),
+                ("-", version) => _ = asked.less.insert(number(version)),
+                ("~", version) => asked.shadow = Some(number(version)),
+                _ => _ = asked.listed.insert(number(word)),
+            }
+        }
         let in_store: Option<Vec<u64>> = (in_store != "unreadable")
             .then(|| in_store.split_whitespace().map(|v| v.parse().unwrap()).collect());
         let looks = generations(looks)
             .into_iter()
-            .map(|(v, d)| (v, if d == digest(b'!') { Look::Unreadable } else { Look::Is(d) }))
+            .map(|(v, d)| match d.0[0] {
+                b'!' => (v, Look::Unreadable),
+                b'?' => (v, Look::Unsettled),
+                _ => (v, Look::Is(d)),
+            })
             .collect();
         let (loaded, refused) = (generations(loaded), generations(refused).into_iter().collect());
         let situation = Situation {
-            wanted: &wanted,
+            wanted: &asked,
             in_store: in_store.as_deref(),
             looks: &looks,
             loaded: &loaded,
@@ -208,6 +239,21 @@ mod tests {
             ("latest", "1", "1a", "2a", "1a", "serve 2a (NothingElse)"),
             // The store disappears.
             ("latest", "unreadable", "", "2a", "", "serve 2a (StoreUnreadable)"),
+            // It is still being copied, or written again.
+            ("latest", "1 2 3", "3?", "2a", "", "look 2"),
+            ("latest", "1 2 3", "3? 2a", "2a", "", "serve 2a"),
+            ("2", "2", "2?", "2a", "", "serve 2a"),
+            ("2", "2", "2?", "", "", "serve "),
+            // By hand: another one beside, the newest left out.
+            ("latest +1", "1 2", "2a", "2a", "", "look 1"),
+            ("latest +1", "1 2", "1a 2a", "1a 2a", "", "serve 1a 2a"),
+            ("latest -2", "1 2", "1a", "2a", "", "load 1"),
+            ("2 3 -3", "2 3", "2a", "2a 3a", "", "serve 2a"),
+            // A shadow is loaded, and never the last that answers.
+            ("2 ~3", "2 3", "2a", "2a", "", "look 3"),
+            ("2 ~3", "2 3", "2a 3a", "2a 3a", "", "serve 2a 3a"),
+            ("2 ~3", "2 3", "2a 3a", "2a", "3a", "serve 2a"),
+            ("2 ~3", "3", "3a", "2a 3a", "", "serve 2a 3a (NothingElse)"),
             // Nothing to serve, and nothing that serves.
             ("latest", "", "", "", "", "serve "),
             ("7", "1 2", "", "", "", "serve "),

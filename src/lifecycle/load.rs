@@ -1,36 +1,31 @@
-//! One generation, from files to ready. Blocks; runs on a thread that serves nobody.
+//! One generation, from files to ready, in three strides between which it may be given up. Blocks; runs on
+//! threads that serve nobody and give way to those that do.
 
+use super::aside::{Aside, aside};
 use super::cell::Generation;
-use super::check::{Contract, check};
-use super::state::{PlaceStatus, Records, State};
+use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::warm_up;
 use crate::plan::memory::{Allowed, Need};
-use crate::plan::{DeviceId, Labels, Signature};
-use crate::scheduler::{Device, Policy, Replicas, Runner, panic_message};
-use crate::store::{MODEL_FILE, ModelFiles, VersionFiles};
+use crate::plan::{DeviceId, VersionFacts};
+use crate::scheduler::{Device, Policy, Replicas, Runner};
+use crate::store::{Digest, VersionFiles};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Makes a model file into something that runs. `app` hands in the engine.
 pub trait Loader: Send + Sync + 'static {
+    /// What the file declares, or every reason why it cannot be run, one a line. Needs no device.
+    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String>;
+
     /// Blocks until the model is on the device. An error has one reason a line.
-    fn load(&self, files: ModelFiles, device: DeviceId) -> Result<Loaded, String>;
+    fn load(&self, files: VersionFiles, device: DeviceId) -> Result<Arc<dyn Runner>, String>;
 
     /// The files beside a `model.onnx` that it keeps weights in, by the names that it has for them.
     fn data_files(&self, _onnx: &Bytes) -> BTreeSet<String> {
         BTreeSet::new()
     }
-}
-
-/// What a [`Loader`] gives.
-pub struct Loaded {
-    pub runner: Arc<dyn Runner>,
-    pub signature: Arc<Signature>,
-    /// The names of its classes, where the model carries them: its labels under the name of its own file.
-    pub classes: Option<Labels>,
 }
 
 /// A device that a model runs on, and how it is served there.
@@ -44,17 +39,54 @@ pub(super) struct Place {
     pub memory: Option<Allowed>,
 }
 
-/// What a generation is loaded for.
-pub(super) struct Order<'a> {
-    pub model: &'a str,
-    pub version: u64,
-    pub contract: &'a Contract,
+/// Why a generation does not come to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub cause: Cause,
+    /// One a line.
+    pub reason: String,
+}
+
+/// How a generation is to be loaded.
+#[derive(Clone)]
+pub(super) struct Order {
+    pub loader: Arc<dyn Loader>,
+    pub model: String,
     /// At least one; each device once.
-    pub places: &'a [Place],
+    pub places: Vec<Place>,
+    /// It is to be compared with others, and answers nobody.
+    pub shadow: bool,
+    pub limit: Duration,
+    /// Something serves that must not suffer.
+    pub background: bool,
+}
+
+/// A generation on its way.
+struct Way {
+    order: Order,
+    version: u64,
+    digest: Digest,
+    facts: VersionFacts,
+    begun: Instant,
+    track: Track,
+}
+
+/// Known by what its file declares; nothing of it is on a device.
+pub(super) struct Inspected {
+    way: Way,
+    files: VersionFiles,
+}
+
+/// On its device.
+pub(super) struct Placed {
+    way: Way,
+    /// For each place.
+    runners: Vec<Arc<dyn Runner>>,
+    load: Duration,
 }
 
 impl Place {
-    pub fn status(&self, model: &str) -> PlaceStatus {
+    pub(super) fn status(&self, model: &str) -> PlaceStatus {
         let usage = self.device.usage();
         let got = usage.models.iter().find(|of| &*of.model == model).map_or([0.0; 2], |of| of.got);
         PlaceStatus {
@@ -73,79 +105,163 @@ pub(super) fn rounded(share: f64) -> f64 {
     (share * 1e4).round() / 1e4
 }
 
-/// Loads, checks and warms up. What it comes to is in the records, too.
-pub(super) fn load(
-    loader: &dyn Loader,
-    order: &Order<'_>,
+impl Fault {
+    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self { cause, reason: reason.into() }
+    }
+
+    fn aside(aside: Aside, cause: Cause, order: &Order) -> Self {
+        match aside {
+            Aside::Overdue => {
+                Self::new(Cause::Timeout, format!("it was not ready within {} s", order.limit.as_secs_f64()))
+            }
+            Aside::Panicked(said) => Self::new(cause, format!("the engine panicked: {said}")),
+            Aside::NoThread(error) => Self::new(cause, format!("no thread to load it with: {error}")),
+        }
+    }
+}
+
+/// Reads what the file declares.
+pub(super) fn inspect(
+    order: Order,
+    version: u64,
     files: VersionFiles,
     records: &Records,
-) -> Result<Arc<Generation>, String> {
-    let track = records.track(order.version, Some(files.digest));
-    let started = Instant::now();
-    let brought_up = || -> Result<_, String> {
-        track.to(State::Reserved);
-        track.to(State::Loading);
-        let mut all = vec![];
-        let mut labels = files.labels.clone();
-        for place in order.places {
-            // A model file is its weights, nearly.
-            let weights = files.data.values().chain([&files.onnx]).map(|file| file.len() as u64).sum();
-            let need = Need::estimate(weights, &order.contract.signature, &place.policy.batch);
-            hold(place, need).map_err(|reason| format!("by estimate, {reason}"))?;
-            let loaded = contained(|| loader.load(files.model(), place.device.id()))?;
-            labels.extend(loaded.classes.clone().map(|classes| (MODEL_FILE.to_owned(), classes)));
-            let reasons = check(order.contract, &loaded.signature, &labels);
-            if !reasons.is_empty() {
-                return Err(reasons.into_iter().collect::<Vec<_>>().join("\n"));
-            }
-            all.push(loaded);
+) -> Result<Inspected, Fault> {
+    let track = records.track(version, Some(files.digest));
+    let begun = Instant::now();
+    let loader = order.loader.clone();
+    let inspected = aside(order.limit, order.background, move || (loader.inspect(&files), files));
+    let fault = match inspected {
+        Ok((Ok(facts), files)) => {
+            let way = Way { order, version, digest: files.digest, facts, begun, track };
+            return Ok(Inspected { way, files });
         }
-        let signature = all.first().map(|loaded| loaded.signature.clone()).ok_or("it has no device")?;
-        let load = started.elapsed();
-        track.to(State::Warming);
-        let mut instances = vec![];
-        for (loaded, place) in all.into_iter().zip(order.places) {
-            warm_up(&*loaded.runner, &loaded.signature, &place.policy.batch)
-                .map_err(|error| format!("warm-up: {error}"))?;
-            let measured = loaded.runner.memory();
-            let (lanes, left) = hold(place, Need { weights: measured.weights, batch: measured.batch })?;
-            loaded.runner.limit_batch_memory(left);
-            let policy = Policy { lanes, ..place.policy.clone() };
-            instances.push((loaded.runner, place, policy));
-        }
-        Ok((instances, signature, labels, load, started.elapsed() - load))
+        Ok((Err(reason), _)) => Fault::new(Cause::Invalid, reason),
+        Err(error) => Fault::aside(error, Cause::Invalid, &order),
     };
-    match brought_up() {
-        Ok((instances, signature, labels, load, warm_up)) => {
-            track.took(load, warm_up);
-            let instance =
-                |(runner, place, policy): (_, &Place, _)| place.device.instance(order.model, runner, policy);
-            Ok(Arc::new(Generation {
-                version: order.version,
-                digest: files.digest,
-                tag: format!("{}@{}", order.model, order.version),
-                signature,
-                labels,
-                load,
-                warm_up,
-                replicas: Replicas::new(instances.into_iter().map(instance).collect()),
-                track,
-            }))
+    track.failed(fault.cause, &fault.reason);
+    Err(fault)
+}
+
+impl Inspected {
+    pub(super) fn facts(&self) -> &VersionFacts {
+        &self.way.facts
+    }
+
+    pub(super) fn give_up(self, fault: Fault) -> Fault {
+        self.way.give_up(fault)
+    }
+
+    /// Puts it on its device.
+    pub(super) fn place(self) -> Result<Placed, Fault> {
+        let Self { way, files } = self;
+        way.track.to(State::Reserved);
+        way.track.to(State::Loading);
+        // Before anything is taken of a device.
+        for place in &way.order.places {
+            let need = Need::estimate(way.facts.weights, &way.facts.signature, &place.policy.batch);
+            if let Err(reason) = hold(place, need) {
+                return Err(way.give_up(Fault::new(Cause::Memory, format!("by estimate, {reason}"))));
+            }
         }
-        Err(reason) => {
-            track.to(State::Failed(reason.clone()));
-            Err(reason)
+        let loader = way.order.loader.clone();
+        let devices: Vec<DeviceId> = way.order.places.iter().map(|place| place.device.id()).collect();
+        let load = move || {
+            let on = |device: DeviceId| loader.load(files.clone(), device);
+            devices.into_iter().map(on).collect::<Result<Vec<_>, String>>()
+        };
+        match aside(way.left(), way.order.background, load) {
+            Ok(Ok(runners)) => {
+                let load = way.begun.elapsed();
+                Ok(Placed { way, runners, load })
+            }
+            Ok(Err(reason)) => Err(way.give_up(Fault::new(Cause::Load, reason))),
+            Err(error) => {
+                let fault = Fault::aside(error, Cause::Load, &way.order);
+                Err(way.give_up(fault))
+            }
         }
+    }
+}
+
+impl Placed {
+    pub(super) fn give_up(self, fault: Fault) -> Fault {
+        self.way.give_up(fault)
+    }
+
+    /// Runs its first batches. Then it may serve.
+    pub(super) fn warm_up(self) -> Result<Arc<Generation>, Fault> {
+        let Self { way, runners, load } = self;
+        way.track.to(State::Warming);
+        let begun = Instant::now();
+        let warmed = {
+            let (runners, signature) = (runners.clone(), way.facts.signature.clone());
+            let places = way.order.places.clone();
+            aside(way.left(), way.order.background, move || {
+                let warm = |(runner, place): (&Arc<dyn Runner>, &Place)| {
+                    warm_up(&**runner, &signature, &place.policy.batch)
+                        .map_err(|error| format!("warm-up: {error}"))
+                };
+                runners.iter().zip(&places).try_for_each(warm)
+            })
+        };
+        match warmed {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(way.give_up(Fault::new(Cause::WarmUp, reason))),
+            Err(error) => {
+                let fault = Fault::aside(error, Cause::WarmUp, &way.order);
+                return Err(way.give_up(fault));
+            }
+        }
+        let warm_up = begun.elapsed();
+        let mut policies = vec![];
+        for (runner, place) in runners.iter().zip(&way.order.places) {
+            let measured = runner.memory();
+            match hold(place, Need { weights: measured.weights, batch: measured.batch }) {
+                Ok((lanes, left)) => {
+                    runner.limit_batch_memory(left);
+                    let lanes = lanes.min(place.policy.lanes);
+                    policies.push(Policy { lanes, ..place.policy.clone() });
+                }
+                Err(reason) => return Err(way.give_up(Fault::new(Cause::Memory, reason))),
+            }
+        }
+        let Way { order, version, digest, facts, track, .. } = way;
+        track.took(load, warm_up);
+        // A shadow has a share of its own, which is none: it runs in what the others leave idle.
+        let account = if order.shadow { format!("{} (shadow)", order.model) } else { order.model.clone() };
+        let instances = runners
+            .into_iter()
+            .zip(&order.places)
+            .zip(policies)
+            .map(|((runner, place), policy)| place.device.instance(&account, runner, policy));
+        Ok(Arc::new(Generation {
+            version,
+            digest,
+            tag: format!("{}@{version}", order.model),
+            facts,
+            shadow: order.shadow,
+            load,
+            warm_up,
+            replicas: Replicas::new(instances.collect()),
+            track,
+        }))
+    }
+}
+
+impl Way {
+    fn left(&self) -> Duration {
+        self.order.limit.saturating_sub(self.begun.elapsed())
+    }
+
+    fn give_up(self, fault: Fault) -> Fault {
+        self.track.failed(fault.cause, &fault.reason);
+        fault
     }
 }
 
 /// Lanes, and bytes for a batch; the error says what is needed and what is allowed.
 fn hold(place: &Place, need: Need) -> Result<(usize, u64), String> {
     place.memory.map_or(Ok((usize::MAX, u64::MAX)), |allowed| allowed.hold(need))
-}
-
-/// A panic of the loader is its failure.
-fn contained<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f))
-        .unwrap_or_else(|payload| Err(format!("the engine panicked: {}", panic_message(&*payload))))
 }

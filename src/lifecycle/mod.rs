@@ -1,23 +1,38 @@
 //! A version's states, what to load and drop, and the swap.
 //!
-//! A generation is a version with its content's digest. It is loaded, checked against what the plan was
-//! compiled with, and warmed up, all off the serving threads; then one pointer is swapped ([`cell`]).
-//! Requests that hold the old one finish on it, and the last of them frees it. What to do is decided by a
-//! pure function ([`decide`]); starting is the same as reloading, from nothing.
+//! A generation is a version with its content's digest. It is loaded, checked against every pipeline of the
+//! plan, and warmed up, all off the serving threads; then one pointer is swapped ([`cell`]). Requests that
+//! hold the old one finish on it, and the last of them frees it. What to do is decided by pure functions
+//! ([`decide`], [`still`], [`choose`], [`align`]); starting is the same as reloading, from nothing.
+//!
+//! Another plan is staged beside the one that serves and then takes its place ([`Lifecycle::stage`],
+//! [`Lifecycle::commit`]): a model of which it asks something else gets a cell of its own, so that requests
+//! that came under the old plan end under it.
 //!
 //! It knows neither HTTP nor the engine: models are loaded through [`Loader`].
 
+pub mod align;
+mod aside;
 pub mod cell;
-pub mod check;
+pub mod choose;
+mod config;
 pub mod decide;
 mod load;
+mod look;
 mod model;
 mod models;
+mod shadow;
 pub mod state;
+pub mod still;
 mod warm;
 
-pub use cell::{Cell, Generation, NotReady};
-pub use load::{Loaded, Loader};
+pub use align::Align;
+pub use cell::{Answering, Cell, Generation, NotReady, Picked, Served};
+pub use config::{Fit, Serving};
+pub use load::Loader;
 pub use model::{Failure, Reload};
-pub use models::{Lifecycle, Unknown};
-pub use state::{DeviceStatus, GenerationStatus, InstanceStatus, ModelStatus, PlaceStatus, State};
+pub use models::{Lifecycle, Refused, Staged, Unknown};
+pub use shadow::{Comparison, Copied, Shadow};
+pub use state::{
+    Cause, DeviceStatus, GenerationStatus, InstanceStatus, Loads, ModelStatus, PlaceStatus, State,
+};

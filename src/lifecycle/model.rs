@@ -1,18 +1,18 @@
 //! One model: looks at its versions, loads, swaps, as [`super::decide`] says.
 
-use super::cell::{Cell, Generation};
-use super::check::Contract;
-use super::decide::{Kept, Look, Next, Situation, Wanted, decide};
-use super::load::{Loader, Order, Place, load};
-use super::state::{InstanceStatus, ModelStatus};
-use crate::plan::memory::Allowed;
-use crate::plan::{self, Plan};
-use crate::scheduler::{Device, Policy};
-use crate::store::{self, Digest, Stamp, StoreError, VersionFiles};
+use super::align::align;
+use super::cell::{Answering, Cell, Generation, Served};
+use super::config::Config;
+use super::decide::{Kept, Look, Next, Situation, decide};
+use super::load::{Fault, Loader, Order, inspect};
+use super::look::Eyes;
+use super::shadow::Shadow;
+use super::state::{Cause, InstanceStatus, ModelStatus, Records};
+use crate::store::{self, Digest, VersionFiles};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 /// A version that was wanted and does not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub struct Failure {
     pub model: String,
     /// `None` where no version was found at all.
     pub version: Option<u64>,
+    pub cause: Cause,
     /// One a line.
     pub reason: String,
 }
@@ -31,9 +32,11 @@ pub struct Reload {
     pub loaded: Vec<u64>,
     /// Versions whose generation serves no more.
     pub dropped: Vec<u64>,
-    /// All that serve, ascending.
+    /// All that answer, ascending.
     pub serving: Vec<u64>,
     pub failures: Vec<Failure>,
+    /// Files have changed too lately to be taken, and are to be looked at again after so long.
+    pub again_in: Option<Duration>,
 }
 
 /// One model's cell, and what is known beside it.
@@ -42,257 +45,166 @@ pub(super) struct Model {
     work: Mutex<Work>,
     warning: Mutex<Option<String>>,
     config: Mutex<Config>,
+    by_hand: Mutex<ByHand>,
+    /// The plan has the model no more, or has it as another.
+    stopped: AtomicBool,
 }
 
-#[derive(Clone)]
-pub(super) struct Config {
-    store: PathBuf,
-    wanted: Wanted,
-    /// What one replica holds of its device.
-    share: f64,
-    contract: Contract,
-    places: Vec<Place>,
+/// Versions that were asked for beside the plan, until the next one.
+#[derive(Clone, Default)]
+struct ByHand {
+    more: BTreeSet<u64>,
+    less: BTreeSet<u64>,
 }
 
 /// Held while a model is looked at.
 #[derive(Default)]
 struct Work {
     refused: BTreeSet<(u64, Digest)>,
-    /// By version, its files as they were when they were last read whole, and their digest: so that a look
-    /// does not read again what has not changed.
-    seen: BTreeMap<u64, (Stamp, Digest)>,
-    /// The plan has the model no more.
-    stopped: bool,
+    eyes: Eyes,
+    /// Generations to begin with, that served under another plan.
+    adopted: Vec<Arc<Generation>>,
 }
 
-// === impl Config ===
-
-impl Config {
-    /// Of the plan's model at `index`; `devices` are its distinct ones, opened.
-    pub(super) fn new(plan: &Plan, index: usize, devices: Vec<Device>) -> Self {
-        let model = &plan.models[index];
-        let place = |device: Device| {
-            let on = |d: &&usize| plan.devices.get(**d).is_some_and(|d| d.id == device.id());
-            let replicas = model.devices.iter().filter(on).count().max(1);
-            let policy = Policy {
-                share: model.share * replicas as f64,
-                batch: model.batch.clone(),
-                queue: model.queue,
-                lanes: usize::MAX,
-            };
-            let memory = plan.devices.iter().find(|d| d.id == device.id()).and_then(|d| d.memory);
-            let memory = Allowed::new(memory, policy.share);
-            Place { device, replicas, policy, memory }
-        };
-        Self {
-            store: model.store.clone(),
-            wanted: if model.latest { Wanted::Latest } else { Wanted::Listed(model.versions.clone()) },
-            share: model.share,
-            contract: Contract {
-                signature: model.signature.clone(),
-                labels: labels_read(plan, index).into_iter().map(|name| (name, None)).collect(),
-            },
-            places: devices.into_iter().map(place).collect(),
-        }
-    }
-}
-
-/// The names of the labels files that encodes read from beside the model.
-fn labels_read(plan: &Plan, model: usize) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for pipeline in &plan.pipelines {
-        let entries: [&plan::Entry; 2] = [&pipeline.online, &pipeline.offline];
-        let encodes = entries.into_iter().flat_map(|entry| &entry.encodes);
-        for (position, name) in encodes.flat_map(|encode| &encode.sources).filter_map(|s| s.labels.as_ref()) {
-            if pipeline.models.get(*position) == Some(&model) {
-                names.insert(name.clone());
-            }
-        }
-    }
-    names
+/// One look, from the first question to the swap.
+struct Pass<'a> {
+    model: &'a Model,
+    loader: &'a Arc<dyn Loader>,
+    config: Config,
+    work: MutexGuard<'a, Work>,
+    in_store: Result<Vec<u64>, String>,
+    looks: BTreeMap<u64, Look>,
+    files: BTreeMap<u64, VersionFiles>,
+    loaded: Vec<Arc<Generation>>,
+    reload: Reload,
+    background: bool,
 }
 
 // === impl Model ===
 
 impl Model {
     pub(super) fn new(name: &str, config: Config) -> Self {
+        Self::with(name, config, Records::default(), vec![])
+    }
+
+    /// The same model under another plan: it begins with what served under this one.
+    pub(super) fn follow(&self, config: Config) -> Self {
+        let adopted = self.cell.served().generations().cloned().collect();
+        Self::with(self.cell.name(), config, self.cell.records.clone(), adopted)
+    }
+
+    fn with(name: &str, config: Config, records: Records, adopted: Vec<Arc<Generation>>) -> Self {
         Self {
-            cell: Cell::new(name),
-            work: Mutex::default(),
+            cell: Cell::new(name, records),
+            work: Mutex::new(Work { adopted, ..Work::default() }),
             warning: Mutex::default(),
             config: Mutex::new(config),
+            by_hand: Mutex::default(),
+            stopped: AtomicBool::new(false),
         }
     }
 
-    /// Holds from the next look on.
+    pub(super) fn config(&self) -> Config {
+        let mut config = lock(&self.config).clone();
+        let by_hand = lock(&self.by_hand).clone();
+        config.wanted.more = by_hand.more;
+        config.wanted.less = by_hand.less;
+        config
+    }
+
+    /// What the plan says, without what was asked for by hand.
+    pub(super) fn planned(&self) -> Config {
+        lock(&self.config).clone()
+    }
+
+    /// Another policy, and another split of the traffic, for what serves.
     pub(super) fn set_config(&self, config: Config) {
+        let served = self.cell.served();
+        for generation in served.generations() {
+            config.set_policy(generation);
+        }
+        if served.traffic != config.rollout.traffic {
+            self.cell.serve(Served { traffic: config.rollout.traffic.clone(), ..(*served).clone() });
+        }
+        *lock(&self.by_hand) = ByHand::default();
         *lock(&self.config) = config;
     }
 
-    /// Serves nothing more, once a look that is under way has ended.
+    /// Looks no more, and gives up what it loads. What serves goes on for those who hold the cell.
     pub(super) fn stop(&self) {
-        let mut work = lock(&self.work);
-        work.stopped = true;
-        self.cell.serve(vec![]);
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn ask_for(&self, version: u64, wanted: bool) {
+        let mut by_hand = lock(&self.by_hand);
+        let ByHand { more, less } = &mut *by_hand;
+        let (into, out) = if wanted { (more, less) } else { (less, more) };
+        into.insert(version);
+        out.remove(&version);
     }
 
     /// Does what is to be done, until there is nothing more. `again` tries what failed before.
-    pub(super) fn look(&self, loader: &dyn Loader, again: bool) -> Reload {
+    pub(super) fn look(&self, loader: &Arc<dyn Loader>, background: bool, again: bool) -> Reload {
         let mut work = lock(&self.work);
-        if work.stopped {
+        if self.stopped.load(Ordering::Acquire) {
             return Reload::default();
         }
-        let config = lock(&self.config).clone();
+        let config = self.config();
         if again {
             work.refused.clear();
-            work.seen.clear();
+            work.eyes.forget();
         }
         let served = self.cell.served();
-        for generation in served.iter() {
-            for instance in generation.replicas.iter() {
-                if let Some(place) = config.places.iter().find(|p| p.device.id() == instance.device()) {
-                    instance.set_policy(place.policy.clone());
-                }
-            }
+        let mut loaded: Vec<Arc<Generation>> = served.generations().cloned().collect();
+        loaded.append(&mut work.adopted);
+        // What is on another device, or cannot answer by this plan, is as good as not loaded.
+        loaded.retain(|generation| {
+            config.has_in_place(generation)
+                && generation.shadow != config.wanted.answers(generation.version)
+                && align(&config.contract, &generation.facts.signature).is_ok()
+        });
+        for generation in &loaded {
+            config.set_policy(generation);
         }
-        let contract = Contract {
-            signature: config.contract.signature.clone(),
-            labels: with_counts(&config.contract.labels, served.last()),
+        let in_store = store::versions(&config.store, self.cell.name()).map_err(|error| error.to_string());
+        let pass = Pass {
+            model: self,
+            loader,
+            config,
+            work,
+            in_store,
+            looks: BTreeMap::new(),
+            files: BTreeMap::new(),
+            loaded,
+            reload: Reload::default(),
+            background,
         };
-        let order =
-            |version| Order { model: self.cell.name(), version, contract: &contract, places: &config.places };
-        let mut reload = Reload::default();
-        let failure = |version, reason| Failure { model: self.cell.name().to_owned(), version, reason };
-        let in_store = self.versions_in_store(&config.store);
-        let mut looks = BTreeMap::new();
-        let mut files: BTreeMap<u64, VersionFiles> = BTreeMap::new();
-        let mut loaded: Vec<Arc<Generation>> = served.to_vec();
-        let (generations, kept) = loop {
-            let known: Vec<(u64, Digest)> = loaded.iter().map(|g| (g.version, g.digest)).collect();
-            let next = decide(&Situation {
-                wanted: &config.wanted,
-                in_store: in_store.as_deref().ok(),
-                looks: &looks,
-                loaded: &known,
-                refused: &work.refused,
-            });
-            match next {
-                Next::Look(version) => {
-                    match self.look_at(loader, &config.store, version, &known, &mut work) {
-                        Ok((digest, read)) => {
-                            looks.insert(version, Look::Is(digest));
-                            files.extend(read.map(|read| (version, read)));
-                        }
-                        Err(error) => {
-                            looks.insert(version, Look::Unreadable);
-                            let reason = error.to_string();
-                            if self.cell.records.unreadable(version, reason.clone()) {
-                                tracing::warn!(model = self.cell.name(), version, reason, "cannot be read");
-                            }
-                            reload.failures.push(failure(Some(version), reason));
-                        }
-                    }
-                }
-                Next::Load(version) => {
-                    // It was looked at before, or there would be nothing to load.
-                    let Some(files) = files.remove(&version) else {
-                        looks.insert(version, Look::Unreadable);
-                        continue;
-                    };
-                    let digest = files.digest;
-                    match load(loader, &order(version), files, &self.cell.records) {
-                        Ok(generation) => loaded.push(generation),
-                        Err(reason) => {
-                            work.refused.insert((version, digest));
-                            tracing::warn!(model = self.cell.name(), version, reason, "cannot be served");
-                            reload.failures.push(failure(Some(version), reason));
-                        }
-                    }
-                }
-                Next::Serve { generations, kept } => break (generations, kept),
-            }
-        };
-        if generations.is_empty() && reload.failures.is_empty() {
-            let reason = match &in_store {
-                Err(reason) => reason.clone(),
-                Ok(_) => format!("no wanted version is in `{}`", config.store.display()),
-            };
-            reload.failures.push(failure(None, reason));
-        }
-        *lock(&self.warning) = warning(kept, in_store.err());
-
-        loaded.retain(|generation| generations.contains(&(generation.version, generation.digest)));
-        self.swap(&served, loaded, &mut reload);
-        reload
-    }
-
-    /// Serves these instead of what is served.
-    fn swap(&self, served: &[Arc<Generation>], mut new: Vec<Arc<Generation>>, reload: &mut Reload) {
-        new.sort_by_key(|generation| generation.version);
-        let without = |list: &[Arc<Generation>], others: &[Arc<Generation>]| -> Vec<u64> {
-            let stays = |one: &&Arc<Generation>| others.iter().any(|other| Arc::ptr_eq(other, one));
-            list.iter().filter(|one| !stays(one)).map(|generation| generation.version).collect()
-        };
-        reload.loaded = without(&new, served);
-        reload.dropped = without(served, &new);
-        reload.serving = new.iter().map(|generation| generation.version).collect();
-        if !reload.loaded.is_empty() || !reload.dropped.is_empty() {
-            self.cell.serve(new);
-            tracing::info!(model = self.cell.name(), serving = ?reload.serving, "swapped");
-        }
-    }
-
-    /// The digest of a version, and its files where they may have to be loaded.
-    fn look_at(
-        &self,
-        loader: &dyn Loader,
-        root: &Path,
-        version: u64,
-        loaded: &[(u64, Digest)],
-        work: &mut Work,
-    ) -> Result<(Digest, Option<VersionFiles>), StoreError> {
-        let settled =
-            |digest| loaded.contains(&(version, digest)) || work.refused.contains(&(version, digest));
-        let before = store::stamp(root, self.cell.name(), version)?;
-        if let Some((stamp, digest)) = work.seen.get(&version)
-            && *stamp == before
-            && settled(*digest)
-        {
-            return Ok((*digest, None));
-        }
-        let files = store::read(root, self.cell.name(), version, &|onnx| loader.data_files(onnx))?;
-        let digest = files.digest;
-        // What will not be loaded need not be held.
-        let files = (!settled(digest)).then_some(files);
-        let unchanged = store::stamp(root, self.cell.name(), version).is_ok_and(|after| after == before);
-        if unchanged && before.is_old(SystemTime::now()) {
-            work.seen.insert(version, (before, digest));
-        } else {
-            work.seen.remove(&version);
-        }
-        Ok((digest, files))
-    }
-
-    /// The model's versions in the store; an empty list where the store has no such model.
-    fn versions_in_store(&self, root: &Path) -> Result<Vec<u64>, String> {
-        let mut scan = store::scan(root).map_err(|error| error.to_string())?;
-        match scan.models.remove(self.cell.name()) {
-            Some(versions) => versions.map_err(|error| error.to_string()),
-            None => Ok(vec![]),
-        }
+        drop(served);
+        pass.run()
     }
 
     pub(super) fn status(&self) -> ModelStatus {
         let served = self.cell.served();
-        let config = lock(&self.config);
+        let config = self.config();
+        let listed = config.wanted.listed.iter().map(|version| format!("{version}, "));
+        let wanted = if config.wanted.latest { "latest".to_owned() } else { listed.collect() };
+        let by_hand = |word: &str, versions: &BTreeSet<u64>| -> String {
+            versions.iter().map(|version| format!(", {word}{version} by hand")).collect()
+        };
         ModelStatus {
             name: self.cell.name().to_owned(),
             share: config.share,
             places: config.places.iter().map(|place| place.status(self.cell.name())).collect(),
-            serving: served.iter().map(|generation| generation.version).collect(),
+            wanted: wanted.trim_end_matches(", ").to_owned()
+                + &by_hand("", &config.wanted.more)
+                + &by_hand("not ", &config.wanted.less),
+            serving: served.versions(),
+            traffic: served.traffic.iter().copied().collect(),
+            shadow: served.shadow.as_ref().map(|shadow| shadow.comparison()),
             generations: self.cell.records.all(),
             warning: lock(&self.warning).clone(),
-            instances: served.iter().flat_map(|generation| instances(generation)).collect(),
+            loads: self.cell.records.loads(),
+            instances: served.generations().flat_map(|generation| instances(generation)).collect(),
         }
     }
 }
@@ -307,23 +219,276 @@ fn instances(generation: &Generation) -> impl Iterator<Item = InstanceStatus> + 
     })
 }
 
-/// The labels files that encodes read, each with its number of lines in what serves now.
-fn with_counts(
-    labels: &BTreeMap<String, Option<usize>>,
-    serving: Option<&Arc<Generation>>,
-) -> BTreeMap<String, Option<usize>> {
-    let count = |name: &String| serving?.labels.get(name).map(|lines| lines.len());
-    labels.keys().map(|name| (name.clone(), count(name))).collect()
-}
+// === impl Pass ===
 
-fn warning(kept: Option<Kept>, store: Option<String>) -> Option<String> {
-    match kept? {
-        Kept::StoreUnreadable => {
-            let reason = store.unwrap_or_default();
-            Some(format!("the store cannot be read; what was loaded goes on serving: {reason}"))
+impl Pass<'_> {
+    fn run(mut self) -> Reload {
+        loop {
+            if self.model.stopped.load(Ordering::Acquire) {
+                return self.reload;
+            }
+            let (generations, kept) = match self.next() {
+                Next::Look(version) => {
+                    self.look_at(version);
+                    continue;
+                }
+                Next::Load(version) => {
+                    self.load(version);
+                    continue;
+                }
+                Next::Serve { generations, kept } => (generations, kept),
+            };
+            if !self.serve(&generations) {
+                continue;
+            }
+            if generations.is_empty() && self.reload.failures.is_empty() && self.reload.again_in.is_none() {
+                let reason = match &self.in_store {
+                    Err(reason) => reason.clone(),
+                    Ok(_) => format!("no wanted version is in `{}`", self.config.store.display()),
+                };
+                self.failed(None, &Fault::new(Cause::Unreadable, reason));
+            }
+            let warning = self.warning(kept);
+            let mut shown = lock(&self.model.warning);
+            if let Some(warning) = warning.as_ref().filter(|_| *shown != warning) {
+                tracing::warn!(model = self.model.cell.name(), "{warning}");
+            }
+            *shown = warning;
+            return self.reload;
         }
-        Kept::NothingElse => {
-            Some("no wanted version in the store can be served; what was loaded goes on serving".to_owned())
+    }
+
+    fn next(&self) -> Next {
+        let known: Vec<(u64, Digest)> = self.loaded.iter().map(|g| (g.version, g.digest)).collect();
+        decide(&Situation {
+            wanted: &self.config.wanted,
+            in_store: self.in_store.as_deref().ok(),
+            looks: &self.looks,
+            loaded: &known,
+            refused: &self.work.refused,
+        })
+    }
+
+    fn failed(&mut self, version: Option<u64>, fault: &Fault) {
+        let model = self.model.cell.name().to_owned();
+        self.reload.failures.push(Failure {
+            model,
+            version,
+            cause: fault.cause,
+            reason: fault.reason.clone(),
+        });
+    }
+
+    fn look_at(&mut self, version: u64) {
+        let (work, loaded) = (&mut *self.work, &self.loaded);
+        let refused = &work.refused;
+        let known = |digest| {
+            loaded.iter().any(|g| (g.version, g.digest) == (version, digest))
+                || refused.contains(&(version, digest))
+        };
+        let settle = self.config.settle;
+        let name = self.model.cell.name();
+        let loader = self.loader;
+        let names = |onnx: &_| loader.data_files(onnx);
+        match work.eyes.look(&self.config.store, name, version, settle, &names, &known) {
+            Ok(seen) => {
+                self.looks.insert(version, seen.look);
+                self.files.extend(seen.files.map(|files| (version, files)));
+                let sooner = self.reload.again_in.into_iter().chain(seen.again_in).min();
+                self.reload.again_in = sooner;
+            }
+            Err(error) => {
+                self.looks.insert(version, Look::Unreadable);
+                let reason = error.to_string();
+                if self.model.cell.records.unreadable(version, &reason) {
+                    tracing::warn!(model = name, version, reason, "cannot be read");
+                }
+                self.failed(Some(version), &Fault::new(Cause::Unreadable, reason));
+            }
+        }
+    }
+
+    /// Loads a version that was looked at. What it comes to is in `loaded`, or refused.
+    fn load(&mut self, version: u64) {
+        let Some(files) = self.files.remove(&version) else {
+            // They were not kept, as it was loaded then; it is read again.
+            self.looks.remove(&version);
+            self.work.eyes.forget();
+            return;
+        };
+        let digest = files.digest;
+        match self.bring_up(version, files) {
+            Ok(generation) => {
+                self.work.eyes.took(version);
+                self.loaded.push(generation);
+            }
+            Err(fault) if fault.cause == Cause::Overtaken => {
+                tracing::info!(model = self.model.cell.name(), version, reason = fault.reason, "given up");
+                self.looks.remove(&version);
+            }
+            Err(fault) => {
+                self.work.refused.insert((version, digest));
+                self.work.eyes.refused(version);
+                let reason = fault.reason.as_str();
+                tracing::warn!(model = self.model.cell.name(), version, reason, "cannot be served");
+                self.failed(Some(version), &fault);
+            }
+        }
+    }
+
+    fn bring_up(&mut self, version: u64, files: VersionFiles) -> Result<Arc<Generation>, Fault> {
+        let config = &self.config;
+        let shadow = !config.wanted.answers(version);
+        let order = Order {
+            loader: self.loader.clone(),
+            model: self.model.cell.name().to_owned(),
+            places: config.places(shadow).to_vec(),
+            shadow,
+            limit: config.rollout.load_timeout,
+            background: self.background,
+        };
+        let inspected = inspect(order, version, files, &self.model.cell.records)?;
+        if let Err(fault) = self.fits(version, inspected.facts()).and_then(|()| self.still_wanted(version)) {
+            return Err(inspected.give_up(fault));
+        }
+        if self.config.rollout.stop_first && !shadow {
+            self.stop_first(version);
+        }
+        let placed = inspected.place()?;
+        if let Err(fault) = self.still_wanted(version) {
+            return Err(placed.give_up(fault));
+        }
+        placed.warm_up()
+    }
+
+    fn fits(&self, version: u64, facts: &crate::plan::VersionFacts) -> Result<(), Fault> {
+        let misfit = |reason| Fault::new(Cause::Misfit, reason);
+        self.config.surroundings.fits(self.model.cell.name(), version, facts).map_err(misfit)?;
+        align(&self.config.contract, &facts.signature).map_err(misfit)?;
+        Ok(())
+    }
+
+    /// Whether what is being loaded is still what is to be loaded next.
+    fn still_wanted(&mut self, version: u64) -> Result<(), Fault> {
+        let overtaken = |reason: String| Err(Fault::new(Cause::Overtaken, reason));
+        if self.model.stopped.load(Ordering::Acquire) {
+            return overtaken("the plan has the model no more".to_owned());
+        }
+        if !self.work.eyes.is_as_it_was(&self.config.store, self.model.cell.name(), version) {
+            return overtaken("its files changed while it was being loaded".to_owned());
+        }
+        let name = self.model.cell.name();
+        self.in_store = store::versions(&self.config.store, name).map_err(|error| error.to_string());
+        loop {
+            match self.next() {
+                Next::Load(next) if next == version => return Ok(()),
+                Next::Load(newer) => {
+                    return overtaken(format!("version {newer} came before it was ready"));
+                }
+                Next::Look(other) => self.look_at(other),
+                Next::Serve { .. } => return overtaken("it is no longer in the store".to_owned()),
+            }
+        }
+    }
+
+    /// Takes out of service what this version is to replace, and waits until it is gone.
+    fn stop_first(&mut self, version: u64) {
+        let latest = self.config.wanted.latest;
+        let goes =
+            |generation: &Arc<Generation>| !generation.shadow && (latest || generation.version == version);
+        let old = self.model.cell.served();
+        let going: Vec<Weak<Generation>> =
+            old.generations().filter(|one| goes(one)).map(Arc::downgrade).collect();
+        if going.is_empty() {
+            return;
+        }
+        let mut left = (*old).clone();
+        left.answering.retain(|one| !goes(&one.generation));
+        drop(old);
+        self.loaded.retain(|generation| !goes(generation));
+        self.model.cell.serve(left);
+        tracing::info!(model = self.model.cell.name(), version, "stopped, to load this version");
+        let patience = Instant::now() + self.config.rollout.load_timeout;
+        while going.iter().any(|one| one.strong_count() > 0) && Instant::now() < patience {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// The swap, if all that is new still fits; else it is refused, and there is more to decide.
+    fn serve(&mut self, generations: &[(u64, Digest)]) -> bool {
+        let surroundings = self.config.surroundings.clone();
+        let _alone = lock(&surroundings.swapping);
+        let old = self.model.cell.served();
+        let is = |one: &Arc<Generation>, at: &(u64, Digest)| (one.version, one.digest) == *at;
+        let new: Vec<Arc<Generation>> =
+            generations.iter().filter_map(|at| self.loaded.iter().find(|one| is(one, at)).cloned()).collect();
+        let has = |list: &[Arc<Generation>], one: &Arc<Generation>| list.iter().any(|o| Arc::ptr_eq(o, one));
+        let before: Vec<Arc<Generation>> = old.generations().cloned().collect();
+        for generation in new.iter().filter(|one| !has(&before, one)) {
+            if let Err(fault) = self.fits(generation.version, &generation.facts) {
+                generation.track.failed(fault.cause, &fault.reason);
+                self.work.refused.insert((generation.version, generation.digest));
+                self.loaded.retain(|one| !Arc::ptr_eq(one, generation));
+                self.failed(Some(generation.version), &fault);
+                return false;
+            }
+        }
+        let served = self.served(&new, &old);
+        let versions = |list: &[Arc<Generation>], others: &[Arc<Generation>]| -> Vec<u64> {
+            list.iter().filter(|one| !has(others, one)).map(|one| one.version).collect()
+        };
+        let reload = &mut self.reload;
+        reload.loaded = versions(&new, &before);
+        reload.dropped = versions(&before, &new);
+        reload.serving = served.versions();
+        let changed = !reload.loaded.is_empty() || !reload.dropped.is_empty();
+        if changed || served.traffic != old.traffic {
+            self.model.cell.serve(served);
+        }
+        if changed {
+            if !before.is_empty() {
+                self.model.cell.records.swapped();
+            }
+            tracing::info!(model = self.model.cell.name(), serving = ?self.reload.serving, "swapped");
+        }
+        self.loaded.clear();
+        true
+    }
+
+    fn served(&self, generations: &[Arc<Generation>], old: &Served) -> Served {
+        let wanted = &self.config.wanted;
+        let aligned = |generation: &Arc<Generation>| {
+            // It was checked before it came here.
+            align(&self.config.contract, &generation.facts.signature).ok().flatten().map(Arc::new)
+        };
+        let compared = generations.iter().find(|one| Some(one.version) == wanted.shadow);
+        let shadow = compared.map(|generation| match &old.shadow {
+            Some(shadow) if Arc::ptr_eq(&shadow.generation, generation) => shadow.clone(),
+            _ => Shadow::new(generation.clone(), aligned(generation)),
+        });
+        let answering = generations.iter().filter(|one| !one.shadow);
+        let answering = answering
+            .map(|generation| Answering { generation: generation.clone(), align: aligned(generation) })
+            .collect();
+        Served { answering, traffic: self.config.rollout.traffic.clone(), shadow }
+    }
+
+    fn warning(&self, kept: Option<Kept>) -> Option<String> {
+        let on = "what was loaded goes on serving";
+        match kept {
+            Some(Kept::StoreUnreadable) => {
+                let reason = self.in_store.as_ref().err().cloned().unwrap_or_default();
+                Some(format!("the store cannot be read; {on}: {reason}"))
+            }
+            Some(Kept::NothingElse) => Some(format!("no wanted version in the store can be served; {on}")),
+            None => {
+                let there = self.in_store.as_ref().ok()?;
+                let wanted = &self.config.wanted;
+                let asked = wanted.listed.iter().chain(&wanted.shadow).chain(&wanted.more);
+                let gone: BTreeSet<u64> = asked.copied().filter(|version| !there.contains(version)).collect();
+                let gone: Vec<String> = gone.iter().map(u64::to_string).collect();
+                (!gone.is_empty()).then(|| format!("not in the store: version {}", gone.join(", ")))
+            }
         }
     }
 }

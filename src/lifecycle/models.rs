@@ -3,26 +3,54 @@
 //! Everything here blocks and belongs on a thread of its own (`spawn_blocking`). Models do not wait for
 //! each other: each is looked at under a lock of its own, which no request takes.
 
+use super::aside::Background;
 use super::cell::Cell;
+use super::config::{Config, Fit, Surroundings};
 use super::load::{Loader, rounded};
-use super::model::{Config, Failure, Model, Reload, lock};
+use super::model::{Failure, Model, Reload, lock};
 use super::state::{DeviceStatus, ModelStatus};
 use crate::plan::{DeviceId, Plan};
 use crate::scheduler::Device;
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Every model that is served, and how it came to be.
 pub struct Lifecycle {
     loader: Arc<dyn Loader>,
     devices: Mutex<BTreeMap<DeviceId, Device>>,
+    /// For shadows on the CPU.
+    aside: Mutex<Option<Device>>,
     models: Mutex<BTreeMap<String, Arc<Model>>>,
+    /// Something serves: what is loaded from here on gives way to it.
+    serves: AtomicBool,
+}
+
+/// A plan whose models are there, and which does not serve yet.
+pub struct Staged {
+    /// By name, with what the plan says of it.
+    models: Vec<(String, Arc<Model>, Config)>,
+    /// What failed on the way. What serves in its place may do.
+    pub failures: Vec<Failure>,
 }
 
 /// No model of that name is served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no model is called `{0}` here")]
 pub struct Unknown(pub String);
+
+/// A version is not to be taken out of service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error("version {version} is the only one of model `{model}` that answers")]
+    Last { model: String, version: u64 },
+    #[error("model `{model}` does not serve version {version}")]
+    NotServed { model: String, version: u64 },
+}
 
 // === impl Lifecycle ===
 
@@ -35,39 +63,91 @@ impl Lifecycle {
     /// With these devices opened already.
     pub fn with_devices(loader: Arc<dyn Loader>, devices: impl IntoIterator<Item = Device>) -> Self {
         let devices = devices.into_iter().map(|device| (device.id(), device)).collect();
-        Self { loader, devices: Mutex::new(devices), models: Mutex::default() }
+        Self {
+            loader,
+            devices: Mutex::new(devices),
+            aside: Mutex::default(),
+            models: Mutex::default(),
+            serves: AtomicBool::new(false),
+        }
     }
 
-    /// Makes what runs into what the plan says: starts what is new, stops what is gone, and looks at the
-    /// store for the rest. What fails is returned and leaves what served before.
-    pub fn apply(&self, plan: &Plan) -> std::io::Result<Vec<Failure>> {
-        let mut wanted = BTreeMap::new();
+    /// Brings up what a plan needs and does not yet run, beside what serves, which goes on as it was.
+    pub fn stage(&self, plan: &Plan, fit: Option<Arc<dyn Fit>>) -> io::Result<Staged> {
+        let surroundings = Arc::new(Surroundings { fit, ..Surroundings::default() });
+        let running = lock(&self.models).clone();
+        let mut models = vec![];
+        let mut fresh = vec![];
         for (index, model) in plan.models.iter().enumerate() {
             let ids = model.distinct_devices().into_iter().filter_map(|d| Some(plan.devices.get(d)?.id));
-            let devices = ids.map(|id| self.device(id)).collect::<std::io::Result<Vec<_>>>()?;
-            wanted.insert(model.name.clone(), Config::new(plan, index, devices));
+            let ids: Vec<DeviceId> = ids.collect();
+            let first = ids.first().copied().unwrap_or(DeviceId::Cpu);
+            let devices = ids.into_iter().map(|id| self.device(id)).collect::<io::Result<Vec<_>>>()?;
+            let aside = if model.rollout.shadow.is_some() { self.aside(first)? } else { self.device(first)? };
+            let config = Config::new(plan, index, devices, aside, &surroundings);
+            let model = match running.get(&model.name) {
+                Some(same) if same.planned().serves_alike(&config) => same.clone(),
+                other => {
+                    let model = Arc::new(match other {
+                        Some(other) => other.follow(config.clone()),
+                        None => Model::new(&model.name, config.clone()),
+                    });
+                    fresh.push(model.clone());
+                    model
+                }
+            };
+            models.push((model.cell.name().to_owned(), model, config));
         }
-        let (models, gone) = {
-            let mut running = lock(&self.models);
-            let gone: Vec<_> = running.extract_if(.., |name, _| !wanted.contains_key(name)).collect();
-            for (name, config) in wanted {
-                match running.get(&name) {
-                    Some(model) => model.set_config(config),
-                    None => {
-                        let model = Arc::new(Model::new(&name, config));
-                        running.insert(name, model);
+        let cells = models.iter().map(|(name, model, _)| (name.clone(), model.cell.clone()));
+        *lock(&surroundings.cells) = cells.collect();
+        Ok(Staged { failures: self.look_at_all(&fresh), models })
+    }
+
+    /// From here on a staged plan is what is looked after. What it has not goes on for those who hold it.
+    pub fn commit(&self, staged: Staged) {
+        let mut models = BTreeMap::new();
+        for (name, model, config) in staged.models {
+            model.set_config(config);
+            models.insert(name, model);
+        }
+        self.serves.store(true, Ordering::Release);
+        let old = std::mem::replace(&mut *lock(&self.models), models.clone());
+        for (name, model) in old {
+            let now = models.get(&name);
+            if now.is_none_or(|now| !Arc::ptr_eq(now, &model)) {
+                model.stop();
+                model.cell.give_way_to(now.map(|now| &*now.cell));
+            }
+        }
+    }
+
+    /// Gives up a staged plan.
+    pub fn dismiss(&self, staged: Staged) {
+        let running = lock(&self.models).clone();
+        for (name, model, _) in staged.models {
+            match running.get(&name) {
+                Some(same) if Arc::ptr_eq(same, &model) => {}
+                other => {
+                    model.stop();
+                    model.cell.give_way_to(other.map(|other| &*other.cell));
+                    // What both had may have been given another policy.
+                    if let Some(other) = other {
+                        other.set_config(other.planned());
                     }
                 }
             }
-            (running.values().cloned().collect::<Vec<_>>(), gone)
-        };
-        for (_, model) in gone {
-            model.stop();
         }
-        Ok(self.look_at_all(&models))
     }
 
-    /// The cell of each model of the plan, in its order, once [`Lifecycle::apply`] has had it.
+    /// Makes what runs into what the plan says. What fails is returned, and leaves what served before.
+    pub fn apply(&self, plan: &Plan) -> io::Result<Vec<Failure>> {
+        let staged = self.stage(plan, None)?;
+        let failures = staged.failures.clone();
+        self.commit(staged);
+        Ok(failures)
+    }
+
+    /// The cell of each model of the plan, in its order, once [`Lifecycle::commit`] has had it.
     pub fn cells(&self, plan: &Plan) -> Result<Vec<Arc<Cell>>, Unknown> {
         plan.models.iter().map(|model| self.model(&model.name).map(|model| model.cell.clone())).collect()
     }
@@ -75,12 +155,41 @@ impl Lifecycle {
     /// Looks at a model's versions in the store, and moves to what is new. Content that failed before is
     /// not tried again.
     pub fn refresh(&self, model: &str) -> Result<Reload, Unknown> {
-        Ok(self.model(model)?.look(&*self.loader, false))
+        Ok(self.look(&*self.model(model)?, false))
     }
 
-    /// The same because somebody asks for it: what failed before is tried again.
+    /// The same because somebody asks for it: what failed before is tried again, and what is being written
+    /// is waited for, for a while.
     pub fn reload(&self, model: &str) -> Result<Reload, Unknown> {
-        Ok(self.model(model)?.look(&*self.loader, true))
+        Ok(self.until_settled(&*self.model(model)?))
+    }
+
+    /// Serves a version beside what the plan asks for, until the plan is another.
+    pub fn load(&self, model: &str, version: u64) -> Result<Reload, Unknown> {
+        let model = self.model(model)?;
+        model.ask_for(version, true);
+        Ok(self.until_settled(&model))
+    }
+
+    /// Serves a version no more, whatever the plan asks for, until the plan is another.
+    pub fn unload(&self, model: &str, version: u64) -> Result<Reload, Refused> {
+        let name = model;
+        let model = self.model(name)?;
+        let serving = model.cell.served();
+        if !serving.generations().any(|one| one.version == version) {
+            return Err(Refused::NotServed { model: name.to_owned(), version });
+        }
+        model.ask_for(version, false);
+        let others = serving.answering.iter().any(|one| one.generation.version != version);
+        drop(serving);
+        let reload = self.until_settled(&model);
+        // "latest" may have found another one.
+        if !others && reload.serving.contains(&version) {
+            model.ask_for(version, true);
+            self.look(&model, false);
+            return Err(Refused::Last { model: name.to_owned(), version });
+        }
+        Ok(reload)
     }
 
     /// By name.
@@ -103,7 +212,7 @@ impl Lifecycle {
         lock(&self.models).get(name).cloned().ok_or_else(|| Unknown(name.to_owned()))
     }
 
-    fn device(&self, id: DeviceId) -> std::io::Result<Device> {
+    fn device(&self, id: DeviceId) -> io::Result<Device> {
         let mut devices = lock(&self.devices);
         if let Some(device) = devices.get(&id) {
             return Ok(device.clone());
@@ -113,6 +222,40 @@ impl Lifecycle {
         Ok(device)
     }
 
+    /// Where a shadow runs. On the CPU beside the lanes of those that serve; another device has one lane, on
+    /// which it takes what is left idle.
+    fn aside(&self, id: DeviceId) -> io::Result<Device> {
+        if id != DeviceId::Cpu {
+            return self.device(id);
+        }
+        let mut aside = lock(&self.aside);
+        if let Some(device) = &*aside {
+            return Ok(device.clone());
+        }
+        let device = Device::new(id, Background::start()?);
+        *aside = Some(device.clone());
+        Ok(device)
+    }
+
+    fn look(&self, model: &Model, again: bool) -> Reload {
+        model.look(&self.loader, self.serves.load(Ordering::Acquire), again)
+    }
+
+    /// Looks again until nothing is being written any more, for as long as a load may take.
+    fn until_settled(&self, model: &Model) -> Reload {
+        let until = Instant::now() + model.config().rollout.load_timeout;
+        let mut all = self.look(model, true);
+        while let Some(pause) = all.again_in.filter(|pause| Instant::now() + *pause < until) {
+            std::thread::park_timeout(pause);
+            let mut next = self.look(model, false);
+            next.loaded.splice(0..0, all.loaded);
+            next.dropped.splice(0..0, all.dropped);
+            next.failures.splice(0..0, all.failures);
+            all = next;
+        }
+        all
+    }
+
     /// Several at a time: loading waits for the disk and works on one core mostly.
     fn look_at_all(&self, models: &[Arc<Model>]) -> Vec<Failure> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(models.len());
@@ -120,7 +263,7 @@ impl Lifecycle {
         let failures = Mutex::new(vec![]);
         let work = || {
             while let Some(model) = { lock(&queue).next() } {
-                let found = model.look(&*self.loader, true).failures;
+                let found = self.until_settled(model).failures;
                 lock(&failures).extend(found);
             }
         };
@@ -133,5 +276,20 @@ impl Lifecycle {
         let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         failures.sort_by(|a, b| (&a.model, a.version).cmp(&(&b.model, b.version)));
         failures
+    }
+}
+
+// === impl Staged ===
+
+impl Staged {
+    /// The cell of each model, in the order of the plan.
+    pub fn cells(&self) -> Vec<Arc<Cell>> {
+        self.models.iter().map(|(_, model, _)| model.cell.clone()).collect()
+    }
+
+    /// Models that would serve nothing.
+    pub fn without(&self) -> Vec<&str> {
+        let without = self.models.iter().filter(|(_, model, _)| !model.cell.is_ready());
+        without.map(|(name, ..)| name.as_str()).collect()
     }
 }

@@ -1,10 +1,13 @@
 //! The states of a generation, with their times, as they are shown.
 
+use super::model::lock;
+use super::shadow::Comparison;
 use crate::plan::DeviceId;
 use crate::scheduler::Snapshot;
 use crate::store::Digest;
 use serde::{Serialize, Serializer};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where a generation stands. It goes through them in this order and may fail before it is ready.
@@ -25,6 +28,56 @@ pub enum State {
     Failed(String),
 }
 
+/// Why a version does not come to serve: what a metric can count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Its files cannot be read.
+    Unreadable,
+    /// It is not a model, or not one that can be run.
+    Invalid,
+    /// A pipeline that uses the model could not work with it.
+    Misfit,
+    /// It takes more of its device's memory than its share allows.
+    Memory,
+    /// It could not be placed on its device.
+    Load,
+    /// Its first batches failed.
+    WarmUp,
+    /// It took longer than `load_timeout`.
+    Timeout,
+    /// A newer one, or other content under its number, came before it was ready.
+    Overtaken,
+}
+
+impl Cause {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Invalid => "invalid",
+            Self::Misfit => "misfit",
+            Self::Memory => "memory",
+            Self::Load => "load",
+            Self::WarmUp => "warm-up",
+            Self::Timeout => "timeout",
+            Self::Overtaken => "overtaken",
+        }
+    }
+}
+
+/// What has been counted of a model's loads since rserve began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Loads {
+    /// That came to be ready.
+    pub ready: u64,
+    pub failed: BTreeMap<Cause, u64>,
+    /// Swaps: times that what serves became something else.
+    pub swaps: u64,
+    /// Of those that came to be ready, all together.
+    pub load_seconds: f64,
+    pub warm_up_seconds: f64,
+}
+
 impl State {
     fn is_over(&self) -> bool {
         matches!(self, Self::Unloaded | Self::Failed(_))
@@ -38,6 +91,8 @@ pub struct GenerationStatus {
     /// `None` where its files could not be read.
     pub digest: Option<Digest>,
     pub state: State,
+    /// Where it failed.
+    pub cause: Option<Cause>,
     /// When it came into that state, in seconds since 1970.
     #[serde(serialize_with = "unix_seconds")]
     pub since: SystemTime,
@@ -57,12 +112,19 @@ pub struct ModelStatus {
     pub share: f64,
     /// Where they are.
     pub places: Vec<PlaceStatus>,
-    /// The versions that serve, ascending; the last is the default.
+    /// What the plan asks for, and what was asked for by hand: "latest", "2, 3", "latest, 1 by hand".
+    pub wanted: String,
+    /// The versions that answer, ascending; the last is the default.
     pub serving: Vec<u64>,
+    /// By version, its weight among those that answer.
+    pub traffic: BTreeMap<u64, f64>,
+    /// How a version that is sent a copy of the traffic compares.
+    pub shadow: Option<Comparison>,
     /// Oldest first: all that live, and the latest of those that are over.
     pub generations: Vec<GenerationStatus>,
     /// What somebody should look at, such as a version that is served but no longer in the store.
     pub warning: Option<String>,
+    pub loads: Loads,
     /// For each version that serves and each of its devices, what was counted.
     pub instances: Vec<InstanceStatus>,
 }
@@ -111,7 +173,14 @@ pub struct InstanceStatus {
 
 /// The generations of one model, shared by whoever moves one on.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Records(Arc<Mutex<Vec<(u64, GenerationStatus)>>>);
+pub(super) struct Records(Arc<Mutex<Recorded>>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    generations: Vec<(u64, GenerationStatus)>,
+    next: u64,
+    loads: Loads,
+}
 
 /// How many that are over are still shown.
 const HISTORY: usize = 8;
@@ -124,34 +193,47 @@ pub(super) struct Track {
 }
 
 impl Records {
+    fn lock(&self) -> MutexGuard<'_, Recorded> {
+        lock(&self.0)
+    }
+
     pub(super) fn track(&self, version: u64, digest: Option<Digest>) -> Track {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = records.last().map_or(0, |(id, _)| id + 1);
+        let mut recorded = self.lock();
+        let id = recorded.next;
+        recorded.next += 1;
         let status = GenerationStatus {
             version,
             digest,
             state: State::New,
+            cause: None,
             since: SystemTime::now(),
             load: Duration::ZERO,
             warm_up: Duration::ZERO,
         };
-        records.push((id, status));
+        recorded.generations.push((id, status));
+        drop(recorded);
         Track { records: self.clone(), id }
     }
 
     pub(super) fn all(&self) -> Vec<GenerationStatus> {
-        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().map(|(_, status)| status.clone()).collect()
+        self.lock().generations.iter().map(|(_, status)| status.clone()).collect()
+    }
+
+    pub(super) fn loads(&self) -> Loads {
+        self.lock().loads.clone()
+    }
+
+    pub(super) fn swapped(&self) {
+        self.lock().loads.swaps += 1;
     }
 
     /// A version whose files cannot be read. Recorded once for as long as the reason stays the same; whether
     /// it is new.
-    pub(super) fn unreadable(&self, version: u64, reason: String) -> bool {
-        let state = State::Failed(reason);
+    pub(super) fn unreadable(&self, version: u64, reason: &str) -> bool {
         let last = self.all().into_iter().rfind(|status| status.version == version);
-        let is_new = last.is_none_or(|last| last.state != state);
+        let is_new = last.is_none_or(|last| last.state != State::Failed(reason.to_owned()));
         if is_new {
-            self.track(version, None).to(state);
+            self.track(version, None).failed(Cause::Unreadable, reason);
         }
         is_new
     }
@@ -165,12 +247,25 @@ impl Track {
         });
     }
 
+    pub(super) fn failed(&self, cause: Cause, reason: &str) {
+        *self.records.lock().loads.failed.entry(cause).or_default() += 1;
+        self.change(|status| status.cause = Some(cause));
+        self.to(State::Failed(reason.to_owned()));
+    }
+
+    /// It is loaded and warm, and may serve.
     pub(super) fn took(&self, load: Duration, warm_up: Duration) {
+        {
+            let loads = &mut self.records.lock().loads;
+            loads.ready += 1;
+            loads.load_seconds += load.as_secs_f64();
+            loads.warm_up_seconds += warm_up.as_secs_f64();
+        }
         self.change(|status| (status.load, status.warm_up) = (load, warm_up));
     }
 
     fn change(&self, f: impl FnOnce(&mut GenerationStatus)) {
-        let mut records = self.records.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = &mut self.records.lock().generations;
         if let Some((_, status)) = records.iter_mut().find(|(id, _)| *id == self.id) {
             f(status);
         }
@@ -219,9 +314,9 @@ mod tests {
     #[test]
     fn a_version_that_stays_unreadable_is_said_once() {
         let records = Records::default();
-        assert!(records.unreadable(3, "no".into()));
-        assert!(!records.unreadable(3, "no".into()));
-        assert!(records.unreadable(3, "still no".into()));
+        assert!(records.unreadable(3, "no"));
+        assert!(!records.unreadable(3, "no"));
+        assert!(records.unreadable(3, "still no"));
         assert_eq!(records.all().len(), 2);
     }
 }

@@ -7,7 +7,7 @@ use super::pipeline::Draft;
 use super::place::{Placement, place};
 use super::scope::Scope;
 use super::whole::Whole;
-use super::{BatchPolicy, Batching, Capacity, Device, Facts, Model, Plan, routes, unused};
+use super::{BatchPolicy, Batching, Capacity, Device, Facts, Model, Plan, rollout, routes, unused};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::Spec;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ fn model(loaded: &Loaded<'_>, devices: Vec<usize>, whole: &Whole<'_>, report: &m
     Some(Model {
         name: loaded.name().to_owned(),
         store: whole.store.value.clone(),
-        versions: loaded.versions.iter().map(|(version, _)| *version).collect(),
+        versions: rollout::answering(loaded.spec, loaded.versions.iter().map(|(version, _)| *version)),
         latest: loaded.latest,
         share: loaded.spec.gpu.as_ref().map_or(0.0, |g| g.value),
         devices,
@@ -124,6 +124,7 @@ fn model(loaded: &Loaded<'_>, devices: Vec<usize>, whole: &Whole<'_>, report: &m
             sizes,
         },
         queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
+        rollout: rollout::of(loaded.spec),
         signature: facts.signature.clone(),
     })
 }

@@ -18,6 +18,7 @@ mod models;
 mod order;
 mod pipeline;
 mod place;
+mod rollout;
 mod routes;
 mod scope;
 mod slots;
@@ -64,6 +65,8 @@ pub struct Server {
     /// Bytes that a body may have.
     pub max_body: usize,
     pub drain: Duration,
+    /// What it holds, the admin listener asks for.
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +101,36 @@ pub struct Model {
     pub batch: BatchPolicy,
     /// Requests that may wait.
     pub queue: usize,
+    pub rollout: Rollout,
     /// That of the default version; every served version was checked.
     pub signature: Arc<Signature>,
+}
+
+/// How versions share the traffic, and how one takes the place of another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// By version, its weight among those that answer; empty where the default version answers all.
+    pub traffic: Vec<(u64, f64)>,
+    /// The header whose value decides which of them answers.
+    pub sticky: String,
+    /// A version that is sent a copy of the traffic and answers nobody, beside [`Model::versions`].
+    pub shadow: Option<u64>,
+    /// The old generation goes before the new one is loaded.
+    pub stop_first: bool,
+    /// Reading, loading and warming up may take so long.
+    pub load_timeout: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            traffic: vec![],
+            sticky: "x-request-id".to_owned(),
+            shadow: None,
+            stop_first: false,
+            load_timeout: Duration::from_secs(300),
+        }
+    }
 }
 
 /// How rows are gathered.

@@ -1,15 +1,17 @@
 //! Which versions of each model are served, and that they can be.
 
+use super::rollout::{self, Asked};
 use super::whole::Whole;
 use super::{Facts, ModelFacts, Signature, VersionFacts};
 use crate::diagnostic::{Diagnostic, Place, Report, nearest};
-use crate::spec::{self, Version};
-use std::collections::BTreeMap;
+use crate::spec;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A declared model and what the store has of it.
 pub struct Loaded<'a> {
     pub spec: &'a spec::Model,
-    /// Ascending; the last is the default. Empty where an error was reported.
+    /// Ascending, but for a shadow that answers nobody, which is the first; the last is the default. Empty
+    /// where an error was reported.
     pub versions: Vec<(u64, &'a VersionFacts)>,
     pub latest: bool,
     /// The name in the store that was probably meant, where it has not the declared one.
@@ -64,7 +66,7 @@ pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec
     let load_one = |spec: &&'a spec::Model| {
         let found = store.ok().map(|store| versions(spec, store, report)).unwrap_or_default();
         let versions = alike(spec, found, report);
-        let latest = spec.version.as_ref().is_none_or(|v| v.value == Version::Latest);
+        let latest = rollout::follows_latest(spec);
         let meant = store.ok().filter(|store| !store.contains_key(&spec.name.value));
         let meant = meant.and_then(|store| nearest(&spec.name, store.keys().map(String::as_str)));
         Loaded { spec, versions, latest, meant }
@@ -101,10 +103,16 @@ fn versions<'a>(
             return vec![];
         }
     };
-    match spec.version.as_ref().map(|v| (&v.place, &v.value)) {
-        None | Some((_, Version::Latest)) => latest(spec, there, report),
-        Some((place, Version::One(n))) => listed(spec, place, &[*n], there, report),
-        Some((place, Version::Several(all))) => listed(spec, place, all, there, report),
+    match rollout::asked(spec, report) {
+        Asked::Latest => latest(spec, there, report),
+        Asked::Listed(place, versions) => {
+            let mut served = listed(spec, place, &versions, there, report);
+            if let Some(shadow) = spec.shadow.as_ref().filter(|shadow| !versions.contains(&shadow.value)) {
+                // First, so that the default stays the last.
+                served.splice(0..0, listed(spec, &shadow.place, &[shadow.value], there, report));
+            }
+            served
+        }
     }
 }
 
@@ -187,14 +195,15 @@ fn alike<'a>(
 }
 
 /// Whether a model with the signature `b` can take the place of one with `a` in any pipeline: the same
-/// inputs and outputs by name and order, of types that can match. The error says what differs.
+/// inputs and outputs by name, of types that can match. The error says what differs.
 pub fn interchangeable(a: &Signature, b: &Signature) -> Result<(), String> {
     for (word, a, b) in [("inputs", &a.inputs, &b.inputs), ("outputs", &a.outputs, &b.outputs)] {
         let names = |ports: &[super::Port]| -> Vec<String> { ports.iter().map(|p| p.name.clone()).collect() };
-        if names(a) != names(b) {
+        let sorted = |ports: &[super::Port]| names(ports).into_iter().collect::<BTreeSet<_>>();
+        if sorted(a) != sorted(b) {
             return Err(format!("their {word} differ: {} and {}", names(b).join(", "), names(a).join(", ")));
         }
-        for (a, b) in a.iter().zip(b) {
+        for (a, b) in a.iter().filter_map(|a| Some((a, b.iter().find(|b| b.name == a.name)?))) {
             if a.item_type().mismatch(&b.item_type()).is_some() {
                 return Err(format!(
                     "`{}` is {} in one and {} in the other",

@@ -49,6 +49,8 @@ impl<'a> Whole<'a> {
         let settle = agree("settle", stores().map(|s| s.settle.as_ref()), report);
         let paths: Vec<At<PathBuf>> = specs.iter().filter_map(declared_store).collect();
         agree("path", paths.iter().map(Some), report);
+        let token_files: Vec<At<PathBuf>> = specs.iter().filter_map(declared_token_file).collect();
+        agree("token_file", token_files.iter().map(Some), report);
 
         Some(Self {
             server: Server {
@@ -56,6 +58,7 @@ impl<'a> Whole<'a> {
                 admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value),
                 max_body: max_body.map_or(16 << 20, |m| usize::try_from(m.value).unwrap_or(usize::MAX)),
                 drain: value(drain, Duration::from_secs(30)),
+                token_file: token_files.first().map(|file| file.value.clone()),
             },
             timeout: value(timeout, Duration::from_secs(30)),
             watch: Watch {
@@ -96,6 +99,11 @@ fn agree<'a, T: PartialEq>(
 
 fn declared_store(spec: &Spec) -> Option<At<PathBuf>> {
     let path = spec.store.as_ref()?.path.as_ref()?;
+    Some(path.with(beside(spec, &path.value)))
+}
+
+fn declared_token_file(spec: &Spec) -> Option<At<PathBuf>> {
+    let path = spec.server.as_ref()?.token_file.as_ref()?;
     Some(path.with(beside(spec, &path.value)))
 }
 
@@ -152,6 +160,11 @@ fn declared_alike(first: &spec::Model, second: &spec::Model, report: &mut Report
     differ("version", a, b, a.version.as_ref(), b.version.as_ref(), report);
     differ("batch", a, b, a.batch.as_ref(), b.batch.as_ref(), report);
     differ("queue", a, b, a.queue.as_ref(), b.queue.as_ref(), report);
+    differ("traffic", a, b, a.traffic.as_ref(), b.traffic.as_ref(), report);
+    differ("sticky", a, b, a.sticky.as_ref(), b.sticky.as_ref(), report);
+    differ("shadow", a, b, a.shadow.as_ref(), b.shadow.as_ref(), report);
+    differ("reload", a, b, a.reload.as_ref(), b.reload.as_ref(), report);
+    differ("load_timeout", a, b, a.load_timeout.as_ref(), b.load_timeout.as_ref(), report);
 }
 
 fn differ<T: PartialEq>(

@@ -42,6 +42,8 @@ pub struct Server {
     pub max_body: Option<At<u64>>,
     pub timeout: Option<At<Duration>>,
     pub drain: Option<At<Duration>>,
+    /// As written; relative to the file's folder. What it holds, the admin listener asks for.
+    pub token_file: Option<At<PathBuf>>,
 }
 
 /// `[store]`.
@@ -82,6 +84,23 @@ pub struct Model {
     pub version: Option<At<Version>>,
     pub batch: Option<At<Batch>>,
     pub queue: Option<At<usize>>,
+    /// By version, ascending, its weight among those that answer.
+    pub traffic: Option<At<Vec<(u64, f64)>>>,
+    /// The header whose value decides which of them answers; "x-request-id" where left out.
+    pub sticky: Option<At<String>>,
+    /// A version that is sent a copy of the traffic, and answers nobody.
+    pub shadow: Option<At<u64>>,
+    pub reload: Option<At<Reload>>,
+    pub load_timeout: Option<At<Duration>>,
+}
+
+/// How a new generation takes the place of the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The new one is loaded beside the old one, then they are swapped.
+    Swap,
+    /// The old one goes first, for want of memory for both: requests are answered 503 meanwhile.
+    StopFirst,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

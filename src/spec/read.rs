@@ -3,9 +3,10 @@
 use super::document::{Table, Value, parse};
 use super::reader::{Reader, Wanted, mended, number};
 use super::setting::{
-    address, admin, batch_sizes, device_use, duration, positive_duration, route, size, version,
+    address, admin, batch_sizes, device_use, duration, header_name, one_version, positive_duration, route,
+    size, traffic, version,
 };
-use super::{Batch, Codec, Device, Entry, Model, Pipeline, Priority, Server, Spec, Step, Store};
+use super::{Batch, Codec, Device, Entry, Model, Pipeline, Priority, Reload, Server, Spec, Step, Store};
 use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
         max_body: r.take_as("max_body", report, size),
         timeout: r.take_as("timeout", report, positive_duration),
         drain: r.take_as("drain", report, duration),
+        token_file: r.take_as("token_file", report, |v| match &v.value {
+            Value::String(s) if !s.is_empty() => Ok(PathBuf::from(s)),
+            _ => Err(Wanted::new("the path of a file, relative to this file")),
+        }),
     };
     if let (Some(listen), Some(At { value: Some(admin), place })) = (&server.listen, &server.admin)
         && listen.value == *admin
@@ -97,6 +102,11 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
         version: r.take_as("version", report, version),
         batch: r.table("batch", report).map(|b| b.with(batch(&name, &b, report))),
         queue: r.integer("queue", 1..=1_000_000, report).map(|n| n.map(|n| n as usize)),
+        traffic: r.take_as("traffic", report, traffic),
+        sticky: r.take_as("sticky", report, header_name),
+        shadow: r.take_as("shadow", report, one_version),
+        reload: r.choice("reload", &[("swap", Reload::Swap), ("stop-first", Reload::StopFirst)], report),
+        load_timeout: r.take_as("load_timeout", report, positive_duration),
         name,
     };
     r.finish(report);

@@ -1,7 +1,7 @@
 //! Single values that are more than a string or a number: addresses, durations, routes, versions, devices.
 
 use super::document::Value;
-use super::reader::Wanted;
+use super::reader::{Wanted, number};
 use super::unit::{mend_duration, mend_size, parse_duration, parse_size};
 use super::{DeviceUse, Version};
 use crate::diagnostic::At;
@@ -169,6 +169,49 @@ pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
             Err(Wanted::new(format!("an array that has each size once; {} is twice in it", pair[0])))
         }
         None => Ok(sizes),
+    }
+}
+
+/// `{ 2 = 95, 3 = 5 }`: weights by version, at least one of them above zero.
+pub fn traffic(value: &At<Value>) -> Read<Vec<(u64, f64)>> {
+    let wanted = || Wanted::new("weights by version, such as { 2 = 95, 3 = 5 }");
+    let Value::Table(table) = &value.value else { return Err(wanted()) };
+    let mut weights = vec![];
+    for (key, weight) in &table.entries {
+        let version = key.value.parse::<u64>().ok().filter(|n| n.to_string() == key.value);
+        let version = version.ok_or_else(|| wanted().help(format!("`{}` is not a version", key.value)))?;
+        match number(weight) {
+            Ok(weight) if weight >= 0.0 => weights.push((version, weight)),
+            _ => return Err(wanted().help(format!("the weight of version {version} is a number from 0"))),
+        }
+    }
+    if !weights.iter().any(|(_, weight)| *weight > 0.0) {
+        return Err(wanted().help("at least one version has a weight above 0"));
+    }
+    weights.sort_unstable_by_key(|(version, _)| *version);
+    Ok(weights)
+}
+
+/// One version by number.
+pub fn one_version(value: &At<Value>) -> Read<u64> {
+    let wanted = || Wanted::new("a version, such as 3");
+    match &value.value {
+        Value::Integer(n) => u64::try_from(*n).map_err(|_| wanted()),
+        Value::String(s) if s.parse::<u64>().is_ok() => {
+            Err(wanted().help(format!("write the number without quotes: {s}")))
+        }
+        _ => Err(wanted()),
+    }
+}
+
+/// The name of a request's header, in lower case.
+pub fn header_name(value: &At<Value>) -> Read<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match &value.value {
+        Value::String(s) if !s.is_empty() && s.len() <= 64 && s.bytes().all(plain) => {
+            Ok(s.to_ascii_lowercase())
+        }
+        _ => Err(Wanted::new("the name of a header, such as \"x-user-id\"")),
     }
 }
 

@@ -9,7 +9,7 @@ mod scan;
 mod stamp;
 
 pub use read::{DataNames, Digest, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, VersionFiles, data, read};
-pub use scan::{Ignored, Scan, scan};
+pub use scan::{Ignored, Scan, scan, versions};
 pub use stamp::{Stamp, stamp};
 
 use std::io;

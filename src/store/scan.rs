@@ -31,7 +31,7 @@ pub fn scan(root: &Path) -> Result<Scan, StoreError> {
     for (path, name) in folder {
         match model_folder(&path, name) {
             Err(reason) => scan.ignored.push(Ignored { path, reason }),
-            Ok(model) => match versions(&path, &mut scan.ignored) {
+            Ok(model) => match versions_within(&path, &mut scan.ignored) {
                 Ok(versions) if versions.is_empty() => {
                     scan.ignored.push(Ignored { path, reason: "it holds no version" });
                 }
@@ -45,13 +45,29 @@ pub fn scan(root: &Path) -> Result<Scan, StoreError> {
     Ok(scan)
 }
 
+/// The versions of one model, ascending; none where the store has no such model.
+pub fn versions(root: &Path, model: &str) -> Result<Vec<u64>, StoreError> {
+    match entries(root) {
+        Ok(_) => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(StoreError::NoFolder(root.to_owned()));
+        }
+        Err(source) => return Err(StoreError::new(root, source)),
+    }
+    let folder = root.join(model);
+    match versions_within(&folder, &mut vec![]) {
+        Err(StoreError::Missing(_)) => Ok(vec![]),
+        versions => versions,
+    }
+}
+
 fn model_folder(path: &Path, name: Option<String>) -> Result<String, &'static str> {
     let name = name.filter(|name| is_name(name)).ok_or("its name is not that of a model")?;
     is_folder(path)?;
     Ok(name)
 }
 
-fn versions(model: &Path, ignored: &mut Vec<Ignored>) -> Result<Vec<u64>, StoreError> {
+fn versions_within(model: &Path, ignored: &mut Vec<Ignored>) -> Result<Vec<u64>, StoreError> {
     let mut versions = vec![];
     for (path, name) in entries(model).map_err(|source| StoreError::new(model, source))? {
         match version_folder(&path, name) {

@@ -69,7 +69,28 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// How long ago the latest change was, by the files' own times; `None` where that is not known, or is in
+    /// the future.
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        self.0.iter().map(|(_, file)| now.duration_since(file.changed()?).ok()).min_by(|a, b| {
+            match (a, b) {
+                (Some(a), Some(b)) => a.cmp(b),
+                (a, b) => a.is_some().cmp(&b.is_some()),
+            }
+        })?
+    }
+}
+
 impl FileStamp {
+    /// When its content or its attributes were last changed: a file that is moved or copied with its times
+    /// has changed when that was done.
+    fn changed(&self) -> Option<SystemTime> {
+        let [_, _, seconds, nanoseconds] = self.place;
+        let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
+        self.modified.map(|modified| modified.max(SystemTime::UNIX_EPOCH + since))
+    }
+
     fn new(found: &Metadata) -> Self {
         #[cfg(unix)]
         let place = {

@@ -141,10 +141,48 @@ async fn admin_shows_and_reloads() {
     let open = metrics.lines().find_map(|l| l.strip_prefix("rserve_connections ")).unwrap();
     assert!(open.parse::<i64>().unwrap() >= 1, "one is held open: {metrics}");
     assert!(metrics.ends_with("# EOF\n"));
-    assert_eq!(send(rig.admin, "POST /models/mask/reload HTTP/1.1", "").await.status, 202);
+    assert_eq!(send(rig.admin, "POST /models/mask/reload HTTP/1.1", "").await.status, 200);
     assert_eq!(send(rig.admin, "POST /models/other/reload HTTP/1.1", "").await.status, 404);
+    let told = send(rig.admin, "POST /models/mask/versions/3/load HTTP/1.1", "").await.json();
+    assert_eq!(told["told"], "Load(\"mask\", 3)");
+    assert_eq!(send(rig.admin, "POST /models/mask/versions/4/unload HTTP/1.1", "").await.status, 409);
+    assert_eq!(send(rig.admin, "POST /models/mask/versions/x/load HTTP/1.1", "").await.status, 400);
     let foreign = "POST /reload HTTP/1.1\r\norigin: http://evil.example";
     assert_eq!(send(rig.admin, foreign, "").await.status, 403);
     assert_eq!(get(rig.admin, "/reload").await.status, 405);
     assert_eq!(get(rig.admin, "/one/predict").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_request_may_ask_for_a_version_and_a_split_is_decided_by_its_header() {
+    let rig = start(short()).await;
+    let served = async |header: &str| {
+        let head = format!("POST /one/predict HTTP/1.1{header}");
+        let reply = send(rig.address, &head, "x").await;
+        (reply.status, reply.headers.get("x-rserve-models").cloned().unwrap_or_default())
+    };
+    assert_eq!(served("").await, (200, "mask@3".to_owned()));
+    assert_eq!(served("\r\nx-user: ada").await, (200, "mask@4".to_owned()));
+    assert_eq!(served("\r\nx-request-id: ada").await, (200, "mask@4".to_owned()));
+    assert_eq!(served("\r\nx-user: ada\r\nx-rserve-version: mask=3").await, (200, "mask@3".to_owned()));
+    assert_eq!(served("\r\nx-rserve-version: 3").await.0, 400);
+    let reply = send(rig.address, "POST /one/predict HTTP/1.1\r\nx-rserve-version: mask=9", "x").await;
+    assert_eq!((reply.status, reply.json()["served"].clone()), (400, json!([3, 4])));
+}
+
+#[tokio::test]
+async fn admin_asks_for_its_token() {
+    let rig = start(short()).await;
+    rig.orders.set_token(Some(rserve::ingress::Token::new(b"secret")));
+    let status = async |head: &str| send(rig.admin, head, "").await.status;
+    for path in ["GET /status", "GET /metrics", "POST /reload", "GET /none"] {
+        assert_eq!(status(&format!("{path} HTTP/1.1")).await, 401, "{path}");
+        let wrong = format!("{path} HTTP/1.1\r\nauthorization: Bearer wrong");
+        assert_eq!(status(&wrong).await, 401, "{path}");
+    }
+    assert_eq!(status("GET /status HTTP/1.1\r\nauthorization: Bearer secret").await, 200);
+    assert_eq!(status("POST /reload HTTP/1.1\r\nauthorization: Bearer secret").await, 200);
+    assert_eq!(status("GET /healthz/live HTTP/1.1").await, 200);
+    rig.orders.set_token(None);
+    assert_eq!(status("GET /status HTTP/1.1").await, 200);
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use rserve::ingress::{
-    Admin, Answer, Failure, Host, Item, Limits, Metrics, Reload, Routes, Sample, SampleKind, Server, bind,
+    Admin, Answer, Done, Failure, Handler, Host, Item, Limits, Metrics, Order, Routes, Sample, SampleKind,
+    Server, Soon, bind,
 };
 use rserve::plan::{
     Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Origin,
@@ -111,17 +112,43 @@ impl Drop for Running<'_> {
     }
 }
 
-impl Host for Echo {
-    fn models(&self, _: &Pipeline) -> Option<Arc<str>> {
+/// One pipeline of an [`Echo`]. Its model `mask` serves the versions 3 and 4, and its traffic is split by
+/// `x-user`.
+struct Echoing(Arc<Pipeline>, Arc<Echo>, Vec<(String, String)>);
+
+impl Handler for Echoing {
+    fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.0
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.1.loading.load(Ordering::SeqCst)
+    }
+
+    fn sticky(&self) -> &[(String, String)] {
+        &self.2
+    }
+
+    fn models(&self) -> Option<Arc<str>> {
         Some("mask@3, surface@2".into())
     }
 
+    fn run(&self, item: Item) -> Soon<'_, Result<Answer, Failure>> {
+        self.1.run(&self.0, item)
+    }
+}
+
+impl Echo {
     fn run<'a>(
         &'a self,
         pipeline: &'a Arc<Pipeline>,
         item: Item,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>> {
         Box::pin(async move {
+            if let Some((model, version)) = item.pins.iter().find(|(_, version)| !(3..=4).contains(version)) {
+                let (model, known) = (model.clone(), serde_json::json!([3, 4]));
+                return Err(Failure::Version { detail: format!("no version {version}"), model, known });
+            }
             self.running.fetch_add(1, Ordering::SeqCst);
             let mut running = Running(self, false);
             let mut body = pipeline.online.encodes[item.encode].name.clone().into_bytes();
@@ -159,21 +186,23 @@ impl Host for Echo {
             running.1 = true;
             result.map(|()| Answer {
                 body: Bytes::from(body),
-                models: "mask@3".into(),
+                models: match (item.pins.first(), item.keys.first()) {
+                    (Some((model, version)), _) => format!("{model}@{version}").into(),
+                    (None, Some((model, key))) if key == b"ada" => format!("{model}@4").into(),
+                    _ => "mask@3".into(),
+                },
                 timings: vec![("mask".into(), Duration::from_millis(1))],
             })
         })
     }
+}
 
+impl Host for Echo {
     fn not_ready(&self) -> Vec<(String, String)> {
         match self.loading.load(Ordering::SeqCst) {
             true => vec![("mask".into(), "loading".into())],
             false => vec![],
         }
-    }
-
-    fn pipeline_ready(&self, _: &Pipeline) -> bool {
-        !self.loading.load(Ordering::SeqCst)
     }
 
     fn status(&self) -> serde_json::Value {
@@ -190,17 +219,31 @@ impl Host for Echo {
         }]
     }
 
-    fn reload(&self, model: Option<&str>) -> Reload {
-        match model {
-            None | Some("mask") => Reload::Begun(vec!["mask".into()]),
-            Some(_) => Reload::UnknownModel { known: vec!["mask".into()] },
-        }
+    fn models(&self) -> Soon<'_, serde_json::Value> {
+        Box::pin(async { serde_json::json!({ "models": [] }) })
+    }
+
+    fn order(&self, order: Order) -> Soon<'_, Done> {
+        Box::pin(async move {
+            let told = serde_json::json!({ "told": format!("{order:?}") });
+            match order {
+                Order::Reload => Done::Fine(told),
+                Order::ReloadModel(model) | Order::Load(model, _) | Order::Unload(model, _)
+                    if model != "mask" =>
+                {
+                    Done::UnknownModel { known: vec!["mask".into()] }
+                }
+                Order::Unload(_, 4) => Done::Refused(told),
+                _ => Done::Fine(told),
+            }
+        })
     }
 }
 
 pub struct Rig {
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    pub orders: Arc<Admin>,
     pub echo: Arc<Echo>,
     pub server: Arc<Server>,
     pub stop: watch::Sender<bool>,
@@ -231,8 +274,10 @@ pub async fn start(limits: Limits) -> Rig {
     .map(Arc::new)
     .into();
     let metrics = Arc::new(Metrics::default());
-    let routes = Routes::new(&pipelines, &metrics).unwrap();
     let echo = Arc::new(Echo::default());
+    let sticky = vec![("mask".to_owned(), "x-user".to_owned())];
+    let handler = |p: Arc<Pipeline>| Arc::new(Echoing(p, echo.clone(), sticky.clone())) as Arc<dyn Handler>;
+    let routes = Routes::new(pipelines.into_iter().map(handler).collect(), &metrics).unwrap();
     let (stop, stopped) = watch::channel(false);
     let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let address = listener.address().unwrap();
@@ -240,6 +285,7 @@ pub async fn start(limits: Limits) -> Rig {
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
     let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let admin = listener.address().unwrap();
-    tokio::spawn(listener.serve(Admin::new(echo.clone(), metrics), stopped));
-    Rig { address, admin, echo, server, stop, serving }
+    let orders = Admin::new(echo.clone(), metrics);
+    tokio::spawn(listener.serve(orders.clone(), stopped));
+    Rig { address, admin, orders, echo, server, stop, serving }
 }

@@ -1,0 +1,282 @@
+//! What runs: the plan that is served, and how another one takes its place in one step.
+
+use super::Trouble;
+use super::compile::{Compiled, Files};
+use super::fit::PlanFit;
+use super::handler::Served;
+use super::serve::Overrides;
+use super::token::token;
+use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, render};
+use crate::flow::{self, CodecThreads};
+use crate::ingress::{Admin, Handler, Metrics, Routes, Server};
+use crate::lifecycle::{Failure, Lifecycle, Staged};
+use crate::plan::{Capacity, Plan};
+use crate::spec::Spec;
+use arc_swap::ArcSwap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
+use tokio::sync::Notify;
+
+pub struct Running {
+    /// As on the command line: files, and folders of them.
+    pub paths: Vec<PathBuf>,
+    pub overrides: Overrides,
+    pub lifecycle: Arc<Lifecycle>,
+    pub metrics: Arc<Metrics>,
+    /// Once they listen.
+    pub server: OnceLock<Arc<Server>>,
+    pub admin: OnceLock<Arc<Admin>>,
+    pub current: ArcSwap<Current>,
+    /// Told after each plan that was applied.
+    pub applied: Notify,
+    pub begun: Instant,
+    /// Looks that were given up because the files could not be applied.
+    pub refusals: AtomicU64,
+    refused: Mutex<Option<Refusal>>,
+    /// Held while files are looked at: their texts as they were last looked at.
+    looked: Mutex<Option<Files>>,
+    threads: CodecThreads,
+}
+
+/// The plan that is served.
+pub struct Current {
+    pub plan: Arc<Plan>,
+    pub capacity: Capacity,
+    pub files: Vec<PathBuf>,
+    /// How many plans there have been, this one included.
+    pub generation: u64,
+    pub since: SystemTime,
+}
+
+/// Files that could not be applied.
+#[derive(Clone)]
+pub struct Refusal {
+    pub at: SystemTime,
+    pub text: String,
+}
+
+/// What a look at the files came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    Unchanged,
+    /// The plan of this generation is served.
+    Changed(u64),
+}
+
+impl Running {
+    pub fn new(
+        paths: Vec<PathBuf>,
+        overrides: Overrides,
+        compiled: &Compiled,
+        lifecycle: Arc<Lifecycle>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            paths,
+            overrides,
+            lifecycle,
+            metrics,
+            server: OnceLock::new(),
+            admin: OnceLock::new(),
+            current: ArcSwap::from_pointee(Current::of(compiled, 0)),
+            applied: Notify::new(),
+            begun: Instant::now(),
+            refusals: AtomicU64::new(0),
+            refused: Mutex::default(),
+            looked: Mutex::new(Some(compiled.texts.clone())),
+            threads: CodecThreads::default(),
+        })
+    }
+
+    /// Brings up the first plan. Blocks. A model of which nothing serves then is an error.
+    pub fn begin(&self, compiled: &Compiled) -> Result<(), Trouble> {
+        let staged = self.stage(compiled)?;
+        if let Some(why) = without(&staged) {
+            return Err(Trouble::CouldNotRun(format!("cannot load every model{why}")));
+        }
+        self.commit(compiled, staged)
+    }
+
+    /// Looks at the files and applies them, if they are others than before or `again` asks for it. Blocks.
+    /// With any error nothing changes; it is in the log and in the status.
+    pub fn look_at_files(&self, again: bool) -> Result<Applied, String> {
+        let mut looked = lock(&self.looked);
+        let result = self.compile_and_apply(&mut looked, again);
+        match result {
+            Ok(Applied::Unchanged) => Ok(Applied::Unchanged),
+            Ok(applied) => {
+                *lock(&self.refused) = None;
+                tracing::info!(generation = self.current.load().generation, "the pipeline files are applied");
+                self.applied.notify_waiters();
+                Ok(applied)
+            }
+            Err(trouble) => {
+                let text = said(&trouble);
+                let mut refused = lock(&self.refused);
+                if refused.as_ref().is_none_or(|before| before.text != text) {
+                    tracing::error!("the pipeline files are not applied, what runs goes on:\n{text}");
+                }
+                self.refusals.fetch_add(1, Ordering::Relaxed);
+                *refused = Some(Refusal { at: SystemTime::now(), text: text.clone() });
+                Err(text)
+            }
+        }
+    }
+
+    pub fn refusal(&self) -> Option<Refusal> {
+        lock(&self.refused).clone()
+    }
+
+    fn compile_and_apply(&self, looked: &mut Option<Files>, again: bool) -> Result<Applied, Trouble> {
+        let files = match Files::read(&self.paths) {
+            Ok(files) => files,
+            Err(trouble) => {
+                // Said once, and looked at again as soon as they can be read.
+                let unread = looked.take().is_none();
+                return if unread && !again { Ok(Applied::Unchanged) } else { Err(trouble) };
+            }
+        };
+        if !again && looked.as_ref() == Some(&files) {
+            return Ok(Applied::Unchanged);
+        }
+        *looked = Some(files.clone());
+        let compiled = Compiled::of(files)?;
+        self.changeable(&compiled)?;
+        let token = token(&compiled.plan)?;
+        let staged = self.stage(&compiled)?;
+        let listed = |failure: &&Failure| {
+            let model = compiled.plan.models.iter().find(|model| model.name == failure.model);
+            model.is_some_and(|model| !model.latest)
+        };
+        let failed: Vec<Failure> = staged.failures.iter().filter(listed).cloned().collect();
+        let why = without(&staged).or_else(|| (!failed.is_empty()).then(|| lines(&failed)));
+        if let Some(why) = why {
+            self.lifecycle.dismiss(staged);
+            return Err(Trouble::CouldNotRun(format!("cannot load every model{why}")));
+        }
+        self.commit(&compiled, staged)?;
+        if let Some(admin) = self.admin.get() {
+            admin.set_token(token);
+        }
+        Ok(Applied::Changed(self.current.load().generation))
+    }
+
+    fn stage(&self, compiled: &Compiled) -> Result<Staged, Trouble> {
+        let plan = &compiled.plan;
+        let fit = PlanFit::new(&compiled.specs, &compiled.facts, plan, &compiled.capacity);
+        self.lifecycle
+            .stage(plan, Some(Arc::new(fit)))
+            .map_err(|e| Trouble::CouldNotRun(format!("cannot open a device: {e}")))
+    }
+
+    /// The one step: from here on requests come by the new routes, which lead to the new plan. Those that
+    /// came by the old ones end on the old plan.
+    fn commit(&self, compiled: &Compiled, staged: Staged) -> Result<(), Trouble> {
+        let plan = &compiled.plan;
+        let cells = staged.cells();
+        let handlers = plan.pipelines.iter().map(|pipeline| {
+            let flow = flow::Pipeline::new(pipeline.clone(), &cells, self.threads.clone());
+            Arc::new(Served::new(flow, plan)) as Arc<dyn Handler>
+        });
+        let routes = match Routes::new(handlers.collect(), &self.metrics) {
+            Ok(routes) => routes,
+            Err(error) => {
+                self.lifecycle.dismiss(staged);
+                return Err(Trouble::Given(error));
+            }
+        };
+        let generation = self.current.load().generation + 1;
+        self.lifecycle.commit(staged);
+        self.current.store(Arc::new(Current::of(compiled, generation)));
+        if let Some(server) = self.server.get() {
+            server.set_max_body(plan.server.max_body);
+            server.replace_routes(routes);
+        }
+        Ok(())
+    }
+
+    /// What needs a listener to be bound again cannot be changed while rserve runs.
+    fn changeable(&self, compiled: &Compiled) -> Result<(), Trouble> {
+        let current = self.current.load();
+        let (was, now) = (&current.plan.server, &compiled.plan.server);
+        let mut report = Report::default();
+        if was.listen != now.listen && self.overrides.listen.is_none() {
+            let place = place(&compiled.specs, |server| server.listen.as_ref().map(place_of));
+            report.push(bound("listen", &was.listen.to_string(), &now.listen.to_string(), place));
+        }
+        if was.admin != now.admin && self.overrides.admin.is_none() {
+            let place = place(&compiled.specs, |server| server.admin.as_ref().map(place_of));
+            let text = |admin: Option<std::net::SocketAddr>| admin.map_or("off".into(), |a| a.to_string());
+            report.push(bound("admin", &text(was.admin), &text(now.admin), place));
+        }
+        if report.has_errors() { Err(Trouble::Wrong(report)) } else { Ok(()) }
+    }
+}
+
+impl Current {
+    fn of(compiled: &Compiled, generation: u64) -> Self {
+        Self {
+            plan: compiled.plan.clone(),
+            capacity: compiled.capacity.clone(),
+            files: compiled.files.clone(),
+            generation,
+            since: SystemTime::now(),
+        }
+    }
+}
+
+fn place_of<T>(at: &At<T>) -> Place {
+    at.place.clone()
+}
+
+fn place(specs: &[Spec], find: impl Fn(&crate::spec::Server) -> Option<Place>) -> Place {
+    let found = specs.iter().filter_map(|spec| find(spec.server.as_ref()?)).next();
+    let first = || specs.first().map_or_else(|| SourceText::new("", ""), |spec| spec.source.clone());
+    found.unwrap_or_else(|| Place::new(&first(), 0..0))
+}
+
+fn bound(key: &str, was: &str, now: &str, place: Place) -> Diagnostic {
+    Diagnostic::error(format!("`{key}` cannot be changed while rserve runs"))
+        .at(&place, format!("it is {was} until rserve is started again"))
+        .help(format!(
+            "start rserve again to have it at {now}, or put it back: the other changes are then applied"
+        ))
+}
+
+/// Why models would serve nothing, a line each; `None` where all do.
+fn without(staged: &Staged) -> Option<String> {
+    let without = staged.without();
+    let concerned = staged.failures.iter().filter(|failure| without.contains(&failure.model.as_str()));
+    let concerned: Vec<Failure> = concerned.cloned().collect();
+    if without.is_empty() {
+        return None;
+    }
+    if concerned.is_empty() {
+        return Some(format!(": nothing serves of `{}`", without.join("`, `")));
+    }
+    Some(lines(&concerned))
+}
+
+fn lines(failures: &[Failure]) -> String {
+    let line = |failure: &Failure| {
+        let version = failure.version.map_or(String::new(), |v| format!(", version {v}"));
+        let reason = failure.reason.replace('\n', "\n    ");
+        format!("\n  model `{}`{version}: {reason}", failure.model)
+    };
+    failures.iter().map(line).collect()
+}
+
+fn said(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Wrong(report) | Trouble::StoreUnreadable(report) => {
+            render(report, false).trim_end().to_owned()
+        }
+        Trouble::Given(text) | Trouble::CouldNotRun(text) => text.clone(),
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,121 @@
+//! Work that gives way to what serves: threads of a low priority, with a pool of their own for what they
+//! compute in parallel.
+
+use crate::scheduler::{Executor, panic_message};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How nice the threads are: a tenth of a core for each that wants it otherwise.
+const NICE: i32 = 10;
+
+/// Why work that was done aside has no result.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Aside {
+    /// It took longer than was allowed. It goes on, and what it comes to is dropped.
+    Overdue,
+    Panicked(String),
+    NoThread(String),
+}
+
+/// Does `work` on a thread of its own and waits for it, `limit` at most. `background` work gives way.
+pub(super) fn aside<T: Send + 'static>(
+    limit: Duration,
+    background: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Aside> {
+    let (sender, result) = mpsc::sync_channel(1);
+    let contained = move || {
+        let work = move || catch_unwind(AssertUnwindSafe(work));
+        let done = if background { in_background(work) } else { work() };
+        // Nobody waits any more where it is overdue.
+        let _ = sender.send(done);
+    };
+    std::thread::Builder::new()
+        .name("rserve-load".to_owned())
+        .spawn(contained)
+        .map_err(|error| Aside::NoThread(error.to_string()))?;
+    match result.recv_timeout(limit) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(payload)) => Err(Aside::Panicked(panic_message(&*payload))),
+        Err(_) => Err(Aside::Overdue),
+    }
+}
+
+fn in_background<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    give_way();
+    match pool() {
+        Ok(pool) => pool.install(work),
+        Err(error) => {
+            tracing::debug!(%error, "no threads of a low priority");
+            work()
+        }
+    }
+}
+
+/// One thread: loading mostly waits for the disk, and what serves needs the others.
+fn pool() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .thread_name(|_| "rserve-load".to_owned())
+        .start_handler(|_| give_way())
+        .build()
+}
+
+/// Makes the calling thread a nice one. Where that is not to be had it stays as it is.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
+/// One lane on a thread that gives way: for shadows.
+#[derive(Debug)]
+pub(super) struct Background(mpsc::SyncSender<Box<dyn FnOnce() + Send>>);
+
+impl Background {
+    /// The thread ends once this is dropped and what was spawned has run.
+    pub(super) fn start() -> io::Result<Self> {
+        let (sender, jobs) = mpsc::sync_channel::<Box<dyn FnOnce() + Send>>(2);
+        std::thread::Builder::new().name("rserve-shadow".to_owned()).spawn(move || {
+            give_way();
+            let pool = pool();
+            for job in jobs {
+                match &pool {
+                    Ok(pool) => pool.install(job),
+                    Err(_) => job(),
+                }
+            }
+        })?;
+        Ok(Self(sender))
+    }
+}
+
+impl Executor for Background {
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    fn spawn(&self, job: Box<dyn FnOnce() + Send>) {
+        // There is room: one batch is on the way at most, and one that has just ended.
+        let _ = self.0.send(job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_left_behind_and_what_panics_is_said() {
+        let (release, held) = mpsc::sync_channel::<()>(1);
+        let hung = aside(Duration::from_millis(20), true, move || held.recv().is_ok());
+        assert_eq!(hung, Err(Aside::Overdue));
+        release.send(()).unwrap();
+        let minute = Duration::from_secs(60);
+        assert_eq!(aside(minute, true, || 3), Ok(3));
+        assert_eq!(aside(minute, false, || -> u8 { panic!("no") }), Err(Aside::Panicked("no".into())));
+    }
+}

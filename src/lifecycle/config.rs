@@ -1,0 +1,154 @@
+//! What one plan says of one model, and of what surrounds it.
+
+use super::align::Contract;
+use super::cell::{Cell, Generation};
+use super::decide::Wanted;
+use super::load::Place;
+use super::model::lock;
+use crate::plan::memory::Allowed;
+use crate::plan::{BatchPolicy, DeviceId, Plan, Rollout, VersionFacts};
+use crate::scheduler::{Device, Instance, Policy};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// By model: what answers now, ascending by version.
+pub type Serving = BTreeMap<String, Vec<(u64, VersionFacts)>>;
+
+/// Says whether a version can take its place in the plan. `app` compiles the plan with it.
+pub trait Fit: Send + Sync + 'static {
+    /// Every reason why some pipeline that uses the model could not work with it, as the plan would say it.
+    fn fits(&self, model: &str, version: u64, facts: &VersionFacts, serving: &Serving) -> Result<(), String>;
+}
+
+/// One plan's models together.
+#[derive(Default)]
+pub(super) struct Surroundings {
+    pub fit: Option<Arc<dyn Fit>>,
+    pub cells: Mutex<BTreeMap<String, Arc<Cell>>>,
+    /// Held from the last check of a generation to its swap, so that two models do not move at once.
+    pub swapping: Mutex<()>,
+}
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub store: PathBuf,
+    pub settle: Duration,
+    /// As the plan has it; what was asked for by hand is not in it.
+    pub wanted: Wanted,
+    /// What one replica holds of its device.
+    pub share: f64,
+    pub places: Vec<Place>,
+    /// Where a shadow runs.
+    pub aside: Place,
+    pub rollout: Rollout,
+    pub contract: Contract,
+    pub surroundings: Arc<Surroundings>,
+}
+
+impl Surroundings {
+    pub(super) fn fits(&self, model: &str, version: u64, facts: &VersionFacts) -> Result<(), String> {
+        let Some(fit) = &self.fit else { return Ok(()) };
+        let cells = lock(&self.cells).clone();
+        let serving = cells.into_iter().map(|(name, cell)| {
+            let answering = cell.served();
+            let facts = answering.answering.iter().map(|one| &one.generation);
+            (name, facts.map(|generation| (generation.version, generation.facts.clone())).collect())
+        });
+        fit.fits(model, version, facts, &serving.collect())
+    }
+}
+
+impl Config {
+    /// Of the plan's model at `index`; `devices` are its distinct ones, opened, and `aside` is for its shadow.
+    pub(super) fn new(
+        plan: &Plan,
+        index: usize,
+        devices: Vec<Device>,
+        aside: Device,
+        surroundings: &Arc<Surroundings>,
+    ) -> Self {
+        let model = &plan.models[index];
+        let place = |device: Device| {
+            let on = |d: &&usize| plan.devices.get(**d).is_some_and(|d| d.id == device.id());
+            let replicas = model.devices.iter().filter(on).count().max(1);
+            let policy = Policy {
+                share: model.share * replicas as f64,
+                batch: model.batch.clone(),
+                queue: model.queue,
+                lanes: usize::MAX,
+            };
+            let memory = plan.devices.iter().find(|d| d.id == device.id()).and_then(|d| d.memory);
+            let memory = Allowed::new(memory, policy.share);
+            Place { device, replicas, policy, memory }
+        };
+        // In what others leave idle, one item at a time, so that it never holds a device for long.
+        let alone = Policy { share: 0.0, batch: BatchPolicy::up_to(1), queue: model.queue, lanes: 1 };
+        Self {
+            store: model.store.clone(),
+            settle: plan.watch.settle,
+            wanted: Wanted {
+                latest: model.latest,
+                listed: if model.latest { BTreeSet::new() } else { model.versions.iter().copied().collect() },
+                shadow: model.rollout.shadow,
+                ..Wanted::default()
+            },
+            share: model.share,
+            places: devices.into_iter().map(place).collect(),
+            aside: Place { device: aside, replicas: 1, policy: alone, memory: None },
+            rollout: model.rollout.clone(),
+            contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, index) },
+            surroundings: surroundings.clone(),
+        }
+    }
+
+    /// Whether what serves by `other` serves by this one as it is, with no more than another policy.
+    pub(super) fn serves_alike(&self, other: &Self) -> bool {
+        self.store == other.store
+            && self.wanted == other.wanted
+            && self.contract == other.contract
+            && self.devices() == other.devices()
+    }
+
+    fn devices(&self) -> Vec<DeviceId> {
+        self.places.iter().map(|place| place.device.id()).collect()
+    }
+
+    /// Where a generation is to be: one that answers, or a shadow.
+    pub(super) fn places(&self, shadow: bool) -> &[Place] {
+        if shadow { std::slice::from_ref(&self.aside) } else { &self.places }
+    }
+
+    /// Whether a generation is where it is to be.
+    pub(super) fn has_in_place(&self, generation: &Generation) -> bool {
+        let places = self.places(generation.shadow);
+        let there: Vec<DeviceId> = generation.replicas.iter().map(Instance::device).collect();
+        there.len() == places.len() && places.iter().all(|place| there.contains(&place.device.id()))
+    }
+
+    /// Serves a generation by this plan's policy.
+    pub(super) fn set_policy(&self, generation: &Generation) {
+        for instance in generation.replicas.iter() {
+            let places = self.places(generation.shadow);
+            if let Some(place) = places.iter().find(|place| place.device.id() == instance.device()) {
+                instance.set_policy(place.policy.clone());
+            }
+        }
+    }
+}
+
+/// The names of the outputs that something reads.
+fn outputs_read(plan: &Plan, model: usize) -> BTreeSet<String> {
+    let signature = &plan.models[model].signature;
+    let mut names = BTreeSet::new();
+    for pipeline in &plan.pipelines {
+        let entries = [&pipeline.online, &pipeline.offline];
+        let steps = entries.into_iter().flat_map(|entry| &entry.steps);
+        for step in steps.filter(|step| pipeline.models.get(step.model) == Some(&model)) {
+            let read = step.outputs.iter().zip(&signature.outputs).filter(|(slot, _)| slot.is_some());
+            names.extend(read.map(|(_, port)| port.name.clone()));
+        }
+    }
+    names
+}

@@ -1,0 +1,131 @@
+//! Looks at a version's files: reads no more than has changed, and nothing that is still being written.
+
+use super::decide::Look;
+use super::still::{Memory, Step, step};
+use crate::store::{self, DataNames, Digest, Stamp, StoreError, VersionFiles};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What is remembered of one model's versions between two looks.
+#[derive(Default)]
+pub(super) struct Eyes {
+    /// Files as they were when they were last read whole, and their digest: so that a look does not read
+    /// again what has not changed.
+    known: BTreeMap<u64, (Stamp, Digest)>,
+    /// Files that have changed lately.
+    settling: BTreeMap<u64, Memory>,
+    /// The stamp under which a version was last taken.
+    taken: BTreeMap<u64, Stamp>,
+    /// How often in a row a version was refused: what is copied in fits and starts is waited for longer.
+    refusals: BTreeMap<u64, u32>,
+}
+
+pub(super) struct Seen {
+    pub look: Look,
+    /// Where they may have to be loaded.
+    pub files: Option<VersionFiles>,
+    pub again_in: Option<Duration>,
+}
+
+/// A version that fails again and again is waited for up to so many times as long.
+const LONGEST: u32 = 4;
+
+/// Beyond the time that is to be waited, so that it is over when it is looked at again.
+const MARGIN: Duration = Duration::from_millis(5);
+
+impl Eyes {
+    /// Reads everything again.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    pub(super) fn took(&mut self, version: u64) {
+        self.refusals.remove(&version);
+    }
+
+    pub(super) fn refused(&mut self, version: u64) {
+        *self.refusals.entry(version).or_default() += 1;
+    }
+
+    /// `is_known` says of a digest that it need not be loaded.
+    pub(super) fn look(
+        &mut self,
+        root: &Path,
+        model: &str,
+        version: u64,
+        settle: Duration,
+        names: DataNames<'_>,
+        is_known: &dyn Fn(Digest) -> bool,
+    ) -> Result<Seen, StoreError> {
+        let before = match store::stamp(root, model, version) {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                self.settling.remove(&version);
+                return Err(error);
+            }
+        };
+        if let Some((stamp, digest)) = self.known.get(&version)
+            && *stamp == before
+            && is_known(*digest)
+        {
+            self.taken.insert(version, before);
+            return Ok(Seen { look: Look::Is(*digest), files: None, again_in: None });
+        }
+        let settle = settle * (1 + self.refusals.get(&version).copied().unwrap_or(0)).min(LONGEST);
+        let now = Instant::now();
+        let memory = self.settling.entry(version).or_insert_with(|| fresh(&before, now));
+        if memory.stamp != before {
+            *memory = fresh(&before, now);
+        }
+        let age = before.age(SystemTime::now());
+        let next = step(Some(memory), age, settle, now);
+        if let Step::Wait(pause) = next {
+            return Ok(unsettled(pause));
+        }
+        let read = store::read(root, model, version, names);
+        let unchanged = store::stamp(root, model, version).is_ok_and(|after| after == before);
+        let still = age.unwrap_or_default().max(now.saturating_duration_since(memory.since)) >= settle;
+        let files = match read {
+            Ok(files) if unchanged => files,
+            Err(error) if unchanged && still => return Err(error),
+            _ => return Ok(unsettled(settle / 2)),
+        };
+        let digest = files.digest;
+        match next {
+            // What is known already may be taken at once: nothing will be loaded.
+            _ if is_known(digest) => {}
+            Step::Take => {}
+            Step::Confirm(earlier) if earlier == digest => {}
+            Step::Peek | Step::Confirm(_) | Step::Wait(_) => {
+                memory.digest = Some((digest, now));
+                let rest = settle.saturating_sub(age.unwrap_or_default());
+                return Ok(unsettled(rest.max(settle / 2)));
+            }
+        }
+        if before.is_old(SystemTime::now()) {
+            self.known.insert(version, (before.clone(), digest));
+            self.settling.remove(&version);
+        } else {
+            self.known.remove(&version);
+        }
+        self.taken.insert(version, before);
+        // What will not be loaded need not be held.
+        let files = (!is_known(digest)).then_some(files);
+        Ok(Seen { look: Look::Is(digest), files, again_in: None })
+    }
+
+    /// Whether the files are those that were last taken, as far as can be told without reading them.
+    pub(super) fn is_as_it_was(&self, root: &Path, model: &str, version: u64) -> bool {
+        let now = store::stamp(root, model, version).ok();
+        self.taken.get(&version).is_some_and(|taken| Some(taken) == now.as_ref())
+    }
+}
+
+fn fresh(stamp: &Stamp, now: Instant) -> Memory {
+    Memory { stamp: stamp.clone(), since: now, digest: None }
+}
+
+fn unsettled(pause: Duration) -> Seen {
+    Seen { look: Look::Unsettled, files: None, again_in: Some(pause + MARGIN) }
+}
