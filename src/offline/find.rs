@@ -2,7 +2,8 @@
 
 use super::Stopped;
 use super::glob::Glob;
-use super::items::{List, Listing, Wanted};
+use super::items::{List, Wanted};
+use super::listing::Listing;
 use super::names;
 use super::rows::{Kind, Rows};
 use crate::plan::DecodePlan;

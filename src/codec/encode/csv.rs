@@ -62,15 +62,8 @@ impl Draft for CsvDraft {
                     continue;
                 }
             };
-            for column in &columns {
-                if !taken.insert(column.clone()) {
-                    report.push(
-                        Diagnostic::error(format!("two columns of {} would be `{column}`", self.what))
-                            .at(&draft.name.place, "the second of them")
-                            .help("rename one of the fields"),
-                    );
-                }
-            }
+            let names = columns.iter().map(String::as_str);
+            fields::refuse_columns_twice(&self.what, draft, names, &mut taken, report);
             with_columns.push((field, columns));
         }
         (report.errors() == before).then(|| Arc::new(CsvEncode { fields: with_columns }) as Arc<dyn Encode>)

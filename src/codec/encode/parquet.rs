@@ -6,7 +6,7 @@
 use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, FieldDraft, Number};
 use crate::codec::parquet::{self, Cell, Column, Kind};
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::Report;
 use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, Wanted};
 use crate::spec;
 use crate::spec::document::Reader;
@@ -44,15 +44,8 @@ impl Draft for ParquetDraft {
         let mut with_columns = vec![];
         for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound.iter().flatten()) {
             let columns = columns(&field, bound.ty.dtype);
-            for column in &columns {
-                if !taken.insert(column.name.clone()) {
-                    report.push(
-                        Diagnostic::error(format!("two columns of {} would be `{}`", self.what, column.name))
-                            .at(&draft.name.place, "the second of them")
-                            .help("rename one of the fields"),
-                    );
-                }
-            }
+            let names = columns.iter().map(|column| column.name.as_str());
+            fields::refuse_columns_twice(&self.what, draft, names, &mut taken, report);
             with_columns.push((field, columns));
         }
         (report.errors() == before)

@@ -14,6 +14,7 @@ pub use number::Number;
 use crate::diagnostic::{At, Diagnostic, Place, Report};
 use crate::plan::{Bound, EncodeError, EncodeInput, Wanted};
 use crate::spec::document::{Reader, Table, Value};
+use std::collections::BTreeSet;
 
 /// What a field says of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +218,25 @@ pub fn refuse_row_names(what: &str, fields: &[FieldDraft], report: &mut Report) 
                 .at(&field.name.place, "")
                 .note("each row begins with the `item` and ends with the `models` that served it"),
         );
+    }
+}
+
+/// Refuses the columns of a field of which another field of the table has one already.
+pub fn refuse_columns_twice<'a>(
+    what: &str,
+    field: &FieldDraft,
+    columns: impl IntoIterator<Item = &'a str>,
+    taken: &mut BTreeSet<String>,
+    report: &mut Report,
+) {
+    for column in columns {
+        if !taken.insert(column.to_owned()) {
+            report.push(
+                Diagnostic::error(format!("two columns of {what} would be `{column}`"))
+                    .at(&field.name.place, "the second of them")
+                    .help("rename one of the fields"),
+            );
+        }
     }
 }
 

@@ -109,6 +109,19 @@ fn leaves<B: Accelerator>(
     Ok(all.into_iter().map(|(_, target, weight)| (target, weight)).collect())
 }
 
+/// `[rows, targets]`: each target's score with its base (one for all, one each, or none), transformed.
+fn predictions(forest: &Forest, x: &Matrix, targets: usize, base: &[f64], transform: &Transform) -> Vec<f64> {
+    let base = |target: usize| base.get(target).or(base.first().filter(|_| base.len() == 1));
+    let mut out = Vec::with_capacity(x.rows * targets);
+    for scores in forest.run(&x.values, x.width, x.rows) {
+        let start = out.len();
+        let scores = scores.into_iter().enumerate();
+        out.extend(scores.map(|(target, score)| score.unwrap_or(0.0) + base(target).unwrap_or(&0.0)));
+        transform.apply(&mut out[start..]);
+    }
+    out
+}
+
 pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let targets = size(site.node.attributes.int("n_targets", 1)?, "n_targets")?;
     let forest = read(site, "target", targets)?;
@@ -118,14 +131,7 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
         let x = Matrix::take(&mut inputs)?;
         wide_enough(&x, width)?;
         cx.check(DType::F64, &[x.rows, targets])?;
-        let mut out = Vec::with_capacity(x.rows * targets);
-        for scores in forest.run(&x.values, x.width, x.rows) {
-            let start = out.len();
-            let base = |target: usize| base.get(target).or(base.first().filter(|_| base.len() == 1));
-            let scores = scores.into_iter().enumerate();
-            out.extend(scores.map(|(target, score)| score.unwrap_or(0.0) + base(target).unwrap_or(&0.0)));
-            transform.apply(&mut out[start..]);
-        }
+        let out = predictions(&forest, &x, targets, &base, &transform);
         one(float32(vec![x.rows, targets], out)?)
     }))
 }
@@ -247,12 +253,7 @@ pub fn ensemble<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let x = Matrix::take(&mut inputs)?;
         wide_enough(&x, width)?;
         cx.check(DType::F64, &[x.rows, targets])?;
-        let mut out = Vec::with_capacity(x.rows * targets);
-        for scores in forest.run(&x.values, x.width, x.rows) {
-            let start = out.len();
-            out.extend(scores.into_iter().map(|score| score.unwrap_or(0.0)));
-            transform.apply(&mut out[start..]);
-        }
+        let out = predictions(&forest, &x, targets, &[], &transform);
         one(like(x.dtype, vec![x.rows, targets], out)?)
     }))
 }
