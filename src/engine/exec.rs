@@ -7,6 +7,10 @@ use super::value::{Sketch, Value};
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+/// An event of this target tells of each step what it took: `RSERVE_LOG=rserve::steps=trace`.
+const STEPS: &str = "rserve::steps";
 
 /// Rounds that all loops of one run may take together: one that does not end by itself is ended.
 const MAX_ROUNDS: u64 = 1 << 20;
@@ -92,7 +96,12 @@ impl<B: Accelerator> Program<B> {
         for (index, step) in self.steps.iter().enumerate() {
             let given: Vec<_> = step.inputs.iter().map(|source| self.value(*source, &mut slots)).collect();
             trace.enter(index, &given);
+            let began = tracing::enabled!(target: STEPS, tracing::Level::TRACE).then(Instant::now);
             let outputs = step.op.run(Inputs(given), cx)?;
+            if let Some(began) = began {
+                let (nanos, depth) = (began.elapsed().as_nanos() as u64, RUNNING.get().0 as u64);
+                tracing::trace!(target: STEPS, step = %step.name, shapes = %trace.shapes(), nanos, depth);
+            }
             if outputs.len() < step.outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1) {
                 return Err(format!("it gave {} outputs of {}", outputs.len(), step.outputs.len()));
             }
