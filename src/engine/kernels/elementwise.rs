@@ -33,6 +33,15 @@ pub fn apply(map: Map, values: &mut [f32]) {
 }
 
 fn chunk(map: Map, values: &mut [f32]) {
+    arch().dispatch(
+        #[inline(always)]
+        || inlined(map, values),
+    );
+}
+
+/// As [`apply`] on this thread, for code that is compiled for the machine's instructions already.
+#[inline(always)]
+pub(super) fn inlined(map: Map, values: &mut [f32]) {
     match map {
         Map::Sigmoid => each(values, sigmoid),
         Map::Silu => each(values, |x| x * sigmoid(x)),
@@ -44,11 +53,9 @@ fn chunk(map: Map, values: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-    arch().dispatch(
-        #[inline(always)]
-        || values.iter_mut().for_each(|v| *v = f(*v)),
-    );
+    values.iter_mut().for_each(|v| *v = f(*v));
 }
 
 /// e^x for |x| within 87: 2^n · e^r with n the nearest integer to x / ln 2, and a polynomial for e^r.
@@ -80,13 +87,13 @@ fn exp_whole(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
+pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp((-x).clamp(-87.0, 87.0)))
 }
 
 /// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(x: f32) -> f32 {
     let far = 1.0 - 2.0 / (exp((2.0 * x).clamp(-87.0, 87.0)) + 1.0);
     let s = x * x;
     let near = x * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0))));

@@ -4,9 +4,13 @@
 //! and instantiated for the instructions that the machine has, found out when it runs (AVX2 with FMA,
 //! AVX-512, NEON, or scalars).
 
+pub mod attention;
 pub mod conv;
 pub mod elementwise;
+pub mod matmul;
 pub mod norm;
+pub mod recurrent;
+pub mod softmax;
 
 /// The instructions of this machine, looked up once.
 fn arch() -> pulp::Arch {

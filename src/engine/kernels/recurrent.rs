@@ -1,0 +1,303 @@
+//! LSTM and GRU layers with the usual activations: the input's share of every step in one product, then step by
+//! step the state's, with the gates computed while its sums are in the cache.
+
+use super::arch;
+use super::elementwise::{sigmoid, tanh};
+use super::matmul::{Activation, After, Packed, multiply, multiply_here};
+use rayon::prelude::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Gates in the order input, output, forget, cell.
+    Lstm,
+    /// Gates in the order update, reset, new; resets after the product with its weights.
+    Gru,
+}
+
+impl Kind {
+    pub fn gates(self) -> usize {
+        match self {
+            Self::Lstm => 4,
+            Self::Gru => 3,
+        }
+    }
+}
+
+/// One direction of a layer.
+#[derive(Debug)]
+pub struct Layer {
+    kind: Kind,
+    hidden: usize,
+    /// `[width][gates · hidden]`
+    input: Packed,
+    /// `[hidden][gates · hidden]`
+    recurrent: Packed,
+    /// What is added to the input's share.
+    bias: Vec<f32>,
+    /// What is added to the state's share.
+    inner_bias: Vec<f32>,
+}
+
+/// The state of some sequences: `[batch][hidden]` each. Only an LSTM uses `c`.
+pub struct State {
+    pub h: Vec<f32>,
+    pub c: Vec<f32>,
+}
+
+/// Multiply-adds of all steps under which threads do not pay.
+const PARALLEL_FROM: usize = 3_000_000;
+
+impl Layer {
+    /// `input [gates · hidden, width]`, `recurrent [gates · hidden, hidden]`, and two biases of `gates · hidden`.
+    ///
+    /// `None` where the sizes do not agree.
+    pub fn new(
+        kind: Kind,
+        hidden: usize,
+        input: &[f32],
+        recurrent: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Option<Self> {
+        let rows = kind.gates().checked_mul(hidden).filter(|rows| *rows > 0)?;
+        let width = input.len() / rows;
+        let sizes = input.len() == rows * width && recurrent.len() == rows * hidden;
+        if !sizes || width == 0 || bias.is_some_and(|b| b.len() != 2 * rows) {
+            return None;
+        }
+        let (mut outer, inner) = match bias {
+            Some(bias) => (bias[..rows].to_vec(), bias[rows..].to_vec()),
+            None => (vec![0.0; rows], vec![0.0; rows]),
+        };
+        // A GRU's new state resets its share together with its bias; all else is added once.
+        let apart = if kind == Kind::Gru { 2 * hidden } else { rows };
+        let mut inner_bias = vec![0.0; rows];
+        inner_bias[apart..].copy_from_slice(&inner[apart..]);
+        outer[..apart].iter_mut().zip(&inner).for_each(|(outer, inner)| *outer += inner);
+        Some(Self {
+            kind,
+            hidden,
+            input: Packed::new(input, [width, rows], true),
+            recurrent: Packed::new(recurrent, [hidden, rows], true),
+            bias: outer,
+            inner_bias,
+        })
+    }
+
+    pub fn width(&self) -> usize {
+        self.input.inner()
+    }
+
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Runs over `x [steps][batch][width]`, from its end where `backward`; the outputs are
+    /// `[steps][batch][hidden]`, and the state is that after the last step.
+    ///
+    /// REQUIRES as many elements of each; panics otherwise.
+    pub fn run(&self, x: &[f32], [steps, batch]: [usize; 2], backward: bool, state: &mut State) -> Vec<f32> {
+        let (rows, hidden) = (self.kind.gates() * self.hidden, self.hidden);
+        let mut out = vec![0.0; steps * batch * hidden];
+        if out.is_empty() {
+            return out;
+        }
+        let mut share = vec![0.0; steps * batch * rows];
+        let after = After { bias: Some(&self.bias), activation: Activation::None, residual: None };
+        multiply(x, steps * batch, &self.input, after, &mut share);
+        let threads = rayon::current_num_threads();
+        let split = if steps * batch * hidden * rows < PARALLEL_FROM { 1 } else { threads.min(batch) };
+        let per = batch.div_ceil(split);
+        if split == 1 {
+            self.steps(&share, (0, batch), [steps, batch], backward, state, &mut |at, h| {
+                out[at..at + h.len()].copy_from_slice(h);
+            });
+            return out;
+        }
+        // Sequences do not depend on each other: each thread takes some of them through all steps.
+        let parts: Vec<(State, Vec<(usize, Vec<f32>)>)> = (0..batch.div_ceil(per))
+            .into_par_iter()
+            .map(|index| {
+                let (first, count) = (index * per, per.min(batch - index * per));
+                let range = first * hidden..(first + count) * hidden;
+                let mut own = State { h: state.h[range.clone()].to_vec(), c: state.c[range].to_vec() };
+                let mut outputs = Vec::with_capacity(steps);
+                self.steps(&share, (first, count), [steps, batch], backward, &mut own, &mut |at, h| {
+                    outputs.push((at, h.to_vec()));
+                });
+                (own, outputs)
+            })
+            .collect();
+        for (index, (own, outputs)) in parts.into_iter().enumerate() {
+            let start = index * per * hidden;
+            state.h[start..start + own.h.len()].copy_from_slice(&own.h);
+            state.c[start..start + own.c.len()].copy_from_slice(&own.c);
+            for (at, h) in outputs {
+                out[at..at + h.len()].copy_from_slice(&h);
+            }
+        }
+        out
+    }
+
+    /// Some sequences through all steps; `give` is told where in the output each state belongs.
+    fn steps(
+        &self,
+        share: &[f32],
+        (first, count): (usize, usize),
+        [steps, batch]: [usize; 2],
+        backward: bool,
+        state: &mut State,
+        give: &mut dyn FnMut(usize, &[f32]),
+    ) {
+        let (rows, hidden) = (self.kind.gates() * self.hidden, self.hidden);
+        let mut sums = vec![0.0; count * rows];
+        let after = After { bias: Some(&self.inner_bias), activation: Activation::None, residual: None };
+        let after = if self.kind == Kind::Gru { after } else { After::default() };
+        for index in 0..steps {
+            let time = if backward { steps - 1 - index } else { index };
+            multiply_here(&state.h, (count, hidden), &self.recurrent, after, &mut sums);
+            let share = &share[(time * batch + first) * rows..][..count * rows];
+            arch().dispatch(
+                #[inline(always)]
+                || {
+                    let states = state.h.chunks_exact_mut(hidden).zip(state.c.chunks_exact_mut(hidden));
+                    let given = sums.chunks_exact_mut(rows).zip(share.chunks_exact(rows));
+                    for ((sums, share), (h, c)) in given.zip(states) {
+                        match self.kind {
+                            Kind::Lstm => lstm(sums, share, h, c),
+                            Kind::Gru => gru(sums, share, h),
+                        }
+                    }
+                },
+            );
+            give((time * batch + first) * hidden, &state.h);
+        }
+    }
+}
+
+/// c' = f · c + i · c~, h' = o · tanh(c')
+#[inline(always)]
+fn lstm(sums: &mut [f32], share: &[f32], h: &mut [f32], c: &mut [f32]) {
+    let hidden = h.len();
+    let (gates, new) = sums.split_at_mut(3 * hidden);
+    let (of_gates, of_new) = share.split_at(3 * hidden);
+    gates.iter_mut().zip(of_gates).for_each(|(v, s)| *v = sigmoid(*v + s));
+    new.iter_mut().zip(of_new).for_each(|(v, s)| *v = tanh(*v + s));
+    let (input, rest) = gates.split_at(hidden);
+    let (output, forget) = rest.split_at(hidden);
+    for i in 0..hidden {
+        c[i] = forget[i] * c[i] + input[i] * new[i];
+    }
+    for i in 0..hidden {
+        h[i] = output[i] * tanh(c[i]);
+    }
+}
+
+/// n = tanh(share + r · sum), h' = n + z · (h - n)
+#[inline(always)]
+fn gru(sums: &mut [f32], share: &[f32], h: &mut [f32]) {
+    let hidden = h.len();
+    let (gates, new) = sums.split_at_mut(2 * hidden);
+    let (of_gates, of_new) = share.split_at(2 * hidden);
+    gates.iter_mut().zip(of_gates).for_each(|(v, s)| *v = sigmoid(*v + s));
+    let (update, reset) = gates.split_at(hidden);
+    for i in 0..hidden {
+        new[i] = tanh(of_new[i] + reset[i] * new[i]);
+    }
+    for i in 0..hidden {
+        h[i] = new[i] + update[i] * (h[i] - new[i]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
+    }
+
+    /// One step of one sequence, by the formulas, in double precision.
+    fn step(kind: Kind, w: &[f32], r: &[f32], b: &[f32], x: &[f32], h: &mut [f64], c: &mut [f64]) {
+        let (hidden, width, rows) = (h.len(), x.len(), kind.gates() * h.len());
+        let of_x = |row: usize| -> f64 {
+            (0..width).map(|i| f64::from(w[row * width + i]) * f64::from(x[i])).sum::<f64>()
+                + f64::from(b[row])
+        };
+        let of_h = |row: usize| -> f64 {
+            let sum: f64 = (0..hidden).map(|i| f64::from(r[row * hidden + i]) * h[i]).sum();
+            sum + f64::from(b[rows + row])
+        };
+        let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+        let next: Vec<(f64, f64)> = (0..hidden)
+            .map(|i| {
+                let both = |gate: usize| of_x(gate * hidden + i) + of_h(gate * hidden + i);
+                match kind {
+                    Kind::Lstm => {
+                        let c = sigmoid(both(2)) * c[i] + sigmoid(both(0)) * both(3).tanh();
+                        (sigmoid(both(1)) * c.tanh(), c)
+                    }
+                    Kind::Gru => {
+                        let (z, r) = (sigmoid(both(0)), sigmoid(both(1)));
+                        let n = (of_x(2 * hidden + i) + r * of_h(2 * hidden + i)).tanh();
+                        ((1.0 - z) * n + z * h[i], 0.0)
+                    }
+                }
+            })
+            .collect();
+        for (i, next) in next.into_iter().enumerate() {
+            (h[i], c[i]) = next;
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn layers_follow_the_formulas(
+            steps in 1usize..9, batch in 1usize..6, width in 1usize..20, hidden in 1usize..40,
+            backward: bool, lstm: bool,
+        ) {
+            let kind = if lstm { Kind::Lstm } else { Kind::Gru };
+            let rows = kind.gates() * hidden;
+            let (w, r) = (numbers(rows * width, 1), numbers(rows * hidden, 2));
+            let (b, x) = (numbers(2 * rows, 3), numbers(steps * batch * width, 4));
+            let layer = Layer::new(kind, hidden, &w, &r, Some(&b)).unwrap();
+            let mut state = State { h: numbers(batch * hidden, 5), c: numbers(batch * hidden, 6) };
+            let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+            let (mut h, mut c) = (wide(&state.h), wide(&state.c));
+            let got = layer.run(&x, [steps, batch], backward, &mut state);
+            for index in 0..steps {
+                let time = if backward { steps - 1 - index } else { index };
+                for item in 0..batch {
+                    let x = &x[(time * batch + item) * width..][..width];
+                    let at = item * hidden..(item + 1) * hidden;
+                    step(kind, &w, &r, &b, x, &mut h[at.clone()], &mut c[at.clone()]);
+                    for (got, wanted) in got[(time * batch + item) * hidden..].iter().zip(&h[at]) {
+                        prop_assert!((f64::from(*got) - wanted).abs() < 1e-4, "{got} for {wanted}");
+                    }
+                }
+            }
+            prop_assert!(state.h.iter().zip(&h).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-4));
+        }
+    }
+
+    /// Long enough for threads: each sequence alone gives what it gives among others.
+    #[test]
+    fn sequences_do_not_depend_on_each_other() {
+        let (steps, batch, width, hidden) = (20, 5, 16, 120);
+        let (w, r) = (numbers(4 * hidden * width, 1), numbers(4 * hidden * hidden, 2));
+        let layer = Layer::new(Kind::Lstm, hidden, &w, &r, None).unwrap();
+        let x = numbers(steps * batch * width, 3);
+        let fresh = |batch: usize| State { h: vec![0.0; batch * hidden], c: vec![0.0; batch * hidden] };
+        let together = layer.run(&x, [steps, batch], false, &mut fresh(batch));
+        for item in 0..batch {
+            let own: Vec<f32> =
+                x.chunks(batch * width).flat_map(|x| &x[item * width..][..width]).copied().collect();
+            let alone = layer.run(&own, [steps, 1], false, &mut fresh(1));
+            for (alone, together) in alone.chunks(hidden).zip(together.chunks(batch * hidden)) {
+                assert!(alone == &together[item * hidden..][..hidden]);
+            }
+        }
+    }
+}
