@@ -10,7 +10,7 @@ use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, render};
 use crate::flow::{self, CodecThreads};
 use crate::ingress::{Admin, Handler, Metrics, Routes, Server};
 use crate::lifecycle::{Failure, Lifecycle, Staged};
-use crate::plan::{Capacity, Plan};
+use crate::plan::{Capacity, Facts, Plan};
 use crate::spec::Spec;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
@@ -45,6 +45,9 @@ pub struct Current {
     pub plan: Arc<Plan>,
     pub capacity: Capacity,
     pub files: Vec<PathBuf>,
+    /// What it was compiled from.
+    texts: Files,
+    facts: Facts,
     /// How many plans there have been, this one included.
     pub generation: u64,
     pub since: SystemTime,
@@ -125,6 +128,13 @@ impl Running {
         }
     }
 
+    /// The files are those that are served, again or still.
+    fn taken_back(&self) {
+        if lock(&self.refused).take().is_some() {
+            tracing::info!("the pipeline files are those that are served");
+        }
+    }
+
     pub fn refusal(&self) -> Option<Refusal> {
         lock(&self.refused).clone()
     }
@@ -142,9 +152,22 @@ impl Running {
             return Ok(Applied::Unchanged);
         }
         *looked = Some(files.clone());
+        let current = self.current.load_full();
+        let as_served = current.texts == files;
+        if as_served && !again {
+            self.taken_back();
+            return Ok(Applied::Unchanged);
+        }
         let compiled = Compiled::of(files)?;
         self.changeable(&compiled)?;
         let token = token(&compiled.plan)?;
+        if as_served && current.facts == compiled.facts {
+            self.taken_back();
+            if let Some(admin) = self.admin.get() {
+                admin.set_token(token);
+            }
+            return Ok(Applied::Unchanged);
+        }
         let staged = self.stage(&compiled)?;
         let listed = |failure: &&Failure| {
             let model = compiled.plan.models.iter().find(|model| model.name == failure.model);
@@ -221,6 +244,8 @@ impl Current {
             plan: compiled.plan.clone(),
             capacity: compiled.capacity.clone(),
             files: compiled.files.clone(),
+            texts: compiled.texts.clone(),
+            facts: compiled.facts.clone(),
             generation,
             since: SystemTime::now(),
         }

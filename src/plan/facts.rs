@@ -9,18 +9,18 @@ use std::sync::Arc;
 pub type Labels = Arc<[String]>;
 
 /// By store path (as in [`super::Model::store`]): the models found there, or why the store cannot be read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     pub stores: BTreeMap<PathBuf, Result<BTreeMap<String, ModelFacts>, String>>,
 }
 
 /// By version: what is known of it, or why it cannot be served (one reason a line).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelFacts {
     pub versions: BTreeMap<u64, Result<VersionFacts, String>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VersionFacts {
     pub signature: Arc<Signature>,
     /// By file name, every `.txt` file beside the model: its lines.
