@@ -45,7 +45,13 @@ struct Asked {
 
 impl Asked {
     fn new(executor: impl Executor) -> Arc<Self> {
-        let policy = Policy { share: 1.0, batch: BatchPolicy::up_to(16), queue: 10_000, lanes: usize::MAX };
+        let policy = Policy {
+            share: 1.0,
+            batch: BatchPolicy::up_to(16),
+            queue: 10_000,
+            lanes: usize::MAX,
+            memory: None,
+        };
         let device = Device::new(DeviceId::Cpu, executor);
         let input = Tensor::from_vec(vec![3, 64, 64], vec![0f32; 3 * 64 * 64]).expect("it fits");
         Arc::new(Self {

@@ -1,9 +1,9 @@
 //! The lifecycle over a real folder, with models whose "ONNX" says what they do: `times 2`.
 
-use crate::fakes::{Fake, Gate, first, number, signature};
+use crate::fakes::{Fake, Gate, TwoLanes, first, number, signature};
 use rserve::lifecycle::{Cause, Cell, Copied, Fit, Lifecycle, Loader, NotReady, Refused, Serving, State};
 use rserve::plan::{self, BatchPolicy, DeviceId, Plan, VersionFacts};
-use rserve::scheduler::{Memory, Runner, Terms, Want};
+use rserve::scheduler::{Device, Memory, Runner, Terms, Want};
 use rserve::store::VersionFiles;
 use std::fs;
 use std::path::Path;
@@ -269,7 +269,7 @@ fn swaps_under_load_lose_no_request() {
 #[test]
 fn a_version_that_takes_more_memory_than_its_share_is_refused_with_both_numbers() {
     let store = tempfile::tempdir().unwrap();
-    write(store.path(), "model", 1, "takes 900");
+    write(store.path(), "model", 1, "takes 400");
     let mut plan = plan(store.path(), &[("model", &[1], true)]);
     plan.devices[0].memory = Some(2000);
     let lifecycle = Lifecycle::new(Arc::new(TextLoader::default()));
@@ -293,7 +293,113 @@ fn a_version_that_takes_more_memory_than_its_share_is_refused_with_both_numbers(
     );
     let status = serde_json::to_value(lifecycle.status()).unwrap();
     assert_eq!(status[0]["places"][0]["memory_allowed"], 1000);
-    assert_eq!(status[0]["instances"][0]["memory_batch"], 900);
+    assert_eq!(status[0]["instances"][0]["memory_batch"], 400);
+}
+
+/// A model that holds 600 of the 1000 bytes that its share allows, version 1 serving.
+fn half_full(change: impl Fn(&mut Plan)) -> (Setup, Plan) {
+    let store = tempfile::tempdir().unwrap();
+    write(store.path(), "model", 1, "takes 500");
+    let loader = Arc::new(TextLoader::default());
+    let lifecycle = Arc::new(Lifecycle::new(loader.clone()));
+    let mut plan = plan(store.path(), &[("model", &[1], true)]);
+    plan.devices[0].memory = Some(2000);
+    change(&mut plan);
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    (Setup { store, loader, lifecycle, cell }, plan)
+}
+
+#[test]
+fn what_fits_alone_and_not_beside_the_old_one_is_refused_until_there_is_room() {
+    let (Setup { store, loader, lifecycle, cell }, mut plan) = half_full(|_| ());
+    write(store.path(), "model", 2, "takes 301");
+    let failure = lifecycle.refresh("model").unwrap().failures.remove(0);
+    assert_eq!((failure.version, failure.cause), (Some(2), Cause::Memory));
+    assert_eq!(
+        failure.reason,
+        "it takes 401 B (100 B of weights, 301 B for its largest batch), version 1 beside it 600 B (100 B of weights, \
+         500 B for its largest batch), and its share of the device's memory is 1000 B (0.5 of 2.0 KiB); \
+         `reload = \"stop-first\"` has what serves go first"
+    );
+    let status = lifecycle.status().remove(0);
+    assert_eq!((status.serving, status.loads.failed[&Cause::Memory]), (vec![1], 1));
+    assert_eq!(ask(&cell, 2.0), (1, 2.0));
+    let loads = loader.loads.load(SeqCst);
+    lifecycle.refresh("model").unwrap();
+    assert_eq!(loader.loads.load(SeqCst), loads, "nothing has changed that would make room");
+    // Its file alone beside the old one is too much: it is not even loaded.
+    write(store.path(), "model", 3, &format!("panic {}", "x".repeat(400)));
+    let reason = lifecycle.refresh("model").unwrap().failures.remove(0).reason;
+    assert!(reason.starts_with("by estimate, it takes 438 B (406 B of weights"), "{reason}");
+    // A larger share makes room.
+    plan.models[0].share = 0.6;
+    write(store.path(), "model", 3, "takes 302");
+    lifecycle.apply(&plan).unwrap();
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [3]);
+}
+
+#[test]
+fn what_drains_is_waited_for_where_that_makes_room() {
+    let (Setup { store, lifecycle, cell, .. }, _) = half_full(|_| ());
+    let held = cell.pin().unwrap();
+    write(store.path(), "model", 2, "takes 200");
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+    // 600 bytes drain, 300 serve.
+    write(store.path(), "model", 3, "takes 201");
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| lifecycle.refresh("model").unwrap());
+        while !states(&lifecycle).iter().any(|(version, _)| *version == 3) {
+            std::thread::yield_now();
+        }
+        assert_eq!(ask(&cell, 1.0).0, 2);
+        drop(held);
+        assert_eq!(looking.join().unwrap().serving, [3]);
+    });
+}
+
+#[test]
+fn without_memory_for_both_stop_first_accepts_the_gap() {
+    let (Setup { store, loader, lifecycle, cell }, _) = half_full(|p| p.models[0].rollout.stop_first = true);
+    write(store.path(), "model", 2, "takes 900");
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+    assert_eq!(ask(&cell, 2.0), (2, 2.0));
+    // What is too large for the share alone opens the gap once: it is known only when it has run.
+    write(store.path(), "model", 3, "takes 901");
+    let reload = lifecycle.refresh("model").unwrap();
+    assert_eq!((reload.serving, reload.failures[0].cause), (vec![2], Cause::Memory));
+    let loads = loader.loads.load(SeqCst);
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+    assert_eq!(loader.loads.load(SeqCst), loads);
+}
+
+#[test]
+fn a_model_moves_to_the_device_that_another_plan_gives_it() {
+    let store = tempfile::tempdir().unwrap();
+    write(store.path(), "model", 1, "times 10");
+    let devices = [DeviceId::Cuda(0), DeviceId::Cuda(1)];
+    let open = devices.map(|id| Device::new(id, TwoLanes));
+    let lifecycle = Lifecycle::with_devices(Arc::new(TextLoader::default()), open);
+    let on = |used: &[usize]| {
+        let mut plan = plan(store.path(), &[("model", &[1], true)]);
+        plan.devices = devices.map(|id| plan::Device { id, memory: Some(1 << 30), held: vec![] }).into();
+        plan.models[0].devices = used.to_vec();
+        plan
+    };
+    let places = |lifecycle: &Lifecycle| {
+        let status = lifecycle.status().remove(0);
+        let places: Vec<DeviceId> = status.places.iter().map(|place| place.device).collect();
+        let instances: Vec<DeviceId> = status.instances.iter().map(|instance| instance.device).collect();
+        assert_eq!(places, instances, "it is where the plan has it");
+        places
+    };
+    for used in [&[0][..], &[1], &[0, 1], &[1]] {
+        let plan = on(used);
+        assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+        assert_eq!(places(&lifecycle), used.iter().map(|index| devices[*index]).collect::<Vec<_>>());
+        let cell = lifecycle.cells(&plan).unwrap().remove(0);
+        assert_eq!(ask(&cell, 2.0), (1, 20.0));
+    }
 }
 
 /// Traffic by weight, a shadow, stop-first, a limit to loading.
@@ -339,6 +445,7 @@ fn a_load_that_hangs_is_abandoned_and_the_old_version_serves_on() {
     assert_eq!(failure.reason, "it was not ready within 0.05 s");
     assert_eq!(ask(&cell, 2.0), (1, 20.0));
     loader.gate.open();
+    assert_eq!(lifecycle.apply(&rollout(store.path(), &[], |_| ())).unwrap(), []);
     write(store.path(), "model", 2, "times 3");
     assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
 }

@@ -3,8 +3,8 @@
 use crate::fakes::{Fake, TwoLanes, first, number, numbers};
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Device, Instance, ItemError, OwnThread, Policy, Rejected, Replicas, RunError, SharedPool, Terms, Ticket,
-    Value, Want,
+    Device, Instance, ItemError, Memory, OwnThread, Policy, Rejected, Replicas, RunError, SharedPool, Terms,
+    Ticket, Value, Want,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const FAR: Duration = Duration::from_secs(3600);
 
 fn policy(max: usize, queue: usize) -> Policy {
-    Policy { share: 1.0, batch: BatchPolicy::up_to(max), queue, lanes: usize::MAX }
+    Policy { share: 1.0, batch: BatchPolicy::up_to(max), queue, lanes: usize::MAX, memory: None }
 }
 
 /// A device that runs one batch at a time.
@@ -280,6 +280,31 @@ fn one_model_takes_no_more_lanes_than_it_has_memory_for() {
     assert_eq!(answer(take(&beside, 3.0)).unwrap(), 3.0);
     assert_eq!(large.sizes(), [1]);
     large.gate.open();
+    assert_eq!((answer(first).unwrap(), answer(second).unwrap()), (1.0, 2.0));
+}
+
+#[test]
+fn batches_of_two_generations_share_the_memory_of_their_model() {
+    let device = Device::new(DeviceId::Cpu, TwoLanes);
+    let taking = |batch| {
+        let mut fake = Fake::times(1.0);
+        Arc::get_mut(&mut fake).unwrap().memory = Memory { weights: 100, batch };
+        fake
+    };
+    let (old, new) = (taking(300), taking(301));
+    let of_800 = || Policy { memory: Some(800), ..policy(1, 64) };
+    let before = device.instance("model", old.clone(), of_800());
+    old.gate.close();
+    let first = take(&before, 1.0);
+    old.gate.wait_for(1);
+    let after = device.instance("model", new.clone(), of_800());
+    let second = take(&after, 2.0);
+    let other = device.instance("other", Fake::times(1.0), policy(1, 64));
+    assert_eq!(answer(take(&other, 3.0)).unwrap(), 3.0, "a lane is free");
+    assert_eq!(new.sizes(), [0; 0], "200 of weights, 300 that run, and 301 are too much");
+    // The old one is gone once its batch has ended.
+    drop(before);
+    old.gate.open();
     assert_eq!((answer(first).unwrap(), answer(second).unwrap()), (1.0, 2.0));
 }
 

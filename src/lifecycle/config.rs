@@ -73,18 +73,21 @@ impl Config {
         let place = |device: Device| {
             let on = |d: &&usize| plan.devices.get(**d).is_some_and(|d| d.id == device.id());
             let replicas = model.devices.iter().filter(on).count().max(1);
+            let share = model.share * replicas as f64;
+            let memory = plan.devices.iter().find(|d| d.id == device.id()).and_then(|d| d.memory);
+            let memory = Allowed::new(memory, share);
             let policy = Policy {
-                share: model.share * replicas as f64,
+                share,
                 batch: model.batch.clone(),
                 queue: model.queue,
                 lanes: usize::MAX,
+                memory: memory.map(Allowed::bytes),
             };
-            let memory = plan.devices.iter().find(|d| d.id == device.id()).and_then(|d| d.memory);
-            let memory = Allowed::new(memory, policy.share);
             Place { device, replicas, policy, memory }
         };
         // In what others leave idle, one item at a time, so that it never holds a device for long.
-        let alone = Policy { share: 0.0, batch: BatchPolicy::up_to(1), queue: model.queue, lanes: 1 };
+        let alone =
+            Policy { share: 0.0, batch: BatchPolicy::up_to(1), queue: model.queue, lanes: 1, memory: None };
         Self {
             store: model.store.clone(),
             settle: plan.watch.settle,

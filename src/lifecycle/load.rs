@@ -3,6 +3,7 @@
 
 use super::aside::{Aside, aside};
 use super::cell::Generation;
+use super::room::{Living, Room, room};
 use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::warm_up;
 use crate::plan::memory::{Allowed, Need};
@@ -39,6 +40,9 @@ pub(super) struct Place {
     pub memory: Option<Allowed>,
 }
 
+/// Between two looks at whether what drains is gone.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
 /// Why a generation does not come to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -57,6 +61,10 @@ pub(super) struct Order {
     /// It is to be compared with others, and answers nobody.
     pub shadow: bool,
     pub limit: Duration,
+    /// The model's generations that are on devices already.
+    pub living: Living,
+    /// What is there goes once this one serves, so that it might go before.
+    pub replaces: bool,
     /// Something serves that must not suffer.
     pub background: bool,
 }
@@ -159,11 +167,11 @@ impl Inspected {
         way.track.to(State::Reserved);
         way.track.to(State::Loading);
         // Before anything is taken of a device.
-        for place in &way.order.places {
-            let need = Need::estimate(way.facts.weights, &way.facts.signature, &place.policy.batch);
-            if let Err(reason) = hold(place, need) {
-                return Err(way.give_up(Fault::new(Cause::Memory, format!("by estimate, {reason}"))));
-            }
+        let need =
+            |place: &Place| Need::estimate(way.facts.weights, &way.facts.signature, &place.policy.batch);
+        let room = way.order.places.iter().try_for_each(|place| way.find_room(place, need(place)));
+        if let Err(reason) = room {
+            return Err(way.give_up(Fault::new(Cause::Memory, format!("by estimate, {reason}"))));
         }
         let loader = way.order.loader.clone();
         let devices: Vec<DeviceId> = way.order.places.iter().map(|place| place.device.id()).collect();
@@ -195,6 +203,14 @@ impl Placed {
         let Self { way, runners, load } = self;
         way.track.to(State::Warming);
         let begun = Instant::now();
+        // What those that serve may need at any time is not the warm-up's to take.
+        for (runner, place) in runners.iter().zip(&way.order.places) {
+            if let Some(allowed) = place.memory {
+                let there = way.order.living.on(place.device.id());
+                let taken = there.iter().map(|tenant| tenant.need.total()).fold(0, u64::saturating_add);
+                runner.limit_batch_memory(allowed.beside(taken.saturating_add(runner.memory().weights)));
+            }
+        }
         let warmed = {
             let (runners, signature) = (runners.clone(), way.facts.signature.clone());
             let places = way.order.places.clone();
@@ -206,6 +222,16 @@ impl Placed {
                 runners.iter().zip(&places).try_for_each(warm)
             })
         };
+        let measured = |runner: &Arc<dyn Runner>| {
+            let memory = runner.memory();
+            Need { weights: memory.weights, batch: memory.batch }
+        };
+        let room = runners.iter().zip(&way.order.places);
+        let room = room.map(|(runner, place)| way.find_room(place, measured(runner)));
+        if let Err(reason) = room.collect::<Result<(), String>>() {
+            let reason = if matches!(warmed, Ok(Ok(()))) { reason } else { format!("at least, {reason}") };
+            return Err(way.give_up(Fault::new(Cause::Memory, reason)));
+        }
         match warmed {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => return Err(way.give_up(Fault::new(Cause::WarmUp, reason))),
@@ -215,16 +241,9 @@ impl Placed {
             }
         }
         let warm_up = begun.elapsed();
-        let mut policies = vec![];
         for (runner, place) in runners.iter().zip(&way.order.places) {
-            let measured = runner.memory();
-            match hold(place, Need { weights: measured.weights, batch: measured.batch }) {
-                Ok((lanes, left)) => {
-                    runner.limit_batch_memory(left);
-                    let lanes = lanes.min(place.policy.lanes);
-                    policies.push(Policy { lanes, ..place.policy.clone() });
-                }
-                Err(reason) => return Err(way.give_up(Fault::new(Cause::Memory, reason))),
+            if let Some(allowed) = place.memory {
+                runner.limit_batch_memory(allowed.beside(runner.memory().weights));
             }
         }
         let Way { order, version, digest, facts, track, .. } = way;
@@ -234,9 +253,8 @@ impl Placed {
         let instances = runners
             .into_iter()
             .zip(&order.places)
-            .zip(policies)
-            .map(|((runner, place), policy)| place.device.instance(&account, runner, policy));
-        Ok(Arc::new(Generation {
+            .map(|(runner, place)| place.device.instance(&account, runner, place.policy.clone()));
+        let generation = Arc::new(Generation {
             version,
             digest,
             tag: format!("{}@{version}", order.model),
@@ -246,7 +264,9 @@ impl Placed {
             warm_up,
             replicas: Replicas::new(instances.collect()),
             track,
-        }))
+        });
+        order.living.add(&generation);
+        Ok(generation)
     }
 }
 
@@ -259,9 +279,22 @@ impl Way {
         self.track.failed(fault.cause, &fault.reason);
         fault
     }
-}
 
-/// Lanes, and bytes for a batch; the error says what is needed and what is allowed.
-fn hold(place: &Place, need: Need) -> Result<(usize, u64), String> {
-    place.memory.map_or(Ok((usize::MAX, u64::MAX)), |allowed| allowed.hold(need))
+    /// Waits until what drains has made room, where that is all that is in the way. The error says what is
+    /// needed and what is allowed.
+    fn find_room(&self, place: &Place, need: Need) -> Result<(), String> {
+        loop {
+            match room(place.memory, need, &self.order.living.on(place.device.id())) {
+                Room::Enough => return Ok(()),
+                Room::Later(_) if !self.left().is_zero() => std::thread::park_timeout(DRAIN_POLL),
+                Room::Later(reason) => {
+                    return Err(format!("{reason}; requests still hold what serves no more"));
+                }
+                Room::Crowded(reason) if self.order.replaces => {
+                    return Err(format!("{reason}; `reload = \"stop-first\"` has what serves go first"));
+                }
+                Room::Crowded(reason) | Room::TooLarge(reason) => return Err(reason),
+            }
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod load;
 mod look;
 mod model;
 mod models;
+mod room;
 mod shadow;
 pub mod state;
 pub mod still;

@@ -6,8 +6,10 @@ use super::config::Config;
 use super::decide::{Kept, Look, Next, Situation, decide};
 use super::load::{Fault, Loader, Order, inspect};
 use super::look::Eyes;
+use super::room::Living;
 use super::shadow::Shadow;
 use super::state::{Cause, InstanceStatus, ModelStatus, Records};
+use crate::plan::memory::Allowed;
 use crate::store::{self, Digest, VersionFiles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +50,7 @@ pub(super) struct Model {
     by_hand: Mutex<ByHand>,
     /// The plan has the model no more, or has it as another.
     stopped: AtomicBool,
+    living: Living,
 }
 
 /// Versions that were asked for beside the plan, until the next one.
@@ -61,9 +64,20 @@ struct ByHand {
 #[derive(Default)]
 struct Work {
     refused: BTreeSet<(u64, Digest)>,
+    /// Of these, those for which there was no memory, and how things were then.
+    crowded: BTreeMap<(u64, Digest), Circumstances>,
     eyes: Eyes,
     /// Generations to begin with, that served under another plan.
     adopted: Vec<Arc<Generation>>,
+}
+
+/// What it depends on whether there is memory for a generation.
+#[derive(Clone, Debug, PartialEq)]
+struct Circumstances {
+    serving: Vec<(u64, Digest)>,
+    allowed: Vec<Option<Allowed>>,
+    batch: usize,
+    stop_first: bool,
 }
 
 /// One look, from the first question to the swap.
@@ -76,6 +90,8 @@ struct Pass<'a> {
     looks: BTreeMap<u64, Look>,
     files: BTreeMap<u64, VersionFiles>,
     loaded: Vec<Arc<Generation>>,
+    /// When the look began.
+    circumstances: Circumstances,
     reload: Reload,
     background: bool,
 }
@@ -84,16 +100,22 @@ struct Pass<'a> {
 
 impl Model {
     pub(super) fn new(name: &str, config: Config) -> Self {
-        Self::with(name, config, Records::default(), vec![])
+        Self::with(name, config, Records::default(), Living::default(), vec![])
     }
 
     /// The same model under another plan: it begins with what served under this one.
     pub(super) fn follow(&self, config: Config) -> Self {
         let adopted = self.cell.served().generations().cloned().collect();
-        Self::with(self.cell.name(), config, self.cell.records.clone(), adopted)
+        Self::with(self.cell.name(), config, self.cell.records.clone(), self.living.clone(), adopted)
     }
 
-    fn with(name: &str, config: Config, records: Records, adopted: Vec<Arc<Generation>>) -> Self {
+    fn with(
+        name: &str,
+        config: Config,
+        records: Records,
+        living: Living,
+        adopted: Vec<Arc<Generation>>,
+    ) -> Self {
         Self {
             cell: Cell::new(name, records),
             work: Mutex::new(Work { adopted, ..Work::default() }),
@@ -101,6 +123,7 @@ impl Model {
             config: Mutex::new(config),
             by_hand: Mutex::default(),
             stopped: AtomicBool::new(false),
+            living,
         }
     }
 
@@ -152,8 +175,18 @@ impl Model {
         let config = self.config();
         if again {
             work.refused.clear();
+            work.crowded.clear();
             work.eyes.forget();
         }
+        let circumstances = self.circumstances(&config);
+        let Work { refused, crowded, .. } = &mut *work;
+        crowded.retain(|generation, then| {
+            let as_then = *then == circumstances;
+            if !as_then {
+                refused.remove(generation);
+            }
+            as_then
+        });
         let served = self.cell.served();
         let mut loaded: Vec<Arc<Generation>> = served.generations().cloned().collect();
         loaded.append(&mut work.adopted);
@@ -176,11 +209,22 @@ impl Model {
             looks: BTreeMap::new(),
             files: BTreeMap::new(),
             loaded,
+            circumstances,
             reload: Reload::default(),
             background,
         };
         drop(served);
         pass.run()
+    }
+
+    fn circumstances(&self, config: &Config) -> Circumstances {
+        let served = self.cell.served();
+        Circumstances {
+            serving: served.generations().map(|one| (one.version, one.digest)).collect(),
+            allowed: config.places.iter().map(|place| place.memory).collect(),
+            batch: config.places.first().map_or(0, |place| place.policy.batch.max),
+            stop_first: config.rollout.stop_first,
+        }
     }
 
     pub(super) fn status(&self) -> ModelStatus {
@@ -329,6 +373,9 @@ impl Pass<'_> {
             Err(fault) => {
                 self.work.refused.insert((version, digest));
                 self.work.eyes.refused(version);
+                if fault.cause == Cause::Memory {
+                    self.work.crowded.insert((version, digest), self.circumstances.clone());
+                }
                 let reason = fault.reason.as_str();
                 tracing::warn!(model = self.model.cell.name(), version, reason, "cannot be served");
                 self.failed(Some(version), &fault);
@@ -345,6 +392,8 @@ impl Pass<'_> {
             places: config.places(shadow).to_vec(),
             shadow,
             limit: config.rollout.load_timeout,
+            living: self.model.living.clone(),
+            replaces: !shadow && self.loaded.iter().any(|one| self.replaces(version, one)),
             background: self.background,
         };
         let inspected = inspect(order, version, files, &self.model.cell.records)?;
@@ -391,11 +440,14 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether a generation is to go once this version serves.
+    fn replaces(&self, version: u64, generation: &Generation) -> bool {
+        !generation.shadow && (self.config.wanted.latest || generation.version == version)
+    }
+
     /// Takes out of service what this version is to replace, and waits until it is gone.
     fn stop_first(&mut self, version: u64) {
-        let latest = self.config.wanted.latest;
-        let goes =
-            |generation: &Arc<Generation>| !generation.shadow && (latest || generation.version == version);
+        let goes = |generation: &Arc<Generation>| self.replaces(version, generation);
         let old = self.model.cell.served();
         let going: Vec<Weak<Generation>> =
             old.generations().filter(|one| goes(one)).map(Arc::downgrade).collect();
@@ -405,7 +457,8 @@ impl Pass<'_> {
         let mut left = (*old).clone();
         left.answering.retain(|one| !goes(&one.generation));
         drop(old);
-        self.loaded.retain(|generation| !goes(generation));
+        let stays: Vec<Arc<Generation>> = self.loaded.iter().filter(|one| !goes(one)).cloned().collect();
+        self.loaded = stays;
         self.model.cell.serve(left);
         tracing::info!(model = self.model.cell.name(), version, "stopped, to load this version");
         let patience = Instant::now() + self.config.rollout.load_timeout;

@@ -247,6 +247,12 @@ impl Track {
         });
     }
 
+    pub(super) fn state(&self) -> Option<State> {
+        let records = self.records.lock();
+        let mine = records.generations.iter().find(|(id, _)| *id == self.id);
+        mine.map(|(_, status)| status.state.clone())
+    }
+
     pub(super) fn failed(&self, cause: Cause, reason: &str) {
         *self.records.lock().loads.failed.entry(cause).or_default() += 1;
         self.change(|status| status.cause = Some(cause));

@@ -70,12 +70,30 @@ fn fits_memory(loaded: &Loaded<'_>, model: &Model, placement: &Placement, report
         let over = |(version, facts): &(u64, &super::VersionFacts)| {
             Some((*version, allowed.hold(need(facts)).err()?))
         };
+        let place = loaded.spec.gpu.as_ref().map_or(&loaded.spec.name.place, |gpu| &gpu.place);
         if let Some((version, reason)) = loaded.versions.iter().find_map(over) {
-            let place = loaded.spec.gpu.as_ref().map_or(&loaded.spec.name.place, |gpu| &gpu.place);
             report.push(
                 Diagnostic::error(format!(
                     "model `{}`, version {version}, does not fit into the memory that it may take of `{}`",
                     model.name, device.id
+                ))
+                .at(place, "")
+                .note(reason)
+                .help("a larger `gpu` allows more, a smaller `batch.max` needs less"),
+            );
+            return;
+        }
+        // Those that answer are there at once. A shadow has a place of its own.
+        let answering = loaded.versions.iter().filter(|(version, _)| model.versions.contains(version));
+        let all = answering.map(|(_, facts)| need(facts)).fold(Need::default(), Need::and);
+        if let Err(reason) = allowed.hold(all) {
+            let versions: Vec<String> = model.versions.iter().map(u64::to_string).collect();
+            report.push(
+                Diagnostic::error(format!(
+                    "versions {} of model `{}` do not fit together into the memory that it may take of `{}`",
+                    versions.join(", "),
+                    model.name,
+                    device.id
                 ))
                 .at(place, "")
                 .note(reason)

@@ -43,6 +43,14 @@ impl Need {
     pub fn total(self) -> u64 {
         self.weights.saturating_add(self.batch)
     }
+
+    /// What two that are there at once take.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            weights: self.weights.saturating_add(other.weights),
+            batch: self.batch.saturating_add(other.batch),
+        }
+    }
 }
 
 impl Allowed {
@@ -55,15 +63,14 @@ impl Allowed {
         (self.device as f64 * self.share) as u64
     }
 
-    /// Batches that may be on the way at once, and bytes for each. The error says both numbers.
-    pub fn hold(self, need: Need) -> Result<(usize, u64), String> {
-        if need.total() > self.bytes() {
-            return Err(format!("it takes {need}, and {self}"));
-        }
-        let left = self.bytes() - need.weights;
-        let lanes =
-            left.checked_div(need.batch).map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        Ok((lanes.max(1), left))
+    /// Whether it fits. The error says both numbers.
+    pub fn hold(self, need: Need) -> Result<(), String> {
+        if need.total() > self.bytes() { Err(format!("it takes {need}, and {self}")) } else { Ok(()) }
+    }
+
+    /// What batches may take beside so many bytes of weights.
+    pub fn beside(self, weights: u64) -> u64 {
+        self.bytes().saturating_sub(weights)
     }
 }
 
@@ -111,14 +118,15 @@ mod tests {
     fn a_model_is_held_to_its_share_and_told_both_numbers() {
         let allowed = |share| Allowed::new(Some(1000 << 20), share).unwrap();
         let need = Need { weights: 100 << 20, batch: 50 << 20 };
-        assert_eq!(allowed(0.3).hold(need), Ok((4, 200 << 20)));
-        assert_eq!(allowed(0.15).hold(need), Ok((1, 50 << 20)));
+        assert_eq!(allowed(0.15).hold(need), Ok(()));
+        assert_eq!(allowed(0.3).beside(need.weights), 200 << 20);
+        assert_eq!(allowed(0.05).beside(need.weights), 0);
         assert_eq!(
             allowed(0.125).hold(need).unwrap_err(),
             "it takes 150 MiB (100 MiB of weights, 50.0 MiB for its largest batch), and its share of the \
              device's memory is 125 MiB (0.125 of 1000 MiB)"
         );
-        assert_eq!(allowed(0.5).hold(Need { weights: 7, batch: 0 }).unwrap().0, usize::MAX);
+        assert_eq!(need.and(need), Need { weights: 200 << 20, batch: 100 << 20 });
         assert_eq!(allowed(0.0).bytes(), 1000 << 20, "no share, no bound but the device");
         assert_eq!(Allowed::new(None, 0.5), None);
     }

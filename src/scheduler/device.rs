@@ -22,8 +22,11 @@ pub struct Policy {
     pub batch: BatchPolicy,
     /// Items that may wait; for those whose request has begun, twice as many.
     pub queue: usize,
-    /// Its batches that may be on the way at once, at most: as many as it has memory for.
+    /// Its batches that may be on the way at once, at most.
     pub lanes: usize,
+    /// Bytes of the device's memory that the model may take, all of its instances together: as many of
+    /// their batches are on the way at once as fit beside their weights, and never fewer than one.
+    pub memory: Option<u64>,
 }
 
 /// A device that instances run on.
@@ -37,8 +40,6 @@ pub struct Instance {
     id: u64,
     runner: Arc<dyn Runner>,
     counters: Arc<Counters>,
-    /// Of the policy that it began with: what it has memory for does not change.
-    lanes: usize,
 }
 
 struct Inner {
@@ -98,7 +99,7 @@ impl Device {
         let id = self.0.lock().state.add(model, runner.clone(), policy.clone(), counters.clone());
         counters.limit_is(policy.queue);
         self.0.run_clock();
-        Instance { device: self.0.clone(), id, runner, counters, lanes: policy.lanes }
+        Instance { device: self.0.clone(), id, runner, counters }
     }
 }
 
@@ -134,7 +135,7 @@ impl Instance {
 
     /// Whether an item on these terms would be taken in now. Cheap where the queue is not full.
     pub fn room(&self, terms: Terms) -> Result<(), Rejected> {
-        if self.counters.has_room() {
+        if self.is_roomy() {
             return Ok(());
         }
         let mut dead = vec![];
@@ -143,15 +144,19 @@ impl Instance {
         room
     }
 
+    /// Whether the queue is not full, as far as is known without a look at it.
+    pub fn is_roomy(&self) -> bool {
+        self.counters.has_room()
+    }
+
     /// Items that wait or run.
     pub fn load(&self) -> u64 {
         self.counters.load()
     }
 
-    /// Serves by another policy from here on; it takes no more lanes than it began with.
+    /// Serves by another policy from here on.
     pub fn set_policy(&self, policy: Policy) {
-        let mut policy = effective(policy, self.runner.batching());
-        policy.lanes = policy.lanes.min(self.lanes);
+        let policy = effective(policy, self.runner.batching());
         self.counters.limit_is(policy.queue);
         self.device.lock().state.set_policy(self.id, policy);
         self.device.run_clock();
@@ -178,6 +183,8 @@ impl Drop for Instance {
         // Outside the lock: what still waited is answered by the drop of its reply.
         self.counters.queue_is(0);
         drop(entry);
+        // Others of the model may have waited for its memory.
+        self.device.start_ready();
         self.device.clock.notify_all();
     }
 }
@@ -227,7 +234,7 @@ impl Inner {
 
     /// On a thread of the device: runs a batch, then starts the next.
     fn run(self: Arc<Self>, formed: Formed) {
-        let Formed { instance, model, runner, counters, charge, batch, items } = formed;
+        let Formed { instance, model, runner, counters, hold, batch, items } = formed;
         let rows = items.len();
         let took = super::run::run(&model, &*runner, &batch, items, &counters);
         // The last hold on a model that was taken out of service frees it here, outside the lock.
@@ -236,7 +243,7 @@ impl Inner {
         let mut dead = vec![];
         let next = {
             let state = &mut self.lock().state;
-            state.finish(instance, charge, rows, took, now);
+            state.finish(instance, hold, rows, took, now);
             state.form_next(now, &mut dead)
         };
         if let Some(next) = next {

@@ -168,6 +168,12 @@ impl Account {
     }
 }
 
+impl Charge {
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+}
+
 /// See [`Shares::rank`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rank {

@@ -229,10 +229,10 @@ impl Simulator {
     }
 
     fn ended(&mut self, formed: Formed, took: f64) {
-        let Formed { instance, charge, items, counters, .. } = formed;
+        let Formed { instance, hold, items, counters, .. } = formed;
         let now = self.instant(self.now);
         counters.ends(items.len());
-        self.state.finish(instance, charge, items.len(), Duration::from_secs_f64(took), now);
+        self.state.finish(instance, hold, items.len(), Duration::from_secs_f64(took), now);
         let Some(index) = self.index(instance) else { return };
         let playing = &mut self.loads[index];
         playing.outcomes.batches += 1;

@@ -39,6 +39,21 @@ struct Holding {
     /// Instances that draw on it.
     instances: usize,
     window: Window,
+    /// Bytes that they may take together.
+    memory: Option<u64>,
+    /// Bytes of their weights.
+    weights: u64,
+    /// Bytes that their batches on the way take, by experience.
+    batches: u64,
+}
+
+/// What a batch on the way holds of its model's share, given back by [`State::finish`].
+#[derive(Debug)]
+#[must_use = "what is held is given back when the batch ends"]
+pub struct Hold {
+    model: Arc<str>,
+    charge: Charge,
+    bytes: u64,
 }
 
 /// Who had how much of a device's time of late.
@@ -70,6 +85,7 @@ pub struct Entry {
     runner: Arc<dyn Runner>,
     policy: Policy,
     queue: Queue,
+    weights: u64,
     /// Its batches on the way.
     running: usize,
     counters: Arc<Counters>,
@@ -82,7 +98,7 @@ pub struct Formed {
     pub model: Arc<str>,
     pub runner: Arc<dyn Runner>,
     pub counters: Arc<Counters>,
-    pub charge: Charge,
+    pub hold: Hold,
     pub batch: BatchPolicy,
     pub items: Vec<Item>,
 }
@@ -123,15 +139,21 @@ impl State {
             share: policy.share,
             instances: 0,
             window: Window::default(),
+            memory: policy.memory,
+            weights: 0,
+            batches: 0,
         });
+        let weights = runner.memory().weights;
         holding.instances += 1;
         holding.share = policy.share;
+        holding.memory = policy.memory;
+        holding.weights += weights;
         let account = holding.account;
         self.shares.set_share(account, policy.share);
         self.patient += usize::from(policy.is_patient());
         let queue = Queue::new(policy.queue, policy.batch.clone());
         let pace = Pace::default();
-        let entry = Entry { model, account, runner, policy, queue, running: 0, counters, pace };
+        let entry = Entry { model, account, runner, policy, queue, weights, running: 0, counters, pace };
         let id = self.next_id;
         self.next_id += 1;
         self.instances.insert(id, entry);
@@ -147,6 +169,7 @@ impl State {
         }
         if let Some(holding) = self.accounts.get_mut(&entry.model) {
             holding.instances -= 1;
+            holding.weights = holding.weights.saturating_sub(entry.weights);
             if holding.instances == 0 {
                 self.shares.close(holding.account);
                 self.accounts.remove(&entry.model);
@@ -161,6 +184,7 @@ impl State {
             self.shares.set_share(entry.account, policy.share);
             if let Some(holding) = self.accounts.get_mut(&entry.model) {
                 holding.share = policy.share;
+                holding.memory = policy.memory;
             }
             self.patient -= usize::from(entry.policy.is_patient());
             self.patient += usize::from(policy.is_patient());
@@ -239,9 +263,15 @@ impl State {
     }
 
     /// A batch has ended.
-    pub fn finish(&mut self, instance: u64, charge: Charge, rows: usize, took: Duration, now: Instant) {
+    pub fn finish(&mut self, instance: u64, hold: Hold, rows: usize, took: Duration, now: Instant) {
         self.busy = self.busy.saturating_sub(1);
-        self.shares.finish(charge, took);
+        // Of that name there may be another by now.
+        if let Some(holding) = self.accounts.get_mut(&hold.model)
+            && holding.account == hold.charge.account()
+        {
+            holding.batches = holding.batches.saturating_sub(hold.bytes);
+        }
+        self.shares.finish(hold.charge, took);
         let end = self.seconds(now);
         self.window.add(end, took.as_secs_f64());
         if let Some(entry) = self.instances.get_mut(&instance) {
@@ -273,12 +303,16 @@ impl State {
                 self.busy += 1;
                 entry.running += 1;
                 entry.counters.starts(taken.rows.len());
+                let bytes = entry.runner.memory().batch;
+                if let Some(holding) = self.accounts.get_mut(&entry.model) {
+                    holding.batches = holding.batches.saturating_add(bytes);
+                }
                 return Some(Formed {
                     instance: id,
                     model: entry.model.clone(),
                     runner: entry.runner.clone(),
                     counters: entry.counters.clone(),
-                    charge,
+                    hold: Hold { model: entry.model.clone(), charge, bytes },
                     batch: entry.policy.batch.clone(),
                     items: taken.rows,
                 });
@@ -291,7 +325,7 @@ impl State {
         let mut best: Option<(Rank, u64)> = None;
         for id in &self.backlogged {
             let Some(entry) = self.instances.get(id) else { continue };
-            if entry.running >= entry.policy.lanes || entry.queue.ready(now) != Ready::Now {
+            if !self.has_room(entry) || entry.queue.ready(now) != Ready::Now {
                 continue;
             }
             let rank = self.shares.rank(entry.account);
@@ -302,6 +336,18 @@ impl State {
         best.map(|(_, id)| id)
     }
 
+    /// Whether one more batch of the instance may be on the way.
+    fn has_room(&self, entry: &Entry) -> bool {
+        let fits = |holding: &Holding| match holding.memory {
+            Some(allowed) if holding.batches > 0 => {
+                let taken = holding.weights.saturating_add(holding.batches);
+                taken.saturating_add(entry.runner.memory().batch) <= allowed
+            }
+            _ => true,
+        };
+        entry.running < entry.policy.lanes && self.accounts.get(&entry.model).is_none_or(fits)
+    }
+
     /// When the first batch that waits for more is due.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         self.backlogged.iter().filter_map(|id| self.due(*id, now)).min()
@@ -310,8 +356,8 @@ impl State {
     /// When one instance's batch is due, if it waits for more.
     pub fn due(&self, id: u64, now: Instant) -> Option<Instant> {
         let entry = self.instances.get(&id)?;
-        if entry.running >= entry.policy.lanes {
-            // The end of a batch of its own comes first.
+        if !self.has_room(entry) {
+            // The end of a batch of its model comes first.
             return None;
         }
         match entry.queue.ready(now) {

@@ -217,6 +217,13 @@ fn edited_files_are_applied_whole_or_not_at_all() {
     assert_eq!(said.code, 1);
     assert!(said.out.contains("the pipeline files could not be applied"), "{}", said.out);
 
+    // Taken back, nothing has changed.
+    fs::write(&file, &text).unwrap();
+    assert_eq!(admin(&["reload"]).code, 0);
+    let status: serde_json::Value = json(admin(&["status", "--json"]).out.as_bytes());
+    assert!(status["plan"]["refused"].is_null());
+    assert_eq!(status["plan"]["generation"], 1);
+
     // What is right is, in one step.
     let moved = text.replace("\"/road-classification/predict\"", "\"/road\"");
     assert_ne!(moved, text);
@@ -234,6 +241,66 @@ fn edited_files_are_applied_whole_or_not_at_all() {
     assert_eq!(ask(&server.address, pinned, &photo).0, 200);
     let other = "POST /road HTTP/1.1\r\nx-rserve-version: surface=9";
     assert_eq!(ask(&server.address, other, &photo).0, 400);
+}
+
+#[cfg(unix)]
+#[test]
+fn without_memory_for_two_versions_the_old_one_serves_until_stop_first_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    for model in ["road-mask", "surface"] {
+        copy_version(model, "1", &models);
+    }
+    let file = folder.path().join("road.toml");
+    let text = fs::read_to_string(root().join("pipelines/road.toml")).unwrap();
+    let write = |share: f64, more: &str| {
+        let text = text.replace("../examples/models", "models").replace("gpu     = 0.7", "gpu = 0.1");
+        fs::write(&file, text.replace("gpu = 0.3", &format!("gpu = {share:.12}\n{more}"))).unwrap();
+    };
+    write(0.3, "");
+    let status = |server: &Server| {
+        let said = super::house::say(&["status", "--json", "--admin", &server.admin]);
+        let mut status = json(said.out.as_bytes());
+        (status["models"].as_array_mut().unwrap().remove(1), status["devices"][0]["memory_bytes"].clone())
+    };
+    // What one version takes, and a share that holds one and a half of it.
+    let share = {
+        let server = start(&[file.to_str().unwrap()]);
+        let (model, memory) = status(&server);
+        let of = |part: &str| model["instances"][0][part].as_f64().unwrap();
+        1.5 * (of("memory_weights") + of("memory_batch")) / memory.as_f64().unwrap()
+    };
+    write(share, "");
+    let server = start(&[file.to_str().unwrap()]);
+    let wait_for = |what: &str, done: &dyn Fn(&serde_json::Value) -> bool| {
+        let begun = std::time::Instant::now();
+        loop {
+            let (model, _) = status(&server);
+            if done(&model) {
+                return model;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {model}");
+        }
+    };
+    let generation = |model: &serde_json::Value, version: u64| {
+        let all = model["generations"].as_array().unwrap();
+        all.iter().rfind(|one| one["version"] == version).cloned().unwrap_or_default()
+    };
+    copy_version("surface", "2", &models);
+    let model = wait_for("refused", &|model| generation(model, 2)["cause"] == "memory");
+    assert_eq!(model["serving"], serde_json::json!([1]));
+    let reason = generation(&model, 2)["state"]["failed"].as_str().unwrap().to_owned();
+    for part in ["version 1 beside it", "its share of the device's memory is", "stop-first"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    let (_, _, metrics) = ask(&server.admin, "GET /metrics HTTP/1.1", b"");
+    let metrics = String::from_utf8(metrics).unwrap();
+    let counted = |line: &&str| line.contains("model=\"surface\"") && line.contains("memory");
+    assert!(metrics.lines().any(|line| counted(&line) && line.ends_with(" 1")), "{metrics}");
+    write(share, "reload = \"stop-first\"");
+    wait_for("served after a gap", &|model| model["serving"] == serde_json::json!([2]));
+    let photo = fs::read(&images("road")[0]).unwrap();
+    assert_eq!(post(&server, "/road-classification/predict", &photo).0, 200);
 }
 
 /// Where a shell allows few open files but the system more, few connections were served.

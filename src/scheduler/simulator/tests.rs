@@ -7,7 +7,7 @@ use proptest::prelude::*;
 const EVER: f64 = f64::INFINITY;
 
 fn load(share: f64, cost: (f64, f64), demand: Demand) -> Load {
-    let policy = Policy { share, batch: BatchPolicy::up_to(4), queue: 16, lanes: usize::MAX };
+    let policy = Policy { share, batch: BatchPolicy::up_to(4), queue: 16, lanes: usize::MAX, memory: None };
     Load { policy, cost, jitter: 0.2, demand, timeout: 1000.0 }
 }
 
