@@ -1,7 +1,7 @@
 //! One pipeline, as the ingress runs its items: through `flow`.
 
 use crate::flow::{self, Side};
-use crate::ingress::{self, Answer, Failure, Handler, Item, Soon};
+use crate::ingress::{self, Answer, Asked, Failure, Handler, Item, Soon};
 use crate::lifecycle::NotReady;
 use crate::plan::{Entry, Pipeline, Plan};
 use bytes::Bytes;
@@ -25,6 +25,19 @@ impl Served {
         let split = models.filter(|model| !model.rollout.traffic.is_empty());
         let sticky = split.map(|model| (model.name.clone(), model.rollout.sticky.clone())).collect();
         Self { flow, sticky }
+    }
+
+    fn pin(&self, pins: &[(String, u64)], keys: &[(String, Vec<u8>)]) -> Result<flow::Pinned, Failure> {
+        let key = |model: &str| keys.iter().find(|(name, _)| name == model).map(|(_, key)| key.as_slice());
+        self.flow.choose(pins, &key).map_err(not_ready)
+    }
+
+    /// The entry that is run, and the encodes of it that are made.
+    fn wanted(&self, offline: bool, encode: usize) -> (Side, Vec<usize>) {
+        match offline {
+            true => (Side::Offline, (0..self.flow.plan().offline.encodes.len()).collect()),
+            false => (Side::Online, vec![encode]),
+        }
     }
 }
 
@@ -67,15 +80,19 @@ impl Handler for Served {
         Some(self.flow.pin().ok()?.models().clone())
     }
 
+    fn room(&self, asked: &Asked<'_>) -> Result<(), Failure> {
+        if self.flow.is_roomy() {
+            return Ok(());
+        }
+        let pinned = self.pin(asked.pins, asked.keys)?;
+        let (side, encodes) = self.wanted(asked.offline, asked.encode);
+        flow::room(&pinned, side, &encodes, asked.priority, asked.deadline).map_err(failure)
+    }
+
     fn run(&self, item: Item) -> Soon<'_, Result<Answer, Failure>> {
         Box::pin(async move {
-            let key =
-                |model: &str| item.keys.iter().find(|(name, _)| name == model).map(|(_, key)| key.as_slice());
-            let pinned = self.flow.choose(&item.pins, &key).map_err(not_ready)?;
-            let (side, encodes) = match item.offline {
-                Some(_) => (Side::Offline, (0..pinned.plan().offline.encodes.len()).collect()),
-                None => (Side::Online, vec![item.encode]),
-            };
+            let pinned = self.pin(&item.pins, &item.keys)?;
+            let (side, encodes) = self.wanted(item.offline.is_some(), item.encode);
             let request = flow::Request {
                 side,
                 payloads: item.payloads,

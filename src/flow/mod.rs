@@ -13,4 +13,4 @@ mod steps;
 pub use codecs::CodecThreads;
 pub use error::Error;
 pub use pipeline::{Pinned, Pipeline};
-pub use run::{Answer, Request, Side, Timings, run};
+pub use run::{Answer, Request, Side, Timings, room, run};

@@ -45,6 +45,12 @@ impl Pipeline {
         self.models.iter().all(|cell| cell.is_ready())
     }
 
+    /// Whether every version of every model would take an item now, as far as is known without a look at
+    /// the queues.
+    pub fn is_roomy(&self) -> bool {
+        self.models.iter().all(|cell| cell.is_roomy())
+    }
+
     /// Takes the default version of every model, all at once.
     pub fn pin(self: &Arc<Self>) -> Result<Pinned, NotReady> {
         self.choose(&[], &|_| None)

@@ -55,11 +55,15 @@ pub struct Timings {
 /// REQUIRES a tokio runtime with its timer.
 pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error> {
     let entry = pinned.plan().entry(request.side == Side::Offline);
-    let needed = check(entry, &request)?;
+    if request.payloads.len() != entry.decodes.len() {
+        let (given, wanted) = (request.payloads.len(), entry.decodes.len());
+        return Err(Error::Request(format!("{given} payloads for {wanted} decodes")));
+    }
+    let needed = needed(entry, request.encodes)?;
     let priority = request.priority.unwrap_or(pinned.plan().priority);
     let terms = Terms { deadline: request.deadline, priority, begun: false };
     // Before anything is spent on an item that one of its models would turn away.
-    room(pinned, entry, &needed, terms)?;
+    room_for(pinned, entry, &needed, terms)?;
     let mut slots: Vec<Option<Value>> = vec![None; entry.slots];
     let mut timings = Timings::default();
     // Dropped last, after the pictures that it stands for.
@@ -80,14 +84,23 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
     Ok(Answer { encoded, timings })
 }
 
+/// Whether every model that an item needs would take it now.
+pub fn room(
+    pinned: &Pinned,
+    side: Side,
+    encodes: &[usize],
+    priority: Priority,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let entry = pinned.plan().entry(side == Side::Offline);
+    let terms = Terms { deadline, priority, begun: false };
+    room_for(pinned, entry, &needed(entry, encodes)?, terms)
+}
+
 /// Which steps are needed.
-fn check(entry: &Entry, request: &Request<'_>) -> Result<Vec<bool>, Error> {
-    if request.payloads.len() != entry.decodes.len() {
-        let (given, wanted) = (request.payloads.len(), entry.decodes.len());
-        return Err(Error::Request(format!("{given} payloads for {wanted} decodes")));
-    }
+fn needed(entry: &Entry, encodes: &[usize]) -> Result<Vec<bool>, Error> {
     let mut needed = vec![false; entry.steps.len()];
-    for index in request.encodes {
+    for index in encodes {
         let Some(encode) = entry.encodes.get(*index) else {
             return Err(Error::Request(format!("there is no encode {index}")));
         };
@@ -98,8 +111,7 @@ fn check(entry: &Entry, request: &Request<'_>) -> Result<Vec<bool>, Error> {
     Ok(needed)
 }
 
-/// Whether every model that the item needs would take it now.
-fn room(pinned: &Pinned, entry: &Entry, needed: &[bool], terms: Terms) -> Result<(), Error> {
+fn room_for(pinned: &Pinned, entry: &Entry, needed: &[bool], terms: Terms) -> Result<(), Error> {
     for (step, _) in entry.steps.iter().zip(needed).filter(|(_, needed)| **needed) {
         let generation = &pinned.generations[step.model];
         generation.replicas.room(terms).map_err(|rejected| refused(rejected, &generation.tag))?;

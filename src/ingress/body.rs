@@ -6,12 +6,16 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// Memory that is taken before any of the body has come, at most.
 const FIRST_RESERVE: usize = 256 * 1024;
+
+/// A body that nobody wants is taken in up to so many bytes, and for so long.
+const DISCARDED: usize = 1 << 20;
+const DISCARD_WAIT: Duration = Duration::from_millis(100);
 
 /// A body that may be given up before its end, and knows it.
 pub struct Inbound {
@@ -45,11 +49,7 @@ impl Inbound {
                 encoding.to_str().unwrap_or("?"),
             )));
         }
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse::<u64>().ok())
-            .and_then(|v| usize::try_from(v).ok());
+        let announced = announced(headers);
         if let Some(announced) = announced.filter(|a| *a > limit) {
             return Err(over(limit).with("content_length", announced));
         }
@@ -86,6 +86,17 @@ impl Inbound {
         Ok(whole.freeze())
     }
 
+    /// Takes in a short body that nobody wants, so that the connection can go on with the next request. A
+    /// longer one, or one that is still being waited for, is left unread.
+    pub async fn discard(&mut self, headers: &HeaderMap) {
+        // Who asks first has not sent it.
+        if headers.contains_key(EXPECT) || announced(headers).is_none_or(|bytes| bytes > DISCARDED) {
+            return;
+        }
+        let rest = async { while let Ok(Some(_)) = self.piece(DISCARD_WAIT).await {} };
+        let _ = timeout(DISCARD_WAIT, rest).await;
+    }
+
     /// The next piece of data; `None` at the end.
     async fn piece(&mut self, idle: Duration) -> Result<Option<Bytes>, Problem> {
         loop {
@@ -109,6 +120,10 @@ impl Inbound {
             }
         }
     }
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn over(limit: usize) -> Problem {

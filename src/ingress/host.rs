@@ -20,6 +20,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Models whose traffic is split, each with the header whose value decides (in lower case).
     fn sticky(&self) -> &[(String, String)];
 
+    /// Whether an item on these terms would be taken in now. Asked before a body is read, so it must be cheap.
+    fn room(&self, _asked: &Asked<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// What serves it now: "road-mask@2, surface@2".
     fn models(&self) -> Option<Arc<str>>;
 
@@ -86,6 +91,16 @@ pub struct Item {
     pub pins: Vec<(String, u64)>,
     /// For each of [`Handler::sticky`] its model and what decides its version.
     pub keys: Vec<(String, Vec<u8>)>,
+}
+
+/// What a request's head says of its item.
+pub struct Asked<'a> {
+    pub encode: usize,
+    pub offline: bool,
+    pub priority: Priority,
+    pub deadline: Instant,
+    pub pins: &'a [(String, u64)],
+    pub keys: &'a [(String, Vec<u8>)],
 }
 
 #[derive(Debug)]

@@ -28,7 +28,7 @@ mod token;
 mod via;
 
 pub use admin::Admin;
-pub use host::{Answer, Done, Failure, Handler, Host, Item, Order, Sample, SampleKind, Soon};
+pub use host::{Answer, Asked, Done, Failure, Handler, Host, Item, Order, Sample, SampleKind, Soon};
 pub use listener::{Listener, bind};
 pub use metrics::Metrics;
 pub use pages::curl;

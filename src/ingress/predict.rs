@@ -4,7 +4,7 @@ use super::body::Inbound;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Item, Response, accept, answer, form, pages, pins, side, timeout};
+use super::{Asked, Item, Response, accept, answer, form, pages, pins, side, timeout};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
@@ -74,6 +74,11 @@ async fn answered(
     }
     let allowed = timeout::allowed(&head.headers, pipeline.timeout)?;
     let deadline = begun + allowed;
+    let asked = Asked { encode, offline: offline.is_some(), priority, deadline, pins: &pins, keys: &keys };
+    if let Err(full) = handler.room(&asked) {
+        body.discard(&head.headers).await;
+        return Err(Problem::from(full));
+    }
     let mut body_is_whole = false;
     // Given back with the answer: a body is held for as long as its item.
     let mut place = server.room.place();

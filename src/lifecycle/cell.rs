@@ -137,6 +137,11 @@ impl Cell {
         !self.served.load().answering.is_empty()
     }
 
+    /// Whether all that answers would take an item now, as far as is known without a look at the queues.
+    pub fn is_roomy(&self) -> bool {
+        self.served.load().answering.iter().all(|one| one.generation.replicas.is_roomy())
+    }
+
     /// The swap: from here on requests take these. Those that serve no more drain.
     pub(super) fn serve(&self, mut new: Served) {
         new.answering.sort_by_key(|one| one.generation.version);

@@ -26,6 +26,11 @@ impl Replicas {
         self.least_loaded().ok_or(Rejected::Closed)?.room(terms)
     }
 
+    /// Whether some queue is not full, as far as is known without a look at it.
+    pub fn is_roomy(&self) -> bool {
+        self.0.iter().any(Instance::is_roomy)
+    }
+
     fn least_loaded(&self) -> Option<&Instance> {
         match self.0.as_slice() {
             [one] => Some(one),

@@ -75,6 +75,35 @@ async fn expect_100_continue_is_answered_before_the_body() {
     assert_eq!(client.reply().await.status, 413);
 }
 
+/// What cannot be taken in is turned away by its head: nothing of it is run, and a connection is of use
+/// afterwards, unless what is left on it is long.
+#[tokio::test]
+async fn a_full_queue_turns_a_request_away_before_its_body_is_wanted() {
+    let rig = start(Limits { max_body: 8 << 20, ..short() }).await;
+    rig.echo.full.store(true, Ordering::SeqCst);
+    let mut client = Client::connect(rig.address).await;
+    for body in ["", "short", &"z".repeat(700_000)] {
+        client.write(format!("{POST}content-length: {}\r\n\r\n{body}", body.len())).await;
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.header("retry-after"), reply.header("connection")), (429, "3", ""));
+    }
+    // It has not been sent, and is not asked for.
+    let mut polite = Client::connect(rig.address).await;
+    polite.write(format!("{POST}content-length: 5\r\nexpect: 100-continue\r\n\r\n")).await;
+    assert_eq!(polite.reply().await.status, 429);
+    // Long, or slow to come: the answer does not wait for it.
+    for head in ["content-length: 7000000", "content-length: 5", "transfer-encoding: chunked"] {
+        let mut other = Client::connect(rig.address).await;
+        other.write(format!("{POST}{head}\r\n\r\n")).await;
+        let reply = other.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (429, "close"), "{head}");
+    }
+    rig.echo.full.store(false, Ordering::SeqCst);
+    client.write(format!("{POST}content-length: 1\r\n\r\nb")).await;
+    assert_eq!(client.reply().await.text(), "reply[b]");
+    assert_eq!(rig.echo.given_up.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test]
 async fn slow_heads_are_cut_off() {
     let rig = start(short()).await;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rserve::ingress::{
-    Admin, Answer, Done, Failure, Handler, Host, Item, Limits, Metrics, Order, Routes, Sample, SampleKind,
-    Server, Soon, bind,
+    Admin, Answer, Asked, Done, Failure, Handler, Host, Item, Limits, Metrics, Order, Routes, Sample,
+    SampleKind, Server, Soon, bind,
 };
 use rserve::plan::{
     Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Origin,
@@ -97,6 +97,8 @@ pub fn pipeline(name: &str, decodes: &[(&str, &'static str)]) -> Pipeline {
 #[derive(Default)]
 pub struct Echo {
     pub loading: AtomicBool,
+    /// Its queue takes nobody in.
+    pub full: AtomicBool,
     pub running: AtomicUsize,
     pub given_up: AtomicUsize,
 }
@@ -131,6 +133,14 @@ impl Handler for Echoing {
 
     fn models(&self) -> Option<Arc<str>> {
         Some("mask@3, surface@2".into())
+    }
+
+    fn room(&self, _: &Asked<'_>) -> Result<(), Failure> {
+        let retry_after = Duration::from_millis(2500);
+        match self.1.full.load(Ordering::SeqCst) {
+            true => Err(Failure::QueueFull { model: "mask".into(), retry_after }),
+            false => Ok(()),
+        }
     }
 
     fn run(&self, item: Item) -> Soon<'_, Result<Answer, Failure>> {
