@@ -101,17 +101,17 @@ def serve_onnxruntime(model: str, threads: int) -> None:
                     session.run(None, inputs)
                     times.append(f"{(time.perf_counter() - began) * 1e6:.1f}")
                 print(" ".join(times), flush=True)
-            case ["output", file]:
-                session.run(None, inputs)[0].tofile(file)
+            case ["output", index, file]:
+                session.run(None, inputs)[int(index)].tofile(file)
                 print("written", flush=True)
 
 
-def difference(ours: Runtime, theirs: Runtime) -> float:
-    """The greatest of the first output's differences, by its greatest element."""
+def difference(path: Path, ours: Runtime, theirs: Runtime) -> float:
+    """The greatest difference of the last output that is float32 (a detector's scores), by its greatest element."""
     found = []
     for runtime in (ours, theirs):
         file = CACHE / f"output-{os.getpid()}.bin"
-        runtime.tell(f"output {file}")
+        runtime.tell(f"output {cpu_models.last_floats(path)} {file}")
         runtime.expect("written")
         found.append(np.fromfile(file, np.float32))
     if found[0].shape != found[1].shape:
@@ -166,7 +166,7 @@ def compare(name: str, path: Path, batch: int, options, rten: Path | None, work:
             return None
         times = measure(runtimes, options.seconds)
         ratio = {other: times["rserve"] / times[other] for other in times}
-        off = difference(runtimes["rserve"], runtimes["ort"]) if "ort" in runtimes else math.nan
+        off = difference(path, runtimes["rserve"], runtimes["ort"]) if "ort" in runtimes else math.nan
         wrong = "" if not off > 1e-3 else f"  outputs differ by {off:.1e}"
         shown = f"{name:28}{batch:6}{times['rserve'] / 1e3:10.3f}"
         shown += "".join(f"{ratio[other]:9.2f}" if other in ratio else f"{'-':>9}" for other in ("ort", "rten"))

@@ -244,6 +244,12 @@ def inputs(path: Path, batch: int) -> dict:
     return given
 
 
+def last_floats(path: Path) -> int:
+    """The index of the last output that is float32."""
+    outputs = onnx.load(path, load_external_data=False).graph.output
+    return max((i for i, v in enumerate(outputs) if v.type.tensor_type.elem_type == FLOAT), default=0)
+
+
 def can_batch(path: Path) -> bool:
     graph = onnx.load(path, load_external_data=False).graph
     constants = {c.name for c in graph.initializer}

@@ -1,7 +1,7 @@
 //! One model, run as often as it is told: what `cpu.py` times beside other runtimes.
 //!
 //! `infer MODEL.onnx` reads lines: `input NAME DTYPE 1,3,224,224 FILE` (raw elements), `clear`, `run N` (answers
-//! with the microseconds of each), `output FILE` (writes the first output's elements), `profile N` (answers with
+//! with the microseconds of each), `output INDEX FILE` (writes the elements of an output), `profile N` (answers with
 //! the time of each step, until `end`), `roofline` (what this machine computes and copies in a second).
 
 use bytes::Bytes;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Error> {
                 let times = (0..count.parse()?).map(|_| model.time()).collect::<Result<Vec<_>, _>>()?;
                 println!("{}", times.iter().map(|t| format!("{t:.1}")).collect::<Vec<_>>().join(" "));
             }
-            ["output", file] => model.write(file)?,
+            ["output", index, file] => model.write(index.parse()?, file)?,
             ["profile", count] => model.profile(count.parse()?)?,
             ["roofline"] => println!("{:.1} {:.2}", gigaflops(), gigabytes()),
             _ => return Err(format!("{line:?} is not known").into()),
@@ -100,10 +100,10 @@ impl Model {
         Ok(began.elapsed().as_secs_f64() * 1e6)
     }
 
-    fn write(&self, file: &str) -> Result<(), Error> {
+    fn write(&self, index: usize, file: &str) -> Result<(), Error> {
         let mut elements = Vec::new();
         for row in self.runner.run(self.batch()?)? {
-            if let Some(Some(Value::Host(tensor))) = row.first() {
+            if let Some(Some(Value::Host(tensor))) = row.get(index) {
                 elements.extend_from_slice(tensor.bytes());
             }
         }

@@ -3,12 +3,14 @@
 //! Each hook has a form in Burn's operations, which CUDA takes; the CPU backend, whose tensors are memory
 //! that this process sees, replaces those that it can do better.
 
+use super::flex::{self, from_vec, owned};
 use super::kernels::conv::{Activation, Conv2d};
 use super::kernels::elementwise::{self, Map};
+use super::kernels::matmul::{self, Packed};
 use super::kernels::norm;
+use burn::tensor::TensorMetadata;
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::{FloatTensor, FloatTensorOps};
-use burn::tensor::{Bytes, Shape, TensorData};
+use burn::tensor::ops::{ActivationOps, FloatTensor, FloatTensorOps};
 use burn_flex::{Flex, FlexTensor};
 
 pub trait Accelerator: Backend {
@@ -58,10 +60,88 @@ pub trait Accelerator: Backend {
     ) -> Result<FloatTensor<Self>, FloatTensor<Self>> {
         Err(x)
     }
+
+    /// A product of matrices, leading axes broadcast. REQUIRES as many axes of either, two or more.
+    fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+
+    /// A product with packed weights and what follows it. `residual` has the shape of the result.
+    ///
+    /// Asked for only where [`Accelerator::ON_HOST`]; `None` where something is not float32 or does not fit.
+    fn multiply_packed(
+        _x: &FloatTensor<Self>,
+        _weights: &Packed,
+        _bias: Option<&[f32]>,
+        _residual: Option<&FloatTensor<Self>>,
+        _activation: matmul::Activation,
+    ) -> Option<FloatTensor<Self>> {
+        None
+    }
+
+    /// softmax(q · k · scale + mask) · v; `k` is `[.., size, keys]`. `None` where that cannot be done in one.
+    fn attend(
+        _q: &FloatTensor<Self>,
+        _k: &FloatTensor<Self>,
+        _v: &FloatTensor<Self>,
+        _mask: Option<&FloatTensor<Self>>,
+        _scale: f64,
+        _nowhere_is_zero: bool,
+    ) -> Option<FloatTensor<Self>> {
+        None
+    }
+
+    /// Softmax over the last axis.
+    fn softmax_rows(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let last = x.rank() - 1;
+        Self::softmax(x, last)
+    }
+
+    /// What a function makes of the elements in C order; `None` where they are not float32 in our memory.
+    fn with_elements<R>(_x: &FloatTensor<Self>, _f: &mut dyn FnMut(&[f32]) -> R) -> Option<R> {
+        None
+    }
 }
 
 impl Accelerator for Flex {
     const ON_HOST: bool = true;
+
+    fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        flex::matmul(&a, &b).unwrap_or_else(|| Flex::float_matmul(a, b))
+    }
+
+    fn multiply_packed(
+        x: &FlexTensor,
+        weights: &Packed,
+        bias: Option<&[f32]>,
+        residual: Option<&FlexTensor>,
+        activation: matmul::Activation,
+    ) -> Option<FlexTensor> {
+        flex::multiply_packed(x, weights, bias, residual, activation)
+    }
+
+    fn attend(
+        q: &FlexTensor,
+        k: &FlexTensor,
+        v: &FlexTensor,
+        mask: Option<&FlexTensor>,
+        scale: f64,
+        nowhere_is_zero: bool,
+    ) -> Option<FlexTensor> {
+        flex::attention(q, k, v, mask, scale, nowhere_is_zero)
+    }
+
+    fn softmax_rows(x: FlexTensor) -> FlexTensor {
+        flex::softmax(x).unwrap_or_else(|x| {
+            let last = x.rank() - 1;
+            Flex::softmax(x, last)
+        })
+    }
+
+    fn with_elements<R>(x: &FlexTensor, f: &mut dyn FnMut(&[f32]) -> R) -> Option<R> {
+        let x = x.to_contiguous();
+        x.as_slice::<f32>().map(f)
+    }
 
     fn conv2d_packed(
         conv: &Conv2d,
@@ -126,20 +206,6 @@ fn elements(tensor: &Option<FlexTensor>, count: usize) -> Option<Option<&[f32]>>
 fn in_burn(x: FlexTensor, map: Map) -> FlexTensor {
     let dtype = x.dtype().into();
     Flex::float_cast(Flex::map(Flex::float_cast(x, burn::tensor::FloatDType::F32), map), dtype)
-}
-
-/// The tensor as one run of float32 that nothing else holds; copied only where it is not.
-fn owned(x: FlexTensor) -> FlexTensor {
-    let whole = x.is_contiguous()
-        && x.layout().start_offset() == 0
-        && x.bytes().len() == x.layout().num_elements() * size_of::<f32>();
-    if whole { x } else { x.to_contiguous() }
-}
-
-/// REQUIRES as many elements as the shape has.
-fn from_vec(elements: Vec<f32>, shape: &[usize]) -> FlexTensor {
-    let dtype = burn::tensor::DType::F32;
-    FlexTensor::from_data(TensorData::from_bytes(Bytes::from_elems(elements), Shape::from(shape), dtype))
 }
 
 #[cfg(feature = "cuda")]

@@ -10,6 +10,7 @@ mod compute;
 mod device;
 mod error;
 mod exec;
+mod flex;
 mod host;
 mod inspect;
 pub mod kernels;

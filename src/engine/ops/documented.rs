@@ -19,7 +19,7 @@ fn the_operators_are_documented() {
         "" => format!("| {name} | ai.onnx | {} |", entry.since.max(OLDEST)),
         domain => format!("| {name} | {domain} | 1 |"),
     };
-    // What only bodies use is not for models.
+    // What only the optimiser and bodies write is not for models.
     let public = registry.entries.iter().filter(|((domain, _), _)| *domain != super::microsoft::INNER);
     let wanted: BTreeSet<String> = public.map(row).collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");

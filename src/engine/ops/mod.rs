@@ -25,6 +25,8 @@ mod signal;
 mod text;
 mod vision;
 
+pub use microsoft::INNER;
+
 use super::backend::Accelerator;
 use super::onnx::{Graph, Node};
 use super::value::Value;

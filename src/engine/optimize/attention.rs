@@ -1,10 +1,10 @@
-//! Recognises attention written out as products and a softmax: softmax(q · kᵀ · scale + mask) · v, which
-//! becomes the standard's Attention.
-//!
-//! q, k and v must come from transposes of four axes: nothing else says that they have four.
+//! Recognises attention written out as products and a softmax, softmax(q · k · scale + mask) · v, and makes one
+//! operator of it. What q, k and v come from does not matter, nor how many axes they have.
 
 use super::pattern::Look;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+use crate::engine::ops::INNER;
+use crate::engine::ops::nn::fused_attention;
 use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
@@ -12,17 +12,15 @@ pub fn run(graph: &mut Graph) -> usize {
     let found: Vec<Found> = (0..graph.nodes.len()).filter_map(|i| look.attention(i)).collect();
     let mut gone = BTreeSet::new();
     for found in found {
-        if found.inner.iter().chain([&found.last, &found.turn]).any(|i| gone.contains(i)) {
+        if found.inner.iter().chain([&found.last]).any(|i| gone.contains(i)) {
             continue;
         }
         gone.extend(&found.inner);
-        // What gave kᵀ gives k.
-        graph.nodes[found.turn].attributes.set("perm", Attribute::Ints(found.perm));
-        let k = graph.nodes[found.turn].outputs[0];
         let node = &mut graph.nodes[found.last];
-        node.op = "Attention".to_owned();
-        node.version = 23;
-        node.inputs = vec![Some(found.q), k, Some(found.v)];
+        node.domain = INNER.to_owned();
+        node.op = fused_attention::NAME.to_owned();
+        node.version = 1;
+        node.inputs = vec![Some(found.q), Some(found.k), Some(found.v)];
         node.inputs.extend(found.mask.map(Some));
         node.attributes = Attributes::default();
         node.attributes.set("scale", Attribute::Float(found.scale as f32));
@@ -36,12 +34,11 @@ struct Found {
     /// Those before it that are no longer needed.
     inner: Vec<usize>,
     q: ValueId,
+    /// `[.., size, keys]`, as the product has it.
+    k: ValueId,
     v: ValueId,
     mask: Option<ValueId>,
     scale: f64,
-    /// The transpose that gives kᵀ, and what it has to be to give k.
-    turn: usize,
-    perm: Vec<i64>,
 }
 
 impl Look<'_> {
@@ -51,12 +48,13 @@ impl Look<'_> {
         }
         let (weights, v) = (self.node(last).input(0)?, self.node(last).input(1)?);
         let softmax = self.only(weights, "Softmax")?;
-        let over_last =
-            |node: &Node| match node.attributes.int("axis", if node.version < 13 { 1 } else { -1 }) {
-                Ok(axis) => axis == -1 || axis == 3,
-                Err(_) => false,
-            };
-        if !over_last(self.node(softmax)) || !self.has_four_axes(v) {
+        // Before version 13 the axes from this one on are one: the last is the same alone.
+        let default = if self.node(softmax).version < 13 { 1 } else { -1 };
+        let over_last = |node: &Node| match node.attributes.int("axis", default) {
+            Ok(axis) => axis == -1 || (axis == 3 && self.has_four_axes(v)),
+            Err(_) => false,
+        };
+        if !over_last(self.node(softmax)) {
             return None;
         }
         let mut inner = vec![softmax];
@@ -72,19 +70,17 @@ impl Look<'_> {
         };
         let (product, mut scale) = self.unscaled(scores, &mut inner)?;
         inner.push(product);
-        let (q, turned) = (self.node(product).input(0)?, self.node(product).input(1)?);
+        let (q, k) = (self.node(product).input(0)?, self.node(product).input(1)?);
         let (q, by) = self.scaled(q, &mut inner);
         scale *= by;
-        let (turned, by) = self.scaled(turned, &mut inner);
+        let (k, by) = self.scaled(k, &mut inner);
         scale *= by;
-        let turn = self.only(turned, "Transpose")?;
-        let mut perm = self.axes(turn).filter(|perm| perm.len() == 4)?;
-        perm.swap(2, 3);
-        // With the batch and the heads where they were, as attention wants them.
-        if !self.has_four_axes(q) || !scale.is_finite() || scale <= 0.0 {
+        // A constant matrix is a layer, whatever comes after it.
+        let constant = |id: ValueId| self.graph.constants.contains_key(&id);
+        if !scale.is_finite() || constant(q) || constant(k) || constant(v) {
             return None;
         }
-        Some(Found { last, inner, q, v, mask, scale, turn, perm })
+        Some(Found { last, inner, q, k, v, mask, scale })
     }
 
     /// The product behind a division or multiplication by a number.

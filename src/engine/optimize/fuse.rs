@@ -91,7 +91,7 @@ fn activations(graph: &mut Graph) -> usize {
     graph.remove(&gone)
 }
 
-fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
+pub fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
     if node.is("Relu") {
         return Some(("Relu", Vec::new()));
     }

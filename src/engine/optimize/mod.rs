@@ -12,6 +12,7 @@ mod fuse;
 mod gate;
 mod layer_norm;
 mod pattern;
+mod product;
 mod scale;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
         ("normalisations merged into convolutions", |g, _, _| batch_norm::run(g)),
         ("scales merged into convolutions", |g, _, _| scale::run(g)),
         ("activations and sums merged into convolutions", |g, _, _| fuse::run(g)),
+        ("products merged with what follows them", |g, _, _| product::run(g)),
         ("constants that are no longer read dropped", |g, _, _| dead::run(g)),
     ]
 }

@@ -41,6 +41,16 @@ impl<'a> Look<'a> {
         self.giver(id, op).filter(|_| self.uses[id] == 1)
     }
 
+    /// The node that gives a value.
+    pub fn giver_of(&self, id: ValueId) -> Option<usize> {
+        self.giver[id]
+    }
+
+    /// The node that gives a value which nothing else reads, if it is one of those.
+    pub fn alone(&self, id: ValueId, is: impl Fn(&Node) -> bool) -> Option<usize> {
+        self.giver[id].filter(|i| self.uses[id] == 1 && is(self.node(*i)))
+    }
+
     /// The node that alone reads a value, if it is that operator.
     pub fn only_reader(&self, id: ValueId, op: &str) -> Option<usize> {
         self.reader[id].filter(|i| self.uses[id] == 1 && self.node(*i).is(op))

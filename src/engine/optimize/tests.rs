@@ -244,7 +244,64 @@ fn attention_is_recognised() {
     let sketch = sketch.node("Add", &["d", "mask"], "m", &[]);
     let sketch = sketch.node("Softmax", &["m"], "w", &[("axis", Attribute::Int(-1))]);
     let graph = sketch.node("MatMul", &["w", "v"], "y", &[]).output("y");
-    keeps(graph, &[2, 5, 3, 8], &["Transpose", "Transpose", "Relu", "Transpose", "Attention"]);
+    keeps(graph, &[2, 5, 3, 8], &["Transpose", "Transpose", "Relu", "Transpose", "Attend"]);
+}
+
+/// As PyTorch's older exporter writes it: three axes, both sides scaled.
+#[test]
+fn attention_of_three_axes_is_recognised() {
+    let turned = [("perm", Attribute::Ints(vec![0, 2, 1]))];
+    let sketch = number(Sketch::new(), "root", 0.6).node("Transpose", &["x"], "t", &turned);
+    let sketch = sketch.node("Mul", &["x", "root"], "q", &[]).node("Mul", &["t", "root"], "k", &[]);
+    let sketch = sketch.node("MatMul", &["q", "k"], "s", &[]).node("Relu", &["x"], "v", &[]);
+    let sketch = sketch.node("Softmax", &["s"], "w", &[("axis", Attribute::Int(-1))]);
+    let graph = sketch.node("MatMul", &["w", "v"], "y", &[]).output("y");
+    keeps(graph, &[3, 20, 6], &["Transpose", "Relu", "Attend"]);
+}
+
+#[test]
+fn attention_whose_weights_are_read_elsewhere_stays() {
+    let turned = [("perm", Attribute::Ints(vec![0, 2, 1]))];
+    let sketch = Sketch::new().node("Transpose", &["x"], "k", &turned).node("MatMul", &["x", "k"], "s", &[]);
+    let sketch = sketch.node("Softmax", &["s"], "w", &[("axis", Attribute::Int(-1))]);
+    let sketch = sketch.node("MatMul", &["w", "x"], "a", &[]).node("MatMul", &["w", "a"], "y", &[]);
+    let ops = ["Transpose", "MatMul", "Softmax", "MatMul", "MatMul"];
+    keeps(sketch.output("y"), &[3, 6, 4], &ops);
+}
+
+#[test]
+fn what_follows_a_product_is_merged_into_it() {
+    let sketch = Sketch::new().constant("w", &[6, 8]).constant("b", &[8]).constant("v", &[8, 6]);
+    let sketch = sketch.node("MatMul", &["x", "w"], "m", &[]).node("Add", &["b", "m"], "a", &[]);
+    let sketch = sketch.node("Relu", &["a"], "r", &[]).node("MatMul", &["r", "v"], "n", &[]);
+    let sketch = sketch.node("Add", &["n", "x"], "s", &[]).node("Tanh", &["s"], "y", &[]);
+    keeps(sketch.output("y"), &[2, 3, 6], &["Linear", "Linear"]);
+}
+
+#[test]
+fn layers_keep_their_results() {
+    let flag = [("transB", Attribute::Int(1))];
+    let sketch = Sketch::new().constant("w", &[5, 6]).constant("b", &[5]);
+    let sketch = sketch.node("Gemm", &["x", "w", "b"], "g", &flag).node("Sigmoid", &["g"], "y", &[]);
+    keeps(sketch.output("y"), &[3, 6], &["Linear"]);
+    // A scale of its own, and a matrix that is added: not ours.
+    let scaled = [("alpha", Attribute::Float(0.5))];
+    let sketch = Sketch::new().constant("w", &[6, 5]).node("Gemm", &["x", "w"], "y", &scaled);
+    keeps(sketch.output("y"), &[3, 6], &["Gemm"]);
+    // A sum that makes the result larger, and one of a product that is read again.
+    let sketch = Sketch::new().constant("w", &[6, 6]).node("MatMul", &["x", "w"], "m", &[]);
+    let axes = [("axes", Attribute::Ints(vec![0]))];
+    let sketch = sketch.node("ReduceSum", &["m"], "t", &[]).node("ReduceMax", &["x"], "r", &axes);
+    let sketch = sketch.node("MatMul", &["r", "w"], "n", &[]).node("Add", &["n", "x"], "a", &[]);
+    let graph = sketch.node("Add", &["a", "t"], "y", &[]).output("y");
+    keeps(graph, &[4, 6], &["Linear", "ReduceSum", "ReduceMax", "Linear", "Add"]);
+}
+
+#[test]
+fn a_vector_is_a_row() {
+    let sketch = Sketch::new().constant("w", &[6, 5]).constant("b", &[5]);
+    let sketch = sketch.node("MatMul", &["x", "w"], "m", &[]).node("Add", &["m", "b"], "y", &[]);
+    keeps(sketch.output("y"), &[6], &["Linear"]);
 }
 
 #[test]

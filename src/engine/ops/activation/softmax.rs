@@ -37,6 +37,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
 
 fn apply<B: Accelerator>(kind: Kind, x: FloatTensor<B>, axis: usize, cx: &Context<B>) -> FloatTensor<B> {
     match kind {
+        Kind::Softmax if axis + 1 == x.rank() => in_single::<B>(x, B::softmax_rows),
         Kind::Softmax => in_single::<B>(x, |x| B::softmax(x, axis)),
         Kind::LogSoftmax => in_single::<B>(x, |x| B::log_softmax(x, axis)),
         Kind::Hardmax => {

@@ -6,7 +6,7 @@ use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
-/// The domain of operators that only bodies use.
+/// The domain of operators that only the optimiser and bodies write.
 pub const INNER: &str = "rserve";
 pub const NAME: &str = "AttentionMask";
 

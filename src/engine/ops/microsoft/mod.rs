@@ -9,7 +9,6 @@ mod norm;
 mod product;
 mod qlinear;
 
-#[cfg(test)]
 pub use mask::INNER;
 
 use super::Registry;

@@ -1,5 +1,6 @@
 //! Attention: softmax(Q·Kᵀ·scale, softcapped, + bias)·V, with grouped heads, caches, masks and windows.
 
+use super::fused_attention::in_one;
 use super::matmul::product;
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
@@ -21,6 +22,8 @@ struct Attention {
     precision: Option<DType>,
     /// What the fourth output shows: the scores, those softcapped, with bias, or after the softmax.
     mode: i64,
+    /// Whether the fourth output is wanted.
+    shown: bool,
 }
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -37,6 +40,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         softcap: f64::from(attributes.float("softcap", 0.0)?),
         precision: attributes.find_int("softmax_precision")?.map(|code| host::dtype_of(*code)).transpose()?,
         mode: attributes.int("qk_matmul_output_mode", 0)?,
+        shown: site.has_output(3),
     };
     Ok(Box::new(move |inputs: Inputs<B>, cx: &Context<B>| attention.run(inputs, cx)))
 }
@@ -51,6 +55,12 @@ fn split_heads<B: Accelerator>(x: Value<B>, heads: usize) -> Result<Value<B>, St
         }
         _ => Err(format!("{dims:?} does not split into {heads} heads")),
     }
+}
+
+/// `[batch, heads, length, size]` to `[batch, length, heads · size]`.
+fn join_heads<B: Accelerator>(y: Value<B>) -> Result<Value<B>, String> {
+    let dims = y.dims();
+    permute(y, &[0, 2, 1, 3])?.reshaped(vec![dims[0], dims[2], dims[1] * dims[3]])
 }
 
 /// Each head as often as queries share it.
@@ -95,7 +105,15 @@ impl Attention {
         let keys = k.dims()[2];
         let (k, v) = (repeat_heads(k, heads, cx)?, repeat_heads(v, heads, cx)?);
 
-        let scale = self.scale.unwrap_or(1.0 / (size.max(1) as f64).sqrt()).sqrt();
+        let scale = self.scale.unwrap_or(1.0 / (size.max(1) as f64).sqrt());
+        let bias = self.bias(mask, before, lengths.as_deref(), (queries, keys), dtype, cx)?;
+        if !self.shown && self.softcap <= 0.0 && self.precision.is_none_or(|p| p == dtype) {
+            let turned = permute(k.clone(), &[0, 1, 3, 2])?;
+            if let Some(y) = in_one(&q, &turned, &v, bias.as_ref(), scale, true, cx)? {
+                return Ok(vec![if flat { join_heads(y)? } else { y }, present_key, present_value]);
+            }
+        }
+        let scale = scale.sqrt();
         let scale =
             || -> Result<Value<B>, String> { Ok(Value::Host(host::scalar(dtype, Number::Float(scale))?)) };
         let q = arithmetic(Arithmetic::Mul, q.on_device(&cx.device), scale()?, cx)?;
@@ -109,7 +127,6 @@ impl Attention {
         if self.mode == 1 {
             shown = Some(scores.clone());
         }
-        let bias = self.bias(mask, before, lengths.as_deref(), (queries, keys), dtype, cx)?;
         if let Some(bias) = &bias {
             scores =
                 arithmetic(Arithmetic::Add, Value::Float(scores), bias.clone(), cx)?.float(&cx.device)?;
@@ -135,11 +152,8 @@ impl Attention {
             Some(shown) => Value::Float(shown),
             None => weights.clone(),
         };
-        let mut y = product(weights, v, cx)?;
-        if flat {
-            let dims = y.dims();
-            y = permute(y, &[0, 2, 1, 3])?.reshaped(vec![dims[0], dims[2], dims[1] * dims[3]])?;
-        }
+        let y = product(weights, v, cx)?;
+        let y = if flat { join_heads(y)? } else { y };
         Ok(vec![y, present_key, present_value, shown])
     }
 

@@ -81,7 +81,7 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
 
 fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
     match (a, b) {
-        (Value::Float(a), Value::Float(b)) => Ok(Value::Float(B::float_matmul(a, b))),
+        (Value::Float(a), Value::Float(b)) => Ok(Value::Float(B::matmul(a, b))),
         (Value::Int(a), Value::Int(b)) => {
             // Backends multiply the usual integers; others wrap around in the end as they would on the way.
             let dtype = a.dtype();
@@ -140,7 +140,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let mut y = if dims.contains(&0) || left[1] == 0 {
             B::float_zeros(dims.into(), &cx.device, a.dtype().into())
         } else {
-            B::float_matmul(a, b)
+            B::matmul(a, b)
         };
         if alpha != 1.0 {
             y = B::float_mul_scalar(y, alpha.into());

@@ -5,6 +5,8 @@ mod batch_norm;
 pub mod conv;
 mod conv_transpose;
 mod einsum;
+pub mod fused_attention;
+pub mod linear;
 mod linear_attention;
 mod local;
 mod matmul;
@@ -19,7 +21,7 @@ pub use attention::repeat_heads;
 pub use matmul::product;
 pub use norm::{layer, rms};
 
-use super::Registry;
+use super::{INNER, Registry};
 use crate::engine::backend::Accelerator;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
@@ -37,6 +39,8 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("RMSNormalization", 23, norm::rms);
     r.op("MatMul", 1, |_| matmul::matmul());
     r.op("Attention", 23, attention::build);
+    r.domain_op(INNER, fused_attention::NAME, fused_attention::build);
+    r.domain_op(INNER, linear::NAME, linear::build);
     r.op("RotaryEmbedding", 23, rotary::build);
     r.op("Einsum", 12, einsum::build);
     r.op("Gemm", 7, matmul::gemm);

@@ -2,6 +2,7 @@
 
 mod activation;
 mod cell;
+mod packed;
 
 use super::shape::permute;
 use super::{BoxOp, Context, Inputs, Op, OpResult, Registry, Site, broadcast};
@@ -52,6 +53,10 @@ fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, Str
         })
     };
     let cells = activations.into_iter().map(cell).collect::<Result<Vec<_>, _>>()?;
+    let batch_first = attributes.flag("layout")?;
+    if !batch_first && let Some(packed) = packed::build(site, &cells, &backward) {
+        return Ok(packed);
+    }
     let of_weights: &[usize] = if kind == Kind::Lstm { &[1, 2, 3, 7] } else { &[1, 2, 3] };
     let constant = of_weights.iter().all(|i| !site.has_input(*i) || site.constant(*i).is_some());
     let weights = if constant && site.has_input(1) && site.has_input(2) {
@@ -60,14 +65,7 @@ fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, Str
     } else {
         None
     };
-    Ok(Box::new(Recurrent {
-        kind,
-        backward,
-        cells,
-        batch_first: attributes.flag("layout")?,
-        weights,
-        every_step: site.has_output(0),
-    }))
+    Ok(Box::new(Recurrent { kind, backward, cells, batch_first, weights, every_step: site.has_output(0) }))
 }
 
 /// The weights of every direction: W, R, B and P.
