@@ -1,10 +1,10 @@
 //! One item's way through a pipeline, with stand-ins for models and codecs.
 
 use crate::fakes::{Fake, Gate, TwoLanes, signature};
-use crate::lifecycle::{plan, write};
+use crate::lifecycle::{plan, whole, write};
 use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
-use rserve::lifecycle::{Lifecycle, Loader};
+use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
 use rserve::plan::{
     self, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput, EncodePlan,
     EncodeSource, Entry, Origin, Payload, Region, RowContext, Rows, Step, TensorType, VersionFacts,
@@ -98,15 +98,23 @@ impl Rows for TextEncode {
 struct Models(HashMap<&'static str, Arc<Fake>>);
 
 impl Loader for Models {
-    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String> {
-        let inputs: &[&str] = if &files.onnx[..] == b"join" { &["a", "b"] } else { &["x"] };
-        let labels = files.labels.clone();
-        Ok(VersionFacts { signature: signature(inputs, &["y"]), labels, weights: 4 })
+    fn open(&self, files: VersionFiles) -> Result<Opened, String> {
+        let name = String::from_utf8(whole(&files)).unwrap();
+        let inputs: &[&str] = if name == "join" { &["a", "b"] } else { &["x"] };
+        let facts = VersionFacts { signature: signature(inputs, &["y"]), labels: files.labels, weights: 4 };
+        Ok(Opened { facts, model: Box::new(Ready(self.0[name.as_str()].clone())) })
+    }
+}
+
+struct Ready(Arc<Fake>);
+
+impl Model for Ready {
+    fn another(&self) -> Box<dyn Model> {
+        Box::new(Self(self.0.clone()))
     }
 
-    fn load(&self, files: VersionFiles, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
-        let name = std::str::from_utf8(&files.onnx).unwrap();
-        Ok(self.0[name].clone())
+    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
+        Ok(self.0)
     }
 }
 

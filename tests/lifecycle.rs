@@ -1,7 +1,9 @@
 //! The lifecycle over a real folder, with models whose "ONNX" says what they do: `times 2`.
 
 use crate::fakes::{Fake, Gate, TwoLanes, first, number, signature};
-use rserve::lifecycle::{Cause, Cell, Copied, Fit, Lifecycle, Loader, NotReady, Refused, Serving, State};
+use rserve::lifecycle::{
+    Cause, Cell, Copied, Fit, Lifecycle, Loader, Model, NotReady, Opened, Refused, Serving, State,
+};
 use rserve::plan::{self, BatchPolicy, DeviceId, Plan, VersionFacts};
 use rserve::scheduler::{Device, Memory, Runner, Terms, Want};
 use rserve::store::VersionFiles;
@@ -15,25 +17,46 @@ use std::time::{Duration, Instant};
 /// (until it is let go); counts what it is asked to load.
 #[derive(Default)]
 struct TextLoader {
-    loads: AtomicUsize,
+    loads: Arc<AtomicUsize>,
     gate: Arc<Gate>,
 }
 
 impl Loader for TextLoader {
-    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String> {
-        let text = std::str::from_utf8(&files.onnx).map_err(|_| "not text".to_owned())?;
+    fn open(&self, files: VersionFiles) -> Result<Opened, String> {
+        let onnx = whole(&files);
+        let text = std::str::from_utf8(&onnx).map_err(|_| "not text".to_owned())?;
         let input = match text.trim().split_once(' ') {
             Some(("input", name)) => name,
             _ => "x",
         };
         let signature = signature(&[input], &["y"]);
-        Ok(VersionFacts { signature, labels: files.labels.clone(), weights: files.onnx.len() as u64 })
+        let facts = VersionFacts { signature, labels: files.labels, weights: onnx.len() as u64 };
+        let model = Text { text: text.trim().to_owned(), loads: self.loads.clone(), gate: self.gate.clone() };
+        Ok(Opened { facts, model: Box::new(model) })
+    }
+}
+
+/// Of a version's `model.onnx`.
+pub fn whole(files: &VersionFiles) -> Vec<u8> {
+    files.onnx.pieces().collect::<Vec<_>>().concat()
+}
+
+#[derive(Clone)]
+struct Text {
+    text: String,
+    loads: Arc<AtomicUsize>,
+    gate: Arc<Gate>,
+}
+
+impl Model for Text {
+    fn another(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
     }
 
-    fn load(&self, files: VersionFiles, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
+    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
         self.loads.fetch_add(1, SeqCst);
-        let text = String::from_utf8_lossy(&files.onnx).into_owned();
-        match text.trim().split_once(' ').unwrap_or((text.trim(), "")) {
+        let text = self.text.as_str();
+        match text.split_once(' ').unwrap_or((text, "")) {
             ("takes", bytes) => {
                 let mut fake = Fake::times(1.0);
                 let batch = bytes.parse().map_err(|_| "no bytes")?;

@@ -4,13 +4,12 @@
 //! with the microseconds of each), `output INDEX FILE` (writes the elements of an output), `profile N` (answers with
 //! the time of each step, until `end`), `roofline` (what this machine computes and copies in a second).
 
-use bytes::Bytes;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use rserve::engine;
 use rserve::plan::{Batching, DeviceId, Signature};
 use rserve::scheduler::{Batch, Runner, Value, Want};
-use rserve::store::{self, ModelFiles};
+use rserve::store;
 use rserve::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -60,12 +59,9 @@ struct Model {
 
 impl Model {
     fn load(path: &Path) -> Result<Self, Error> {
-        let onnx = Bytes::from(std::fs::read(path)?);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let data = store::data(folder, engine::data_files(&onnx))?;
-        let files = ModelFiles { onnx, data };
-        let signature = engine::inspect(files.clone())?.signature;
-        Ok(Self { runner: engine::load(files, DeviceId::Cpu)?, signature, inputs: BTreeMap::new() })
+        let model = engine::open(store::model(path, &engine::Onnx)?)?;
+        let signature = model.inspect()?.signature;
+        Ok(Self { runner: model.load(DeviceId::Cpu)?, signature, inputs: BTreeMap::new() })
     }
 
     fn give(&mut self, name: &str, dtype: &str, dims: &str, file: &str) -> Result<(), Error> {

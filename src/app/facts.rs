@@ -48,18 +48,22 @@ fn model_facts(store: &Path, model: &str, versions: Result<Vec<u64>, StoreError>
 }
 
 fn version_facts(store: &Path, model: &str, version: u64) -> Result<VersionFacts, String> {
-    facts_of(&store::read(store, model, version, &engine::data_files).map_err(|e| e.to_string())?)
+    let files = store::read(store, model, version, &engine::Onnx).map_err(|e| e.to_string())?;
+    facts_of(files).map(|(_, facts)| facts)
 }
 
-/// What a version's files declare, or every reason why it cannot be run, one a line.
-pub fn facts_of(files: &VersionFiles) -> Result<VersionFacts, String> {
-    let inspection = engine::inspect(files.model()).map_err(|e| e.to_string())?;
+/// A model and what it declares, or every reason why it cannot be run, one a line.
+pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts), String> {
+    let mut labels = std::mem::take(&mut files.labels);
+    let model = engine::open(files.into_model()).map_err(|e| e.to_string())?;
+    let inspection = model.inspect().map_err(|e| e.to_string())?;
     if !inspection.unsupported.is_empty() {
         let lines: Vec<String> =
             inspection.unsupported.iter().map(|node| format!("not supported: {node}")).collect();
         return Err(lines.join("\n"));
     }
-    let mut labels = files.labels.clone();
     labels.extend(inspection.classes.map(|classes| (MODEL_FILE.to_owned(), classes)));
-    Ok(VersionFacts { signature: Arc::new(inspection.signature), labels, weights: inspection.weights })
+    let facts =
+        VersionFacts { signature: Arc::new(inspection.signature), labels, weights: inspection.weights };
+    Ok((model, facts))
 }

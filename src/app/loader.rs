@@ -2,26 +2,31 @@
 
 use super::facts::facts_of;
 use crate::engine;
-use crate::lifecycle::Loader;
-use crate::plan::{DeviceId, VersionFacts};
+use crate::lifecycle::{Loader, Model, Opened};
+use crate::plan::DeviceId;
 use crate::scheduler::Runner;
-use crate::store::VersionFiles;
-use bytes::Bytes;
-use std::collections::BTreeSet;
+use crate::store::{Format, VersionFiles};
 use std::sync::Arc;
 
 pub struct EngineLoader;
 
 impl Loader for EngineLoader {
-    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String> {
-        facts_of(files)
+    fn open(&self, files: VersionFiles) -> Result<Opened, String> {
+        let (model, facts) = facts_of(files)?;
+        Ok(Opened { facts, model: Box::new(model) })
     }
 
-    fn load(&self, files: VersionFiles, device: DeviceId) -> Result<Arc<dyn Runner>, String> {
-        engine::load(files.model(), device).map_err(|e| e.to_string())
+    fn format(&self) -> &dyn Format {
+        &engine::Onnx
+    }
+}
+
+impl Model for engine::Model {
+    fn another(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
     }
 
-    fn data_files(&self, onnx: &Bytes) -> BTreeSet<String> {
-        engine::data_files(onnx)
+    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String> {
+        engine::Model::load(*self, device).map_err(|e| e.to_string())
     }
 }

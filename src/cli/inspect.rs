@@ -4,13 +4,11 @@ use super::Exit;
 use super::output::{complain, print};
 use crate::engine::{self, Applied, Inspection};
 use crate::plan::{Batching, Dim, Port};
-use crate::store::{self, ModelFiles};
-use bytes::Bytes;
+use crate::store;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Say what an ONNX file takes, gives and consists of, and what of it is not supported
 #[derive(Debug, clap::Args)]
@@ -34,28 +32,18 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Exit {
     let shown = arguments.file.display();
-    let bytes = match fs::metadata(&arguments.file).and_then(|found| {
-        if found.is_dir() {
-            return Err(std::io::Error::other("it is a folder; name the model.onnx in it"));
-        }
-        fs::read(&arguments.file)
-    }) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(error) => {
-            complain(&format!("cannot read `{shown}`: {error}"));
-            return Exit::Wrong;
-        }
-    };
-    let size = bytes.len();
-    let folder = arguments.file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let data = match store::data(folder, engine::data_files(&bytes)) {
-        Ok(data) => data,
+    if arguments.file.is_dir() {
+        complain(&format!("cannot read `{shown}`: it is a folder; name the model.onnx in it"));
+        return Exit::Wrong;
+    }
+    let files = match store::model(&arguments.file, &engine::Onnx) {
+        Ok(files) => files,
         Err(error) => {
             complain(&error.to_string());
             return Exit::Wrong;
         }
     };
-    let files = ModelFiles { onnx: bytes, data };
+    let size = files.onnx.len();
     let optimized = arguments.optimized.then(|| engine::inspect_optimized(files.clone()));
     let inspection = match engine::inspect(files) {
         Ok(inspection) => inspection,

@@ -15,6 +15,10 @@ pub trait FromNumber: Element {
     fn float(value: f64) -> Result<Self, Misfit>;
     fn signed(value: i64) -> Result<Self, Misfit>;
     fn unsigned(value: u64) -> Result<Self, Misfit>;
+    /// A value that is missing: NaN, where the dtype has one.
+    fn missing() -> Option<Self> {
+        None
+    }
 }
 
 macro_rules! integers {
@@ -51,6 +55,9 @@ macro_rules! floats {
         }
         fn unsigned(value: u64) -> Result<Self, Misfit> {
             <Self as FromNumber>::float(value as f64)
+        }
+        fn missing() -> Option<Self> {
+            Some(<$t>::NAN)
         }
     })* };
 }

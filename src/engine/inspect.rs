@@ -31,16 +31,15 @@ pub struct Inspection {
 
 /// Reads a model and says what is in it, and what of it cannot be run.
 pub fn inspect(files: impl Into<ModelFiles>) -> Result<Inspection, LoadError> {
-    let files = files.into();
-    super::contained(|| inspect_read(onnx::read(files.onnx, &files.data)?))
+    super::open(files)?.inspect()
 }
 
-fn inspect_read(model: onnx::Model) -> Result<Inspection, LoadError> {
+pub(super) fn inspection(model: &onnx::Model) -> Inspection {
     let mut inspection = Inspection {
-        signature: model.signature,
-        classes: model.classes,
-        opsets: model.opsets,
-        producer: model.producer,
+        signature: model.signature.clone(),
+        classes: model.classes.clone(),
+        opsets: model.opsets.clone(),
+        producer: model.producer.clone(),
         operators: optimize::operators(&model.graph),
         unsupported: Vec::new(),
         weights: 0,
@@ -54,9 +53,9 @@ fn inspect_read(model: onnx::Model) -> Result<Inspection, LoadError> {
             inspection.parameters += constant.len() as u64;
         }
         for node in &graph.nodes {
-            let built = registry
-                .find(node)
-                .and_then(|build| build(&Site::new(node, graph, &FlexDevice, &registry)).map(drop));
+            let built = registry.find(node).and_then(|build| {
+                build(&Site::new(node, &graph.constants, &FlexDevice, &registry)).map(drop)
+            });
             if let Err(why) = built {
                 inspection.unsupported.push(UnsupportedNode {
                     name: node.name.clone(),
@@ -71,7 +70,7 @@ fn inspect_read(model: onnx::Model) -> Result<Inspection, LoadError> {
             }));
         }
     }
-    Ok(inspection)
+    inspection
 }
 
 /// What optimising does to a model: each pass that changed something, and the operators that remain.

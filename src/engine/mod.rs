@@ -30,20 +30,40 @@ pub use optimize::Applied;
 
 use crate::plan::DeviceId;
 use crate::scheduler::Runner;
-use crate::store::ModelFiles;
+use crate::store::{Content, Format, ModelFiles};
 use burn_flex::{Flex, FlexDevice};
-use bytes::Bytes;
 use session::Session;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Loads a model onto a device: reads the bytes of its file, optimises, builds every operator.
-///
-/// The bytes may be dropped afterwards. An unsupported operator is an error that names every such node.
+/// A model that was read, on no device yet. A clone shares the weights.
+#[derive(Clone)]
+pub struct Model(onnx::Model);
+
+/// Reads a model. What of its files it has no use for is freed.
+pub fn open(files: impl Into<ModelFiles>) -> Result<Model, LoadError> {
+    let ModelFiles { onnx, data } = files.into();
+    contained(|| onnx::read(onnx, &data).map(Model))
+}
+
+impl Model {
+    /// What it says of itself, and what of it cannot be run.
+    pub fn inspect(&self) -> Result<Inspection, LoadError> {
+        contained(|| Ok(inspect::inspection(&self.0)))
+    }
+
+    /// Puts it on a device: optimises it and builds every operator. Weights are freed one by one as the device
+    /// has them, where no clone holds them. An unsupported operator is an error that names every such node.
+    pub fn load(self, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
+        contained(|| load_read(self.0, device))
+    }
+}
+
+/// Reads a model and puts it on a device.
 pub fn load(files: impl Into<ModelFiles>, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
-    let files = files.into();
-    contained(|| load_read(onnx::read(files.onnx, &files.data)?, device))
+    open(files)?.load(device)
 }
 
 fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
@@ -62,9 +82,17 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
     }
 }
 
-/// The files that a model keeps its weights in, as it names them: not to be trusted.
-pub fn data_files(onnx: &Bytes) -> BTreeSet<String> {
-    onnx::external::names(onnx)
+/// How ONNX files are read into memory: each of the larger tensors alone, as they are freed one by one.
+pub struct Onnx;
+
+impl Format for Onnx {
+    fn read(&self, file: &mut dyn io::Read, size: usize) -> io::Result<Content> {
+        onnx::read_file(file, size)
+    }
+
+    fn data(&self, onnx: &Content) -> BTreeMap<String, Vec<usize>> {
+        onnx::external::files(onnx)
+    }
 }
 
 /// A panic while a model is read or built is an error of that model.

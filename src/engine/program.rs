@@ -9,10 +9,15 @@ use super::ops::{BoxOp, Registry, Site};
 use super::value::Value;
 use crate::tensor::Tensor;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Integer constants of up to so many elements stay on the host, where shapes are computed.
 const HOST_INTS: usize = 4096;
+
+/// How often the weights of a model may be there again because nodes share them, and bytes that are free for
+/// that in any model.
+const COPIES: usize = 16;
+const SPARE: usize = 256 << 20;
 
 pub struct Program<B: Accelerator> {
     pub(super) steps: Vec<Step<B>>,
@@ -48,42 +53,83 @@ pub(super) enum Source {
 impl<B: Accelerator> Program<B> {
     /// Builds every operator; the error names every node that cannot be.
     pub fn build(graph: &Graph, device: &B::Device, registry: &Registry<B>) -> Result<Self, LoadError> {
-        let built = operators(graph, device, registry)?;
-        Ok(Layout::new(graph).lay(built, &mut |id| graph.constants.get(&id).cloned(), device))
+        let mut constants = graph.constants.clone();
+        let built = operators(graph, &mut constants, device, registry)?;
+        Ok(Layout::new(graph).lay(built))
     }
 
-    /// As [`Program::build`]; takes the graph's constants, and frees each as soon as the device has it.
+    /// As [`Program::build`]; takes the graph's constants, and frees each as soon as the last operator that
+    /// reads it is built.
     pub fn build_taking(
         graph: &mut Graph,
         device: &B::Device,
         registry: &Registry<B>,
     ) -> Result<Self, LoadError> {
-        let built = operators(graph, device, registry)?;
         let mut constants = std::mem::take(&mut graph.constants);
-        Ok(Layout::new(graph).lay(built, &mut |id| constants.remove(&id), device))
+        let built = operators(graph, &mut constants, device, registry)?;
+        Ok(Layout::new(graph).lay(built))
     }
 }
 
-/// An operator, and the inputs that it absorbed.
-type Built<B> = (BoxOp<B>, BTreeSet<usize>);
+/// The operators of a graph, and the constants that they read, on the device.
+struct Built<B: Accelerator> {
+    /// With the inputs that it absorbed.
+    operators: Vec<(BoxOp<B>, BTreeSet<usize>)>,
+    constants: HashMap<ValueId, Value<B>>,
+}
 
 fn operators<B: Accelerator>(
     graph: &Graph,
+    constants: &mut HashMap<ValueId, Tensor>,
     device: &B::Device,
     registry: &Registry<B>,
-) -> Result<Vec<Built<B>>, LoadError> {
+) -> Result<Built<B>, LoadError> {
     let mut unsupported = Vec::new();
-    let mut built = Vec::with_capacity(graph.nodes.len());
+    let mut built = Built { operators: Vec::with_capacity(graph.nodes.len()), constants: HashMap::new() };
+    let mut uses = graph.uses();
+    let weights: usize = constants.values().map(Tensor::weight).sum();
+    let mut left = weights.saturating_mul(COPIES).saturating_add(SPARE);
     for node in &graph.nodes {
-        let site = Site::new(node, graph, device, registry);
-        match registry.find(node).and_then(|build| build(&site)) {
-            Ok(op) => built.push((op, site.into_absorbed())),
-            Err(why) => unsupported.push(UnsupportedNode {
-                name: node.name.clone(),
-                op: node.op.clone(),
-                domain: node.domain.clone(),
-                why,
-            }),
+        let site = Site::new(node, constants, device, registry);
+        let absorbed = match registry.find(node).and_then(|build| Ok((build(&site)?, site.into_absorbed()))) {
+            Ok(operator) => {
+                built.operators.push(operator);
+                built.operators.last().map(|(_, absorbed)| absorbed)
+            }
+            Err(why) => {
+                unsupported.push(UnsupportedNode {
+                    name: node.name.clone(),
+                    op: node.op.clone(),
+                    domain: node.domain.clone(),
+                    why,
+                });
+                None
+            }
+        };
+        for (input, id) in node.inputs.iter().enumerate() {
+            let Some(id) = id else { continue };
+            uses[*id] -= 1;
+            let last = uses[*id] == 0;
+            let read = absorbed.is_some_and(|absorbed| !absorbed.contains(&input));
+            // What several nodes share, each that absorbs it may keep in a form of its own.
+            let kept = absorbed.is_some_and(|absorbed| absorbed.contains(&input)) && !last;
+            let copied = constants.get(id).filter(|_| kept).map_or(0, Tensor::weight);
+            left = left.checked_sub(copied).ok_or_else(|| {
+                LoadError::Invalid(format!(
+                    "{node}: the weights that nodes share would take {COPIES} times what the model has"
+                ))
+            })?;
+            let wanted = read && !built.constants.contains_key(id);
+            let constant =
+                if last { constants.remove(id) } else { constants.get(id).filter(|_| wanted).cloned() };
+            if let Some(constant) = constant.filter(|_| wanted) {
+                built.constants.insert(*id, placed(constant, device));
+            }
+        }
+    }
+    for id in &graph.outputs {
+        if let Some(constant) = constants.get(id) {
+            built.constants.insert(*id, placed(constant.clone(), device));
         }
     }
     if unsupported.is_empty() { Ok(built) } else { Err(LoadError::Unsupported(unsupported)) }
@@ -113,33 +159,32 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn lay<B: Accelerator>(mut self, built: Vec<Built<B>>, take: Take<'_>, device: &B::Device) -> Program<B> {
+    fn lay<B: Accelerator>(mut self, built: Built<B>) -> Program<B> {
         let graph = self.graph;
-        let read = |index: usize, input: usize| {
-            let id = graph.nodes[index].inputs[input]?;
-            if built[index].1.contains(&input) { None } else { Some(id) }
-        };
-        for index in 0..built.len() {
-            (0..graph.nodes[index].inputs.len())
-                .filter_map(|i| read(index, i))
-                .for_each(|id| self.reads[id] += 1);
-        }
-        graph.outputs.iter().for_each(|id| self.reads[*id] += 1);
-        let reads: Vec<Vec<Option<_>>> = (0..built.len())
-            .map(|index| (0..graph.nodes[index].inputs.len()).map(|i| read(index, i)).collect())
+        let Built { operators, constants: mut known } = built;
+        let reads: Vec<Vec<Option<ValueId>>> = graph
+            .nodes
+            .iter()
+            .zip(&operators)
+            .map(|(node, (_, absorbed))| {
+                let inputs = node.inputs.iter().enumerate();
+                inputs.map(|(input, id)| id.filter(|_| !absorbed.contains(&input))).collect()
+            })
             .collect();
-
+        for id in reads.iter().flatten().flatten().chain(&graph.outputs) {
+            self.reads[*id] += 1;
+        }
         let mut constants = Vec::new();
         let inputs = graph.inputs.iter().chain(&graph.captures).map(|id| self.open(*id)).collect();
-        let mut steps = Vec::with_capacity(built.len());
-        for ((node, (op, _)), ids) in graph.nodes.iter().zip(built).zip(reads) {
+        let mut steps = Vec::with_capacity(operators.len());
+        for ((node, (op, _)), ids) in graph.nodes.iter().zip(operators).zip(reads) {
             let inputs =
-                ids.into_iter().map(|id| self.source(id, &mut constants, take, device)).collect::<Vec<_>>();
+                ids.into_iter().map(|id| self.source(id, &mut constants, &mut known)).collect::<Vec<_>>();
             let outputs = node.outputs.iter().map(|id| id.and_then(|id| self.open(id))).collect();
             steps.push(Step { op, name: node.to_string(), inputs, outputs });
         }
-        let outputs =
-            graph.outputs.iter().map(|id| self.source(Some(*id), &mut constants, take, device)).collect();
+        let outputs = graph.outputs.iter();
+        let outputs = outputs.map(|id| self.source(Some(*id), &mut constants, &mut known)).collect();
         Program { steps, slots: self.slots, constants, inputs, outputs, meter: Meter::default() }
     }
 
@@ -158,17 +203,16 @@ impl<'a> Layout<'a> {
 
     fn source<B: Accelerator>(
         &mut self,
-        id: Option<usize>,
+        id: Option<ValueId>,
         constants: &mut Vec<Value<B>>,
-        take: Take<'_>,
-        device: &B::Device,
+        known: &mut HashMap<ValueId, Value<B>>,
     ) -> Source {
         let Some(id) = id else { return Source::Missing };
         if let Some(index) = self.constant[id] {
             return Source::Constant(index);
         }
-        if let Some(tensor) = take(id) {
-            constants.push(placed(tensor, device));
+        if let Some(value) = known.remove(&id) {
+            constants.push(value);
             self.constant[id] = Some(constants.len() - 1);
             return Source::Constant(constants.len() - 1);
         }
@@ -182,10 +226,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Gives a constant of the graph; asked for once.
-type Take<'a> = &'a mut dyn FnMut(ValueId) -> Option<Tensor>;
-
-/// Where it is wanted, in memory of its own: as it was read it is a slice of the whole file.
+/// Where it is wanted; the small ones in memory of their own, as they were read they are slices of the whole
+/// file.
 fn placed<B: Accelerator>(tensor: Tensor, device: &B::Device) -> Value<B> {
     let small = if tensor.dtype().is_float() { tensor.len() <= 1 } else { tensor.len() <= HOST_INTS };
     if !small {

@@ -6,7 +6,7 @@
 use super::backend::Accelerator;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor};
-use burn::tensor::{BoolStore, DType as BurnType, try_read_sync};
+use burn::tensor::{AllocationProperty, BoolStore, DType as BurnType, try_read_sync};
 use burn::tensor::{Bytes as BurnBytes, Shape, TensorData, TensorMetadata};
 use bytes::Bytes;
 use std::fmt;
@@ -331,7 +331,11 @@ fn joined<T: bytemuck::Pod>(parts: &[Bytes]) -> Vec<T> {
     joined
 }
 
-/// A copy of the bytes in Burn's own form, aligned for the dtype.
+/// Bytes from which on a tensor of the host is shared with the device. Of a smaller one the memory that it lies
+/// in may be much larger than itself.
+const SHARED: usize = 32 << 10;
+
+/// Its bytes in Burn's own form, aligned for the dtype: shared, or copied where that cannot be.
 fn to_data<B: Accelerator>(tensor: &Tensor, device: &B::Device) -> TensorData {
     let shape = Shape::from(tensor.shape());
     let bytes = tensor.bytes();
@@ -343,7 +347,12 @@ fn to_data<B: Accelerator>(tensor: &Tensor, device: &B::Device) -> TensorData {
             _ => data,
         };
     }
-    let bytes = match tensor.dtype().size() {
+    let size = tensor.dtype().size();
+    if bytes.len() >= SHARED && (bytes.as_ptr() as usize).is_multiple_of(size) {
+        let bytes = BurnBytes::from_shared(bytes.clone(), AllocationProperty::Native);
+        return TensorData::from_bytes(bytes, shape, to_burn(tensor.dtype()));
+    }
+    let bytes = match size {
         8 => BurnBytes::from_elems::<u64>(bytemuck::pod_collect_to_vec(bytes)),
         4 => BurnBytes::from_elems::<u32>(bytemuck::pod_collect_to_vec(bytes)),
         2 => BurnBytes::from_elems::<u16>(bytemuck::pod_collect_to_vec(bytes)),

@@ -9,24 +9,33 @@ use super::warm::warm_up;
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner};
-use crate::store::{Digest, VersionFiles};
-use bytes::Bytes;
-use std::collections::BTreeSet;
+use crate::store::{Digest, Format, Opaque, VersionFiles};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Makes a model file into something that runs. `app` hands in the engine.
 pub trait Loader: Send + Sync + 'static {
-    /// What the file declares, or every reason why it cannot be run, one a line. Needs no device.
-    fn inspect(&self, files: &VersionFiles) -> Result<VersionFacts, String>;
+    /// Reads what the files declare, or says every reason why they cannot be run, one a line. Needs no device.
+    fn open(&self, files: VersionFiles) -> Result<Opened, String>;
+
+    /// How the files are read.
+    fn format(&self) -> &dyn Format {
+        &Opaque
+    }
+}
+
+/// A model that was read and is on no device yet.
+pub struct Opened {
+    pub facts: VersionFacts,
+    pub model: Box<dyn Model>,
+}
+
+/// The model itself. Its weights are in memory once, however many of it there are.
+pub trait Model: Send {
+    fn another(&self) -> Box<dyn Model>;
 
     /// Blocks until the model is on the device. An error has one reason a line.
-    fn load(&self, files: VersionFiles, device: DeviceId) -> Result<Arc<dyn Runner>, String>;
-
-    /// The files beside a `model.onnx` that it keeps weights in, by the names that it has for them.
-    fn data_files(&self, _onnx: &Bytes) -> BTreeSet<String> {
-        BTreeSet::new()
-    }
+    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String>;
 }
 
 /// A device that a model runs on, and how it is served there.
@@ -82,7 +91,7 @@ struct Way {
 /// Known by what its file declares; nothing of it is on a device.
 pub(super) struct Inspected {
     way: Way,
-    files: VersionFiles,
+    model: Box<dyn Model>,
 }
 
 /// On its device.
@@ -136,16 +145,17 @@ pub(super) fn inspect(
     files: VersionFiles,
     records: &Records,
 ) -> Result<Inspected, Fault> {
-    let track = records.track(version, Some(files.digest));
+    let digest = files.digest;
+    let track = records.track(version, Some(digest));
     let begun = Instant::now();
     let loader = order.loader.clone();
-    let inspected = aside(order.limit, order.background, move || (loader.inspect(&files), files));
+    let inspected = aside(order.limit, order.background, move || loader.open(files));
     let fault = match inspected {
-        Ok((Ok(facts), files)) => {
-            let way = Way { order, version, digest: files.digest, facts, begun, track };
-            return Ok(Inspected { way, files });
+        Ok(Ok(Opened { facts, model })) => {
+            let way = Way { order, version, digest, facts, begun, track };
+            return Ok(Inspected { way, model });
         }
-        Ok((Err(reason), _)) => Fault::new(Cause::Invalid, reason),
+        Ok(Err(reason)) => Fault::new(Cause::Invalid, reason),
         Err(error) => Fault::aside(error, Cause::Invalid, &order),
     };
     track.failed(fault.cause, &fault.reason);
@@ -163,7 +173,7 @@ impl Inspected {
 
     /// Puts it on its device.
     pub(super) fn place(self) -> Result<Placed, Fault> {
-        let Self { way, files } = self;
+        let Self { way, model } = self;
         way.track.to(State::Reserved);
         way.track.to(State::Loading);
         // Before anything is taken of a device.
@@ -173,11 +183,14 @@ impl Inspected {
         if let Err(reason) = room {
             return Err(way.give_up(Fault::new(Cause::Memory, format!("by estimate, {reason}"))));
         }
-        let loader = way.order.loader.clone();
-        let devices: Vec<DeviceId> = way.order.places.iter().map(|place| place.device.id()).collect();
+        let mut devices: Vec<DeviceId> = way.order.places.iter().map(|place| place.device.id()).collect();
         let load = move || {
-            let on = |device: DeviceId| loader.load(files.clone(), device);
-            devices.into_iter().map(on).collect::<Result<Vec<_>, String>>()
+            // The last takes the model with it, so that its weights are freed as the device has them.
+            let Some(last) = devices.pop() else { return Ok(Vec::new()) };
+            let on = |device: DeviceId| model.another().load(device);
+            let mut runners = devices.into_iter().map(on).collect::<Result<Vec<_>, String>>()?;
+            runners.push(model.load(last)?);
+            Ok::<_, String>(runners)
         };
         match aside(way.left(), way.order.background, load) {
             Ok(Ok(runners)) => {

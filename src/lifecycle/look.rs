@@ -2,7 +2,7 @@
 
 use super::decide::Look;
 use super::still::{Memory, Step, step};
-use crate::store::{self, DataNames, Digest, Stamp, StoreError, VersionFiles};
+use crate::store::{self, Digest, Format, Stamp, StoreError, VersionFiles};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -55,7 +55,7 @@ impl Eyes {
         model: &str,
         version: u64,
         settle: Duration,
-        names: DataNames<'_>,
+        format: &dyn Format,
         is_known: &dyn Fn(Digest) -> bool,
     ) -> Result<Seen, StoreError> {
         let before = match store::stamp(root, model, version) {
@@ -83,7 +83,7 @@ impl Eyes {
         if let Step::Wait(pause) = next {
             return Ok(unsettled(pause));
         }
-        let read = store::read(root, model, version, names);
+        let read = store::read(root, model, version, format);
         let unchanged = store::stamp(root, model, version).is_ok_and(|after| after == before);
         let still = age.unwrap_or_default().max(now.saturating_duration_since(memory.since)) >= settle;
         let files = match read {

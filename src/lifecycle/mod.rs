@@ -30,7 +30,7 @@ mod warm;
 pub use align::Align;
 pub use cell::{Answering, Cell, Generation, NotReady, Picked, Served};
 pub use config::{Fit, Serving};
-pub use load::Loader;
+pub use load::{Loader, Model, Opened};
 pub use model::{Failure, Reload};
 pub use models::{Lifecycle, Refused, Staged, Unknown};
 pub use shadow::{Comparison, Copied, Shadow};

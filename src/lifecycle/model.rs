@@ -333,8 +333,7 @@ impl Pass<'_> {
         let settle = self.config.settle;
         let name = self.model.cell.name();
         let loader = self.loader;
-        let names = |onnx: &_| loader.data_files(onnx);
-        match work.eyes.look(&self.config.store, name, version, settle, &names, &known) {
+        match work.eyes.look(&self.config.store, name, version, settle, loader.format(), &known) {
             Ok(seen) => {
                 self.looks.insert(version, seen.look);
                 self.files.extend(seen.files.map(|files| (version, files)));

@@ -4,11 +4,13 @@
 //! says why. Files are read whole into private memory, never mapped, so that what happens to a file that is
 //! being served is harmless. It does not know what a model computes.
 
+pub mod content;
 mod read;
 mod scan;
 mod stamp;
 
-pub use read::{DataNames, Digest, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, VersionFiles, data, read};
+pub use content::Content;
+pub use read::{Digest, Format, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, Opaque, VersionFiles, model, read};
 pub use scan::{Ignored, Scan, scan, versions};
 pub use stamp::{Stamp, stamp};
 

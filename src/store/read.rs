@@ -1,13 +1,13 @@
 //! One version's files, whole, in private memory.
 
-use super::{MODEL_FILE, StoreError};
+use super::{Content, MODEL_FILE, StoreError};
 use crate::plan::Labels;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Component, Path};
 use std::time::SystemTime;
 
@@ -28,28 +28,45 @@ pub struct Digest(pub [u8; 32]);
 #[derive(Clone, Debug, Default)]
 pub struct ModelFiles {
     /// The content of `model.onnx`.
-    pub onnx: Bytes,
+    pub onnx: Content,
     /// Contents by the names that the model has for them.
-    pub data: BTreeMap<String, Bytes>,
+    pub data: BTreeMap<String, Content>,
 }
 
 impl From<Bytes> for ModelFiles {
     /// A model that keeps its weights in its own file.
     fn from(onnx: Bytes) -> Self {
-        Self { onnx, data: BTreeMap::new() }
+        Self { onnx: onnx.into(), data: BTreeMap::new() }
     }
 }
 
-/// Names the files that a model keeps weights in, from the content of its `model.onnx`.
-pub type DataNames<'a> = &'a dyn Fn(&Bytes) -> BTreeSet<String>;
+/// What the store does not know of a model's files. By default it is one file that means nothing.
+pub trait Format {
+    /// Reads a `model.onnx` to its end, in pieces of which each may be freed without the others. `size` is what
+    /// it is thought to have.
+    fn read(&self, file: &mut dyn Read, size: usize) -> io::Result<Content> {
+        Content::read(file, size, &[])
+    }
+
+    /// The files beside a `model.onnx` that it keeps weights in, by the names that it has for them, not to be
+    /// trusted; for each, the places where it is best cut into pieces, ascending.
+    fn data(&self, _onnx: &Content) -> BTreeMap<String, Vec<usize>> {
+        BTreeMap::new()
+    }
+}
+
+/// Files that mean nothing.
+pub struct Opaque;
+
+impl Format for Opaque {}
 
 /// What [`read`] read.
 #[derive(Clone, Debug)]
 pub struct VersionFiles {
     /// The content of `model.onnx`.
-    pub onnx: Bytes,
+    pub onnx: Content,
     /// The files that the model keeps weights in, by the names that it has for them.
-    pub data: BTreeMap<String, Bytes>,
+    pub data: BTreeMap<String, Content>,
     pub digest: Digest,
     /// By file name, every `.txt` file beside the model: its lines.
     pub labels: BTreeMap<String, Labels>,
@@ -59,45 +76,61 @@ pub struct VersionFiles {
 
 impl VersionFiles {
     /// What of it makes the model.
-    pub fn model(&self) -> ModelFiles {
-        ModelFiles { onnx: self.onnx.clone(), data: self.data.clone() }
+    pub fn into_model(self) -> ModelFiles {
+        ModelFiles { onnx: self.onnx, data: self.data }
     }
 }
 
 /// Reads one version. Anything beside `model.onnx`, the files that it names and `.txt` files is left alone.
-pub fn read(
-    root: &Path,
-    model: &str,
-    version: u64,
-    names: DataNames<'_>,
-) -> Result<VersionFiles, StoreError> {
+pub fn read(root: &Path, model: &str, version: u64, format: &dyn Format) -> Result<VersionFiles, StoreError> {
     let folder = root.join(model).join(version.to_string());
-    let (onnx, modified) = read_file(&folder.join(MODEL_FILE), MODEL_LIMIT)?;
-    if onnx.is_empty() {
-        return Err(StoreError::Empty(folder.join(MODEL_FILE)));
-    }
+    let (ModelFiles { onnx, data }, modified) = model_files(&folder, MODEL_FILE, format)?;
     let texts = text_files(&folder)?;
-    let onnx = Bytes::from(onnx);
-    let data = data(&folder, names(&onnx))?;
     let digest = digest(&onnx, &texts, &data);
     let labels = texts
         .into_iter()
         .map(|(name, content)| {
-            let lines = lines(&folder.join(&name), content)?;
+            let text = content.slice(0, content.len()).unwrap_or_default();
+            let lines = lines(&folder.join(&name), text.into())?;
             Ok((name, lines))
         })
         .collect::<Result<_, StoreError>>()?;
     Ok(VersionFiles { onnx, data, digest, labels, modified })
 }
 
+/// Reads a model file, wherever it lies, and the files beside it that it keeps weights in.
+pub fn model(file: &Path, format: &dyn Format) -> Result<ModelFiles, StoreError> {
+    let folder = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+        return Err(StoreError::NotAFile(file.to_owned()));
+    };
+    Ok(model_files(folder, name, format)?.0)
+}
+
+fn model_files(
+    folder: &Path,
+    name: &str,
+    format: &dyn Format,
+) -> Result<(ModelFiles, Option<SystemTime>), StoreError> {
+    let path = folder.join(name);
+    let (onnx, modified) = read_file(&path, MODEL_LIMIT, &|file, size| format.read(file, size))?;
+    if onnx.is_empty() {
+        return Err(StoreError::Empty(path));
+    }
+    let data = data(folder, format.data(&onnx))?;
+    Ok((ModelFiles { onnx, data }, modified))
+}
+
 /// The digest of a version: of the name, length and content of each of its files, by name.
-fn digest(onnx: &[u8], texts: &BTreeMap<String, Vec<u8>>, data: &BTreeMap<String, Bytes>) -> Digest {
+fn digest(onnx: &Content, texts: &BTreeMap<String, Content>, data: &BTreeMap<String, Content>) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    let mut add = |name: &str, content: &[u8]| {
+    let mut add = |name: &str, content: &Content| {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
         hasher.update(&(content.len() as u64).to_le_bytes());
-        hasher.update(content);
+        for piece in content.pieces() {
+            hasher.update(piece);
+        }
     };
     add(MODEL_FILE, onnx);
     for (name, content) in texts {
@@ -111,9 +144,9 @@ fn digest(onnx: &[u8], texts: &BTreeMap<String, Vec<u8>>, data: &BTreeMap<String
 
 /// Reads the files of a folder that a model names. Names are not to be trusted: what is not a regular file
 /// within the folder (by `..`, an absolute path or a link) is left out, and so missing when the model is read.
-pub fn data(folder: &Path, names: BTreeSet<String>) -> Result<BTreeMap<String, Bytes>, StoreError> {
+fn data(folder: &Path, names: BTreeMap<String, Vec<usize>>) -> Result<BTreeMap<String, Content>, StoreError> {
     let mut data = BTreeMap::new();
-    for name in names {
+    for (name, cuts) in names {
         let relative = Path::new(&name);
         let inside =
             relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
@@ -125,28 +158,37 @@ pub fn data(folder: &Path, names: BTreeSet<String>) -> Result<BTreeMap<String, B
             (path.starts_with(&folder) && path.is_file()).then_some(path)
         };
         if let Some(path) = within(&folder.join(relative)) {
-            data.insert(name, Bytes::from(read_file(&path, DATA_LIMIT)?.0));
+            let read = read_file(&path, DATA_LIMIT, &|file, size| Content::read(file, size, &cuts))?;
+            data.insert(name, read.0);
         }
     }
     Ok(data)
 }
 
-fn text_files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+fn text_files(folder: &Path) -> Result<BTreeMap<String, Content>, StoreError> {
     let mut texts = BTreeMap::new();
     let failed = |source| StoreError::new(folder, source);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         if name.ends_with(".txt") && !name.starts_with('.') {
-            let (content, _) = read_file(&entry.path(), LABELS_LIMIT)?;
+            let read = |file: &mut dyn Read, size| Content::read(file, size, &[]);
+            let (content, _) = read_file(&entry.path(), LABELS_LIMIT, &read)?;
             texts.insert(name, content);
         }
     }
     Ok(texts)
 }
 
+/// Reads into memory a file that has so many bytes, as far as is known.
+type Reading<'a> = &'a dyn Fn(&mut dyn Read, usize) -> io::Result<Content>;
+
 /// Reads a regular file of at most `limit` bytes, even where it grows meanwhile.
-fn read_file(path: &Path, limit: u64) -> Result<(Vec<u8>, Option<SystemTime>), StoreError> {
+fn read_file(
+    path: &Path,
+    limit: u64,
+    into: Reading<'_>,
+) -> Result<(Content, Option<SystemTime>), StoreError> {
     let failed = |source| StoreError::new(path, source);
     // Looked at before it is opened: to open a FIFO would wait for whoever writes it.
     let found = fs::metadata(path).map_err(failed)?;
@@ -157,11 +199,8 @@ fn read_file(path: &Path, limit: u64) -> Result<(Vec<u8>, Option<SystemTime>), S
     if found.len() > limit {
         return Err(too_large(found.len()));
     }
-    let mut content = Vec::new();
-    content
-        .try_reserve_exact(found.len() as usize)
-        .map_err(|_| failed(std::io::ErrorKind::OutOfMemory.into()))?;
-    File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
+    let mut file = File::open(path).map_err(failed)?.take(limit + 1);
+    let content = into(&mut file, found.len() as usize).map_err(failed)?;
     if content.len() as u64 > limit {
         return Err(too_large(content.len() as u64));
     }
@@ -229,8 +268,8 @@ mod tests {
             ("labels.txt", b"\xef\xbb\xbfasphalt\r\ngravel \r\n\r\ndirt\r\n\n"),
             ("notes.md", b"\xff"),
         ]);
-        let files = read(root.path(), "surface", 2, &|_| BTreeSet::new()).unwrap();
-        assert_eq!(&files.onnx[..], b"onnx");
+        let files = read(root.path(), "surface", 2, &Opaque).unwrap();
+        assert_eq!(files.onnx.pieces().collect::<Vec<_>>(), [b"onnx"]);
         assert_eq!(files.labels.keys().collect::<Vec<_>>(), ["labels.txt"]);
         assert_eq!(&files.labels["labels.txt"][..], ["asphalt", "gravel ", "", "dirt"]);
         assert!(files.modified.is_some());
@@ -239,7 +278,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_names_and_contents_and_of_nothing_else() {
         let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n")]);
-        let digest = || read(root.path(), "surface", 2, &|_| BTreeSet::new()).unwrap().digest;
+        let digest = || read(root.path(), "surface", 2, &Opaque).unwrap().digest;
         let first = digest();
         fs::write(folder.join("notes.md"), "not ours").unwrap();
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
@@ -265,10 +304,17 @@ mod tests {
         let names = || {
             let names = ["weights.bin", "more/part", "link", "../../secret", "more/../../../secret", "more"];
             let all = names.into_iter().chain([outside.to_str().unwrap(), "", "nowhere"]);
-            all.map(str::to_owned).collect::<BTreeSet<_>>()
+            all.map(|name| (name.to_owned(), vec![])).collect::<BTreeMap<_, _>>()
         };
-        let files = || read(root.path(), "surface", 2, &|_| names()).unwrap();
-        let read: Vec<(String, Bytes)> = files().data.into_iter().collect();
+        struct Named<F>(F);
+        impl<F: Fn() -> BTreeMap<String, Vec<usize>>> Format for Named<F> {
+            fn data(&self, _: &Content) -> BTreeMap<String, Vec<usize>> {
+                (self.0)()
+            }
+        }
+        let files = || read(root.path(), "surface", 2, &Named(names)).unwrap();
+        let whole = |content: &Content| content.slice(0, content.len()).unwrap();
+        let read: Vec<(String, Bytes)> = files().data.iter().map(|(n, c)| (n.clone(), whole(c))).collect();
         let part = |name: &str, content: &'static str| (name.to_owned(), Bytes::from(content));
         assert_eq!(read, [part("more/part", "5678"), part("weights.bin", "1234")]);
         let first = files().digest;
@@ -279,7 +325,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said_by_its_cause() {
         let (root, folder) = version(&[(MODEL_FILE, b"")]);
-        let cause = || read(root.path(), "surface", 2, &|_| BTreeSet::new()).unwrap_err();
+        let cause = || read(root.path(), "surface", 2, &Opaque).unwrap_err();
         assert!(matches!(cause(), StoreError::Empty(_)));
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
         fs::write(folder.join("labels.txt"), b"ok\n\xff").unwrap();

@@ -30,6 +30,16 @@ fn fields_become_tensors() {
 }
 
 #[test]
+fn null_is_a_float_that_is_missing() {
+    for dtype in ["float32", "float64", "float16", "bfloat16"] {
+        let (shape, read) = read(&format!(", dtype = {dtype:?}"), r#"{"x": [[1, null], [null, 4]]}"#);
+        assert_eq!(shape, format!("{dtype}[2, 2]"));
+        assert_eq!(read.iter().map(|v| v.is_nan()).collect::<Vec<_>>(), [false, true, true, false]);
+    }
+    assert!(read(", shape = [-1]", "[null]").1[0].is_nan());
+}
+
+#[test]
 fn large_integers_stay_exact() {
     let tensor =
         decoded(r#"format = "json", dtype = "uint64""#, &b"[18446744073709551615]"[..]).unwrap().tensor;
@@ -60,7 +70,19 @@ fn what_does_not_fit_is_named_by_its_path() {
         ("", r#"{"x": [[1, 2], [3]]}"#, "invalid: `x[1]` has length 1, others beside it have 2"),
         ("", r#"{"x": [1, [2]]}"#, "invalid: `x[1]` is an array, where a number should be"),
         ("", r#"{"x": [[2], 1]}"#, "invalid: `x[1]` is 1, where an array should be"),
-        ("", r#"{"x": [1, null]}"#, "invalid: `x[1]` is null, where a number should be"),
+        (", dtype = \"int64\"", r#"{"x": [1, null]}"#, "invalid: `x[1]` is null, where a number should be"),
+        (
+            ", dtype = \"bool\"",
+            r#"{"x": [true, null]}"#,
+            "invalid: `x[1]` is null, where true or false should be",
+        ),
+        (
+            ", dtype = \"string\"",
+            r#"{"x": ["a", null]}"#,
+            "invalid: `x[1]` is null, where a string should be",
+        ),
+        ("", r#"{"x": null}"#, "invalid: `x` is null, where a number or an array of numbers should be"),
+        ("", r#"{"x": [[1], null]}"#, "invalid: `x[1]` is null, where an array should be"),
         ("", r#"{"x": "1"}"#, "invalid: `x` is a string, where a number or an array of numbers should be"),
         (
             "",

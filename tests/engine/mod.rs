@@ -4,6 +4,7 @@ mod axes;
 mod cases;
 mod classifiers;
 mod conformance;
+mod costly;
 mod entry;
 mod hostile;
 mod mutated;

@@ -122,3 +122,13 @@ pub fn of_graph_with(model: &Model, functions: &[Vec<u8>]) -> Vec<u8> {
     let functions: Vec<u8> = functions.iter().flat_map(|f| field(25, f)).collect();
     [model.bytes(), functions].concat()
 }
+
+pub fn attribute_floats(name: &str, values: &[f32]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    [field(1, name.as_bytes()), field(7, &values), number(20, 6)].concat()
+}
+
+/// An attribute of a node within a function: it has what the call has under another name.
+pub fn attribute_of_call(name: &str, of: &str) -> Vec<u8> {
+    [field(1, name.as_bytes()), number(20, 6), field(21, of.as_bytes())].concat()
+}

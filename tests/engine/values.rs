@@ -8,7 +8,7 @@ use super::protobuf::{Model, attribute_graph, function, node, of_graph_with, ten
 use bytes::Bytes;
 use rserve::engine::{self, Item};
 use rserve::plan::DeviceId;
-use rserve::store::{self, ModelFiles};
+use rserve::store::{self, Content, Format, ModelFiles};
 use rserve::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,9 +16,7 @@ use std::time::{Duration, Instant};
 
 fn compare(folder: &Path) -> Result<(), String> {
     let case = Case::read(folder);
-    let onnx = Bytes::from(std::fs::read(folder.join("model.onnx")).unwrap());
-    let data = store::data(folder, engine::data_files(&onnx)).unwrap();
-    let files = ModelFiles { onnx, data };
+    let files = store::model(&folder.join("model.onnx"), &engine::Onnx).unwrap();
     let signature = engine::inspect(files.clone()).map_err(|e| e.to_string())?.signature;
     let inputs = signature.inputs.iter().map(|p| Item::Tensor(case.inputs[&p.name].tensor())).collect();
     let outputs = engine::compute(files, inputs).map_err(|e| e.to_string())??;
@@ -55,9 +53,9 @@ fn refusal(files: ModelFiles) -> String {
 fn weights_in_other_files_are_checked_before_they_are_read() {
     let model = |entries: &[(&str, &str)]| {
         let model = Model::new().node(node("Add", "sum", &["x", "w"], &["y"], &[]));
-        Bytes::from(model.initializer(tensor_external("w", 1, &[2], entries)).bytes())
+        Content::from(model.initializer(tensor_external("w", 1, &[2], entries)).bytes())
     };
-    let data = || BTreeMap::from([("w.bin".to_owned(), Bytes::from(vec![0; 12]))]);
+    let data = || BTreeMap::from([("w.bin".to_owned(), Bytes::from(vec![0; 12]).into())]);
     for (entries, wanted) in [
         (&[("location", "../w.bin")][..], "\"../w.bin\", which is not beside the model"),
         (&[("location", "/etc/passwd")], "not beside the model"),
@@ -71,7 +69,8 @@ fn weights_in_other_files_are_checked_before_they_are_read() {
         assert!(error.contains("initialiser \"w\"") && error.contains(wanted), "{error}");
     }
     let sound = model(&[("location", "w.bin"), ("offset", "4"), ("length", "8")]);
-    assert_eq!(engine::data_files(&sound).into_iter().collect::<Vec<_>>(), ["w.bin"]);
+    let wanted = BTreeMap::from([("w.bin".to_owned(), vec![4, 12])]);
+    assert_eq!(engine::Onnx.data(&sound), wanted, "by name, where it is cut");
     assert!(engine::load(ModelFiles { onnx: sound, data: data() }, DeviceId::Cpu).is_ok());
 }
 

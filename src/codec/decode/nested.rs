@@ -22,6 +22,10 @@ pub trait Leaf: Sized {
     fn text(_: &str) -> Option<Self> {
         None
     }
+    /// What `null` is within an array; `None` where it is no element.
+    fn null() -> Option<Self> {
+        None
+    }
     /// Why a number is no element, whichever it is.
     const NO_NUMBER: Option<&'static str> = None;
 }
@@ -39,6 +43,9 @@ impl<T: FromNumber> Leaf for T {
     }
     fn boolean(_: bool) -> Option<Self> {
         None
+    }
+    fn null() -> Option<Self> {
+        T::missing()
     }
 }
 
@@ -294,7 +301,12 @@ impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Err(self.wrong_kind("null"))
+        // By itself it is a field that was not given; of an array, one that is shorter than it should be.
+        let element = !self.path.is_empty() && self.rank.is_none_or(|rank| rank == self.path.len());
+        match T::null() {
+            Some(missing) if element => self.leaf(Ok(missing), "null"),
+            _ => Err(self.wrong_kind("null")),
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {

@@ -1,9 +1,10 @@
 //! The class names that a model of `ai.onnx.ml` carries.
 
 use super::attribute::Attribute;
-use super::graph::{Graph, Node};
+use super::graph::{Graph, Node, ValueId};
 use crate::plan::{Dim, Labels, Signature};
 use crate::tensor::DType;
+use std::collections::HashMap;
 
 const DOMAIN: &str = "ai.onnx.ml";
 
@@ -35,10 +36,11 @@ fn names(node: &Node) -> Option<Vec<String>> {
 /// A ZipMap's output is declared as a sequence of maps from class to score. What is served is the tensor of
 /// scores, a column for each class, so that is what the signature says.
 pub fn unzip(graph: &Graph, signature: &mut Signature) {
+    let zip_maps = graph.nodes.iter().filter(|node| node.domain == DOMAIN && node.op == "ZipMap");
+    let givers: HashMap<ValueId, &Node> =
+        zip_maps.filter_map(|node| Some((node.outputs.first().copied()??, node))).collect();
     for (port, id) in signature.outputs.iter_mut().zip(&graph.outputs) {
-        let giver = graph.nodes.iter().find(|node| node.outputs.contains(&Some(*id)));
-        let Some(node) = giver.filter(|node| node.domain == DOMAIN && node.op == "ZipMap") else { continue };
-        let Some(names) = names(node) else { continue };
+        let Some(names) = givers.get(id).copied().and_then(names) else { continue };
         port.dtype = Some(DType::F32);
         port.declared = DType::F32.name().to_owned();
         port.dims = Some(vec![Dim::Unknown, Dim::Fixed(names.len())]);

@@ -5,26 +5,30 @@
 
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::wire;
+use crate::store::Content;
 use bytes::Bytes;
 use prost::Message;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-/// The bytes of the files that a model names, by those names.
-pub type ExternalData = BTreeMap<String, Bytes>;
+/// The contents of the files that a model names, by those names.
+pub type ExternalData = BTreeMap<String, Content>;
 
-/// The files that a model names, as it names them: not to be trusted. Empty where it is not ONNX.
-pub fn names(file: &Bytes) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    if wire::check(file).is_err() {
-        return names;
+/// The files that a model names, as it names them, not to be trusted; for each, where tensors begin and end.
+/// Empty where it is not ONNX.
+pub fn files(file: &Content) -> BTreeMap<String, Vec<usize>> {
+    let mut files: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    if !wire::check(file).is_ok_and(|seen| seen.external) {
+        return files;
     }
-    let Ok(model) = ModelProto::decode(file.clone()) else { return names };
+    let Ok(model) = ModelProto::decode(file.clone().reader()) else { return files };
     let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
     let mut nodes: Vec<&NodeProto> = model.functions.iter().flat_map(|f| &f.node).collect();
     let mut add = |tensor: &TensorProto| {
-        if tensor.data_location == 1 {
-            names.extend(entry(tensor, "location").map(str::to_owned));
-        }
+        let Some(location) = entry(tensor, "location").filter(|_| tensor.data_location == 1) else { return };
+        let cuts = files.entry(location.to_owned()).or_default();
+        let start = number(tensor, "offset").ok().flatten().unwrap_or(0);
+        let length = number(tensor, "length").ok().flatten();
+        cuts.extend([Some(start), length.and_then(|length| start.checked_add(length))].into_iter().flatten());
     };
     while !(graphs.is_empty() && nodes.is_empty()) {
         if let Some(graph) = graphs.pop() {
@@ -41,7 +45,11 @@ pub fn names(file: &Bytes) -> BTreeSet<String> {
             }
         }
     }
-    names
+    for cuts in files.values_mut() {
+        cuts.sort_unstable();
+        cuts.dedup();
+    }
+    files
 }
 
 fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
@@ -55,23 +63,25 @@ pub fn elements(tensor: &TensorProto, data: &ExternalData, size: usize) -> Resul
     let file = data
         .get(location)
         .ok_or_else(|| format!("its elements lie in {location:?}, which is not beside the model"))?;
-    let number = |key: &str| match entry(tensor, key) {
-        None | Some("") => Ok(None),
-        Some(text) => {
-            let number = text.trim().parse::<usize>();
-            number.map(Some).map_err(|_| format!("its {key} in {location:?} is {text:?}"))
-        }
-    };
-    let start = number("offset")?.unwrap_or(0);
-    let length = number("length")?.unwrap_or(size);
+    let start = number(tensor, "offset")?.unwrap_or(0);
+    let length = number(tensor, "length")?.unwrap_or(size);
     if length != size {
         return Err(format!("it takes {size} bytes, and has {length} in {location:?}"));
     }
-    match start.checked_add(length).filter(|end| *end <= file.len()) {
-        Some(end) => Ok(file.slice(start..end)),
-        None => Err(format!(
+    file.slice(start, length).ok_or_else(|| {
+        format!(
             "its elements lie at {start} in {location:?}, {length} bytes long, beyond the end of {} bytes",
             file.len()
-        )),
+        )
+    })
+}
+
+fn number(tensor: &TensorProto, key: &str) -> Result<Option<usize>, String> {
+    match entry(tensor, key) {
+        None | Some("") => Ok(None),
+        Some(text) => {
+            let location = entry(tensor, "location").unwrap_or_default();
+            text.trim().parse().map(Some).map_err(|_| format!("its {key} in {location:?} is {text:?}"))
+        }
     }
 }

@@ -5,14 +5,18 @@
 
 pub mod attribute;
 mod classes;
+mod cut;
 pub mod element;
 pub mod external;
+mod function;
 pub mod graph;
 pub mod proto;
 mod read;
+mod scope;
 mod signature;
 mod wire;
 
 pub use attribute::{Attribute, Attributes};
+pub use cut::read as read_file;
 pub use graph::{Graph, Model, Node, OutputType, ValueId};
 pub use read::read;

@@ -91,6 +91,22 @@ pub struct AttributeProto {
     pub ref_attr_name: String,
 }
 
+impl AttributeProto {
+    /// Files of IR version 1 do not say what kind an attribute is.
+    pub fn guessed_type(&self) -> i32 {
+        match self {
+            a if a.f.is_some() => attribute_type::FLOAT,
+            a if a.i.is_some() => attribute_type::INT,
+            a if a.s.is_some() => attribute_type::STRING,
+            a if a.t.is_some() => attribute_type::TENSOR,
+            a if a.g.is_some() => attribute_type::GRAPH,
+            a if !a.floats.is_empty() => attribute_type::FLOATS,
+            a if !a.strings.is_empty() => attribute_type::STRINGS,
+            _ => attribute_type::INTS,
+        }
+    }
+}
+
 /// Values of [`AttributeProto::type`].
 pub mod attribute_type {
     pub const FLOAT: i32 = 1;

@@ -1,10 +1,16 @@
 //! A look at the wire before it is decoded: an empty message takes two bytes in a file, and some hundred in
 //! memory, so a file is refused by the number of its messages before any of them is made.
 
+use crate::store::Content;
+
 /// Messages and names that a file may have.
 const LIMIT: usize = 2 << 20;
 /// Messages inside messages; as protobuf's own limit.
 const DEPTH: usize = 100;
+
+/// Elements of a tensor, and a word on where else they lie.
+const RAW: (Kind, u64) = (Kind::Tensor, 9);
+const EXTERNAL: (Kind, u64) = (Kind::Tensor, 13);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -36,50 +42,88 @@ impl Kind {
     }
 }
 
+/// Bytes of a field that is read alone, so that it can be freed alone.
+pub const LARGE: u64 = 64 << 10;
+
+/// What [`check`] saw of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Nodes, attributes, names and strings.
+    count: usize,
+    /// It keeps weights in other files.
+    pub external: bool,
+}
+
 /// An error where the file would take memory out of proportion, or is not protobuf at all.
-pub fn check(file: &[u8]) -> Result<(), String> {
-    let mut stack = vec![(Kind::Model, file)];
-    let mut count = 0;
-    while let Some((kind, mut bytes)) = stack.pop() {
-        while !bytes.is_empty() {
-            let key = varint(&mut bytes)?;
-            let length = match key & 7 {
-                0 => {
-                    varint(&mut bytes)?;
-                    continue;
-                }
-                1 => 8,
-                5 => 4,
-                2 => varint(&mut bytes)?,
-                other => return Err(format!("wire type {other} is not one of protobuf's")),
-            };
-            let length = usize::try_from(length).ok().filter(|n| *n <= bytes.len());
-            let (field, rest) = bytes.split_at(length.ok_or("a field is longer than the file")?);
-            bytes = rest;
-            let Some(inner) = kind.field(key >> 3).filter(|_| key & 7 == 2) else { continue };
-            count += 1;
-            if count > LIMIT {
+pub fn check(file: &Content) -> Result<Seen, String> {
+    let mut pieces = file.pieces();
+    let tape = &mut Read { front: pieces.next().unwrap_or_default(), rest: pieces };
+    walk(tape, file.len() as u64)
+}
+
+/// Where a message is read from.
+pub trait Tape {
+    fn byte(&mut self) -> Option<u8>;
+
+    /// Passes over what a field has; gives whether there was so much.
+    fn pass(&mut self, length: u64, alone: bool) -> bool;
+}
+
+/// Visits the messages of a file, depth first.
+pub fn walk(tape: &mut impl Tape, size: u64) -> Result<Seen, String> {
+    const BEYOND: &str = "a field is longer than the file";
+    let mut stack = vec![(Kind::Model, size)];
+    let mut at = 0u64;
+    let mut seen = Seen::default();
+    while let Some((kind, end)) = stack.last().copied() {
+        if at >= end {
+            stack.pop();
+            continue;
+        }
+        let key = varint(tape, &mut at, end)?;
+        let length = match key & 7 {
+            0 => {
+                varint(tape, &mut at, end)?;
+                continue;
+            }
+            1 => 8,
+            5 => 4,
+            2 => varint(tape, &mut at, end)?,
+            other => return Err(format!("wire type {other} is not one of protobuf's")),
+        };
+        let after = at.checked_add(length).filter(|after| *after <= end).ok_or(BEYOND)?;
+        let inner = kind.field(key >> 3).filter(|_| key & 7 == 2);
+        if inner.is_some() {
+            seen.count += 1;
+            if seen.count > LIMIT {
                 return Err(format!("it has more than {LIMIT} nodes, attributes, names and strings"));
             }
-            if inner != Kind::Other {
-                // What is left of this message is looked at after the one inside it.
-                stack.push((kind, bytes));
+        }
+        seen.external |= (kind, key >> 3) == EXTERNAL;
+        match inner {
+            Some(inner) if inner != Kind::Other => {
+                stack.push((inner, after));
                 if stack.len() > DEPTH {
                     return Err(format!("graphs are nested more than {DEPTH} messages deep"));
                 }
-                stack.push((inner, field));
-                break;
+            }
+            _ => {
+                let alone = length >= LARGE && (kind, key >> 3) == RAW;
+                if !tape.pass(length, alone) {
+                    return Err(BEYOND.to_owned());
+                }
+                at = after;
             }
         }
     }
-    Ok(())
+    Ok(seen)
 }
 
-fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
+fn varint(tape: &mut impl Tape, at: &mut u64, end: u64) -> Result<u64, String> {
     let mut value = 0u64;
     for index in 0..10 {
-        let (byte, rest) = bytes.split_first().ok_or("it ends within a field")?;
-        *bytes = rest;
+        let byte = if *at < end { tape.byte() } else { None }.ok_or("it ends within a field")?;
+        *at += 1;
         value |= u64::from(byte & 0x7f).checked_shl(7 * index).unwrap_or(0);
         if byte & 0x80 == 0 {
             return Ok(value);
@@ -88,12 +132,45 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
     Err("a number is longer than 64 bits".to_owned())
 }
 
+/// A file in memory.
+struct Read<'a, I> {
+    front: &'a [u8],
+    rest: I,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Tape for Read<'a, I> {
+    fn byte(&mut self) -> Option<u8> {
+        while self.front.is_empty() {
+            self.front = self.rest.next()?;
+        }
+        let (byte, rest) = self.front.split_first()?;
+        self.front = rest;
+        Some(*byte)
+    }
+
+    fn pass(&mut self, length: u64, _: bool) -> bool {
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
+        while left > self.front.len() {
+            left -= self.front.len();
+            let Some(next) = self.rest.next() else { return false };
+            self.front = next;
+        }
+        self.front = &self.front[left..];
+        true
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use bytes::Bytes;
+
+    fn check(file: &[u8]) -> Result<Seen, String> {
+        super::check(&Bytes::copy_from_slice(file).into())
+    }
 
     /// A length-delimited field.
-    fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+    pub fn field(tag: u8, content: &[u8]) -> Vec<u8> {
         let mut out = vec![tag << 3 | 2];
         let mut length = content.len();
         while length >= 0x80 {

@@ -28,7 +28,7 @@ mod vision;
 pub use microsoft::INNER;
 
 use super::backend::Accelerator;
-use super::onnx::{Graph, Node};
+use super::onnx::{Node, ValueId};
 use super::value::Value;
 use crate::tensor::{DType, Tensor, byte_len};
 use std::cell::RefCell;
@@ -109,20 +109,26 @@ impl<B: Accelerator> Context<B> {
 /// Where an operator is built: its node, the constants of its graph, the device.
 pub struct Site<'a, B: Accelerator> {
     pub node: &'a Node,
-    pub graph: &'a Graph,
+    /// Of its graph.
+    pub constants: &'a HashMap<ValueId, Tensor>,
     pub device: &'a B::Device,
     pub registry: &'a Registry<B>,
     absorbed: RefCell<BTreeSet<usize>>,
 }
 
 impl<'a, B: Accelerator> Site<'a, B> {
-    pub fn new(node: &'a Node, graph: &'a Graph, device: &'a B::Device, registry: &'a Registry<B>) -> Self {
-        Self { node, graph, device, registry, absorbed: RefCell::default() }
+    pub fn new(
+        node: &'a Node,
+        constants: &'a HashMap<ValueId, Tensor>,
+        device: &'a B::Device,
+        registry: &'a Registry<B>,
+    ) -> Self {
+        Self { node, constants, device, registry, absorbed: RefCell::default() }
     }
 
     /// The constant at an input, if it is one.
     pub fn constant(&self, input: usize) -> Option<&'a Tensor> {
-        self.graph.constant(self.node, input)
+        self.constants.get(&self.node.input(input)?)
     }
 
     /// As [`Site::constant`]; the operator keeps what it needs of it and is not handed it when it runs.
@@ -204,6 +210,10 @@ impl<B: Accelerator> Registry<B> {
             )),
             None if self.entries.keys().any(|(domain, _)| *domain == node.domain) => {
                 Err("this operator is not supported".into())
+            }
+            None if node.domain == "com.microsoft.nchwc" => {
+                Err("it was saved for one kind of processor; save the model with at most ORT_ENABLE_EXTENDED"
+                    .into())
             }
             None => Err(format!("operators of the domain {:?} are not supported", node.domain)),
         }

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Constants of up to so many bytes are compared; larger ones are seldom equal.
 const SMALL: usize = 256;
+/// A node is compared with so many of the same operator and inputs.
+const TWINS: usize = 32;
 
 pub fn run(graph: &mut Graph) -> usize {
     let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
@@ -23,7 +25,7 @@ pub fn run(graph: &mut Graph) -> usize {
         }
         let key = (node.domain.clone(), node.op.clone(), node.version, node.inputs.clone());
         let earlier = seen.entry(key).or_default();
-        let twin = earlier.iter().copied().find(|i| alike(&graph.nodes[*i], node));
+        let twin = earlier.iter().rev().take(TWINS).copied().find(|i| alike(&graph.nodes[*i], node));
         match twin {
             None => earlier.push(index),
             Some(twin) => {

@@ -37,19 +37,19 @@ pub struct Applied {
 /// Every pass, in the order in which they run.
 fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
     vec![
-        ("identities removed", |g, _, _| alias::run(g)),
+        ("identities removed", |g, _, _, _| alias::run(g)),
         ("constants computed", fold::run),
-        ("dead nodes removed", |g, _, _| dead::run(g)),
-        ("common nodes computed once", |g, _, _| common::run(g)),
-        ("activations recognised", |g, _, _| gate::run(g)),
-        ("normalisations recognised", |g, _, _| layer_norm::run(g)),
-        ("attention recognised", |g, _, _| attention::run(g)),
-        ("transposes cancelled", |g, _, _| transpose::run(g)),
-        ("normalisations merged into convolutions", |g, _, _| batch_norm::run(g)),
-        ("scales merged into convolutions", |g, _, _| scale::run(g)),
-        ("activations and sums merged into convolutions", |g, _, _| fuse::run(g)),
-        ("products merged with what follows them", |g, _, _| product::run(g)),
-        ("constants that are no longer read dropped", |g, _, _| dead::run(g)),
+        ("dead nodes removed", |g, _, _, _| dead::run(g)),
+        ("common nodes computed once", |g, _, _, _| common::run(g)),
+        ("activations recognised", |g, _, _, _| gate::run(g)),
+        ("normalisations recognised", |g, _, _, _| layer_norm::run(g)),
+        ("attention recognised", |g, _, _, _| attention::run(g)),
+        ("transposes cancelled", |g, _, _, _| transpose::run(g)),
+        ("normalisations merged into convolutions", |g, _, _, _| batch_norm::run(g)),
+        ("scales merged into convolutions", |g, _, _, _| scale::run(g)),
+        ("activations and sums merged into convolutions", |g, _, _, _| fuse::run(g)),
+        ("products merged with what follows them", |g, _, _, _| product::run(g)),
+        ("constants that are no longer read dropped", |g, _, _, _| dead::run(g)),
     ]
 }
 
@@ -59,8 +59,9 @@ fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
 pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>) -> Vec<Applied> {
     let mut applied = Vec::new();
     let mut before = operators(graph);
+    let clock = fold::Clock::default();
     for (pass, run) in passes() {
-        everywhere(graph, &mut |graph| run(graph, registry, cx));
+        everywhere(graph, &mut |graph| run(graph, registry, cx, &clock));
         let after = operators(graph);
         if after != before {
             applied.push(compared(pass, &before, &after));
@@ -71,7 +72,7 @@ pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &
 }
 
 /// Gives the number of nodes that it removed or changed.
-type Pass<B> = fn(&mut Graph, &Registry<B>, &Context<B>) -> usize;
+type Pass<B> = fn(&mut Graph, &Registry<B>, &Context<B>, &fold::Clock) -> usize;
 
 /// Inner graphs first.
 fn everywhere(graph: &mut Graph, run: &mut dyn FnMut(&mut Graph) -> usize) {

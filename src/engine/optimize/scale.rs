@@ -1,9 +1,12 @@
 //! Merges what a node does to each channel alone, x · scale + shift, into the convolution before it.
 
-use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Graph, Node, ValueId};
 use crate::tensor::{DType, Tensor};
 use std::collections::BTreeSet;
+
+/// Elements of weights that are looked at in all: a long chain may be merged into one convolution again and
+/// again.
+const WORK: usize = 1 << 28;
 
 /// What becomes of each channel of a value.
 pub struct Line {
@@ -49,14 +52,28 @@ pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Lin
         node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
     }
     let mut gone = BTreeSet::new();
+    let mut work = WORK;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
+        let weight = |id: &ValueId| {
+            let conv = graph.nodes.get(giver[*id].filter(|_| uses[*id] == 1)?)?;
+            graph.constant(conv, 1).filter(|_| conv.is("Conv") || conv.is("ConvTranspose"))
+        };
+        // Looked at before anything is computed.
+        let Some(weight) = node.inputs.iter().flatten().find_map(weight) else { continue };
+        let Some(left) = work.checked_sub(weight.len()) else { break };
+        work = left;
         let Some(found) = line(graph, node) else { continue };
         let (Some(conv), Some(output)) = (giver[found.input], node.outputs.first().copied().flatten()) else {
             continue;
         };
+        let weight = graph.nodes[conv].input(1);
         if uses[found.input] != 1 || merge(graph, conv, &found).is_none() {
             continue;
+        }
+        // Freed at once: all weights of a network may be merged here.
+        if let Some(weight) = weight.filter(|id| uses[*id] == 1) {
+            graph.constants.remove(&weight);
         }
         // The convolution now gives what the node gave.
         graph.nodes[conv].outputs[0] = Some(output);
@@ -95,13 +112,11 @@ fn merge(graph: &mut Graph, conv: usize, line: &Line) -> Option<()> {
         let (row, column) = (at / (second * inner), at / inner % second);
         if transposed { row / (first / groups).max(1) * second + column } else { row }
     };
-    let scaled: Vec<Number> = weight
-        .to_f64()
-        .into_iter()
-        .enumerate()
-        .map(|(at, w)| Some(Number::Float(w * line.scale.get(channel(at))?)))
+    let elements = weight.elements::<f32>()?;
+    let scaled: Vec<f32> = (elements.iter().enumerate())
+        .map(|(at, w)| Some((f64::from(*w) * line.scale.get(channel(at))?) as f32))
         .collect::<Option<_>>()?;
-    let weight = host::from_numbers(DType::F32, weight.shape().to_vec(), &scaled).ok()?;
+    let weight = Tensor::from_vec(weight.shape().to_vec(), scaled).ok()?;
     let bias: Vec<f32> =
         bias.iter().zip(&line.scale).zip(&line.shift).map(|((b, s), t)| (b * s + t) as f32).collect();
     let bias = Tensor::from_vec(vec![outputs], bias).ok()?;

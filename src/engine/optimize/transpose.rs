@@ -3,6 +3,7 @@
 
 use super::pattern::Look;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+use std::collections::BTreeSet;
 
 /// Functions of one element, and of it alone.
 const ELEMENTWISE: [&str; 22] = [
@@ -40,20 +41,22 @@ pub fn run(graph: &mut Graph) -> usize {
 fn step(graph: &mut Graph) -> bool {
     let look = Look::new(graph);
     let mut found = Vec::new();
-    let mut touched = vec![false; graph.nodes.len()];
+    // A transpose that others read too stays as it is, so that several pairs may begin with it.
+    let (mut changed, mut read) = (vec![false; graph.nodes.len()], vec![false; graph.nodes.len()]);
     for index in 0..graph.nodes.len() {
         let Some(pair) = look.pair(index) else { continue };
-        let all = || [pair.first, pair.second].into_iter().chain(pair.between);
-        if all().any(|i| touched[i]) {
+        let own = || [pair.second].into_iter().chain(pair.between).chain(pair.alone.then_some(pair.first));
+        if changed[pair.first] || own().any(|i| changed[i] || read[i]) {
             continue;
         }
-        all().for_each(|i| touched[i] = true);
+        read[pair.first] = true;
+        own().for_each(|i| changed[i] = true);
         found.push(pair);
     }
     let any = !found.is_empty();
     let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
-    let outputs = graph.outputs.clone();
-    let mut gone = std::collections::BTreeSet::new();
+    let outputs: BTreeSet<ValueId> = graph.outputs.iter().copied().collect();
+    let mut gone = BTreeSet::new();
     for pair in found {
         let given = graph.nodes[pair.second].outputs[0];
         let (Some(given), Some(source)) = (given, graph.nodes[pair.first].input(0)) else { continue };

@@ -34,7 +34,8 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("GlobalMaxPool", 1, |_| pool::global(pool::Kind::Max));
     r.op("BatchNormalization", 7, batch_norm::build);
     r.op("InstanceNormalization", 6, norm::instance);
-    r.op("LayerNormalization", 17, norm::layer);
+    // ONNX Runtime writes it into models of any opset.
+    r.op("LayerNormalization", 1, norm::layer);
     r.op("GroupNormalization", 18, norm::group);
     r.op("RMSNormalization", 23, norm::rms);
     r.op("MatMul", 1, |_| matmul::matmul());

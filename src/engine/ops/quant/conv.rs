@@ -37,7 +37,7 @@ struct Places {
 /// A list of one number for each filter, beside the weights.
 fn by_filter(list: Option<&Tensor>, rank: usize) -> Vec<usize> {
     match list {
-        Some(list) if list.len() > 1 => {
+        Some(list) if list.len() > 1 && rank > 0 => {
             let mut shape = vec![1; rank];
             shape[0] = list.len();
             shape
