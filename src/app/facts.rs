@@ -1,7 +1,7 @@
 //! What the store holds of the models that are asked for, read and inspected side by side.
 
 use crate::engine;
-use crate::plan::{Facts, ModelFacts, VersionFacts};
+use crate::plan::{Facts, ModelFacts, VersionFacts, VersionsWanted};
 use crate::store::{self, MODEL_FILE, StoreError, VersionFiles};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ pub struct Gathered {
 }
 
 /// `needs` are the models wanted, by store. Of the others in a store the names alone are told.
-pub fn gather(needs: &BTreeMap<PathBuf, BTreeSet<String>>) -> Gathered {
+pub fn gather(needs: &BTreeMap<PathBuf, BTreeMap<String, VersionsWanted>>) -> Gathered {
     let mut gathered = Gathered { facts: Facts::default(), unreadable: false };
     for (path, models) in needs {
         let store = match store::scan(path) {
@@ -23,10 +23,9 @@ pub fn gather(needs: &BTreeMap<PathBuf, BTreeSet<String>>) -> Gathered {
                 .models
                 .into_par_iter()
                 .map(|(model, versions)| {
-                    let facts = if models.contains(&model) {
-                        model_facts(path, &model, versions)
-                    } else {
-                        ModelFacts::default()
+                    let facts = match models.get(&model) {
+                        Some(wanted) => model_facts(path, &model, versions, wanted),
+                        None => ModelFacts::default(),
                     };
                     (model, facts)
                 })
@@ -41,10 +40,27 @@ pub fn gather(needs: &BTreeMap<PathBuf, BTreeSet<String>>) -> Gathered {
     gathered
 }
 
-fn model_facts(store: &Path, model: &str, versions: Result<Vec<u64>, StoreError>) -> ModelFacts {
-    let versions = versions.unwrap_or_default();
-    let read = |version: u64| (version, version_facts(store, model, version));
-    ModelFacts { versions: versions.into_par_iter().map(read).collect() }
+fn model_facts(
+    store: &Path,
+    model: &str,
+    versions: Result<Vec<u64>, StoreError>,
+    wanted: &VersionsWanted,
+) -> ModelFacts {
+    let mut others: BTreeSet<u64> = versions.unwrap_or_default().into_iter().collect();
+    let read = |version: u64| version_facts(store, model, version);
+    let listed: Vec<u64> = others.intersection(&wanted.listed).copied().collect();
+    let mut facts: BTreeMap<u64, _> =
+        listed.into_par_iter().map(|version| (version, read(version))).collect();
+    if wanted.latest {
+        // From the newest down to one that can be served.
+        for version in others.iter().rev() {
+            if facts.entry(*version).or_insert_with(|| read(*version)).is_ok() {
+                break;
+            }
+        }
+    }
+    others.retain(|version| !facts.contains_key(version));
+    ModelFacts { versions: facts, others }
 }
 
 fn version_facts(store: &Path, model: &str, version: u64) -> Result<VersionFacts, String> {
@@ -66,4 +82,35 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
     let facts =
         VersionFacts { signature: Arc::new(inspection.signature), labels, weights: inspection.weights };
     Ok((model, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn only_versions_that_are_wanted_are_looked_at() {
+        let store = tempfile::tempdir().unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/models/surface/2/model.onnx");
+        for version in 1..=5 {
+            let folder = store.path().join(format!("surface/{version}"));
+            fs::create_dir_all(&folder).unwrap();
+            match version {
+                5 => fs::write(folder.join(MODEL_FILE), "not a model").unwrap(),
+                _ => drop(fs::copy(&shipped, folder.join(MODEL_FILE)).unwrap()),
+            }
+        }
+        let looked = |latest, listed: &[u64]| {
+            let wanted = VersionsWanted { latest, listed: listed.iter().copied().collect() };
+            let facts = model_facts(store.path(), "surface", Ok((1..=5).collect()), &wanted);
+            let looked: Vec<(u64, bool)> =
+                facts.versions.iter().map(|(v, facts)| (*v, facts.is_ok())).collect();
+            (looked, facts.others.into_iter().collect::<Vec<_>>())
+        };
+        assert_eq!(looked(true, &[]), (vec![(4, true), (5, false)], vec![1, 2, 3]));
+        assert_eq!(looked(false, &[2, 9]), (vec![(2, true)], vec![1, 3, 4, 5]));
+        assert_eq!(looked(true, &[1]), (vec![(1, true), (4, true), (5, false)], vec![2, 3]));
+        assert_eq!(looked(false, &[]), (vec![], vec![1, 2, 3, 4, 5]));
+    }
 }

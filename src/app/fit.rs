@@ -54,7 +54,10 @@ impl Fit for PlanFit {
             }
             (model.traffic, model.sticky, model.shadow) = (None, None, None);
         }
-        let facts = |(version, facts)| ModelFacts { versions: BTreeMap::from([(version, Ok(facts))]) };
+        let facts = |(version, facts)| ModelFacts {
+            versions: BTreeMap::from([(version, Ok(facts))]),
+            ..ModelFacts::default()
+        };
         let models = chosen.into_iter().map(|(name, one)| (name, facts(one))).collect();
         let facts = Facts { stores: BTreeMap::from([(store.clone(), Ok(models))]) };
         let mut report = Report::default();

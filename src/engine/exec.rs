@@ -174,3 +174,60 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         "the operator panicked".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::onnx::{Attributes, Graph, Node};
+    use crate::engine::ops::Registry;
+    use crate::tensor::Tensor;
+    use burn_flex::{Flex, FlexDevice};
+
+    /// Nodes of the standard domain over one input, value 0; the last value is the output.
+    fn program(nodes: &[(&str, &[usize], usize)]) -> Program<Flex> {
+        let mut graph =
+            Graph { values: vec![String::new(); nodes.len() + 1], inputs: vec![0], ..Graph::default() };
+        graph.outputs = vec![nodes.len()];
+        graph.nodes = (nodes.iter())
+            .map(|(op, inputs, output)| Node {
+                name: String::new(),
+                domain: String::new(),
+                op: (*op).to_owned(),
+                version: 17,
+                inputs: inputs.iter().copied().map(Some).collect(),
+                outputs: vec![Some(*output)],
+                attributes: Attributes::default(),
+            })
+            .collect();
+        Program::build(&graph, &FlexDevice, &Registry::standard()).unwrap()
+    }
+
+    /// The result, and whether it lies where the input lay.
+    fn run(program: &Program<Flex>) -> (Vec<f64>, bool) {
+        let x = Tensor::from_vec(vec![4], vec![1f32, 2.0, 3.0, 4.0]).unwrap();
+        let x = Value::<Flex>::Host(x).on_device(&FlexDevice);
+        let place = |value: &Value<Flex>| match value {
+            Value::Float(tensor) => tensor.bytes().as_ptr(),
+            other => panic!("{other:?}"),
+        };
+        let before = place(&x);
+        let cx = Context { device: FlexDevice, max_bytes: 1 << 20 };
+        let y = program.run(vec![x], &cx).unwrap().remove(0);
+        let same = place(&y) == before;
+        (y.into_host().unwrap().to_f64(), same)
+    }
+
+    #[test]
+    fn the_last_reader_of_a_value_writes_in_its_place() {
+        let chain = program(&[("Neg", &[0], 1), ("Relu", &[1], 2), ("Exp", &[2], 3)]);
+        assert_eq!(run(&chain), (vec![1.0; 4], true));
+    }
+
+    #[test]
+    fn a_value_that_is_read_again_is_left_alone() {
+        let again = program(&[("Neg", &[0], 1), ("Abs", &[1], 2), ("Add", &[2, 0], 3)]);
+        assert_eq!(run(&again).0, [2.0, 4.0, 6.0, 8.0]);
+        let twice = program(&[("Neg", &[0], 1), ("Mul", &[1, 1], 2), ("Sub", &[2, 0], 3)]);
+        assert_eq!(run(&twice).0, [0.0, 2.0, 6.0, 12.0]);
+    }
+}

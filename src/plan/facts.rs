@@ -1,7 +1,7 @@
 //! What the model store holds, as the plan is told.
 
 use super::Signature;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +17,17 @@ pub struct Facts {
 /// By version: what is known of it, or why it cannot be served (one reason a line).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelFacts {
+    /// In the store, and not looked at, as the plan has no use for them.
+    pub others: BTreeSet<u64>,
     pub versions: BTreeMap<u64, Result<VersionFacts, String>>,
+}
+
+/// Of which versions of a model the plan must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionsWanted {
+    /// The newest that can be served, and those that are newer.
+    pub latest: bool,
+    pub listed: BTreeSet<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

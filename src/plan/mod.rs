@@ -37,7 +37,7 @@ pub use fit::Mismatch;
 pub use models::interchangeable;
 pub use whole::needs;
 
-pub use facts::{Facts, Labels, ModelFacts, VersionFacts};
+pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Batching, Dim, Port, Signature, TensorType};
 
 pub use crate::spec::Priority;

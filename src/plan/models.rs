@@ -81,7 +81,7 @@ fn versions<'a>(
 ) -> Vec<(u64, &'a VersionFacts)> {
     let name = &spec.name;
     let there = match store.get(&name.value) {
-        Some(model) if !model.versions.is_empty() => &model.versions,
+        Some(model) if !(model.versions.is_empty() && model.others.is_empty()) => model,
         Some(_) => {
             report.push(
                 Diagnostic::error(format!("model `{}` has no version in the store", name.value))
@@ -104,7 +104,7 @@ fn versions<'a>(
         }
     };
     match rollout::asked(spec, report) {
-        Asked::Latest => latest(spec, there, report),
+        Asked::Latest => latest(spec, &there.versions, report),
         Asked::Listed(place, versions) => {
             let mut served = listed(spec, place, &versions, there, report);
             if let Some(shadow) = spec.shadow.as_ref().filter(|shadow| !versions.contains(&shadow.value)) {
@@ -140,13 +140,13 @@ fn listed<'a>(
     spec: &spec::Model,
     place: &Place,
     versions: &[u64],
-    there: &'a There,
+    there: &'a ModelFacts,
     report: &mut Report,
 ) -> Vec<(u64, &'a VersionFacts)> {
     let name = &spec.name.value;
     let mut served = vec![];
     for version in versions {
-        match there.get(version) {
+        match there.versions.get(version) {
             Some(Ok(facts)) => served.push((*version, facts)),
             Some(Err(reason)) => report.push(
                 Diagnostic::error(format!("version {version} of model `{name}` cannot be served"))
@@ -154,7 +154,8 @@ fn listed<'a>(
                     .note(reason),
             ),
             None => {
-                let list: Vec<String> = there.keys().map(u64::to_string).collect();
+                let all: BTreeSet<&u64> = there.versions.keys().chain(&there.others).collect();
+                let list: Vec<String> = all.into_iter().map(u64::to_string).collect();
                 let word = if list.len() == 1 { "version" } else { "versions" };
                 report.push(
                     Diagnostic::error(format!("the store has no version {version} of model `{name}`"))

@@ -1,6 +1,6 @@
 //! Which versions of a model are asked for, and how they share its traffic.
 
-use super::Rollout;
+use super::{Rollout, VersionsWanted};
 use crate::diagnostic::{Diagnostic, Place, Report};
 use crate::spec::{Model, Reload, Version};
 use std::collections::BTreeSet;
@@ -93,6 +93,18 @@ fn contradiction(model: &Model, report: &mut Report) {
     if let (Some(sticky), None) = (&model.sticky, &model.traffic) {
         push("sticky", &sticky.place, "it is for `traffic`, such as `traffic = { 2 = 95, 3 = 5 }`");
     }
+}
+
+/// Adds the versions that a model asks for.
+pub fn want(model: &Model, wanted: &mut VersionsWanted) {
+    wanted.latest |= follows_latest(model);
+    match model.version.as_ref().map(|version| &version.value) {
+        Some(Version::One(version)) => wanted.listed.extend([*version]),
+        Some(Version::Several(versions)) => wanted.listed.extend(versions),
+        Some(Version::Latest) | None => {}
+    }
+    wanted.listed.extend(model.traffic.iter().flat_map(|t| t.value.iter().map(|(version, _)| *version)));
+    wanted.listed.extend(model.shadow.as_ref().map(|shadow| shadow.value));
 }
 
 pub fn follows_latest(model: &Model) -> bool {

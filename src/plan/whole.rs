@@ -1,10 +1,10 @@
 //! Several specs as one: settings that must agree, models that must be declared alike, names that must
 //! differ.
 
-use super::{Server, Watch};
+use super::{Server, VersionsWanted, Watch, rollout};
 use crate::diagnostic::{At, Diagnostic, Place, Report};
 use crate::spec::{self, DeviceUse, Spec};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -25,9 +25,12 @@ pub struct Whole<'a> {
 }
 
 /// Which models of which store the plan must know of.
-pub fn needs(specs: &[Spec]) -> BTreeMap<PathBuf, BTreeSet<String>> {
+pub fn needs(specs: &[Spec]) -> BTreeMap<PathBuf, BTreeMap<String, VersionsWanted>> {
     let Some(store) = store_path(specs) else { return BTreeMap::new() };
-    let models = specs.iter().flat_map(|s| &s.models).map(|m| m.name.value.clone()).collect();
+    let mut models: BTreeMap<String, VersionsWanted> = BTreeMap::new();
+    for model in specs.iter().flat_map(|s| &s.models) {
+        rollout::want(model, models.entry(model.name.value.clone()).or_default());
+    }
     BTreeMap::from([(store.value, models)])
 }
 

@@ -116,9 +116,9 @@ pub fn facts() -> Facts {
         ("mislabelled", vec![(1, surface(4))]),
         ("empty", vec![]),
     ];
-    let models = models
-        .into_iter()
-        .map(|(name, versions)| (name.to_owned(), ModelFacts { versions: versions.into_iter().collect() }));
+    let models = models.into_iter().map(|(name, versions)| {
+        (name.to_owned(), ModelFacts { versions: versions.into_iter().collect(), ..ModelFacts::default() })
+    });
     let shop = Err("No such file or directory".to_owned());
     Facts {
         stores: BTreeMap::from([
