@@ -31,9 +31,10 @@ const LEAST: f64 = 1e-6;
 /// How much a new measurement moves the estimate of a batch's cost.
 const ESTIMATE_GAIN: f64 = 0.25;
 
-/// How long an account that ran dry may take to come back and keep its claim: more than an answer and the
-/// next request take on one machine or within one network, and no more than is hardly felt.
-pub const PATIENCE: f64 = 0.005;
+/// How long an account that ran dry may take to come back and keep its claim: more than answers and next
+/// requests take, also where the cores are busy, and no more than is hardly felt. For one whose gaps are by
+/// experience longer than what it may have kept, nothing is kept.
+pub const PATIENCE: f64 = 0.03;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(u64);
@@ -71,6 +72,8 @@ struct Account {
     dry_since: f64,
     /// Seconds for which the device may be kept for it.
     allowance: f64,
+    /// Seconds that it takes to come back, by experience.
+    gap: f64,
 }
 
 /// What was charged when a batch started, to be settled by [`Shares::finish`].
@@ -95,6 +98,7 @@ impl Shares {
             last_turn: self.turn,
             dry_since: f64::NEG_INFINITY,
             allowance: 0.0,
+            gap: 0.0,
         };
         self.accounts.insert(id, account);
         id
@@ -121,6 +125,11 @@ impl Shares {
                 let claim = if account.is_expected(now) { PATIENCE / account.weight } else { 0.0 };
                 account.due = account.due.max(self.virtual_time - claim);
                 self.active += 1;
+            }
+            if account.backlogged == 0 && account.dry_since.is_finite() {
+                // What stayed away says nothing of one that comes and goes.
+                let gap = (now - account.dry_since).clamp(0.0, 2.0 * PATIENCE);
+                account.gap += ESTIMATE_GAIN * (gap - account.gap);
             }
             account.backlogged += 1;
         }
@@ -156,7 +165,8 @@ impl Shares {
         let due = self.accounts.get(&id)?.due;
         let expected = |account: &Account| {
             let next = account.due + account.estimate / account.weight;
-            account.backlogged == 0 && account.allowance > 0.0 && next < due && account.is_expected(now)
+            let comes_back = account.allowance > 0.0 && account.gap <= PATIENCE.min(2.0 * account.allowance);
+            account.backlogged == 0 && comes_back && next < due && account.is_expected(now)
         };
         let behind = self.accounts.iter().filter(|(other, account)| **other != id && expected(account));
         let (other, account) = behind.min_by(|(_, a), (_, b)| a.due.total_cmp(&b.due))?;
