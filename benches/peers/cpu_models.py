@@ -94,7 +94,8 @@ def text_encoder(path: Path) -> None:
             return self.layers(self.embed(tokens), src_key_padding_mask=padding).mean(1)
 
     axes = {0: "batch", 1: "length"}
-    inputs = (torch.ones(2, 16, dtype=torch.long), torch.zeros(2, 16, dtype=torch.bool))
+    # Tracing leaves the length of this sentence in the file.
+    inputs = (torch.ones(2, TOKENS, dtype=torch.long), torch.zeros(2, TOKENS, dtype=torch.bool))
     export(Encoder(), inputs, path, {"tokens": axes, "padding": axes, "y": {0: "batch"}},
            ["tokens", "padding"], ["y"])
 

@@ -3,7 +3,8 @@
 
 use super::arch;
 use super::matmul::{After, Packed, multiply_here};
-use super::softmax;
+use super::vector;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -95,29 +96,46 @@ impl Attention<'_> {
             let q = &self.q.0[head.q + first * self.q.1..];
             multiply_here(q, (rows, self.q.1), k, After::default(), scores);
             let mut inverses = [0.0; 96];
-            arch().dispatch(
-                #[inline(always)]
-                || {
-                    for ((row, scores), inverse) in
-                        scores.chunks_exact_mut(self.keys).enumerate().zip(&mut inverses)
-                    {
-                        let mask = self
-                            .mask
-                            .map(|(mask, stride)| &mask[head.mask + (first + row) * stride..][..self.keys]);
-                        let (greatest, sum) = softmax::weights(scores, self.scale, mask);
-                        *inverse = 1.0 / sum;
-                        if self.nowhere_is_zero && greatest == f32::NEG_INFINITY {
-                            (*inverse, _) = (0.0, scores.fill(0.0));
-                        }
-                    }
-                },
-            );
+            arch().dispatch(Weights {
+                attention: self,
+                mask: head.mask + first * self.mask.map_or(0, |(_, stride)| stride),
+                scores,
+                inverses: &mut inverses,
+            });
             multiply_here(scores, (rows, self.keys), v, After::default(), out);
             for (out, inverse) in out.chunks_exact_mut(self.width).zip(inverses) {
                 out.iter_mut().for_each(|v| *v *= inverse);
             }
         }
         SCRATCH.set(scratch);
+    }
+}
+
+/// The scores of some queries, made into weights that are yet to be divided by their sum.
+struct Weights<'a, 'b> {
+    attention: &'a Attention<'b>,
+    /// Where the mask of the first of them begins.
+    mask: usize,
+    scores: &'a mut [f32],
+    /// What to multiply by, for each query.
+    inverses: &'a mut [f32],
+}
+
+impl WithSimd for Weights<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Attention { keys, scale, nowhere_is_zero, .. } = *self.attention;
+        for (row, (scores, inverse)) in self.scores.chunks_exact_mut(keys).zip(self.inverses).enumerate() {
+            let mask = self.attention.mask.map(|(mask, stride)| &mask[self.mask + row * stride..][..keys]);
+            let (greatest, sum) = vector::weights(simd, scores, scale, mask);
+            *inverse = 1.0 / sum;
+            if nowhere_is_zero && greatest == f32::NEG_INFINITY {
+                scores.fill(0.0);
+                *inverse = 0.0;
+            }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! Functions of one element, written so that the compiler turns them into vector code.
+//! Functions of each element. Those of one element, for loops that do more, are written so that the compiler turns
+//! them into vector code.
 
 use super::arch;
+use super::vector::Each;
 use rayon::prelude::*;
 
 /// A function that is applied to each element.
@@ -33,35 +35,13 @@ pub fn apply(map: Map, values: &mut [f32]) {
 }
 
 fn chunk(map: Map, values: &mut [f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || inlined(map, values),
-    );
-}
-
-/// As [`apply`] on this thread, for code that is compiled for the machine's instructions already.
-#[inline(always)]
-pub(super) fn inlined(map: Map, values: &mut [f32]) {
-    match map {
-        Map::Sigmoid => each(values, sigmoid),
-        Map::Silu => each(values, |x| x * sigmoid(x)),
-        Map::Gelu => each(values, |x| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
-        Map::HardSwish => each(values, |x| x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
-        Map::Tanh => each(values, tanh),
-        Map::Erf => each(values, erf),
-        Map::Exp => each(values, exp_whole),
-    }
-}
-
-#[inline(always)]
-fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-    values.iter_mut().for_each(|v| *v = f(*v));
+    arch().dispatch(Each { map, values });
 }
 
 /// e^x for |x| within 87: 2^n · e^r with n the nearest integer to x / ln 2, and a polynomial for e^r.
 /// Relative error under 2e-7.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+fn exp(x: f32) -> f32 {
     /// 1.5 · 2^23: added to a number, it leaves its nearest integer in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
@@ -79,13 +59,6 @@ pub(super) fn exp(x: f32) -> f32 {
     p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
 }
 
-/// e^x for any x: 0 and infinity beyond what a float holds.
-#[inline(always)]
-fn exp_whole(x: f32) -> f32 {
-    let half = exp((x * 0.5).clamp(-87.0, 87.0));
-    half * half
-}
-
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp((-x).clamp(-87.0, 87.0)))
@@ -98,20 +71,6 @@ pub(super) fn tanh(x: f32) -> f32 {
     let s = x * x;
     let near = x * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0))));
     if x.abs() < 0.25 { near } else { far }
-}
-
-/// Abramowitz and Stegun 7.1.26 (absolute error under 2e-7); near zero by its series.
-#[inline(always)]
-fn erf(x: f32) -> f32 {
-    let a = x.abs();
-    let t = 1.0 / (1.0 + 0.327_591_1 * a);
-    let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
-    let far = (1.0 - p * exp((-a * a).max(-87.0))).copysign(x);
-    let s = x * x;
-    let near = x
-        * (std::f32::consts::FRAC_2_SQRT_PI
-            - s * (0.376_126_4 - s * (0.112_837_92 - s * (0.026_866_17 - s * 0.005_223_978))));
-    if a < 0.5 { near } else { far }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod matmul;
 pub mod norm;
 pub mod recurrent;
 pub mod softmax;
+mod vector;
 
 /// The instructions of this machine, looked up once.
 fn arch() -> pulp::Arch {

@@ -44,6 +44,9 @@ pub struct State {
     pub c: Vec<f32>,
 }
 
+/// Where each state belongs among the outputs, and the state.
+type Outputs = Vec<(usize, Vec<f32>)>;
+
 /// Multiply-adds of all steps under which threads do not pay.
 const PARALLEL_FROM: usize = 3_000_000;
 
@@ -114,7 +117,7 @@ impl Layer {
             return out;
         }
         // Sequences do not depend on each other: each thread takes some of them through all steps.
-        let parts: Vec<(State, Vec<(usize, Vec<f32>)>)> = (0..batch.div_ceil(per))
+        let parts: Vec<(State, Outputs)> = (0..batch.div_ceil(per))
             .into_par_iter()
             .map(|index| {
                 let (first, count) = (index * per, per.min(batch - index * per));

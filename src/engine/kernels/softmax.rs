@@ -1,7 +1,8 @@
 //! Softmax of rows, with the greatest element taken off before the exponential.
 
 use super::arch;
-use super::elementwise::exp;
+use super::vector::weights;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Elements above which threads pay.
@@ -11,16 +12,7 @@ const PARALLEL_FROM: usize = 1 << 16;
 ///
 /// REQUIRES whole rows.
 pub fn rows(values: &mut [f32], width: usize) {
-    let row = |row: &mut [f32]| {
-        arch().dispatch(
-            #[inline(always)]
-            || {
-                let (_, sum) = weights(row, 1.0, None);
-                let inverse = 1.0 / sum;
-                row.iter_mut().for_each(|v| *v *= inverse);
-            },
-        );
-    };
+    let row = |row: &mut [f32]| arch().dispatch(Row(row));
     if values.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
         values.chunks_exact_mut(width.max(1)).for_each(row);
     } else {
@@ -28,55 +20,18 @@ pub fn rows(values: &mut [f32], width: usize) {
     }
 }
 
-/// Makes a row of scores x into e^(x · scale + mask - greatest); gives the greatest, and their sum.
-#[inline(always)]
-pub(super) fn weights(row: &mut [f32], scale: f32, mask: Option<&[f32]>) -> (f32, f32) {
-    match mask {
-        Some(mask) => row.iter_mut().zip(mask).for_each(|(v, m)| *v = *v * scale + m),
-        None if scale != 1.0 => row.iter_mut().for_each(|v| *v *= scale),
-        None => {}
-    }
-    let greatest = greatest(row);
-    let mut sums = [0f32; 16];
-    let (chunks, rest) = row.as_chunks_mut::<16>();
-    for chunk in chunks {
-        for (v, sum) in chunk.iter_mut().zip(&mut sums) {
-            *v = weight(*v - greatest);
-            *sum += *v;
-        }
-    }
-    for (v, sum) in rest.iter_mut().zip(&mut sums) {
-        *v = weight(*v - greatest);
-        *sum += *v;
-    }
-    (greatest, sums.iter().sum())
-}
+/// One row.
+struct Row<'a>(&'a mut [f32]);
 
-/// e^x for x up to 0; nothing where that is less than a float holds.
-#[inline(always)]
-fn weight(x: f32) -> f32 {
-    let y = exp(x.max(-87.0));
-    // What is not a number stays so: it is neither less nor more.
-    if x < -87.0 {
-        0.0
-    } else if x.is_nan() {
-        x
-    } else {
-        y
-    }
-}
+impl WithSimd for Row<'_> {
+    type Output = ();
 
-/// Of sixteen side by side, which a vector holds. What is not a number is passed over.
-#[inline(always)]
-fn greatest(row: &[f32]) -> f32 {
-    let more = |a: f32, b: f32| if b > a { b } else { a };
-    let mut most = [f32::NEG_INFINITY; 16];
-    let (chunks, rest) = row.as_chunks::<16>();
-    for chunk in chunks {
-        most.iter_mut().zip(chunk).for_each(|(most, v)| *most = more(*most, *v));
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (_, sum) = weights(simd, self.0, 1.0, None);
+        let inverse = 1.0 / sum;
+        self.0.iter_mut().for_each(|v| *v *= inverse);
     }
-    most.iter_mut().zip(rest).for_each(|(most, v)| *most = more(*most, *v));
-    most.into_iter().fold(f32::NEG_INFINITY, more)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A tile of the result stays in registers while it runs over the inner axis.
 
-use super::super::elementwise;
+use super::super::vector;
 use super::{Activation, After, Line, PANEL, Packed};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -74,7 +74,7 @@ impl Part<'_> {
                     } else {
                         self.tile_of::<S, W, 1>(simd, panel, from, rows, tall);
                     }
-                    self.finish(from..from + rows, panel, wide);
+                    self.finish(simd, from..from + rows, panel, wide);
                 }
                 panel += wide;
             }
@@ -169,7 +169,7 @@ impl Part<'_> {
 
     /// What follows the product.
     #[inline(always)]
-    fn finish(&mut self, rows: Range<usize>, panel: usize, wide: usize) {
+    fn finish<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize, wide: usize) {
         let After { bias, residual, activation } = self.after;
         if bias.is_none() && residual.is_none() && activation == Activation::None {
             return;
@@ -180,16 +180,24 @@ impl Part<'_> {
             let at = row * width + columns.start - self.panels.start * PANEL;
             let values = &mut self.out[at..at + columns.len()];
             if let Some(bias) = bias {
-                values.iter_mut().zip(&bias[columns.clone()]).for_each(|(v, b)| *v += b);
+                for (v, b) in values.iter_mut().zip(&bias[columns.clone()]) {
+                    *v += b;
+                }
             }
             if let Some(residual) = residual {
                 let residual = &residual[(self.first_row + row) * self.b.columns + columns.start..];
-                values.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
+                for (v, r) in values.iter_mut().zip(residual) {
+                    *v += r;
+                }
             }
             match activation {
                 Activation::None => {}
-                Activation::Clip { min, max } => values.iter_mut().for_each(|v| *v = v.max(min).min(max)),
-                Activation::Map(map) => elementwise::inlined(map, values),
+                Activation::Clip { min, max } => {
+                    for v in values {
+                        *v = v.max(min).min(max);
+                    }
+                }
+                Activation::Map(map) => vector::each(simd, map, values),
             }
         }
     }

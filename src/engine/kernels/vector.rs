@@ -1,0 +1,231 @@
+//! Functions of a vector of numbers: the same formulas as those of one number in `elementwise`, with fused
+//! multiply-adds where the machine has them.
+
+use super::elementwise::Map;
+use pulp::{Simd, WithSimd};
+
+/// A function of each element of a slice.
+pub(super) struct Each<'a> {
+    pub map: Map,
+    pub values: &'a mut [f32],
+}
+
+impl WithSimd for Each<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        each(simd, self.map, self.values);
+    }
+}
+
+#[inline(always)]
+pub(super) fn each<S: Simd>(simd: S, map: Map, values: &mut [f32]) {
+    match map {
+        Map::Sigmoid => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| sigmoid(simd, x),
+        ),
+        Map::Silu => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| simd.mul_f32s(x, sigmoid(simd, x)),
+        ),
+        Map::Gelu => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| {
+                let curve = erf(simd, simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2)));
+                let half = simd.mul_f32s(x, simd.splat_f32s(0.5));
+                simd.mul_add_e_f32s(half, curve, half)
+            },
+        ),
+        Map::HardSwish => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| {
+                let line = simd.mul_add_e_f32s(x, simd.splat_f32s(1.0 / 6.0), simd.splat_f32s(0.5));
+                simd.mul_f32s(
+                    x,
+                    simd.min_f32s(simd.max_f32s(line, simd.splat_f32s(0.0)), simd.splat_f32s(1.0)),
+                )
+            },
+        ),
+        Map::Tanh => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| tanh(simd, x),
+        ),
+        Map::Erf => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| erf(simd, x),
+        ),
+        Map::Exp => over(
+            simd,
+            values,
+            #[inline(always)]
+            |x| {
+                let half = exp(simd, bounded(simd, simd.mul_f32s(x, simd.splat_f32s(0.5))));
+                or_nan(simd, x, simd.mul_f32s(half, half))
+            },
+        ),
+    }
+}
+
+#[inline(always)]
+fn over<S: Simd>(simd: S, values: &mut [f32], f: impl Fn(S::f32s) -> S::f32s) {
+    let (vectors, rest) = S::as_mut_simd_f32s(values);
+    for v in vectors {
+        *v = f(*v);
+    }
+    if !rest.is_empty() {
+        let y = f(simd.partial_load_f32s(rest));
+        simd.partial_store_f32s(rest, y);
+    }
+}
+
+/// `y`, or `x` where that is not a number.
+#[inline(always)]
+fn or_nan<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.equal_f32s(x, x), y, x)
+}
+
+/// Within what [`exp`] takes.
+#[inline(always)]
+fn bounded<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.0)), simd.splat_f32s(87.0))
+}
+
+/// e^x for |x| within 87: 2^n · e^r with n the nearest integer to x / ln 2, and a polynomial for e^r.
+#[inline(always)]
+pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // 1.5 · 2^23: added to a number, it leaves its nearest integer in the lowest bits.
+    let round = simd.splat_f32s(12_582_912.0);
+    let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
+    let n = simd.sub_f32s(shifted, round);
+    // ln 2 in two parts, so that n · ln 2 is exact.
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
+    let mut p = simd.splat_f32s(1.0 / 5040.0);
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
+    }
+    let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let power = simd.add_u32s(bits, simd.splat_u32s(0x3f80_0000));
+    simd.mul_f32s(p, simd.transmute_f32s_u32s(power))
+}
+
+#[inline(always)]
+fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    let y = simd.div_f32s(one, simd.add_f32s(one, exp(simd, bounded(simd, simd.neg_f32s(x)))));
+    or_nan(simd, x, y)
+}
+
+/// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.
+#[inline(always)]
+fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let e = exp(simd, bounded(simd, simd.add_f32s(x, x)));
+    let far = simd.sub_f32s(
+        simd.splat_f32s(1.0),
+        simd.div_f32s(simd.splat_f32s(2.0), simd.add_f32s(e, simd.splat_f32s(1.0))),
+    );
+    let s = simd.mul_f32s(x, x);
+    let mut p = simd.splat_f32s(-17.0 / 315.0);
+    for c in [2.0 / 15.0, -1.0 / 3.0, 1.0] {
+        p = simd.mul_add_e_f32s(p, s, simd.splat_f32s(c));
+    }
+    let near = simd.less_than_f32s(simd.abs_f32s(x), simd.splat_f32s(0.25));
+    or_nan(simd, x, simd.select_f32s(near, simd.mul_f32s(x, p), far))
+}
+
+/// Abramowitz and Stegun 7.1.26 (absolute error under 2e-7); near zero by its series.
+#[inline(always)]
+fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let a = simd.abs_f32s(x);
+    let t = simd.div_f32s(
+        simd.splat_f32s(1.0),
+        simd.mul_add_e_f32s(a, simd.splat_f32s(0.327_591_1), simd.splat_f32s(1.0)),
+    );
+    let mut p = simd.splat_f32s(1.061_405_4);
+    for c in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6, 0.0] {
+        p = simd.mul_add_e_f32s(p, t, simd.splat_f32s(c));
+    }
+    let square = simd.mul_f32s(a, a);
+    let e = exp(simd, simd.max_f32s(simd.neg_f32s(square), simd.splat_f32s(-87.0)));
+    let far = simd.sub_f32s(simd.splat_f32s(1.0), simd.mul_f32s(p, e));
+    let far = simd.select_f32s(simd.less_than_f32s(x, simd.splat_f32s(0.0)), simd.neg_f32s(far), far);
+    let mut q = simd.splat_f32s(0.005_223_978);
+    for c in [-0.026_866_17, 0.112_837_92, -0.376_126_4, std::f32::consts::FRAC_2_SQRT_PI] {
+        q = simd.mul_add_e_f32s(q, square, simd.splat_f32s(c));
+    }
+    let near = simd.less_than_f32s(a, simd.splat_f32s(0.5));
+    or_nan(simd, x, simd.select_f32s(near, simd.mul_f32s(x, q), far))
+}
+
+/// A vector of the elements, filled up with that of which there is nothing to add.
+#[inline(always)]
+fn rest<S: Simd>(simd: S, rest: &[f32], fill: f32) -> S::f32s {
+    let mut padded = [fill; 64];
+    padded[..rest.len()].copy_from_slice(rest);
+    simd.partial_load_f32s(&padded[..S::F32_LANES])
+}
+
+/// The greater of the two; what is not a number is passed over.
+#[inline(always)]
+fn more<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.greater_than_f32s(b, a), b, a)
+}
+
+/// e^(x - greatest); nothing where that is less than a float holds.
+#[inline(always)]
+fn weight<S: Simd>(simd: S, x: S::f32s, greatest: S::f32s) -> S::f32s {
+    let x = simd.sub_f32s(x, greatest);
+    let y = exp(simd, bounded(simd, x));
+    let y = simd.select_f32s(simd.less_than_f32s(x, simd.splat_f32s(-87.0)), simd.splat_f32s(0.0), y);
+    or_nan(simd, x, y)
+}
+
+/// Makes a row of scores x into e^(x · scale + mask - greatest); gives the greatest, and their sum.
+#[inline(always)]
+pub(super) fn weights<S: Simd>(simd: S, row: &mut [f32], scale: f32, mask: Option<&[f32]>) -> (f32, f32) {
+    match mask {
+        Some(mask) => {
+            for (v, m) in row.iter_mut().zip(mask) {
+                *v = *v * scale + m;
+            }
+        }
+        None => {
+            for v in row.iter_mut() {
+                *v *= scale;
+            }
+        }
+    }
+    let (vectors, tail) = S::as_mut_simd_f32s(row);
+    let mut most = rest(simd, tail, f32::NEG_INFINITY);
+    most = more(simd, simd.splat_f32s(f32::NEG_INFINITY), most);
+    for v in vectors.iter() {
+        most = more(simd, most, *v);
+    }
+    let greatest = simd.reduce_max_f32s(most);
+    let off = simd.splat_f32s(greatest);
+    let mut sum = simd.splat_f32s(0.0);
+    for v in vectors.iter_mut() {
+        *v = weight(simd, *v, off);
+        sum = simd.add_f32s(sum, *v);
+    }
+    if !tail.is_empty() {
+        let last = weight(simd, rest(simd, tail, f32::NEG_INFINITY), off);
+        simd.partial_store_f32s(tail, last);
+        sum = simd.add_f32s(sum, last);
+    }
+    (greatest, simd.reduce_sum_f32s(sum))
+}
