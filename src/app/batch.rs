@@ -1,24 +1,25 @@
 //! `batch`: one pipeline over folders, through the same flow as HTTP.
 
+mod alone;
+mod entry;
+
+pub use alone::only;
+
 use super::Trouble;
 use super::compile::Compiled;
 use super::loader::EngineLoader;
 use super::serve::{Signals, bring_up};
 use super::via::Via;
 use crate::diagnostic::nearest;
-use crate::flow::{self, CodecThreads, Pinned, Side};
+use crate::flow::{self, CodecThreads};
 use crate::lifecycle::Lifecycle;
-use crate::offline::{
-    self, Answer, Begin, Flow, Glob, Identity, Inputs, Job, List, Ran, Refused, Shard, Spent, Stopped,
-    Summary, Wanted,
-};
-use crate::plan::{Device, Entry, Payload, Pipeline, Plan};
-use bytes::Bytes;
-use std::future::Future;
+use crate::offline::{self, Begin, Flow, Glob, Identity, Inputs, Job, List, Shard, Stopped, Summary, Wanted};
+use crate::plan::{Entry, Pipeline, Plan};
+use alone::in_flight;
+use entry::OfflineEntry;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// What to run over what.
@@ -70,13 +71,6 @@ pub struct Foreseen {
     /// Items that a run in the same output has ended, and whether it has come to its end.
     pub before: Option<(u64, bool)>,
 }
-
-/// An item may take so long; it has no client who waits.
-const PATIENCE: Duration = Duration::from_secs(3600);
-
-/// A batch that is not full waits so long for more: nobody waits for a single item, and the models are
-/// not asked twice for what they could have done at once.
-const FILLING: Duration = Duration::from_millis(20);
 
 /// Threads that wait for the disk, beside one a core that decodes what is heavy. The allocator keeps memory
 /// for each thread, so that their number is what a run takes.
@@ -169,15 +163,7 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     }
     let mut plan = only(&compiled.plan, &ready.pipeline);
     let in_flight = in_flight(&plan);
-    for model in &mut plan.models {
-        model.queue = model.queue.max(in_flight);
-        if in_flight >= 2 * model.batch.max {
-            model.batch.wait = model.batch.wait.max(FILLING);
-        }
-        if model.batch.sizes.is_empty() && model.batch.max > 1 {
-            model.batch.sizes = sizes(model.batch.max);
-        }
-    }
+    alone::fill_batches(&mut plan, in_flight);
     let lifecycle = Lifecycle::new(Arc::new(EngineLoader));
     bring_up(&lifecycle, &plan)?;
     let cells = lifecycle.cells(&plan).map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
@@ -190,12 +176,7 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
         .map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
     let what = ready.what(batch, pinned.models().to_string());
     let models = pinned.generations().iter().map(|g| (g.tag.clone(), g.digest.to_string())).collect();
-    let entry = pipeline.offline.clone();
-    let offline = Offline {
-        encodes: (0..entry.encodes.len()).collect(),
-        most: entry.steps.iter().map(|s| plan.models.get(s.model).map_or(1, |m| m.batch.max)).collect(),
-        pinned,
-    };
+    let offline = OfflineEntry::new(pinned, &plan);
     let job = job(ready, pipeline, models, in_flight, batch);
     go(runtime, job, Arc::new(offline), what)
 }
@@ -288,116 +269,4 @@ fn nothing_to_do(batch: &Batch, pipeline: &Pipeline) -> String {
         .map(|d| format!("decode `{}` takes .{}", d.name, d.decode.extensions().join(", .")))
         .collect();
     format!("nothing to do in {}: {}", inputs.join(", "), takes.join("; "))
-}
-
-/// The plan of one pipeline alone, with no model but its own.
-pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
-    let index = |model: &usize| pipeline.models.iter().position(|m| m == model);
-    let pipeline_alone = Pipeline { models: (0..pipeline.models.len()).collect(), ..pipeline.clone() };
-    Plan {
-        server: plan.server.clone(),
-        watch: plan.watch.clone(),
-        devices: plan
-            .devices
-            .iter()
-            .map(|device| Device {
-                id: device.id,
-                memory: device.memory,
-                held: device.held.iter().filter_map(|(m, share)| Some((index(m)?, *share))).collect(),
-            })
-            .collect(),
-        models: pipeline.models.iter().filter_map(|m| plan.models.get(*m).cloned()).collect(),
-        pipelines: vec![Arc::new(pipeline_alone)],
-    }
-}
-
-/// Two, four, eight and so on, up to `max`. A product of one row is summed in another order than one of
-/// several, so that its last digit may be another: the rows of a run must not depend on how its batches
-/// happened to form.
-fn sizes(max: usize) -> Arc<[usize]> {
-    std::iter::successors(Some(2), |size| Some(size * 2))
-        .take_while(|size| *size < max)
-        .chain([max])
-        .collect()
-}
-
-/// Enough to fill every model's next batch while one runs and others are decoded.
-fn in_flight(plan: &Plan) -> usize {
-    let fullest = plan.models.iter().map(|m| m.batch.max).max().unwrap_or(1);
-    (4 * fullest).clamp(16, 256)
-}
-
-struct Offline {
-    pinned: Pinned,
-    /// All of them.
-    encodes: Vec<usize>,
-    /// For each step, how many rows its model's batches may have.
-    most: Vec<usize>,
-}
-
-impl Offline {
-    fn spent(&self, timings: &flow::Timings) -> Spent {
-        let mut spent = Spent {
-            decode: timings.decodes.iter().sum(),
-            encode: timings.encodes.iter().sum(),
-            ..Spent::default()
-        };
-        for (timing, most) in timings.steps.iter().zip(&self.most) {
-            let Some(timing) = timing else { continue };
-            let rows = timing.batch.max(1) as u32;
-            spent.models += timing.device / rows;
-            spent.rows += 1.0;
-            spent.places += *most as f64 / f64::from(rows);
-        }
-        spent
-    }
-}
-
-impl Flow for Offline {
-    fn run<'a>(
-        &'a self,
-        item: &'a str,
-        payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
-        Box::pin(async move {
-            let deadline = Instant::now() + PATIENCE;
-            loop {
-                let request = flow::Request {
-                    side: Side::Offline,
-                    payloads: payloads.clone(),
-                    encodes: &self.encodes,
-                    row: Some(item),
-                    priority: None,
-                    deadline,
-                };
-                match flow::run(&self.pinned, request).await {
-                    Ok(answer) => {
-                        let spent = self.spent(&answer.timings);
-                        let encoded =
-                            answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect();
-                        return Ok(Ok(Answer { encoded, spent }));
-                    }
-                    Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
-                        tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;
-                    }
-                    Err(error) => return Ok(Err(refused(error))),
-                }
-            }
-        })
-    }
-}
-
-fn refused(error: flow::Error) -> Refused {
-    use flow::Error;
-    let (step, reason) = match error {
-        Error::Decode { decode, error } => (decode, error.to_string()),
-        Error::Input { step, reason, .. } | Error::Step { step, reason, .. } => (step, reason),
-        Error::Encode { encode, error } => (encode, error.to_string()),
-        Error::Full { ref model, .. } | Error::Closed { ref model } => (model.clone(), error.to_string()),
-        Error::NotReady(ref not_ready) => (not_ready.model().to_owned(), error.to_string()),
-        Error::Deadline { at } => (at, "it took longer than an hour".to_owned()),
-        Error::Panic { at, message } => (at, format!("panicked: {message}")),
-        Error::Request(reason) => ("flow".to_owned(), reason),
-    };
-    Refused { step, reason }
 }

@@ -67,9 +67,13 @@ pub struct Arguments {
     /// Write a summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// Begin anew, whatever is in the output
+    /// Begin anew, and remove what an earlier run has written to the output
     #[arg(long)]
     restart: bool,
+    /// Run the items of errors.jsonl again, once what was wrong with them is mended; what is done stays. In
+    /// tables their rows come last
+    #[arg(long, conflicts_with_all = ["restart", "resume_anyway"])]
+    retry_failed: bool,
     /// Go on although the pipeline, a model or the list of items has changed: items that are done stay as
     /// they are
     #[arg(long, conflicts_with = "restart")]
@@ -92,9 +96,10 @@ pub fn run(arguments: Arguments) -> Exit {
         inputs: arguments.input,
         glob: arguments.glob,
         output: arguments.output,
-        begin: match (arguments.restart, arguments.resume_anyway) {
-            (true, _) => Begin::Restart,
-            (_, true) => Begin::ResumeAnyway,
+        begin: match (arguments.restart, arguments.resume_anyway, arguments.retry_failed) {
+            (true, _, _) => Begin::Restart,
+            (_, true, _) => Begin::ResumeAnyway,
+            (_, _, true) => Begin::RetryFailed,
             _ => Begin::Resume,
         },
         shard: arguments.shard,
@@ -193,7 +198,11 @@ fn summary(done: &Done) -> String {
     text.push_str(&format!("results in {}\n", output.display()));
     if counts.failed > 0 {
         text.push_str(&quoted(done));
-        text.push_str(&format!("what failed and why: {}\n", output.join("errors.jsonl").display()));
+        let errors = output.join("errors.jsonl");
+        text.push_str(&format!(
+            "what failed and why: {}; `--retry-failed` runs it again\n",
+            errors.display()
+        ));
     }
     text.push_str(&others(what));
     text

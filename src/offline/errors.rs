@@ -21,3 +21,9 @@ pub fn line(path: &str, refused: &Refused) -> Vec<u8> {
     line.push(b'\n');
     line
 }
+
+/// The items that the lines are about.
+pub fn paths(lines: &[u8]) -> impl Iterator<Item = String> {
+    let lines = lines.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| Some(serde_json::from_slice::<Line<'_>>(line).ok()?.path.into_owned()))
+}

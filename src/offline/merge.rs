@@ -2,10 +2,12 @@
 
 use super::Stopped;
 use super::errors;
+use super::identity::{Identity, RECORD, Record, what_is_there};
 use super::names::{self, Shard};
 use super::run::Counts;
-use super::state::{self, FOLDER, Identity, Record};
+use super::state::{self, FOLDER};
 use super::table;
+use super::written;
 use crate::codec::parquet::{self, Cell};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -27,14 +29,14 @@ pub struct Merged {
 pub fn merge(shards: &[PathBuf], output: &Path) -> Result<Merged, Stopped> {
     let (run, counts) = check(shards)?;
     let folder = output.join(FOLDER);
-    if let Some(Record { finished: None, .. }) = state::what_is_there(output)? {
+    if let Some(Record { finished: None, .. }) = what_is_there(output)? {
         let why = "it is not finished".to_owned();
         return Err(Stopped::Damaged { output: output.to_owned(), why });
     }
     fs::create_dir_all(&folder).map_err(Stopped::output(&folder))?;
     let _lock = state::lock(output, &folder)?;
     // Until the end it is nothing that could be merged or gone on with.
-    table::remove(&folder.join("run.json"))?;
+    table::remove(&folder.join(RECORD))?;
 
     let mut files = 0;
     for shard in shards {
@@ -52,11 +54,12 @@ pub fn merge(shards: &[PathBuf], output: &Path) -> Result<Merged, Stopped> {
     } else {
         table::remove(&output.join(errors::NAME))?;
     }
-    let mut marks = vec![];
+    let (mut marks, mut written) = (vec![], vec![]);
     for shard in shards {
         marks.extend(state::read_marks(&shard.join(FOLDER))?);
+        written.extend(written::read(&shard.join(FOLDER))?);
     }
-    state::finish_record(&folder, &run, counts, marks)?;
+    state::finish_record(&folder, &run, counts, marks, written)?;
     Ok(Merged { counts, tables: run.tables, files })
 }
 
@@ -69,7 +72,7 @@ fn check(shards: &[PathBuf]) -> Result<(Identity, Counts), Stopped> {
     let mut seen: Vec<Shard> = vec![];
     for path in shards {
         let shown = path.display();
-        let Some(record) = state::what_is_there(path)? else {
+        let Some(record) = what_is_there(path)? else {
             return wrong(format!("`{shown}` is no output of `rserve batch`"));
         };
         let Some(finished) = record.finished else {

@@ -13,7 +13,9 @@
 mod errors;
 mod find;
 mod glob;
+mod identity;
 mod items;
+mod journal;
 mod listing;
 mod merge;
 mod names;
@@ -26,16 +28,18 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use find::{Inputs, find};
 pub use glob::Glob;
+pub use identity::Identity;
 pub use items::{Input, Item, List, Wanted};
 pub use merge::{Merged, merge};
 pub use names::Shard;
 pub use output::file_of;
 pub use progress::{Progress, Spent};
 pub use run::{Answer, Counts, Flow, Job, Ran, Refused, Summary, run};
-pub use state::{Begin, Identity, ended_before};
+pub use state::{Begin, ended_before};
 
 use std::io;
 use std::path::{Path, PathBuf};

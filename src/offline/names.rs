@@ -10,8 +10,12 @@ use std::path::{Component, Path};
 pub type Mark = [u8; 16];
 
 pub fn mark(name: &str) -> Mark {
+    mark_of(name.as_bytes())
+}
+
+pub fn mark_of(name: &[u8]) -> Mark {
     let mut mark = Mark::default();
-    mark.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
+    mark.copy_from_slice(&blake3::hash(name).as_bytes()[..16]);
     mark
 }
 

@@ -1,6 +1,7 @@
 //! Files that appear whole: written in the run's own folder, then renamed.
 
 use super::Stopped;
+use crate::plan::EncodePlan;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,11 @@ pub enum Unwritten {
 }
 
 impl Place {
+    /// Where the answer of an item goes.
+    pub fn file(&self, encode: &EncodePlan, item: &str) -> PathBuf {
+        file_of(&self.output, &encode.name, item, encode.encode.extension())
+    }
+
     /// `draft` is a name that no other file has that is being written.
     pub fn write(&self, path: &Path, draft: &str, bytes: &[u8]) -> Result<(), Unwritten> {
         let draft = self.drafts.join(draft);

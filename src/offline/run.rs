@@ -2,11 +2,12 @@
 
 use super::Stopped;
 use super::errors;
-use super::items::{Item, List};
+use super::identity::Identity;
+use super::items::{Input, Item, List};
 use super::names::Mark;
-use super::output::{Place, Unwritten, file_of};
+use super::output::{Place, Unwritten};
 use super::progress::{Progress, Spent};
-use super::state::{Begin, Identity, Opened, State};
+use super::state::{Begin, Opened, State};
 use crate::plan::{Entry, Payload};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -209,7 +210,7 @@ impl Run {
                     Some(item) => {
                         let item = item?;
                         if !state.is_done(&item.mark) {
-                            self.begin(item);
+                            self.begin(item, state)?;
                         }
                     }
                 }
@@ -241,7 +242,12 @@ impl Run {
         if stopping { Err(Stopped::Interrupted) } else { Ok(()) }
     }
 
-    fn begin(&mut self, item: Item) {
+    fn begin(&mut self, item: Item, state: &mut State) -> Result<(), Stopped> {
+        if !matches!(item.input, Input::Misfit(_)) {
+            for encode in self.entry.encodes.iter().filter(|encode| encode.encode.rows().is_none()) {
+                state.will_write(&self.place.file(encode, &item.output))?;
+            }
+        }
         self.bytes += item.bytes;
         self.running.push_back(Running {
             item: item.name.clone(),
@@ -249,6 +255,7 @@ impl Run {
             bytes: item.bytes,
             task: tokio::spawn(one(item, self.entry.clone(), self.flow.clone(), self.place.clone())),
         });
+        Ok(())
     }
 
     fn commit(
@@ -315,7 +322,7 @@ async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Plac
             continue;
         }
         let place = place.clone();
-        let file = file_of(&place.output, &encode.name, &output, encode.encode.extension());
+        let file = place.file(encode, &output);
         let draft = format!("{:032x}-{index}", u128::from_be_bytes(mark));
         let written = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();

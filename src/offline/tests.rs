@@ -233,7 +233,7 @@ fn every_item_has_a_row_and_a_file_or_an_error() {
     let errors: Vec<&str> = tree[Path::new("errors.jsonl")].lines().collect();
     assert_eq!(errors[0], r#"{"path":"a/10.txt","step":"capitals","reason":"it is bad"}"#);
     assert!(errors.contains(&r#"{"path":"a/folder.txt","step":"read","reason":"a folder, not a file"}"#));
-    assert_eq!(tree.keys().filter(|path| path.starts_with(".rserve")).count(), 2, "{tree:?}");
+    assert_eq!(tree.keys().filter(|path| path.starts_with(".rserve")).count(), 3, "{tree:?}");
 
     // Again there is nothing to do, and nothing is done.
     let flow = Arc::new(Capitals::default());
@@ -323,6 +323,73 @@ fn what_has_changed_is_said_and_asked_about() {
     let fresh = Trial { plan: "another", ..Trial::new(input.path(), anew.path().to_owned()) };
     fresh.run().1.unwrap();
     assert_eq!(tree(output.path()), tree(anew.path()));
+}
+
+/// `--restart` once left the files of items that are gone.
+#[test]
+fn what_begins_anew_removes_the_files_of_earlier_runs_and_no_others() {
+    let (input, output) = (input(), tempfile::tempdir().unwrap());
+    let mut trial = Trial::new(input.path(), output.path().to_owned());
+    trial.run().1.unwrap();
+    let own = output.path().join("files/a/own.up");
+    fs::write(&own, "not of rserve").unwrap();
+    fs::remove_dir_all(input.path().join("b")).unwrap();
+    fs::remove_file(input.path().join("a/00.txt")).unwrap();
+    trial.begin = Begin::Restart;
+    // Files that a run had written which was cut off count too.
+    trial.cut_off_at("a/24.txt");
+    fs::remove_file(input.path().join("a/02.txt")).unwrap();
+    trial.run().1.unwrap();
+
+    let anew = tempfile::tempdir().unwrap();
+    Trial::new(input.path(), anew.path().to_owned()).run().1.unwrap();
+    assert_eq!(fs::read_to_string(&own).unwrap(), "not of rserve");
+    assert!(!output.path().join("files/b").exists());
+    fs::remove_file(&own).unwrap();
+    assert_eq!(tree(output.path()), tree(anew.path()));
+}
+
+#[test]
+fn what_failed_is_run_again_when_asked() {
+    let (input, output) = (input(), tempfile::tempdir().unwrap());
+    let mut trial = Trial::new(input.path(), output.path().to_owned());
+    trial.run().1.unwrap();
+    fs::remove_dir(input.path().join("a/folder.txt")).unwrap();
+    for name in ["a/folder.txt", "a/10.txt", "b/03.txt"] {
+        fs::write(input.path().join(name), format!("mended {name}")).unwrap();
+    }
+    trial.begin = Begin::RetryFailed;
+    trial.cut_off_at("a/24.txt");
+    trial.cut_off_at("a/folder.txt");
+    let flow = Arc::new(Capitals::default());
+    let (summary, ended) = trial.run_with(flow.clone());
+    ended.unwrap();
+    assert_eq!((summary.counts.done, summary.counts.failed), (54, 7));
+    assert!(flow.ran.load(Ordering::Relaxed) <= 10, "what is done is not done again");
+    let rows = fs::read_to_string(output.path().join("rows.csv")).unwrap();
+    let mut lines: Vec<&str> = rows.lines().collect();
+    assert_eq!(lines.len(), 55);
+    assert_eq!(lines[1], "a/00.txt,TEXT 0", "what was done stays where it stood");
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), 55);
+    assert_eq!(fs::read_to_string(output.path().join("errors.jsonl")).unwrap().lines().count(), 7);
+
+    for (index, name) in ["a/24.txt", "a/38.txt", "a/52.txt"].into_iter().enumerate() {
+        fs::write(input.path().join(name), format!("{index}")).unwrap();
+    }
+    for name in ["b/17.txt", "b/31.txt", "b/45.txt", "b/59.txt"] {
+        fs::write(input.path().join(name), "mended").unwrap();
+    }
+    trial.run().1.unwrap();
+    assert!(!output.path().join("errors.jsonl").exists());
+    // Nothing failed, so that there is nothing to do.
+    let flow = Arc::new(Capitals::default());
+    trial.run_with(flow.clone()).1.unwrap();
+    assert_eq!(flow.ran.load(Ordering::Relaxed), 0);
+    trial.plan = "another";
+    let said = trial.run().1.unwrap_err().to_string();
+    assert!(said.contains("is not declared as it was"), "{said}");
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl Weights {
     }
 }
 
-/// Rows of colour pixels that are filtered together: a column of them is one vector.
+/// Rows of colour pixels that are filtered together: a column of them is one vector, each pixel padded to
+/// four floats.
 const ROWS: usize = 4;
 type Together = [f32; 4 * ROWS];
 
@@ -104,8 +105,10 @@ type Together = [f32; 4 * ROWS];
 pub struct Room {
     across: Weights,
     down: Weights,
-    /// Rows that are filtered together: for each column a pixel of each, padded to four floats.
+    /// Rows that are filtered together, before and after.
     lines: Vec<Together>,
+    shrunk: Vec<Together>,
+    levels: Vec<u8>,
     /// All used rows at the new width.
     narrow: Vec<u8>,
     sums: Vec<f32>,
@@ -114,9 +117,9 @@ pub struct Room {
 impl Room {
     /// Bytes held.
     pub fn held(&self) -> usize {
-        let floats = self.lines.capacity() * 4 * ROWS + self.sums.capacity();
+        let floats = (self.lines.capacity() + self.shrunk.capacity()) * 4 * ROWS + self.sums.capacity();
         let weights = self.across.weights.capacity() + self.down.weights.capacity();
-        (floats + weights) * size_of::<f32>() + self.narrow.capacity()
+        (floats + weights) * size_of::<f32>() + self.narrow.capacity() + self.levels.capacity()
     }
 }
 
@@ -152,7 +155,7 @@ impl pulp::NullaryFnOnce for Filtered<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { from, part, size, filter, room, out } = self;
-        let Room { across, down, lines, narrow, sums } = room;
+        let Room { across, down, lines, shrunk, levels, narrow, sums } = room;
         let (width, height) = (size.0 as usize, size.1 as usize);
         let channels = from.channels;
         across.fill(filter, from.width as usize, part.left, part.width, width);
@@ -169,12 +172,23 @@ impl pulp::NullaryFnOnce for Filtered<'_> {
         } else {
             narrow.resize(rows.len() * width * channels, 0);
             let groups = used.chunks(stride * ROWS).zip(narrow.chunks_mut(width * channels * ROWS));
-            groups.for_each(|(rows, narrow)| shrink_rgb(rows, stride, across, lines, narrow));
+            // A loop, not an iterator's fold: only what is inlined here is compiled for the machine's
+            // instructions.
+            lines.resize(from.width as usize, [0.0; 4 * ROWS]);
+            shrunk.resize(width, [0.0; 4 * ROWS]);
+            levels.resize(width * 4 * ROWS, 0);
+            for (rows, narrow) in groups {
+                gather(rows, stride, lines);
+                shrink_rgb(lines, across, shrunk);
+                round(shrunk.as_flattened(), levels);
+                scatter(levels, narrow, width);
+            }
         }
 
-        out.clear();
         let stride = width * channels;
-        for (first, weights) in down.iter() {
+        out.clear();
+        out.resize(stride * height, 0);
+        for ((first, weights), out) in down.iter().zip(out.chunks_exact_mut(stride)) {
             sums.clear();
             sums.resize(stride, 0.5);
             let rows_under = narrow.chunks_exact(stride).skip(first - rows.start);
@@ -183,8 +197,7 @@ impl pulp::NullaryFnOnce for Filtered<'_> {
                     *sum += weight * f32::from(*level);
                 }
             }
-            // Casts saturate: what a filter overshoots is cut at 0 and 255.
-            out.extend(sums.iter().map(|sum| *sum as u8));
+            round(sums, out);
         }
     }
 }
@@ -199,35 +212,55 @@ fn narrowed(part: Region) -> Region {
     Region { left, top, width, height }
 }
 
-/// Up to [`ROWS`] rows of `stride` bytes each, to as many of the new width.
+/// Up to [`ROWS`] rows of `stride` bytes, one beside the other. Where there are fewer, the last stands in for
+/// those that are missing.
 #[inline(always)]
-fn shrink_rgb(rows: &[u8], stride: usize, across: &Weights, lines: &mut Vec<Together>, narrow: &mut [u8]) {
-    let count = rows.len() / stride;
-    // Where there are fewer rows than go together, the last stands in for those that are missing.
-    let [a, b, c, d]: [&[u8]; ROWS] =
-        std::array::from_fn(|index| &rows[index.min(count - 1) * stride..][..stride]);
-    lines.clear();
-    lines.resize(stride / 3, [0.0; 4 * ROWS]);
-    // A loop, not an iterator's fold: only what is inlined here is compiled for the machine's instructions.
-    for (x, line) in lines.iter_mut().enumerate() {
-        let at = x * 3..x * 3 + 3;
-        let (a, b, c, d) = (&a[at.clone()], &b[at.clone()], &c[at.clone()], &d[at]);
+fn gather(rows: &[u8], stride: usize, lines: &mut [Together]) {
+    let last = rows.len() / stride - 1;
+    let row = |index: usize| rows[index.min(last) * stride..][..stride].as_chunks::<3>().0;
+    let (first, others) = (row(0).iter().zip(row(1)), row(2).iter().zip(row(3)));
+    for (line, ((a, b), (c, d))) in lines.iter_mut().zip(first.zip(others)) {
         let levels = [a[0], a[1], a[2], 0, b[0], b[1], b[2], 0, c[0], c[1], c[2], 0, d[0], d[1], d[2], 0];
         for (to, level) in line.iter_mut().zip(levels) {
             *to = f32::from(level);
         }
     }
-    let width = narrow.len() / count / 3;
-    for (x, (first, weights)) in across.iter().enumerate() {
+}
+
+#[inline(always)]
+fn shrink_rgb(lines: &[Together], across: &Weights, shrunk: &mut [Together]) {
+    for ((first, weights), to) in across.iter().zip(shrunk) {
         let mut sum: Together = [0.5; 4 * ROWS];
         for (pixels, weight) in lines[first..first + weights.len()].iter().zip(weights) {
             for (sum, level) in sum.iter_mut().zip(pixels) {
                 *sum += weight * level;
             }
         }
-        let levels = sum.map(|sum| sum as u8);
-        for (row, pixel) in levels.chunks_exact(4).take(count).enumerate() {
-            narrow[(row * width + x) * 3..][..3].copy_from_slice(&pixel[..3]);
+        *to = sum;
+    }
+}
+
+/// Cuts off fractions, and at 0 and 255 what a filter overshoots. Casts of floats do not compile to vectors;
+/// this does.
+#[inline(always)]
+fn round(sums: &[f32], levels: &mut [u8]) {
+    // From here on a float has no fraction, and its last byte counts up from 0.
+    const WHOLE: f32 = (1 << 23) as f32;
+    for (level, sum) in levels.iter_mut().zip(sums) {
+        let cut = if *sum > 0.0 { *sum } else { 0.0 };
+        let cut = if cut < 255.0 { cut } else { 255.0 };
+        let near = cut + WHOLE;
+        let above = u32::from(near - WHOLE > cut);
+        *level = near.to_bits().wrapping_sub(above) as u8;
+    }
+}
+
+/// The reverse of [`gather`].
+#[inline(always)]
+fn scatter(levels: &[u8], rows: &mut [u8], width: usize) {
+    for (index, row) in rows.chunks_exact_mut(width * 3).enumerate().take(ROWS) {
+        for (to, pixels) in row.as_chunks_mut::<3>().0.iter_mut().zip(levels.as_chunks::<{ 4 * ROWS }>().0) {
+            to.copy_from_slice(&pixels[index * 4..][..3]);
         }
     }
 }

@@ -1,0 +1,97 @@
+//! Items through the offline entry of a pinned pipeline.
+
+use crate::flow::{self, Pinned, Side};
+use crate::offline::{Answer, Flow, Ran, Refused, Spent};
+use crate::plan::{Payload, Plan, Step};
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// An item may take so long; it has no client who waits.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+pub struct OfflineEntry {
+    pinned: Pinned,
+    /// All of them.
+    encodes: Vec<usize>,
+    /// For each step, how many rows its model's batches may have.
+    most: Vec<usize>,
+}
+
+impl OfflineEntry {
+    pub fn new(pinned: Pinned, plan: &Plan) -> Self {
+        let entry = &pinned.plan().offline;
+        let most = |step: &Step| plan.models.get(step.model).map_or(1, |model| model.batch.max);
+        Self {
+            encodes: (0..entry.encodes.len()).collect(),
+            most: entry.steps.iter().map(most).collect(),
+            pinned,
+        }
+    }
+
+    fn spent(&self, timings: &flow::Timings) -> Spent {
+        let mut spent = Spent {
+            decode: timings.decodes.iter().sum(),
+            encode: timings.encodes.iter().sum(),
+            ..Spent::default()
+        };
+        for (timing, most) in timings.steps.iter().zip(&self.most) {
+            let Some(timing) = timing else { continue };
+            let rows = timing.batch.max(1) as u32;
+            spent.models += timing.device / rows;
+            spent.rows += 1.0;
+            spent.places += *most as f64 / f64::from(rows);
+        }
+        spent
+    }
+}
+
+impl Flow for OfflineEntry {
+    fn run<'a>(
+        &'a self,
+        item: &'a str,
+        payloads: Vec<Payload>,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                let request = flow::Request {
+                    side: Side::Offline,
+                    payloads: payloads.clone(),
+                    encodes: &self.encodes,
+                    row: Some(item),
+                    priority: None,
+                    deadline,
+                };
+                match flow::run(&self.pinned, request).await {
+                    Ok(answer) => {
+                        let spent = self.spent(&answer.timings);
+                        let encoded =
+                            answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect();
+                        return Ok(Ok(Answer { encoded, spent }));
+                    }
+                    Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
+                        tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;
+                    }
+                    Err(error) => return Ok(Err(refused(error))),
+                }
+            }
+        })
+    }
+}
+
+fn refused(error: flow::Error) -> Refused {
+    use flow::Error;
+    let (step, reason) = match error {
+        Error::Decode { decode, error } => (decode, error.to_string()),
+        Error::Input { step, reason, .. } | Error::Step { step, reason, .. } => (step, reason),
+        Error::Encode { encode, error } => (encode, error.to_string()),
+        Error::Full { ref model, .. } | Error::Closed { ref model } => (model.clone(), error.to_string()),
+        Error::NotReady(ref not_ready) => (not_ready.model().to_owned(), error.to_string()),
+        Error::Deadline { at } => (at, "it took longer than an hour".to_owned()),
+        Error::Panic { at, message } => (at, format!("panicked: {message}")),
+        Error::Request(reason) => ("flow".to_owned(), reason),
+    };
+    Refused { step, reason }
+}

@@ -1,0 +1,105 @@
+//! What a run is about, as `.rserve/run.json` keeps it.
+
+use super::Stopped;
+use super::items::List;
+use super::names::Shard;
+use super::output::write_whole;
+use super::run::Counts;
+use super::state::FOLDER;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+pub const RECORD: &str = "run.json";
+
+/// What is run: two runs with the same have the same results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub rserve: String,
+    pub pipeline: String,
+    /// Of the offline entry: its decodes, steps and encodes.
+    pub plan: String,
+    /// "surface@2", each with the digest of its files where that is known.
+    pub models: Vec<(String, String)>,
+    /// Of all items' names and sizes.
+    pub list: String,
+    /// Items, of this shard and within the limit.
+    pub items: u64,
+    pub shard: Option<String>,
+    /// "rows.jsonl"
+    pub tables: Vec<String>,
+    /// Folders with a file for each item: "map".
+    pub folders: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    #[serde(flatten)]
+    pub run: Identity,
+    pub finished: Option<Counts>,
+}
+
+impl Identity {
+    /// With what the list says.
+    pub fn with_list(mut self, list: &List, shard: Option<Shard>) -> Self {
+        self.list = list.digest.to_hex().to_string();
+        self.items = list.total;
+        self.shard = shard.map(|shard| shard.to_string());
+        self
+    }
+
+    /// What is not as it was, a line each.
+    pub fn changes(&self, before: &Self) -> Vec<String> {
+        let mut changes = vec![];
+        if self.pipeline != before.pipeline {
+            changes.push(format!("the pipeline was `{}` and is `{}`", before.pipeline, self.pipeline));
+        } else if (&self.plan, &self.tables, &self.folders) != (&before.plan, &before.tables, &before.folders)
+        {
+            changes.push(format!("`{}` is not declared as it was", self.pipeline));
+        }
+        if self.rserve != before.rserve {
+            changes.push(format!("rserve was {} and is {}", before.rserve, self.rserve));
+        }
+        for (now, then) in self.models.iter().zip(&before.models) {
+            match now == then {
+                true => {}
+                false if now.0 == then.0 => changes.push(format!("the files of `{}` have changed", now.0)),
+                false => changes.push(format!("the model was `{}` and is `{}`", then.0, now.0)),
+            }
+        }
+        if self.shard != before.shard {
+            let shown = |shard: &Option<String>| shard.clone().unwrap_or("all".to_owned());
+            let (was, is) = (shown(&before.shard), shown(&self.shard));
+            changes.push(format!("the shard was {was} and is {is}"));
+        } else if (&self.list, self.items) != (&before.list, before.items) {
+            changes
+                .push(format!("the list of {} items has changed; it has {} now", before.items, self.items));
+        }
+        if changes.is_empty() && self != before {
+            changes.push("its settings have changed".to_owned());
+        }
+        changes
+    }
+}
+
+/// The record of the run in an output folder, if there is one.
+pub fn what_is_there(output: &Path) -> Result<Option<Record>, Stopped> {
+    let path = output.join(FOLDER).join(RECORD);
+    match fs::read(&path) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) => {
+                Err(Stopped::Damaged { output: output.to_owned(), why: format!("run.json: {error}") })
+            }
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Stopped::output(&path)(error)),
+    }
+}
+
+pub fn write_record(folder: &Path, record: &Record) -> Result<(), Stopped> {
+    let mut bytes = serde_json::to_vec_pretty(record).unwrap_or_default();
+    bytes.push(b'\n');
+    write_whole(&folder.join(RECORD), &bytes)
+}
