@@ -81,7 +81,8 @@ impl Progress {
         let bar = stderr().is_terminal().then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let bar = ProgressBar::with_draw_target(Some(total), target).with_position(before);
-            let form = "{bar:24} {percent:>3}%  {msg}";
+            // Two lines that fit into 80 columns; what is longer than the terminal is wide is cut off.
+            let form = "{bar:16} {percent:>3}%  {prefix}\n{wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(form) {
                 bar.set_style(style);
             }
@@ -97,37 +98,36 @@ impl Progress {
         if now < self.next {
             return;
         }
-        let line = self.line(counts, spent, now - self.begun);
+        let (count, stages) = self.lines(counts, spent, now - self.begun);
         match &self.bar {
             Some(bar) => {
                 self.next = now + MESSAGE_EVERY;
                 bar.set_position(counts.done + counts.failed);
-                bar.set_message(line);
+                bar.set_prefix(count);
+                bar.set_message(stages);
             }
             None => {
                 self.next = now + LINE_EVERY;
                 // Where stderr is closed nobody is told.
-                let _ = writeln!(stderr(), "{line}");
+                let _ = writeln!(stderr(), "{count}; {stages}");
             }
         }
     }
 
-    /// "1200/5000 done, 3 failed, 412/s, 9 seconds left; batches 94% full; decode 61%, models 35%, …"
-    fn line(&self, counts: Counts, spent: &Spent, took: Duration) -> String {
+    /// "1200/5000 done, 3 failed, 412/s, 9 seconds left" and
+    /// "batches 94% full; read 2%, decode 61%, models 35%, …"
+    fn lines(&self, counts: Counts, spent: &Spent, took: Duration) -> (String, String) {
         let ended = counts.done + counts.failed;
         let rate = (ended.saturating_sub(self.before)) as f64 / took.as_secs_f64().max(1e-9);
-        let mut line = format!("{}/{} done, {} failed, {rate:.0}/s", counts.done, self.total, counts.failed);
+        let mut count = format!("{}/{} done, {} failed, {rate:.0}/s", counts.done, self.total, counts.failed);
         if rate > 0.0 {
             let left = self.total.saturating_sub(ended) as f64 / rate;
             if let Ok(left) = Duration::try_from_secs_f64(left.ceil()) {
-                line.push_str(&format!(", {} left", HumanDuration(left)));
+                count.push_str(&format!(", {} left", HumanDuration(left)));
             }
         }
-        if let Some(fill) = spent.batch_fill() {
-            line.push_str(&format!("; batches {fill:.0}% full"));
-        }
-        line.push_str(&format!("; {}", spent.shares()));
-        line
+        let fill = spent.batch_fill().map_or(String::new(), |fill| format!("batches {fill:.0}% full; "));
+        (count, fill + &spent.shares())
     }
 
     pub fn end(self) {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_what_the_limit_is() {
+    fn lines_say_what_the_limit_is() {
         let progress = Progress::new(5000, 1000);
         let spent = Spent {
             decode: Duration::from_secs(6),
@@ -152,11 +152,9 @@ mod tests {
             places: 40.0,
             ..Spent::default()
         };
-        let line = progress.line(Counts { done: 1990, failed: 10 }, &spent, Duration::from_secs(10));
-        assert_eq!(
-            line,
-            "1990/5000 done, 10 failed, 100/s, 30 seconds left; batches 75% full; \
-             read 0%, decode 60%, models 30%, encode 0%, write 10%"
-        );
+        let (count, stages) =
+            progress.lines(Counts { done: 1990, failed: 10 }, &spent, Duration::from_secs(10));
+        assert_eq!(count, "1990/5000 done, 10 failed, 100/s, 30 seconds left");
+        assert_eq!(stages, "batches 75% full; read 0%, decode 60%, models 30%, encode 0%, write 10%");
     }
 }
