@@ -1,3 +1,5 @@
+//! Rows that become a table, and are rows again.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What is found in folders, lists and files of rows, and what it is called.
+
 use super::*;
 use crate::offline::Input;
 use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};

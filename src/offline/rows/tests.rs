@@ -1,3 +1,5 @@
+//! Columns of every kind, and rows of arrays.
+
 use super::*;
 use crate::codec::npy::Header;
 
