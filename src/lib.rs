@@ -20,7 +20,7 @@
 //! | [`watch`] | paths that changed, settled. Decides nothing | everyone |
 //! | [`app`] | wires the others | |
 //! | [`cli`] | a file a command | |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod diagnostic;
 pub mod tensor;

@@ -3,10 +3,13 @@
 //! Each hook has a form in Burn's operations, which CUDA takes; the CPU backend, whose tensors are memory
 //! that this process sees, replaces those that it can do better.
 
-use super::flex::{self, from_vec, owned};
-use super::kernels::conv::{Activation, Conv2d};
+use super::flex::{self, from_bytes, from_vec, owned};
+use super::kernels::Activation;
+use super::kernels::blocked::{self, Line};
+use super::kernels::conv::Conv2d;
 use super::kernels::elementwise::{self, Map};
 use super::kernels::matmul::{self, Packed};
+use super::kernels::memory;
 use super::kernels::norm;
 use burn::tensor::TensorMetadata;
 use burn::tensor::backend::Backend;
@@ -27,6 +30,36 @@ pub trait Accelerator: Backend {
         _activation: Activation,
     ) -> Option<Result<FloatTensor<Self>, String>> {
         None
+    }
+
+    /// A tensor of that shape, computed from the elements of others.
+    ///
+    /// `None` where they are not memory of this process, or not float32.
+    fn compute(
+        _from: &[&FloatTensor<Self>],
+        _shape: &[usize],
+        _f: Compute<'_, Line>,
+    ) -> Option<Result<FloatTensor<Self>, String>> {
+        None
+    }
+
+    /// As [`Accelerator::compute`], of a tensor that is not in blocks.
+    fn compute_planes(
+        _from: &[&FloatTensor<Self>],
+        _shape: &[usize],
+        _f: Compute<'_, f32>,
+    ) -> Option<Result<FloatTensor<Self>, String>> {
+        None
+    }
+
+    /// Multiplies each plane of blocks by its own element of `scale`, which has one position in each.
+    ///
+    /// The tensor itself where that cannot be done.
+    fn scale_channels(
+        x: FloatTensor<Self>,
+        _scale: &FloatTensor<Self>,
+    ) -> Result<FloatTensor<Self>, FloatTensor<Self>> {
+        Err(x)
     }
 
     /// A function of each element.
@@ -103,6 +136,9 @@ pub trait Accelerator: Backend {
     }
 }
 
+/// Makes the elements of a tensor from those of others.
+pub type Compute<'a, T> = &'a dyn Fn(&[&[f32]]) -> Result<Vec<T>, String>;
+
 impl Accelerator for Flex {
     const ON_HOST: bool = true;
 
@@ -141,6 +177,35 @@ impl Accelerator for Flex {
     fn with_elements<R>(x: &FlexTensor, f: &mut dyn FnMut(&[f32]) -> R) -> Option<R> {
         let x = x.to_contiguous();
         x.as_slice::<f32>().map(f)
+    }
+
+    fn compute(
+        from: &[&FlexTensor],
+        shape: &[usize],
+        f: Compute<'_, Line>,
+    ) -> Option<Result<FlexTensor, String>> {
+        computed(from, f, |lines| from_bytes(memory::bytes(lines), shape))
+    }
+
+    fn compute_planes(
+        from: &[&FlexTensor],
+        shape: &[usize],
+        f: Compute<'_, f32>,
+    ) -> Option<Result<FlexTensor, String>> {
+        computed(from, f, |elements| from_vec(elements, shape))
+    }
+
+    fn scale_channels(x: FlexTensor, scale: &FlexTensor) -> Result<FlexTensor, FlexTensor> {
+        let scale = scale.to_contiguous();
+        let (planes, elements) = (scale.layout().num_elements(), x.layout().num_elements());
+        let whole = planes.is_multiple_of(blocked::BLOCK) && elements.is_multiple_of(planes.max(1));
+        let Some(scales) = scale.as_slice::<f32>().filter(|_| whole && planes > 0) else { return Err(x) };
+        if x.dtype() != burn::tensor::DType::F32 {
+            return Err(x);
+        }
+        let mut x = owned(x);
+        blocked::scale_channels(x.storage_mut::<f32>(), elements / planes, blocked::view(scales));
+        Ok(x)
     }
 
     fn conv2d_packed(
@@ -206,6 +271,16 @@ fn elements(tensor: &Option<FlexTensor>, count: usize) -> Option<Option<&[f32]>>
 fn in_burn(x: FlexTensor, map: Map) -> FlexTensor {
     let dtype = x.dtype().into();
     Flex::float_cast(Flex::map(Flex::float_cast(x, burn::tensor::FloatDType::F32), map), dtype)
+}
+
+fn computed<T>(
+    from: &[&FlexTensor],
+    f: Compute<'_, T>,
+    tensor: impl FnOnce(Vec<T>) -> FlexTensor,
+) -> Option<Result<FlexTensor, String>> {
+    let whole: Vec<FlexTensor> = from.iter().map(|t| t.to_contiguous()).collect();
+    let slices = whole.iter().map(FlexTensor::as_slice::<f32>).collect::<Option<Vec<_>>>()?;
+    Some(f(&slices).map(tensor))
 }
 
 #[cfg(feature = "cuda")]

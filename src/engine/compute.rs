@@ -31,6 +31,7 @@ pub fn compute(
     super::contained(|| {
         let mut model = onnx::read(files.onnx, &files.data)?;
         super::optimized(&mut model);
+        super::optimize::for_host(&mut model.graph);
         let program = Program::<Flex>::build(&model.graph, &FlexDevice, &Registry::standard())?;
         let cx = Context { device: FlexDevice, max_bytes: max_tensor_bytes(DeviceId::Cpu) };
         if inputs.len() != model.graph.inputs.len() {

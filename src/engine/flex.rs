@@ -13,7 +13,12 @@ const ROWS: usize = 4;
 
 /// REQUIRES as many elements as the shape has.
 pub fn from_vec(elements: Vec<f32>, shape: &[usize]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::from_bytes(Bytes::from_elems(elements), Shape::from(shape), DType::F32))
+    from_bytes(Bytes::from_elems(elements), shape)
+}
+
+/// REQUIRES the bytes of as many float32.
+pub fn from_bytes(bytes: Bytes, shape: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::from_bytes(bytes, Shape::from(shape), DType::F32))
 }
 
 /// The tensor as one run of float32 that nothing else holds; copied only where it is not.

@@ -13,6 +13,7 @@ mod exec;
 mod flex;
 mod host;
 mod inspect;
+#[expect(unsafe_code, reason = "numeric kernels: vectors, and tiles that threads write side by side")]
 pub mod kernels;
 mod meter;
 mod onnx;
@@ -70,7 +71,11 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
     let applied = optimized(&mut model);
     tracing::debug!(?applied, "optimised");
     match device {
-        DeviceId::Cpu => Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice)?)),
+        DeviceId::Cpu => {
+            let blocked = optimize::for_host(&mut model.graph);
+            tracing::debug!(blocked, "channels kept in blocks");
+            Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice)?))
+        }
         #[cfg(feature = "cuda")]
         DeviceId::Cuda(index) => {
             Ok(Arc::new(Session::<burn_cuda::Cuda>::new(model, device, burn_cuda::CudaDevice::new(index))?))

@@ -64,6 +64,16 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp((-x).clamp(-87.0, 87.0)))
 }
 
+#[inline(always)]
+pub(super) fn silu(x: f32) -> f32 {
+    x * sigmoid(x)
+}
+
+#[inline(always)]
+pub(super) fn hard_swish(x: f32) -> f32 {
+    x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)
+}
+
 /// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.
 #[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {

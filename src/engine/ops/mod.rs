@@ -4,6 +4,7 @@
 //! absorbed, so that they are not kept twice). What comes out is run for every batch.
 
 pub mod activation;
+pub mod blocked;
 mod body;
 pub mod broadcast;
 mod control;
@@ -172,6 +173,7 @@ impl<B: Accelerator> Registry<B> {
     pub fn standard() -> Self {
         let mut registry = Self { entries: HashMap::new() };
         activation::register(&mut registry);
+        blocked::register(&mut registry);
         control::register(&mut registry);
         make::register(&mut registry);
         math::register(&mut registry);

@@ -91,7 +91,23 @@ fn activations(graph: &mut Graph) -> usize {
     graph.remove(&gone)
 }
 
-pub fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
+/// An activation that convolutions have, with its parameters.
+fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
+    let float = |name, default| node.attributes.float(name, default).ok();
+    match node.op.as_str() {
+        _ if !node.domain.is_empty() => None,
+        "Sigmoid" => Some(("Sigmoid", Vec::new())),
+        "Tanh" => Some(("Tanh", Vec::new())),
+        "HardSwish" => Some(("HardSwish", Vec::new())),
+        "Swish" if float("alpha", 1.0) == Some(1.0) => Some(("Swish", Vec::new())),
+        "LeakyRelu" => Some(("LeakyRelu", vec![float("alpha", 0.01)?])),
+        "HardSigmoid" => Some(("HardSigmoid", vec![float("alpha", 0.2)?, float("beta", 0.5)?])),
+        _ => clipped(graph, node),
+    }
+}
+
+/// Relu, or a Clip with known bounds.
+pub fn clipped(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
     if node.is("Relu") {
         return Some(("Relu", Vec::new()));
     }

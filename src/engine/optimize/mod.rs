@@ -5,6 +5,7 @@
 mod alias;
 mod attention;
 mod batch_norm;
+mod blocks;
 mod common;
 mod dead;
 mod fold;
@@ -69,6 +70,16 @@ pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &
         before = after;
     }
     applied
+}
+
+/// What is for the CPU alone, after [`optimize`]. Gives the number of nodes that it changed.
+pub fn for_host(graph: &mut Graph) -> usize {
+    let mut changed = 0;
+    everywhere(graph, &mut |graph| {
+        changed += blocks::run(graph);
+        changed
+    });
+    changed
 }
 
 /// Gives the number of nodes that it removed or changed.

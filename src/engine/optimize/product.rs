@@ -1,7 +1,7 @@
 //! Makes a product with constant weights, the bias after it, a sum with another tensor and an activation one operator:
 //! `Linear`, inputs x, weights, bias, residual, attributes `transB`, `activation` and `activation_params`.
 
-use super::fuse::activation as clipped;
+use super::fuse::clipped;
 use super::pattern::Look;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::INNER;

@@ -78,11 +78,104 @@ fn keeps(mut graph: Graph, shape: &[usize], remain: &[&str]) {
     optimize(&mut graph, &Registry::<Flex>::standard(), &cx());
     let ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
     assert_eq!(ops, remain);
-    let after = run(&graph, shape);
+    same(&before, &run(&graph, shape));
+    for_host(&mut graph);
+    same(&before, &run(&graph, shape));
+}
+
+fn same(before: &[f64], after: &[f64]) {
     assert_eq!(before.len(), after.len());
-    for (a, b) in before.iter().zip(&after) {
+    for (a, b) in before.iter().zip(after) {
         assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{before:?}\n{after:?}");
     }
+}
+
+/// As [`keeps`], for the pass of the CPU alone.
+fn keeps_in_blocks(mut graph: Graph, shape: &[usize], remain: &[&str]) {
+    let before = run(&graph, shape);
+    for_host(&mut graph);
+    let ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
+    assert_eq!(ops, remain);
+    same(&before, &run(&graph, shape));
+}
+
+/// A convolution of so many channels, in groups.
+fn wide(sketch: Sketch, from: &str, to: &str, [out, input, kernel]: [usize; 3], groups: i64) -> Sketch {
+    let (weight, pad) = (format!("w-{to}"), kernel as i64 / 2);
+    let attributes = [("pads", Attribute::Ints(vec![pad; 4])), ("group", Attribute::Int(groups))];
+    let sketch = sketch.constant(&weight, &[out, input, kernel, kernel]);
+    sketch.node("Conv", &[from, &weight], to, &attributes)
+}
+
+#[test]
+fn channels_stay_in_blocks_from_node_to_node() {
+    let pool = [
+        ("kernel_shape", Attribute::Ints(vec![3, 3])),
+        ("strides", Attribute::Ints(vec![2, 2])),
+        ("ceil_mode", Attribute::Int(1)),
+    ];
+    let sketch = wide(Sketch::new(), "x", "a", [24, 3, 3], 1).node("MaxPool", &["a"], "b", &pool);
+    let sketch = wide(sketch, "b", "c", [24, 1, 3], 24).node("HardSwish", &["c"], "d", &[]);
+    let sketch = sketch.node("AveragePool", &["d"], "e", &pool);
+    let sketch = wide(wide(sketch, "e", "f", [40, 24, 1], 1), "e", "g", [40, 24, 3], 1);
+    let sketch = sketch.node("Add", &["f", "g"], "h", &[]);
+    let axes = [("axes", Attribute::Ints(vec![-1, -2]))];
+    // Squeeze and excite, with either form of the mean.
+    let sketch = wide(sketch.node("ReduceMean", &["h"], "i", &axes), "i", "j", [40, 40, 1], 1);
+    let sketch = sketch.node("Sigmoid", &["j"], "k", &[]).node("Mul", &["k", "h"], "l", &[]);
+    let sketch = sketch.node("GlobalAveragePool", &["l"], "m", &[]).node("Flatten", &["m"], "y", &[]);
+    let remain = [
+        "BlockedConv",
+        "BlockedMaxPool",
+        "BlockedConv",
+        "HardSwish",
+        "BlockedAveragePool",
+        "BlockedConv",
+        "BlockedConv",
+        "Add",
+        "BlockedGlobalAveragePool",
+        "BlockedConv",
+        "Sigmoid",
+        "BlockedMul",
+        "BlockedGlobalAveragePool",
+        "Planes",
+        "Flatten",
+    ];
+    keeps_in_blocks(sketch.output("y"), &[2, 3, 13, 10], &remain);
+}
+
+#[test]
+fn what_cannot_read_blocks_is_given_planes_once() {
+    let sketch = wide(Sketch::new(), "x", "a", [16, 12, 3], 1);
+    let sketch = sketch.node("Softmax", &["a"], "b", &[("axis", Attribute::Int(1))]);
+    let sketch = sketch.node("Abs", &["a"], "c", &[]).node("Sub", &["b", "c"], "d", &[]);
+    // Groups of four channels have no form in blocks.
+    let sketch = wide(sketch, "a", "e", [16, 4, 1], 4).node("Sub", &["d", "e"], "y", &[]);
+    let remain = ["Blocked", "BlockedConv", "Planes", "Softmax", "Abs", "Sub", "Conv", "Sub"];
+    keeps_in_blocks(sketch.output("y"), &[1, 12, 4, 5], &remain);
+}
+
+#[test]
+fn channels_are_joined_in_blocks_where_each_part_fills_its_own() {
+    for (first, joined) in [(32, true), (24, false)] {
+        let sketch = wide(wide(Sketch::new(), "x", "a", [first, 3, 1], 1), "x", "b", [20, 3, 1], 1);
+        let sketch = sketch.node("Concat", &["a", "b"], "c", &[("axis", Attribute::Int(1))]);
+        let graph = wide(sketch, "c", "y", [5, first + 20, 1], 1).output("y");
+        let remain: &[&str] = if joined {
+            &["BlockedConv", "BlockedConv", "Concat", "BlockedConv", "Planes"]
+        } else {
+            &["BlockedConv", "BlockedConv", "Planes", "Planes", "Concat", "Blocked", "BlockedConv", "Planes"]
+        };
+        keeps_in_blocks(graph, &[2, 3, 4, 3], remain);
+    }
+}
+
+#[test]
+fn operands_that_broadcast_over_channels_are_not_taken_into_blocks() {
+    // One channel against many: in blocks they would not line up.
+    let sketch = wide(wide(Sketch::new(), "x", "a", [20, 3, 1], 1), "x", "b", [1, 3, 1], 1);
+    let graph = sketch.node("Mul", &["a", "b"], "y", &[]).output("y");
+    keeps_in_blocks(graph, &[1, 3, 4, 3], &["BlockedConv", "BlockedConv", "Planes", "Planes", "Mul"]);
 }
 
 fn conv(sketch: Sketch, from: &str, to: &str) -> Sketch {

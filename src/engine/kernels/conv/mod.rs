@@ -9,7 +9,7 @@
 mod planes;
 mod tile;
 
-use super::arch;
+use super::{Activation, arch};
 use planes::{Fill, Planes};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -22,26 +22,6 @@ const BLOCK: usize = 8;
 /// Multiply-adds under which threads cost more than they bring: about half a millisecond of one, as handing
 /// work over costs as much where others use the machine too. Tests need not be so large.
 const PARALLEL_FROM: usize = if cfg!(test) { 2_000_000 } else { 32_000_000 };
-
-/// What is applied to each output after bias and residual.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Activation {
-    None,
-    Relu,
-    Clip { min: f32, max: f32 },
-}
-
-impl Activation {
-    #[inline(always)]
-    fn apply(self, values: &[f32], out: &mut [f32]) {
-        let pairs = out.iter_mut().zip(values);
-        match self {
-            Self::None => copy(values, out),
-            Self::Relu => pairs.for_each(|(to, v)| *to = v.max(0.0)),
-            Self::Clip { min, max } => pairs.for_each(|(to, v)| *to = v.max(min).min(max)),
-        }
-    }
-}
 
 /// A copy of a few elements, for which a call would cost more than it does.
 #[inline(always)]
@@ -64,6 +44,40 @@ pub struct Geometry {
     pub groups: usize,
 }
 
+impl Geometry {
+    /// The output's height and width; `None` where the kernel does not fit in.
+    pub fn output_size(&self, kernel: [usize; 2], input: [usize; 2]) -> Option<[usize; 2]> {
+        let mut size = [0; 2];
+        for axis in 0..2 {
+            let padded = input[axis].checked_add(self.pad_begin[axis])?.checked_add(self.pad_end[axis])?;
+            let reach = (kernel[axis] - 1).checked_mul(self.dilation[axis])?.checked_add(1)?;
+            size[axis] = padded.checked_sub(reach)? / self.stride[axis] + 1;
+        }
+        Some(size)
+    }
+
+    /// Whether weights of that shape, and so many biases, make a convolution.
+    pub(super) fn check(
+        &self,
+        shape: [usize; 4],
+        weights: usize,
+        biases: Option<usize>,
+    ) -> Result<(), ShapeError> {
+        let [out, channels_in, kh, kw] = shape;
+        let (taps, groups) = (channels_in * kh * kw, self.groups);
+        if out == 0 || taps == 0 || groups == 0 || out % groups != 0 || weights != out * taps {
+            return Err(ShapeError(format!("weights of shape {shape:?} do not make {groups} groups")));
+        }
+        if biases.is_some_and(|b| b != out) {
+            return Err(ShapeError(format!("the bias does not have one element for each of {out} channels")));
+        }
+        if self.stride.contains(&0) || self.dilation.contains(&0) {
+            return Err(ShapeError("stride and dilation start at 1".into()));
+        }
+        Ok(())
+    }
+}
+
 /// A convolution whose weights are packed.
 #[derive(Debug)]
 pub struct Conv2d {
@@ -84,6 +98,12 @@ pub struct Conv2d {
 #[error("{0}")]
 pub struct ShapeError(String);
 
+impl ShapeError {
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
 impl Conv2d {
     /// `weight` is `[channels out, channels in / groups, kernel height, kernel width]` in C order; `bias`
     /// has an element for each output channel.
@@ -94,17 +114,8 @@ impl Conv2d {
         geometry: Geometry,
     ) -> Result<Self, ShapeError> {
         let [out, channels_in, kh, kw] = shape;
-        let Geometry { stride, dilation, groups, .. } = geometry;
-        let taps = channels_in * kh * kw;
-        if out == 0 || taps == 0 || groups == 0 || out % groups != 0 || weight.len() != out * taps {
-            return Err(ShapeError(format!("weights of shape {shape:?} do not make {groups} groups")));
-        }
-        if bias.is_some_and(|b| b.len() != out) {
-            return Err(ShapeError(format!("the bias does not have one element for each of {out} channels")));
-        }
-        if stride.contains(&0) || dilation.contains(&0) {
-            return Err(ShapeError("stride and dilation start at 1".into()));
-        }
+        let (taps, groups) = (channels_in * kh * kw, geometry.groups);
+        geometry.check(shape, weight.len(), bias.map(<[f32]>::len))?;
         let channels_out = out / groups;
         let blocks = channels_out.div_ceil(BLOCK);
         let mut weights = vec![0.0; groups * blocks * taps * BLOCK];
@@ -121,14 +132,7 @@ impl Conv2d {
 
     /// The output's height and width for an input of that size; `None` where the kernel does not fit in.
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
-        let g = &self.geometry;
-        let mut size = [0; 2];
-        for axis in 0..2 {
-            let padded = input[axis].checked_add(g.pad_begin[axis])?.checked_add(g.pad_end[axis])?;
-            let reach = (self.kernel[axis] - 1).checked_mul(g.dilation[axis])?.checked_add(1)?;
-            size[axis] = padded.checked_sub(reach)? / g.stride[axis] + 1;
-        }
-        Some(size)
+        self.geometry.output_size(self.kernel, input)
     }
 
     pub fn channels_out(&self) -> usize {
@@ -242,5 +246,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
+#[cfg(test)]
+pub(super) mod reference;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! The inner loops: a tile of output channels by consecutive positions, kept in registers over all taps.
 
+use super::super::Activation;
 use super::planes::Planes;
-use super::{Activation, BLOCK};
+use super::{BLOCK, copy};
 use pulp::{Simd, WithSimd};
 
 /// Positions in the largest tile of any instruction set.
@@ -111,7 +112,8 @@ impl Channels<'_> {
                         *value += add;
                     }
                 }
-                self.activation.apply(values, &mut self.out[to..to + pixels]);
+                self.activation.each(values);
+                copy(values, &mut self.out[to..to + pixels]);
             }
             done += run;
             row += 1;

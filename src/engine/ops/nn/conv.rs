@@ -2,7 +2,10 @@
 
 use super::window::{self, AutoPad, Window};
 use crate::engine::backend::Accelerator;
-use crate::engine::kernels::conv::{Activation, Conv2d, Geometry};
+use crate::engine::kernels::Activation;
+use crate::engine::kernels::conv::{Conv2d, Geometry};
+use crate::engine::kernels::elementwise::Map;
+use crate::engine::onnx::Attributes;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
 use crate::engine::value::{Value, from_burn};
@@ -17,54 +20,53 @@ struct Conv<B: Accelerator> {
     packed: Option<Conv2d>,
     weight: Option<FloatTensor<B>>,
     bias: Option<FloatTensor<B>>,
-    after: After,
-}
-
-/// What follows the sum.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum After {
-    /// In the same pass, where there is one.
-    Fused(Activation),
-    LeakyRelu(f64),
-    HardSigmoid(f64, f64),
-    Sigmoid,
-    Tanh,
+    activation: Activation,
 }
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    with_activation(site, After::Fused(Activation::None))
+    with_activation(site, Activation::None)
 }
 
 /// `com.microsoft.FusedConv`: inputs X, W, B, Z.
 pub fn fused<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    let empty = Vec::new();
-    let params = site.node.attributes.find_floats("activation_params")?.unwrap_or(&empty);
-    let param = |index: usize, default: f32| params.get(index).copied().unwrap_or(default);
-    let after = match site.node.attributes.text("activation", "")? {
-        "" => After::Fused(Activation::None),
-        "Relu" => After::Fused(Activation::Relu),
-        "Clip" => After::Fused(Activation::Clip { min: param(0, f32::MIN), max: param(1, f32::MAX) }),
-        "LeakyRelu" => After::LeakyRelu(param(0, 0.01).into()),
-        "HardSigmoid" => After::HardSigmoid(param(0, 0.2).into(), param(1, 0.5).into()),
-        "Sigmoid" => After::Sigmoid,
-        "Tanh" => After::Tanh,
-        other => return Err(format!("activation {other:?} is not supported")),
-    };
-    with_activation(site, after)
+    with_activation(site, activation(&site.node.attributes)?)
 }
 
-fn with_activation<B: Accelerator>(site: &Site<'_, B>, after: After) -> Result<BoxOp<B>, String> {
+/// The activation that the attributes of a FusedConv name; beside those that ONNX Runtime's have, the optimiser's.
+pub fn activation(attributes: &Attributes) -> Result<Activation, String> {
+    let empty = Vec::new();
+    let params = attributes.find_floats("activation_params")?.unwrap_or(&empty);
+    let param = |index: usize, default: f32| params.get(index).copied().unwrap_or(default);
+    Ok(match attributes.text("activation", "")? {
+        "" => Activation::None,
+        "Relu" => Activation::Relu,
+        "Clip" => Activation::Clip { min: param(0, f32::MIN), max: param(1, f32::MAX) },
+        "LeakyRelu" => Activation::LeakyRelu { alpha: param(0, 0.01) },
+        "HardSigmoid" => Activation::HardSigmoid { alpha: param(0, 0.2), beta: param(1, 0.5) },
+        "Sigmoid" => Activation::Sigmoid,
+        "Tanh" => Activation::Tanh,
+        "Swish" => Activation::Silu,
+        "HardSwish" => Activation::HardSwish,
+        other => return Err(format!("activation {other:?} is not supported")),
+    })
+}
+
+/// The number of groups, at least 1.
+pub fn groups(attributes: &Attributes) -> Result<usize, String> {
+    let groups = attributes.int("group", 1)?;
+    usize::try_from(groups).ok().filter(|g| *g > 0).ok_or_else(|| format!("group is {groups}"))
+}
+
+fn with_activation<B: Accelerator>(site: &Site<'_, B>, activation: Activation) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
-    let groups = site.node.attributes.int("group", 1)?;
-    let groups =
-        usize::try_from(groups).ok().filter(|g| *g > 0).ok_or_else(|| format!("group is {groups}"))?;
+    let groups = groups(&site.node.attributes)?;
     let packed = pack(site, &window, groups)?;
     let prepare = |input| -> Result<Option<FloatTensor<B>>, String> {
         let constant = site.absorb(input).filter(|_| packed.is_none());
         constant.map(|t| Value::<B>::Host(t.clone()).float(site.device)).transpose()
     };
     let (weight, bias) = (prepare(1)?, prepare(2)?);
-    Ok(Box::new(Conv { window, groups, packed, weight, bias, after }))
+    Ok(Box::new(Conv { window, groups, packed, weight, bias, activation }))
 }
 
 /// The kernel for constant weights in two dimensions.
@@ -87,40 +89,40 @@ pub fn packed<B: Accelerator>(
     window: &Window,
     groups: usize,
 ) -> Result<Option<Conv2d>, String> {
-    let same = matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower);
-    let (Ok(shape), true) = (<[usize; 4]>::try_from(weight.shape()), B::ON_HOST && !same) else {
-        return Ok(None);
-    };
-    if weight.is_empty() || weight.dtype() != DType::F32 || bias.is_some_and(|b| b.dtype() != DType::F32) {
+    let Ok(shape) = <[usize; 4]>::try_from(weight.shape()) else { return Ok(None) };
+    let usable = B::ON_HOST && !weight.is_empty() && weight.dtype() == DType::F32;
+    if !usable || bias.is_some_and(|b| b.dtype() != DType::F32) {
         return Ok(None);
     }
+    let Some(geometry) = geometry(window, groups)? else { return Ok(None) };
+    let elements = |t: &Tensor| t.elements::<f32>().map(|e| e.into_owned()).unwrap_or_default();
+    let bias = bias.map(elements);
+    Conv2d::new(&elements(weight), shape, bias.as_deref(), geometry).map(Some).map_err(|e| e.to_string())
+}
+
+/// In two dimensions; `None` where the pads depend on the input.
+pub fn geometry(window: &Window, groups: usize) -> Result<Option<Geometry>, String> {
     let pads = |axis| match window.auto_pad {
-        AutoPad::NotSet => window.given_pads(axis, 2),
-        _ => Ok((0, 0)),
+        AutoPad::NotSet => window.given_pads(axis, 2).map(Some),
+        AutoPad::Valid => Ok(Some((0, 0))),
+        AutoPad::SameUpper | AutoPad::SameLower => Ok(None),
     };
-    let (rows, columns) = (pads(0)?, pads(1)?);
-    let geometry = Geometry {
+    let (Some(rows), Some(columns)) = (pads(0)?, pads(1)?) else { return Ok(None) };
+    Ok(Some(Geometry {
         stride: [window.stride(0, 2)?, window.stride(1, 2)?],
         dilation: [window.dilation(0, 2)?, window.dilation(1, 2)?],
         pad_begin: [rows.0, columns.0],
         pad_end: [rows.1, columns.1],
         groups,
-    };
-    let elements = |t: &Tensor| t.elements::<f32>().map(|e| e.into_owned()).unwrap_or_default();
-    let bias = bias.map(elements);
-    Conv2d::new(&elements(weight), shape, bias.as_deref(), geometry).map(Some).map_err(|e| e.to_string())
+    }))
 }
 
 impl<B: Accelerator> Op<B> for Conv<B> {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let x = inputs.take(0)?.float(&cx.device)?;
         let residual = inputs.optional(3);
-        let (fused, after) = match self.after {
-            After::Fused(activation) => (activation, None),
-            other => (Activation::None, Some(other)),
-        };
         let y = if let Some(packed) = &self.packed {
-            run_packed::<B>(packed, x, residual, fused, cx)?
+            run_packed::<B>(packed, x, residual, self.activation, cx)?
         } else {
             let weight = match &self.weight {
                 Some(weight) => weight.clone(),
@@ -134,26 +136,27 @@ impl<B: Accelerator> Op<B> for Conv<B> {
             if let Some(residual) = residual {
                 y = arithmetic(Arithmetic::Add, y, residual, cx)?;
             }
-            activate::<B>(y.float(&cx.device)?, fused)
+            activate::<B>(y.float(&cx.device)?, self.activation)
         };
-        one(Value::Float(match after {
-            None | Some(After::Fused(_)) => y,
-            Some(After::LeakyRelu(slope)) => B::leaky_relu(y, slope.into()),
-            Some(After::HardSigmoid(alpha, beta)) => {
-                let line = B::float_add_scalar(B::float_mul_scalar(y, alpha.into()), beta.into());
-                B::float_clamp(line, 0.0.into(), 1.0.into())
-            }
-            Some(After::Sigmoid) => B::sigmoid(y),
-            Some(After::Tanh) => B::float_tanh(y),
-        }))
+        one(Value::Float(y))
     }
 }
 
-fn activate<B: Accelerator>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+/// By Burn's operations.
+pub fn activate<B: Accelerator>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     match activation {
         Activation::None => y,
         Activation::Relu => B::relu(y),
         Activation::Clip { min, max } => B::float_clamp(y, min.into(), max.into()),
+        Activation::Sigmoid => B::map(y, Map::Sigmoid),
+        Activation::Silu => B::map(y, Map::Silu),
+        Activation::HardSwish => B::map(y, Map::HardSwish),
+        Activation::Tanh => B::map(y, Map::Tanh),
+        Activation::LeakyRelu { alpha } => B::leaky_relu(y, alpha.into()),
+        Activation::HardSigmoid { alpha, beta } => {
+            let line = B::float_add_scalar(B::float_mul_scalar(y, alpha.into()), beta.into());
+            B::float_clamp(line, 0.0.into(), 1.0.into())
+        }
     }
 }
 

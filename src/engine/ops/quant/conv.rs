@@ -3,7 +3,8 @@
 use super::linear::{Grain, quantise};
 use super::{centred, exact, floats, greatest, reach, to_int32};
 use crate::engine::backend::Accelerator;
-use crate::engine::kernels::conv::{Activation, Conv2d};
+use crate::engine::kernels::Activation;
+use crate::engine::kernels::conv::Conv2d;
 use crate::engine::ops::nn::conv::{conv, packed, run_packed};
 use crate::engine::ops::nn::window::Window;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};

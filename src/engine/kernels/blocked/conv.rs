@@ -1,0 +1,279 @@
+//! A convolution whose weights are packed, and the choice of its form.
+
+use super::dense::{Dense, Piece};
+use super::depthwise::Depthwise;
+use super::rows::Rows;
+use super::{BLOCK, Lanes, Line, Target, blocks, lanes, room, share, threads, tile};
+use crate::engine::kernels::conv::{Geometry, ShapeError};
+use crate::engine::kernels::{Activation, arch};
+
+/// How the input of a convolution lies; its output is in blocks always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[batch, channels, height, width]`: the form for few channels.
+    Planes,
+    Blocks,
+}
+
+/// Channels and size of one image, whatever its layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub channels: usize,
+    pub size: [usize; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Rows,
+    Dense,
+    Depthwise,
+}
+
+#[derive(Debug)]
+pub struct Conv2d {
+    geometry: Geometry,
+    form: Form,
+    channels_in: usize,
+    channels_out: usize,
+    kernel: [usize; 2],
+    /// Per group of blocks of output channels: `[input][channel of the group]`, inputs in the order in which the
+    /// form reads them. Depthwise: per block, tap after tap.
+    weights: Vec<Line>,
+    bias: Vec<Line>,
+}
+
+impl Conv2d {
+    /// As [`crate::engine::kernels::conv::Conv2d::new`]; `None` where there is no form for it: several groups
+    /// that are not of one channel each, or planes in groups.
+    pub fn new(
+        weight: &[f32],
+        shape: [usize; 4],
+        bias: Option<&[f32]>,
+        geometry: Geometry,
+        layout: Layout,
+    ) -> Result<Option<Self>, ShapeError> {
+        let [out, per_group, kh, kw] = shape;
+        let groups = geometry.groups;
+        geometry.check(shape, weight.len(), bias.map(<[f32]>::len))?;
+        let form = match layout {
+            Layout::Planes if groups == 1 => Form::Rows,
+            Layout::Blocks if groups == 1 => Form::Dense,
+            Layout::Blocks if groups == out && per_group == 1 => Form::Depthwise,
+            _ => return Ok(None),
+        };
+        let channels_in = per_group * groups;
+        let taps = kh * kw;
+        let at = |channel: usize, input: usize, tap: usize| {
+            if channel < out { weight[(channel * per_group + input) * taps + tap] } else { 0.0 }
+        };
+        let line = |first: usize, input: usize, tap: usize| {
+            Line(Lanes(std::array::from_fn(|lane| at(first * BLOCK + lane, input, tap))))
+        };
+        let mut weights = room(blocks(out) * per_group * taps);
+        if form == Form::Depthwise {
+            for block in 0..blocks(out) {
+                weights.extend((0..taps).map(|tap| line(block, 0, tap)));
+            }
+        } else {
+            let group = tile::group();
+            for first in (0..blocks(out)).step_by(group) {
+                let together = first..(first + group).min(blocks(out));
+                let mut push =
+                    |input, tap| weights.extend(together.clone().map(|block| line(block, input, tap)));
+                if form == Form::Dense {
+                    (0..taps).for_each(|tap| (0..per_group).for_each(|input| push(input, tap)));
+                } else {
+                    (0..per_group).for_each(|input| (0..taps).for_each(|tap| push(input, tap)));
+                }
+            }
+        }
+        let bias = (0..blocks(out))
+            .map(|block| {
+                let of = |lane| bias.and_then(|b| b.get(block * BLOCK + lane)).copied().unwrap_or_default();
+                Line(Lanes(std::array::from_fn(of)))
+            })
+            .collect();
+        Ok(Some(Self { geometry, form, channels_in, channels_out: out, kernel: [kh, kw], weights, bias }))
+    }
+
+    pub fn layout(&self) -> Layout {
+        if self.form == Form::Rows { Layout::Planes } else { Layout::Blocks }
+    }
+
+    pub fn channels_in(&self) -> usize {
+        self.channels_in
+    }
+
+    pub fn channels_out(&self) -> usize {
+        self.channels_out
+    }
+
+    /// The output's height and width for an input of that size; `None` where the kernel does not fit in.
+    pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
+        self.geometry.output_size(self.kernel, input)
+    }
+
+    /// `input` holds `batch` images of that size, in the layout of this convolution; `residual`, in blocks, has
+    /// the elements of the result, and is added before the activation.
+    pub fn run(
+        &self,
+        input: Input<'_>,
+        batch: usize,
+        size: [usize; 2],
+        residual: Option<&[Lanes]>,
+        activation: Activation,
+    ) -> Result<Vec<Line>, ShapeError> {
+        let refused = |why: &str| Err(ShapeError::new(why));
+        let Some(out_size) = self.output_size(size) else {
+            return refused("the kernel does not fit in the input");
+        };
+        let from = Shape { channels: self.channels_in, size };
+        let to = Shape { channels: self.channels_out, size: out_size };
+        let image_out = blocks(to.channels) * to.size[0] * to.size[1];
+        let pixels = size[0] * size[1];
+        let whole = match input {
+            Input::Planes(planes) => {
+                self.form == Form::Rows && planes.len() == batch * self.channels_in * pixels
+            }
+            Input::Blocks(lanes) => {
+                self.form != Form::Rows && lanes.len() == batch * blocks(self.channels_in) * pixels
+            }
+        };
+        if !whole || residual.is_some_and(|r| r.len() != batch * image_out) {
+            return refused("the elements do not fit their shape");
+        }
+        let total = batch * image_out;
+        let mut result = room(total);
+        if total == 0 {
+            return Ok(result);
+        }
+        let out = Target(result.as_mut_ptr().cast());
+        let work = Work { conv: self, batch, from, to, residual, activation, out };
+        match input {
+            Input::Planes(planes) => work.rows(planes),
+            Input::Blocks(lanes) if self.form == Form::Depthwise => work.depthwise(lanes),
+            Input::Blocks(lanes) => work.dense(lanes),
+        }
+        // SAFETY: there is room for as many, and the pieces have written every one: each form goes through all
+        // images, all blocks and all positions of the output.
+        unsafe { result.set_len(total) };
+        Ok(result)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    Planes(&'a [f32]),
+    Blocks(&'a [Lanes]),
+}
+
+/// One run, cut into pieces that threads share.
+struct Work<'a> {
+    conv: &'a Conv2d,
+    batch: usize,
+    from: Shape,
+    to: Shape,
+    residual: Option<&'a [Lanes]>,
+    activation: Activation,
+    out: Target,
+}
+
+impl Work<'_> {
+    fn dense(&self, input: &[Lanes]) {
+        let conv = self.conv;
+        let dense = Dense {
+            geometry: &conv.geometry,
+            kernel: conv.kernel,
+            input,
+            from: self.from,
+            to: self.to,
+            weights: lanes(&conv.weights),
+            bias: lanes(&conv.bias),
+            residual: self.residual,
+            activation: self.activation,
+            out: self.out,
+        };
+        let positions = self.to.size[0] * self.to.size[1];
+        let groups = blocks(self.to.channels).div_ceil(tile::group());
+        let operations = self.batch * positions * conv.weights.len();
+        let threads = threads(operations);
+        // Pieces enough that threads finish together. Positions are cut first, so that inputs are laid out once;
+        // where the weights are many and the positions few, the channels.
+        let wanted = if threads == 1 { 1 } else { (threads * 4).div_ceil(self.batch) };
+        let by_channels = conv.weights.len() > 2 * positions * blocks(self.from.channels) * 2;
+        let (across, along) = if by_channels {
+            let along = wanted.min(groups);
+            (wanted.div_ceil(along), along)
+        } else {
+            let across = wanted.min(positions.div_ceil(tile::MAX_POSITIONS * 2));
+            (across, if across * self.batch >= threads { 1 } else { wanted.div_ceil(across).min(groups) })
+        };
+        // Whole rows or tiles, so that only the last piece has smaller ones.
+        let unit = if dense.in_rows() { self.to.size[1] } else { tile::MAX_POSITIONS };
+        let step = positions.div_ceil(across).next_multiple_of(unit).min(positions);
+        let across = positions.div_ceil(step);
+        let per = groups.div_ceil(along);
+        let along = groups.div_ceil(per);
+        share(self.batch * across * along, threads, &|piece| {
+            let (rest, group) = (piece / along, piece % along);
+            let (image, part) = (rest / across, rest % across);
+            let piece = Piece {
+                dense: &dense,
+                image,
+                positions: part * step..((part + 1) * step).min(positions),
+                groups: group * per..((group + 1) * per).min(groups),
+            };
+            arch().dispatch(piece);
+        });
+    }
+
+    fn depthwise(&self, input: &[Lanes]) {
+        let conv = self.conv;
+        let planes = self.batch * blocks(self.to.channels);
+        let pixels = self.to.size[0] * self.to.size[1];
+        let threads = threads(planes * pixels * conv.kernel[0] * conv.kernel[1]);
+        let pieces = if threads == 1 { 1 } else { planes.min(threads * 4) };
+        let per = planes.div_ceil(pieces);
+        share(planes.div_ceil(per), threads, &|piece| {
+            arch().dispatch(Depthwise {
+                geometry: &conv.geometry,
+                kernel: conv.kernel,
+                input,
+                from: self.from.size,
+                to: self.to.size,
+                weights: lanes(&conv.weights),
+                bias: lanes(&conv.bias),
+                residual: self.residual,
+                activation: self.activation,
+                out: self.out,
+                planes: piece * per..((piece + 1) * per).min(planes),
+            });
+        });
+    }
+
+    fn rows(&self, input: &[f32]) {
+        let conv = self.conv;
+        let height = self.to.size[0];
+        let threads = threads(self.batch * height * self.to.size[1] * conv.weights.len());
+        let pieces = if threads == 1 { self.batch } else { (threads * 4).div_ceil(self.batch) * self.batch };
+        let per = height.div_ceil(pieces.div_ceil(self.batch).min(height));
+        let parts = height.div_ceil(per);
+        share(self.batch * parts, threads, &|piece| {
+            let (image, part) = (piece / parts, piece % parts);
+            arch().dispatch(Rows {
+                geometry: &conv.geometry,
+                kernel: conv.kernel,
+                input,
+                from: self.from,
+                to: self.to,
+                weights: lanes(&conv.weights),
+                bias: lanes(&conv.bias),
+                residual: self.residual,
+                activation: self.activation,
+                out: self.out,
+                image,
+                rows: part * per..((part + 1) * per).min(height),
+            });
+        });
+    }
+}

@@ -1,0 +1,267 @@
+//! Convolution of blocks with blocks: any kernel, stride, pad and dilation.
+//!
+//! The inputs of a tile of positions are first laid side by side with zeros for pads, and then run through by
+//! every group of output channels. Where the tile's positions lie in one row and the stride is 1, the rows that its
+//! windows cover are laid out once, and the taps of a row share them; otherwise every tap has inputs of its own.
+//! A kernel of 1 by 1 reads the input where it is.
+
+use super::conv::Shape;
+use super::tile::{self, MAX_POSITIONS, Tile};
+use super::{BLOCK, Lanes, Line, Target, blocks};
+use crate::engine::kernels::Activation;
+use crate::engine::kernels::conv::Geometry;
+use pulp::{Simd, WithSimd};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Floats of laid-out inputs that stay in the cache next to the weights.
+const PANEL: usize = 128 << 10;
+
+/// One convolution of one batch.
+pub(super) struct Dense<'a> {
+    pub geometry: &'a Geometry,
+    pub kernel: [usize; 2],
+    pub input: &'a [Lanes],
+    pub from: Shape,
+    pub to: Shape,
+    pub weights: &'a [Lanes],
+    pub bias: &'a [Lanes],
+    pub residual: Option<&'a [Lanes]>,
+    pub activation: Activation,
+    pub out: Target,
+}
+
+/// A part of it: some positions of an image by some groups of output channels.
+pub(super) struct Piece<'a> {
+    pub dense: &'a Dense<'a>,
+    pub image: usize,
+    pub positions: Range<usize>,
+    pub groups: Range<usize>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Dense<'_> {
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Whether every position reads its own alone.
+    fn is_pointwise(&self) -> bool {
+        let g = self.geometry;
+        self.kernel == [1, 1] && g.stride == [1, 1] && g.pad_begin == [0, 0] && g.pad_end == [0, 0]
+    }
+
+    /// Whether tiles lie in one row each, so that the taps of a row share its inputs. Narrow rows would make
+    /// small tiles.
+    pub fn in_rows(&self) -> bool {
+        !self.is_pointwise() && self.geometry.stride[1] == 1 && self.to.size[1] >= 10
+    }
+
+    /// Blocks that a tile of so many positions is laid out in.
+    #[inline(always)]
+    fn laid(&self, count: usize) -> usize {
+        let channels = blocks(self.from.channels);
+        if self.in_rows() {
+            self.kernel[0] * channels * (count + (self.kernel[1] - 1) * self.geometry.dilation[1])
+        } else {
+            self.taps() * channels * count
+        }
+    }
+
+    #[inline(always)]
+    fn image(&self, image: usize) -> &[Lanes] {
+        let all = blocks(self.from.channels) * self.from.size[0] * self.from.size[1];
+        &self.input[image * all..(image + 1) * all]
+    }
+
+    /// Lays out the inputs of positions from `first` on, which lie in one row: for each row of taps and block of
+    /// channels, the columns that the windows cover.
+    #[inline(always)]
+    fn lay_row(&self, image: usize, first: usize, count: usize, panel: &mut [Lanes]) {
+        let (g, [height, width]) = (self.geometry, self.from.size);
+        let (y, x) = (first / self.to.size[1], first % self.to.size[1]);
+        let covered = count + (self.kernel[1] - 1) * g.dilation[1];
+        // Columns before the input, in it, and after it.
+        let before = g.pad_begin[1].saturating_sub(x).min(covered);
+        let start = (x + before).saturating_sub(g.pad_begin[1]).min(width);
+        let inside = (width - start).min(covered - before);
+        let mut lines = panel.chunks_exact_mut(covered);
+        for row in 0..self.kernel[0] {
+            let line_in = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
+            for channel in self.image(image).chunks_exact(height * width) {
+                let Some(line) = lines.next() else { return };
+                if line_in >= height {
+                    line.fill(Lanes::ZERO);
+                    continue;
+                }
+                line[..before].fill(Lanes::ZERO);
+                let source = &channel[line_in * width + start..][..inside];
+                line[before..before + inside].iter_mut().zip(source).for_each(|(to, from)| *to = *from);
+                line[before + inside..].fill(Lanes::ZERO);
+            }
+        }
+    }
+
+    /// Lays out the inputs of positions from `first` on: for each tap and block of channels, those of every
+    /// position.
+    #[inline(always)]
+    fn lay(&self, image: usize, first: usize, count: usize, panel: &mut [Lanes]) {
+        let (g, [height, width]) = (self.geometry, self.from.size);
+        let mut corner = [[0usize; 2]; MAX_POSITIONS];
+        for (index, corner) in corner[..count].iter_mut().enumerate() {
+            let (y, x) = ((first + index) / self.to.size[1], (first + index) % self.to.size[1]);
+            *corner = [
+                (y * g.stride[0]).wrapping_sub(g.pad_begin[0]),
+                (x * g.stride[1]).wrapping_sub(g.pad_begin[1]),
+            ];
+        }
+        let mut places = [usize::MAX; MAX_POSITIONS];
+        let mut lines = panel.chunks_exact_mut(count);
+        for row in 0..self.kernel[0] {
+            for column in 0..self.kernel[1] {
+                for (place, corner) in places[..count].iter_mut().zip(&corner) {
+                    let y = corner[0].wrapping_add(row * g.dilation[0]);
+                    let x = corner[1].wrapping_add(column * g.dilation[1]);
+                    *place = if y < height && x < width { y * width + x } else { usize::MAX };
+                }
+                for channel in self.image(image).chunks_exact(height * width) {
+                    let Some(line) = lines.next() else { return };
+                    for (to, place) in line.iter_mut().zip(&places) {
+                        *to = channel.get(*place).copied().unwrap_or(Lanes::ZERO);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl WithSimd for Piece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let dense = self.dense;
+        let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
+        let (inputs, outputs) = (blocks(dense.from.channels), blocks(dense.to.channels));
+        let (full, tail) = (dense.from.channels / BLOCK, dense.from.channels % BLOCK);
+        let (plane_in, plane_out) =
+            (dense.from.size[0] * dense.from.size[1], dense.to.size[0] * dense.to.size[1]);
+        let (direct, in_rows) = (dense.is_pointwise(), dense.in_rows());
+        // As many positions as stay in the cache, in tiles that are about equal; whole rows where they matter.
+        let width = if in_rows { dense.to.size[1] } else { most };
+        let tiles_in_row = if in_rows { width.div_ceil(most) } else { 1 };
+        let row_laid = tiles_in_row * dense.laid(width.div_ceil(tiles_in_row));
+        let at_once = (PANEL / (row_laid * BLOCK)).max(1) * width;
+        let mut panel = SCRATCH.take();
+        let mut start = self.positions.start;
+        while start < self.positions.end {
+            let end = (start + at_once).min(self.positions.end);
+            let span = if in_rows { width } else { end - start };
+            let tiles = (start..end).step_by(span.max(1)).flat_map(|row| {
+                Tiles::new(span.min(end - row), most).map(move |(at, count)| (row + at, count))
+            });
+            if !direct {
+                let mut place = 0;
+                for (position, count) in tiles.clone() {
+                    let laid = dense.laid(count);
+                    if panel.len() < place + laid {
+                        panel.resize(place + laid, Line(Lanes::ZERO));
+                    }
+                    let panel = bytemuck::cast_slice_mut(&mut panel[place..place + laid]);
+                    if in_rows {
+                        dense.lay_row(self.image, position, count, panel);
+                    } else {
+                        dense.lay(self.image, position, count, panel);
+                    }
+                    place += laid;
+                }
+            }
+            for group_index in self.groups.clone() {
+                let first = group_index * group;
+                let taken = group.min(outputs - first);
+                let out = (self.image * outputs + first) * plane_out;
+                let weights = &dense.weights[first * dense.taps() * dense.from.channels..];
+                let mut place = 0;
+                for (position, count) in tiles.clone() {
+                    // Floats of a line of the panel: one block of channels, at one tap or at a row of them.
+                    let line = dense.laid(count) / inputs / dense.kernel[0] * BLOCK;
+                    let (source, step, down, across): (*const f32, _, _, _) = if direct {
+                        let at = self.image * inputs * plane_in + position;
+                        (dense.input[at..].as_ptr().cast(), plane_in * BLOCK, 0, 0)
+                    } else if in_rows {
+                        let across = dense.geometry.dilation[1] * BLOCK;
+                        (panel[place..].as_ptr().cast(), line, line * inputs, across)
+                    } else {
+                        let step = count * BLOCK;
+                        (panel[place..].as_ptr().cast(), step, line * inputs, step * inputs)
+                    };
+                    place += if direct { 0 } else { dense.laid(count) };
+                    let tile = Tile {
+                        inputs: source,
+                        taps: dense.kernel,
+                        down,
+                        across,
+                        step,
+                        full,
+                        tail,
+                        weights: weights.as_ptr().cast(),
+                        bias: dense.bias[first..].as_ptr().cast(),
+                        residual: dense
+                            .residual
+                            .map_or(std::ptr::null(), |r| r[out + position..].as_ptr().cast()),
+                        out: dense.out.get().wrapping_add((out + position) * BLOCK),
+                        plane: plane_out * BLOCK,
+                        activation: dense.activation,
+                    };
+                    // SAFETY: `Conv2d::run` has checked that input, residual and out have the elements that
+                    // their shapes say, and `Conv2d::new` packed weights and bias for these channels; the
+                    // panel was laid for this tile. Pieces differ in positions, groups or image, so nobody
+                    // else writes here.
+                    unsafe { tile.run(simd, count, taken) };
+                }
+            }
+            start = end;
+        }
+        SCRATCH.set(panel);
+    }
+}
+
+/// Positions cut into tiles of at most so many, about equal: first position and count.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    at: usize,
+    left: usize,
+    most: usize,
+}
+
+impl Tiles {
+    pub fn new(positions: usize, most: usize) -> Self {
+        Self { at: 0, left: positions, most }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        // Whole tiles first; the last two share what is left.
+        let count = if self.left >= 2 * self.most || self.left <= self.most {
+            self.left.min(self.most)
+        } else if self.left.is_multiple_of(self.most) {
+            self.most
+        } else {
+            self.left.div_ceil(2)
+        };
+        let at = self.at;
+        self.at += count;
+        self.left -= count;
+        Some((at, count))
+    }
+}

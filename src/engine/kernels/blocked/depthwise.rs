@@ -1,0 +1,194 @@
+//! Convolution of each channel with a kernel of its own.
+//!
+//! Where there are pads, the rows of a plane are copied between zeros just before they are read, so that every
+//! window is whole and a tile of neighbouring positions needs no cases.
+
+use super::{BLOCK, Lanes, Line, Target};
+use crate::engine::kernels::Activation;
+use crate::engine::kernels::conv::Geometry;
+use pulp::{Simd, WithSimd};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Some planes of blocks, counted through all images.
+pub(super) struct Depthwise<'a> {
+    pub geometry: &'a Geometry,
+    pub kernel: [usize; 2],
+    pub input: &'a [Lanes],
+    pub from: [usize; 2],
+    pub to: [usize; 2],
+    pub weights: &'a [Lanes],
+    pub bias: &'a [Lanes],
+    pub residual: Option<&'a [Lanes]>,
+    pub activation: Activation,
+    pub out: Target,
+    pub planes: Range<usize>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One row of the output of one plane, in one vector of its lanes.
+struct Row {
+    /// What tap 0 of the first position reads.
+    input: *const f32,
+    /// Floats from one row of taps to the next, from one column to the next, and from one position to the next.
+    down: usize,
+    across: usize,
+    along: usize,
+    kernel: [usize; 2],
+    weights: *const f32,
+    bias: *const f32,
+    residual: *const f32,
+    out: *mut f32,
+    activation: Activation,
+}
+
+impl Row {
+    /// `R` positions from `x` on. `K` is the number of columns of the kernel, 0 where it is not known here.
+    ///
+    /// SAFETY: the windows of these positions can be read, as can weights, bias and residual; `out` can be written.
+    #[inline(always)]
+    unsafe fn run<S: Simd, const R: usize, const K: usize>(&self, simd: S, x: usize) {
+        let columns = if K == 0 { self.kernel[1] } else { K };
+        // SAFETY: offsets within the windows that the caller vouches for.
+        unsafe {
+            let load = |at: *const f32| at.cast::<S::f32s>().read_unaligned();
+            let mut sums = [load(self.bias); R];
+            let mut weights = self.weights;
+            let mut line = self.input.add(x * self.along);
+            for _ in 0..self.kernel[0] {
+                for column in 0..columns {
+                    let weight = load(weights);
+                    weights = weights.add(BLOCK);
+                    let at = line.add(column * self.across);
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        *sum = simd.mul_add_e_f32s(load(at.add(r * self.along)), weight, *sum);
+                    }
+                }
+                line = line.wrapping_add(self.down);
+            }
+            for (r, sum) in sums.into_iter().enumerate() {
+                let at = (x + r) * BLOCK;
+                let sum = if self.residual.is_null() {
+                    sum
+                } else {
+                    simd.add_f32s(sum, load(self.residual.add(at)))
+                };
+                self.out.add(at).cast::<S::f32s>().write_unaligned(self.activation.simple(simd, sum));
+            }
+        }
+    }
+
+    /// SAFETY: as of [`Row::run`], for all positions of the row.
+    #[inline(always)]
+    unsafe fn all<S: Simd, const K: usize>(&self, simd: S, width: usize) {
+        let mut x = 0;
+        // SAFETY: positions up to `width`.
+        unsafe {
+            while x + 8 <= width {
+                self.run::<S, 8, K>(simd, x);
+                x += 8;
+            }
+            match width - x {
+                1 => self.run::<S, 1, K>(simd, x),
+                2 => self.run::<S, 2, K>(simd, x),
+                3 => self.run::<S, 3, K>(simd, x),
+                4 => self.run::<S, 4, K>(simd, x),
+                5 => self.run::<S, 5, K>(simd, x),
+                6 => self.run::<S, 6, K>(simd, x),
+                7 => self.run::<S, 7, K>(simd, x),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Depthwise<'_> {
+    /// Height and width of what the windows of all positions cover.
+    fn covered(&self) -> [usize; 2] {
+        std::array::from_fn(|axis| {
+            let g = self.geometry;
+            (self.to[axis] - 1) * g.stride[axis] + (self.kernel[axis] - 1) * g.dilation[axis] + 1
+        })
+    }
+}
+
+impl WithSimd for Depthwise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let g = self.geometry;
+        let ([height, width], [out_height, out_width]) = (self.from, self.to);
+        let blocks = self.bias.len();
+        let taps = self.kernel[0] * self.kernel[1];
+        let padded = g.pad_begin != [0, 0] || g.pad_end != [0, 0];
+        let [rows, line] = if padded { self.covered() } else { self.from };
+        let mut scratch = SCRATCH.take();
+        // What of the input's rows lies where in the scratch: the rest of it stays zero.
+        let (left, top) = (g.pad_begin[1].min(line), g.pad_begin[0].min(rows));
+        let copied = width.min(line - left);
+        if padded {
+            scratch.clear();
+            scratch.resize(rows * line, Line(Lanes::ZERO));
+        }
+        for plane in self.planes.clone() {
+            let block = plane % blocks;
+            let input = &self.input[plane * height * width..(plane + 1) * height * width];
+            let pixels = out_height * out_width;
+            let residual = self.residual.map(|r| &r[plane * pixels..(plane + 1) * pixels]);
+            let mut filled = top;
+            for y in 0..out_height {
+                let first = y * g.stride[0];
+                let end = first + (self.kernel[0] - 1) * g.dilation[0] + 1;
+                while padded && filled < end.min(top + height) {
+                    let to = &mut scratch[filled * line + left..][..copied];
+                    let source = &input[(filled - top) * width..][..copied];
+                    to.iter_mut().zip(source).for_each(|(to, from)| to.0 = *from);
+                    filled += 1;
+                }
+                let source: *const f32 = if padded {
+                    scratch[first * line..].as_ptr().cast()
+                } else {
+                    input[first * line..].as_ptr().cast()
+                };
+                let out = self.out.get().wrapping_add((plane * pixels + y * out_width) * BLOCK);
+                for lane in (0..BLOCK).step_by(S::F32_LANES) {
+                    let row = Row {
+                        input: source.wrapping_add(lane),
+                        down: g.dilation[0] * line * BLOCK,
+                        across: g.dilation[1] * BLOCK,
+                        along: g.stride[1] * BLOCK,
+                        kernel: self.kernel,
+                        weights: self.weights[block * taps..].as_ptr().cast::<f32>().wrapping_add(lane),
+                        bias: self.bias[block].0[lane..].as_ptr(),
+                        residual: residual.map_or(std::ptr::null(), |r| {
+                            r[y * out_width..].as_ptr().cast::<f32>().wrapping_add(lane)
+                        }),
+                        out: out.wrapping_add(lane),
+                        activation: self.activation,
+                    };
+                    // SAFETY: the source has every row and column that the windows of this row cover: the
+                    // scratch was made so, and an input without pads has them, as its output's size says.
+                    // `Conv2d::run` has checked the elements of input and residual; nobody else writes to this
+                    // piece's planes.
+                    unsafe {
+                        match self.kernel[1] {
+                            3 => row.all::<S, 3>(simd, out_width),
+                            5 => row.all::<S, 5>(simd, out_width),
+                            _ => row.all::<S, 0>(simd, out_width),
+                        }
+                    }
+                }
+                if !self.activation.is_simple() {
+                    // SAFETY: the row was written above, by this piece.
+                    let row = unsafe { std::slice::from_raw_parts_mut(out, out_width * BLOCK) };
+                    self.activation.each(row);
+                }
+            }
+        }
+        SCRATCH.set(scratch);
+    }
+}

@@ -1,0 +1,92 @@
+//! Tensors whose channels lie in blocks, `[batch, channels / 16, height, width, 16]`, and operations on them.
+//!
+//! Sixteen channels of one position lie together, in one line of the cache, whatever the instructions of the
+//! machine: one vector of AVX-512, two of AVX2, four of NEON. Channels that fill no block are followed by
+//! others up to its end, which hold anything finite and are read as if they were not there.
+
+mod conv;
+mod dense;
+mod depthwise;
+mod pool;
+mod reorder;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use conv::{Conv2d, Input, Layout};
+pub use pool::{Pool, Window, global_average, pool, scale_channels};
+pub use reorder::{from_planes, to_planes};
+
+use super::memory::room;
+use super::share::share;
+
+/// Channels that lie together.
+pub const BLOCK: usize = 16;
+
+/// Sixteen channels of one position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(transparent)]
+pub struct Lanes(pub [f32; BLOCK]);
+
+/// The same where it is made: in one line of the cache, so that no vector lies in two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Line(pub Lanes);
+
+impl Lanes {
+    pub const ZERO: Self = Self([0.0; BLOCK]);
+}
+
+// SAFETY: sixteen floats: no padding, and any bytes are floats.
+unsafe impl bytemuck::Zeroable for Lanes {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Lanes {}
+// SAFETY: `Lanes` is transparent.
+unsafe impl bytemuck::TransparentWrapper<[f32; BLOCK]> for Lanes {}
+// SAFETY: as above; they are as many bytes as the alignment.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Line {}
+
+/// Blocks that hold so many channels.
+pub fn blocks(channels: usize) -> usize {
+    channels.div_ceil(BLOCK)
+}
+
+fn lanes(lines: &[Line]) -> &[Lanes] {
+    bytemuck::cast_slice(lines)
+}
+
+/// Floats as blocks, of which they are a whole number.
+pub fn view(floats: &[f32]) -> &[Lanes] {
+    let (blocks, _) = floats.as_chunks::<BLOCK>();
+    // `Lanes` is the array itself.
+    bytemuck::TransparentWrapper::wrap_slice(blocks)
+}
+
+fn view_mut(floats: &mut [f32]) -> &mut [Lanes] {
+    let (blocks, _) = floats.as_chunks_mut::<BLOCK>();
+    bytemuck::TransparentWrapper::wrap_slice_mut(blocks)
+}
+
+/// A place that several threads write to, each its own part of it.
+#[derive(Clone, Copy)]
+struct Target(*mut f32);
+
+// SAFETY: each thread writes to elements that no other reads or writes, as every user of it argues.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    fn get(self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// Threads for work of so many vector operations: one where waking another would cost as much.
+fn threads(operations: usize) -> usize {
+    const SHARED_FROM: usize = if cfg!(test) { 500 } else { 60_000 };
+    if operations < SHARED_FROM { 1 } else { rayon::current_num_threads() }
+}

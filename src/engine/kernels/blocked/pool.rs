@@ -1,0 +1,151 @@
+//! Pools, and the scaling of whole channels.
+
+use super::{BLOCK, Lanes, Line, Target, room, share, threads, view_mut};
+use crate::engine::kernels::arch;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    Max,
+    /// Of the elements that count: with the pads, or without.
+    Average {
+        pads: bool,
+    },
+}
+
+/// A window that slides: `[height, width]` throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    pub pad_begin: [usize; 2],
+    pub pad_end: [usize; 2],
+    /// Of the output. The last windows may hang over the end.
+    pub out: [usize; 2],
+}
+
+/// `input` holds planes of that size.
+///
+/// REQUIRES whole planes.
+pub fn pool(input: &[Lanes], [height, width]: [usize; 2], window: &Window, kind: Pool) -> Vec<Line> {
+    let (pixels, taken) = (height * width, window.out[0] * window.out[1]);
+    let planes = input.len().checked_div(pixels).unwrap_or_default();
+    let total = planes * taken;
+    let mut result = room(total);
+    let out = Target(result.as_mut_ptr().cast());
+    let operations = total * window.kernel[0] * window.kernel[1];
+    if taken > 0 {
+        share(planes, threads(operations), &|plane| {
+            let input = &input[plane * pixels..(plane + 1) * pixels];
+            // SAFETY: this plane alone, which nobody else writes to; `Lanes` are floats, every one is written.
+            let to = unsafe {
+                std::slice::from_raw_parts_mut(out.get().cast::<Lanes>().add(plane * taken), taken)
+            };
+            arch().dispatch(
+                #[inline(always)]
+                || window.slide(input, [height, width], to, kind),
+            );
+        });
+    }
+    // SAFETY: there is room for as many, and every plane was written.
+    unsafe { result.set_len(total) };
+    result
+}
+
+impl Window {
+    /// Taps of the window at an output position that lie in the input, along one axis.
+    #[inline(always)]
+    fn taps(&self, axis: usize, position: usize, size: usize) -> std::ops::Range<usize> {
+        let (start, pad, dilation) =
+            (position * self.stride[axis], self.pad_begin[axis], self.dilation[axis]);
+        let first = pad.saturating_sub(start).div_ceil(dilation);
+        let end = (size + pad).saturating_sub(start).div_ceil(dilation).min(self.kernel[axis]);
+        first.min(end)..end
+    }
+
+    /// Those that count for an average along one axis, pads and all.
+    #[inline(always)]
+    fn counted(&self, axis: usize, position: usize, size: usize) -> usize {
+        let padded = size + self.pad_begin[axis] + self.pad_end[axis];
+        let start = position * self.stride[axis];
+        padded.saturating_sub(start).div_ceil(self.dilation[axis]).min(self.kernel[axis])
+    }
+
+    #[inline(always)]
+    fn slide(&self, input: &[Lanes], [height, width]: [usize; 2], to: &mut [Lanes], kind: Pool) {
+        for (y, line) in to.chunks_exact_mut(self.out[1]).enumerate() {
+            let rows = self.taps(0, y, height);
+            for (x, to) in line.iter_mut().enumerate() {
+                let columns = self.taps(1, x, width);
+                let mut value = Lanes([if kind == Pool::Max { f32::NEG_INFINITY } else { 0.0 }; BLOCK]);
+                for row in rows.clone() {
+                    let at = (y * self.stride[0] + row * self.dilation[0] - self.pad_begin[0]) * width;
+                    for column in columns.clone() {
+                        let from = x * self.stride[1] + column * self.dilation[1] - self.pad_begin[1];
+                        let from = &input[at + from].0;
+                        match kind {
+                            Pool::Max => (0..BLOCK).for_each(|i| {
+                                value.0[i] = if from[i] > value.0[i] { from[i] } else { value.0[i] };
+                            }),
+                            Pool::Average { .. } => (0..BLOCK).for_each(|i| value.0[i] += from[i]),
+                        }
+                    }
+                }
+                if let Pool::Average { pads } = kind {
+                    let count = if pads {
+                        self.counted(0, y, height) * self.counted(1, x, width)
+                    } else {
+                        rows.len() * columns.len()
+                    };
+                    let scale = 1.0 / count.max(1) as f32;
+                    value.0.iter_mut().for_each(|v| *v *= scale);
+                }
+                *to = value;
+            }
+        }
+    }
+}
+
+/// The mean of each plane of so many pixels.
+pub fn global_average(input: &[Lanes], pixels: usize) -> Vec<Line> {
+    let mut means = vec![Line(Lanes::ZERO); input.len().checked_div(pixels).unwrap_or_default()];
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            for (mean, plane) in means.iter_mut().zip(input.chunks_exact(pixels.max(1))) {
+                // Several sums, so that one does not wait for the other.
+                let mut sums = [[0.0f32; BLOCK]; 4];
+                for (index, lanes) in plane.iter().enumerate() {
+                    let sum = &mut sums[index % 4];
+                    (0..BLOCK).for_each(|i| sum[i] += lanes.0[i]);
+                }
+                let scale = 1.0 / pixels as f32;
+                (0..BLOCK).for_each(|i| {
+                    mean.0.0[i] = (sums[0][i] + sums[1][i] + sums[2][i] + sums[3][i]) * scale;
+                });
+            }
+        },
+    );
+    means
+}
+
+/// Multiplies each plane of so many pixels by its own lanes.
+pub fn scale_channels(values: &mut [f32], pixels: usize, scales: &[Lanes]) {
+    let values = view_mut(values);
+    let planes = scales.len();
+    assert_eq!(values.len(), planes * pixels);
+    let out = Target(values.as_mut_ptr().cast());
+    share(planes, threads(values.len()), &|plane| {
+        // SAFETY: this plane alone, which nobody else writes to.
+        let values =
+            unsafe { std::slice::from_raw_parts_mut(out.get().cast::<Lanes>().add(plane * pixels), pixels) };
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for value in values {
+                    (0..BLOCK).for_each(|i| value.0[i] *= scales[plane].0[i]);
+                }
+            },
+        );
+    });
+}

@@ -1,0 +1,150 @@
+//! Convolution of planes with few channels into blocks, as the first of a network is.
+//!
+//! For each row of the output, the input rows that its kernel reads are copied side by side with their pads, one
+//! line for each phase of the stride, so that neighbouring positions read neighbouring elements at every tap.
+
+use super::conv::Shape;
+use super::tile::{self, Tile};
+use super::{BLOCK, Lanes, Target, blocks};
+use crate::engine::kernels::Activation;
+use crate::engine::kernels::conv::Geometry;
+use pulp::{Simd, WithSimd};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Some rows of one image of the output.
+pub(super) struct Rows<'a> {
+    pub geometry: &'a Geometry,
+    pub kernel: [usize; 2],
+    pub input: &'a [f32],
+    pub from: Shape,
+    pub to: Shape,
+    pub weights: &'a [Lanes],
+    pub bias: &'a [Lanes],
+    pub residual: Option<&'a [Lanes]>,
+    pub activation: Activation,
+    pub out: Target,
+    pub image: usize,
+    pub rows: Range<usize>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<(Vec<f32>, Vec<usize>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+impl Rows<'_> {
+    /// Elements of one line, and lines for each row of the kernel: as many as there are phases.
+    fn lines(&self) -> (usize, usize) {
+        let g = self.geometry;
+        let reach = (self.kernel[1] - 1) * g.dilation[1];
+        (self.to.size[1] + reach / g.stride[1], g.stride[1].min(reach + 1))
+    }
+
+    /// For each tap, in the order of the weights, where the first position finds its input.
+    fn places(&self, places: &mut Vec<usize>) {
+        let ((length, phases), g) = (self.lines(), self.geometry);
+        places.clear();
+        for line in 0..self.from.channels * self.kernel[0] {
+            places.extend((0..self.kernel[1]).map(|column| {
+                let element = column * g.dilation[1];
+                (line * phases + element % g.stride[1]) * length + element / g.stride[1]
+            }));
+        }
+    }
+
+    #[inline(always)]
+    fn lay(&self, y: usize, scratch: &mut [f32]) {
+        let ((length, phases), g, [height, width]) = (self.lines(), self.geometry, self.from.size);
+        let image = self.from.channels * height * width;
+        let input = &self.input[self.image * image..(self.image + 1) * image];
+        let mut lines = scratch.chunks_exact_mut(length);
+        for channel in input.chunks_exact(height * width) {
+            for row in 0..self.kernel[0] {
+                let from = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
+                let source = channel.get(from.wrapping_mul(width)..).filter(|_| from < height);
+                for phase in 0..phases {
+                    let Some(line) = lines.next() else { return };
+                    match source {
+                        Some(source) => {
+                            spread(&source[..width], line, phase, g.pad_begin[1], g.stride[1]);
+                        }
+                        None => line.fill(0.0),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Element `x` of the line is element `x * stride + phase - pad` of the source, 0 outside it.
+#[inline(always)]
+fn spread(source: &[f32], line: &mut [f32], phase: usize, pad: usize, stride: usize) {
+    let first = pad.saturating_sub(phase).div_ceil(stride).min(line.len());
+    let start = first * stride + phase - pad.min(first * stride + phase);
+    let count = source.len().saturating_sub(start).div_ceil(stride).min(line.len() - first);
+    line[..first].fill(0.0);
+    line[first + count..].fill(0.0);
+    let line = &mut line[first..first + count];
+    let source = source.get(start..).unwrap_or_default();
+    if stride == 1 {
+        line.copy_from_slice(&source[..count]);
+    } else if stride == 2 {
+        let (pairs, rest) = source.as_chunks::<2>();
+        line.iter_mut().zip(pairs).for_each(|(to, from)| *to = from[0]);
+        if let (Some(to), Some(from)) = (line.get_mut(pairs.len()), rest.first()) {
+            *to = *from;
+        }
+    } else {
+        line.iter_mut().zip(source.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+    }
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
+        let outputs = blocks(self.to.channels);
+        let plane = self.to.size[0] * self.to.size[1];
+        let (length, phases) = self.lines();
+        let (mut scratch, mut places) = SCRATCH.take();
+        self.places(&mut places);
+        let wanted = self.from.channels * self.kernel[0] * phases * length;
+        if scratch.len() < wanted {
+            scratch.resize(wanted, 0.0);
+        }
+        for y in self.rows.clone() {
+            self.lay(y, &mut scratch[..wanted]);
+            for first in (0..outputs).step_by(group) {
+                let taken = group.min(outputs - first);
+                let row = (self.image * outputs + first) * plane + y * self.to.size[1];
+                let weights = &self.weights[first * places.len()..];
+                for (at, count) in super::dense::Tiles::new(self.to.size[1], most) {
+                    let position = row + at;
+                    let tile = Tile {
+                        inputs: scratch[at..].as_ptr(),
+                        taps: [0, 0],
+                        down: 0,
+                        across: 0,
+                        step: 0,
+                        full: 0,
+                        tail: 0,
+                        weights: weights.as_ptr().cast(),
+                        bias: self.bias[first..].as_ptr().cast(),
+                        residual: self.residual.map_or(std::ptr::null(), |r| r[position..].as_ptr().cast()),
+                        out: self.out.get().wrapping_add(position * BLOCK),
+                        plane: plane * BLOCK,
+                        activation: self.activation,
+                    };
+                    // SAFETY: `Conv2d::run` has checked that residual and out have the elements that their
+                    // shapes say, `Conv2d::new` packed weights and bias for these channels; each line of the
+                    // scratch has an element for every position of a row at each of its places. Pieces differ
+                    // in rows or image, so nobody else writes here.
+                    unsafe { tile.run_lines(simd, count, taken, &places) };
+                }
+            }
+        }
+        SCRATCH.set((scratch, places));
+    }
+}

@@ -1,0 +1,158 @@
+//! Held to the definition, for any shape.
+
+use super::*;
+use crate::engine::kernels::Activation;
+use crate::engine::kernels::conv::Geometry;
+use crate::engine::kernels::conv::reference::{near, noise, reference};
+use proptest::prelude::*;
+
+/// The blocked convolution of planes, as planes.
+fn blocked(
+    (input, shape): (&[f32], [usize; 4]),
+    (weight, weights): (&[f32], [usize; 4]),
+    bias: &[f32],
+    residual: Option<&[f32]>,
+    (geometry, layout, activation): (Geometry, Layout, Activation),
+) -> Option<Vec<f32>> {
+    let [batch, channels, height, width] = shape;
+    let conv = Conv2d::new(weight, weights, Some(bias), geometry, layout).unwrap().unwrap();
+    let size = conv.output_size([height, width])?;
+    let pixels = size[0] * size[1];
+    let lines = from_planes(input, batch, channels, height * width);
+    let input = if layout == Layout::Planes { Input::Planes(input) } else { Input::Blocks(lanes(&lines)) };
+    let residual = residual.map(|r| from_planes(r, batch, weights[0], pixels));
+    let out = conv.run(input, batch, [height, width], residual.as_deref().map(lanes), activation).unwrap();
+    Some(to_planes(lanes(&out), batch, weights[0], pixels))
+}
+
+fn window() -> impl Strategy<Value = ([usize; 2], Geometry)> {
+    let two = |range: std::ops::Range<usize>| [range.clone(), range];
+    (two(1..6), two(1..4), two(1..3), two(0..4), two(0..4)).prop_map(
+        |(kernel, stride, dilation, begin, end)| {
+            (kernel, Geometry { stride, dilation, pad_begin: begin, pad_end: end, groups: 1 })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn any_convolution(
+        (kernel, geometry) in window(), batch in 1usize..3, cin in 1usize..40, cout in 1usize..70,
+        size in [1usize..14, 1usize..36], planes: bool, add: bool, seed: u32,
+    ) {
+        let (shape, weights) = ([batch, cin, size[0], size[1]], [cout, cin, kernel[0], kernel[1]]);
+        let (input, weight) = (noise(shape.iter().product(), seed), noise(weights.iter().product(), !seed));
+        let bias = noise(cout, seed.wrapping_add(7));
+        prop_assume!(geometry.output_size(kernel, size).is_some());
+        let wanted = reference(&input, shape, &weight, weights, &bias, geometry);
+        let residual = noise(wanted.len(), seed.wrapping_add(9));
+        let layout = if planes { Layout::Planes } else { Layout::Blocks };
+        let form = (geometry, layout, Activation::Relu);
+        let got = blocked((&input, shape), (&weight, weights), &bias, add.then_some(&residual[..]), form);
+        let after = |(w, r): (&f32, &f32)| (w + if add { *r } else { 0.0 }).max(0.0);
+        near(&got.unwrap(), &wanted.iter().zip(&residual).map(after).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn any_depthwise_convolution(
+        (kernel, geometry) in window(), batch in 1usize..3, channels in 1usize..40,
+        size in [1usize..14, 1usize..36], add: bool, seed: u32,
+    ) {
+        let geometry = Geometry { groups: channels, ..geometry };
+        let (shape, weights) = ([batch, channels, size[0], size[1]], [channels, 1, kernel[0], kernel[1]]);
+        let (input, weight) = (noise(shape.iter().product(), seed), noise(weights.iter().product(), !seed));
+        let bias = noise(channels, seed.wrapping_add(7));
+        prop_assume!(geometry.output_size(kernel, size).is_some());
+        let wanted = reference(&input, shape, &weight, weights, &bias, geometry);
+        let residual = noise(wanted.len(), seed.wrapping_add(9));
+        let form = (geometry, Layout::Blocks, Activation::HardSwish);
+        let got = blocked((&input, shape), (&weight, weights), &bias, add.then_some(&residual[..]), form);
+        let after = |(w, r): (&f32, &f32)| {
+            let v = w + if add { *r } else { 0.0 };
+            v * (v / 6.0 + 0.5).clamp(0.0, 1.0)
+        };
+        near(&got.unwrap(), &wanted.iter().zip(&residual).map(after).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn blocks_and_planes_hold_the_same(batch in 1usize..3, channels in 1usize..40, pixels in 1usize..70, seed: u32) {
+        let planes = noise(batch * channels * pixels, seed);
+        let lines = from_planes(&planes, batch, channels, pixels);
+        prop_assert_eq!(&to_planes(lanes(&lines), batch, channels, pixels), &planes);
+        let means = to_planes(lanes(&global_average(lanes(&lines), pixels)), batch, channels, 1);
+        let wanted: Vec<f32> = planes.chunks(pixels).map(|p| p.iter().sum::<f32>() / pixels as f32).collect();
+        near(&means, &wanted);
+        let mut scaled: Vec<f32> = lanes(&lines).iter().flat_map(|l| l.0).collect();
+        scale_channels(&mut scaled, pixels, lanes(&global_average(lanes(&lines), pixels)));
+        let scaled = to_planes(view(&scaled), batch, channels, pixels);
+        let wanted: Vec<f32> = planes.iter().enumerate().map(|(i, v)| v * means[i / pixels]).collect();
+        near(&scaled, &wanted);
+    }
+
+    #[test]
+    fn any_pool((kernel, geometry) in window(), size in [1usize..14, 1usize..20], pads: bool, seed: u32) {
+        let Some(out) = geometry.output_size(kernel, size) else { return Ok(()) };
+        let Geometry { stride, dilation, pad_begin, pad_end, .. } = geometry;
+        // A window in the pads alone has no greatest element.
+        prop_assume!((0..2).all(|a| pad_begin[a].max(pad_end[a]) < kernel[a] * dilation[a].min(2)));
+        let window = Window { kernel, stride, dilation, pad_begin, pad_end, out };
+        let planes = noise(size[0] * size[1] * 16, seed);
+        let lines = from_planes(&planes, 1, 16, size[0] * size[1]);
+        let got = |kind| to_planes(lanes(&pool(lanes(&lines), size, &window, kind)), 1, 16, out[0] * out[1]);
+        let (greatest, mean) = (got(Pool::Max), got(Pool::Average { pads }));
+        for channel in 0..16 {
+            for (y, x) in (0..out[0]).flat_map(|y| (0..out[1]).map(move |x| (y, x))) {
+                let at = |axis: usize, position: usize, tap: usize| {
+                    (position * stride[axis] + tap * dilation[axis]).wrapping_sub(pad_begin[axis])
+                };
+                let elements: Vec<f32> = (0..kernel[0])
+                    .flat_map(|i| (0..kernel[1]).map(move |j| (i, j)))
+                    .map(|(i, j)| (at(0, y, i), at(1, x, j)))
+                    .filter(|(i, j)| *i < size[0] && *j < size[1])
+                    .map(|(i, j)| planes[(channel * size[0] + i) * size[1] + j])
+                    .collect();
+                let index = (channel * out[0] + y) * out[1] + x;
+                let counted = if pads { kernel[0] * kernel[1] } else { elements.len().max(1) };
+                let wanted = elements.iter().sum::<f32>() / counted as f32;
+                prop_assert!((mean[index] - wanted).abs() < 1e-5, "{} for {wanted}", mean[index]);
+                let wanted = elements.into_iter().fold(f32::NEG_INFINITY, f32::max);
+                prop_assert_eq!(greatest[index], wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn large_work_is_shared_among_threads_without_a_trace() {
+    let same = Geometry { stride: [1, 1], dilation: [1, 1], pad_begin: [1, 1], pad_end: [1, 1], groups: 1 };
+    // Many positions; many channels and few positions; several images.
+    for (batch, cin, cout, side) in [(1, 16, 32, 40), (1, 96, 200, 5), (3, 20, 40, 12)] {
+        let (shape, weights) = ([batch, cin, side, side], [cout, cin, 3, 3]);
+        let (input, weight) = (noise(shape.iter().product(), 1), noise(weights.iter().product(), 2));
+        let bias = noise(cout, 3);
+        let wanted = reference(&input, shape, &weight, weights, &bias, same);
+        for layout in [Layout::Planes, Layout::Blocks] {
+            let form = (same, layout, Activation::None);
+            near(&blocked((&input, shape), (&weight, weights), &bias, None, form).unwrap(), &wanted);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let plain = Geometry { stride: [1, 1], dilation: [1, 1], pad_begin: [0, 0], pad_end: [0, 0], groups: 1 };
+    let new =
+        |groups, layout| Conv2d::new(&[1.0; 8], [4, 2, 1, 1], None, Geometry { groups, ..plain }, layout);
+    assert!(new(3, Layout::Blocks).is_err());
+    assert!(new(2, Layout::Blocks).unwrap().is_none() && new(4, Layout::Planes).unwrap().is_none());
+    let conv = new(1, Layout::Blocks).unwrap().unwrap();
+    let run = |input: Input<'_>, size, residual: Option<&[Lanes]>| {
+        conv.run(input, 1, size, residual, Activation::None).map(|out| out.len())
+    };
+    assert_eq!(run(Input::Blocks(&[Lanes::ZERO; 6]), [2, 3], None).unwrap(), 6);
+    assert!(run(Input::Blocks(&[Lanes::ZERO; 5]), [2, 3], None).is_err());
+    assert!(run(Input::Planes(&[0.0; 12]), [2, 3], None).is_err());
+    assert!(run(Input::Blocks(&[Lanes::ZERO; 6]), [2, 3], Some(&[Lanes::ZERO; 5])).is_err());
+}

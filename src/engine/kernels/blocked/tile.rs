@@ -1,0 +1,226 @@
+//! The inner loop: a tile of positions by output channels, kept in registers over all inputs.
+//!
+//! With 32 registers of 16 lanes a tile is 14 positions by 2 blocks of channels: for each input channel two
+//! vectors of weights and 14 broadcast inputs make 28 multiply-adds, so the loads (16) hide behind them. With
+//! registers of 8 lanes it is 6 positions by one block.
+
+use super::BLOCK;
+use crate::engine::kernels::Activation;
+use pulp::{Simd, WithSimd};
+
+/// Positions in the largest tile.
+pub const MAX_POSITIONS: usize = 14;
+
+/// Where a tile reads and writes.
+///
+/// SAFETY of every use: `inputs` is readable for `BLOCK` floats at each of the tile's positions, `BLOCK` apart,
+/// at every tap (`across` from one column to the next, `down` from one row to the next) in every block of input
+/// channels, `step` apart; `weights` for as many lanes times the tile's channels; `bias` for the tile's channels; `out`, and `residual` where it is not null, for `BLOCK` floats at
+/// each position in each of the tile's blocks, `plane` floats apart.
+#[derive(Clone, Copy)]
+pub struct Tile {
+    pub inputs: *const f32,
+    /// Rows and columns of taps.
+    pub taps: [usize; 2],
+    /// Floats from one row of taps to the next, from one column to the next, and from one block of input channels
+    /// to the next.
+    pub down: usize,
+    pub across: usize,
+    pub step: usize,
+    /// Whole blocks of input channels in each tap.
+    pub full: usize,
+    /// Channels in a last block that is not whole.
+    pub tail: usize,
+    pub weights: *const f32,
+    pub bias: *const f32,
+    pub residual: *const f32,
+    pub out: *mut f32,
+    pub plane: usize,
+    pub activation: Activation,
+}
+
+/// Positions in a tile, for vectors of so many lanes.
+pub const fn positions(lanes: usize) -> usize {
+    match lanes {
+        16 => MAX_POSITIONS,
+        8 | 4 => 6,
+        _ => 2,
+    }
+}
+
+/// Blocks of output channels that share a pass over the input; weights are packed in groups of as many.
+pub fn group() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            group_of(S::F32_LANES)
+        }
+    }
+    super::super::arch().dispatch(Lanes)
+}
+
+pub const fn group_of(lanes: usize) -> usize {
+    if lanes == 16 { 2 } else { 1 }
+}
+
+/// Runs a body with the tile's size as constants.
+macro_rules! sized {
+    ($s:ident, $count:expr, $blocks:expr, $r:ident, $v:ident => $body:expr) => {
+        match ($s::F32_LANES, $blocks) {
+            (16, 2) => sized!(@ $count, $r, $v = 2, $body, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            (16, _) => sized!(@ $count, $r, $v = 1, $body, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            (8, _) => sized!(@ $count, $r, $v = 2, $body, 1 2 3 4 5 6),
+            (4, _) => sized!(@ $count, $r, $v = 4, $body, 1 2 3 4 5 6),
+            _ => sized!(@ $count, $r, $v = 16, $body, 1 2),
+        }
+    };
+    (@ $count:expr, $r:ident, $v:ident = $vectors:literal, $body:expr, $($n:literal)*) => {
+        match $count {
+            $($n => {
+                const $r: usize = $n;
+                const $v: usize = $vectors;
+                $body
+            })*
+            _ => {}
+        }
+    };
+}
+
+impl Tile {
+    /// REQUIRES `count` of at most [`positions`], `blocks` of at most [`group_of`], of the machine's lanes.
+    ///
+    /// SAFETY: see [`Tile`].
+    #[inline(always)]
+    pub unsafe fn run<S: Simd>(&self, simd: S, count: usize, blocks: usize) {
+        // SAFETY: the caller's.
+        sized!(S, count, blocks, R, V => unsafe { self.products::<S, R, V>(simd) })
+    }
+
+    /// As [`Tile::run`], with inputs that are not in blocks: those of neighbouring positions lie side by side, at
+    /// each of `places` from `inputs` on.
+    ///
+    /// SAFETY: see [`Tile`], but for `inputs`, which is readable for `count` floats at each place.
+    #[inline(always)]
+    pub unsafe fn run_lines<S: Simd>(&self, simd: S, count: usize, blocks: usize, places: &[usize]) {
+        // SAFETY: the caller's.
+        sized!(S, count, blocks, R, V => unsafe { self.lines::<S, R, V>(simd, places) })
+    }
+
+    #[inline(always)]
+    unsafe fn lines<S: Simd, const R: usize, const V: usize>(&self, simd: S, places: &[usize]) {
+        let lanes = S::F32_LANES;
+        // SAFETY: within what the caller promises: one vector of weights for each place and vector.
+        unsafe {
+            let mut sums = self.start::<S, R, V>(simd);
+            let mut weights = self.weights;
+            for place in places {
+                let inputs = self.inputs.add(*place);
+                let mut weight = [simd.splat_f32s(0.0); V];
+                for (v, weight) in weight.iter_mut().enumerate() {
+                    *weight = weights.add(v * lanes).cast::<S::f32s>().read_unaligned();
+                }
+                weights = weights.add(V * lanes);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let input = simd.splat_f32s(*inputs.add(r));
+                    for v in 0..V {
+                        sums[v] = simd.mul_add_e_f32s(input, weight[v], sums[v]);
+                    }
+                }
+            }
+            self.finish(simd, sums);
+        }
+    }
+
+    /// Sums that begin with the bias.
+    #[inline(always)]
+    unsafe fn start<S: Simd, const R: usize, const V: usize>(&self, simd: S) -> [[S::f32s; V]; R] {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        for v in 0..V {
+            // SAFETY: there is a bias for each channel of the tile.
+            let bias = unsafe { self.bias.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+            sums.iter_mut().for_each(|sums| sums[v] = bias);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn products<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
+        let lanes = S::F32_LANES;
+        // SAFETY: within what `Tile` promises: `inputs` and `weights` go forward by what is read.
+        unsafe {
+            let mut sums = self.start::<S, R, V>(simd);
+            let mut weights = self.weights;
+            for tap in 0..self.taps[0] * self.taps[1] {
+                let (row, column) = (tap / self.taps[1], tap % self.taps[1]);
+                let mut inputs = self.inputs.add(row * self.down + column * self.across);
+                for _ in 0..self.full {
+                    block::<S, R, V>(simd, &mut sums, inputs, weights, BLOCK);
+                    inputs = inputs.wrapping_add(self.step);
+                    weights = weights.add(BLOCK * V * lanes);
+                }
+                if self.tail > 0 {
+                    block::<S, R, V>(simd, &mut sums, inputs, weights, self.tail);
+                    weights = weights.add(self.tail * V * lanes);
+                }
+            }
+            self.finish(simd, sums);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const R: usize, const V: usize>(&self, simd: S, mut sums: [[S::f32s; V]; R]) {
+        let lanes = S::F32_LANES;
+        for r in 0..R {
+            for v in 0..V {
+                let at = v * lanes / BLOCK * self.plane + r * BLOCK + v * lanes % BLOCK;
+                // SAFETY: position `r` of the block that vector `v` is of.
+                unsafe {
+                    if !self.residual.is_null() {
+                        let residual = self.residual.add(at).cast::<S::f32s>().read_unaligned();
+                        sums[r][v] = simd.add_f32s(sums[r][v], residual);
+                    }
+                    let value = self.activation.simple(simd, sums[r][v]);
+                    self.out.add(at).cast::<S::f32s>().write_unaligned(value);
+                }
+            }
+        }
+        if self.activation.is_simple() {
+            return;
+        }
+        for block in 0..(V * lanes).div_ceil(BLOCK) {
+            // SAFETY: written above: R positions of one block lie together.
+            let written =
+                unsafe { std::slice::from_raw_parts_mut(self.out.add(block * self.plane), R * BLOCK) };
+            self.activation.each(written);
+        }
+    }
+}
+
+/// SAFETY: `inputs` is readable for `count` floats at each of `R` positions, `weights` for `count` times `V`
+/// vectors.
+#[inline(always)]
+unsafe fn block<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; V]; R],
+    inputs: *const f32,
+    weights: *const f32,
+    count: usize,
+) {
+    for k in 0..count {
+        // SAFETY: k < count.
+        unsafe {
+            let mut weight = [simd.splat_f32s(0.0); V];
+            for (v, weight) in weight.iter_mut().enumerate() {
+                *weight = weights.add((k * V + v) * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let input = simd.splat_f32s(*inputs.add(r * BLOCK + k));
+                for v in 0..V {
+                    sums[v] = simd.mul_add_e_f32s(input, weight[v], sums[v]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Memory of results: aligned to lines of the cache, and used again once a result is dropped, as fresh memory
+//! costs a page fault every four kilobytes.
+//!
+//! The one file of this room that knows how Burn holds bytes.
+
+use super::blocked::Line;
+use burn_std::{AllocationController, AllocationProperty, Bytes};
+use std::mem::MaybeUninit;
+use std::sync::Mutex;
+
+/// Lines under which the allocator is as good.
+const LEAST: usize = 1 << 10;
+/// Lines that are kept for later, of all threads together: 256 MiB.
+const MOST: usize = 1 << 22;
+
+static KEPT: Mutex<Kept> = Mutex::new(Kept { free: Vec::new(), lines: 0 });
+
+struct Kept {
+    /// By capacity.
+    free: Vec<Vec<Line>>,
+    lines: usize,
+}
+
+impl Kept {
+    /// The smallest that is large enough, and not four times as large.
+    fn take(&mut self, len: usize) -> Option<Vec<Line>> {
+        let index = self.free.partition_point(|kept| kept.capacity() < len);
+        self.free.get(index).filter(|kept| kept.capacity() / 4 <= len)?;
+        let taken = self.free.remove(index);
+        self.lines -= taken.capacity();
+        Some(taken)
+    }
+
+    fn put(&mut self, mut lines: Vec<Line>) {
+        lines.clear();
+        if self.lines + lines.capacity() > MOST {
+            return;
+        }
+        self.lines += lines.capacity();
+        let index = self.free.partition_point(|kept| kept.capacity() < lines.capacity());
+        self.free.insert(index, lines);
+    }
+}
+
+/// Room for so many lines, not yet written.
+pub(super) fn room(len: usize) -> Vec<Line> {
+    let kept = if len < LEAST { None } else { KEPT.lock().ok().and_then(|mut kept| kept.take(len)) };
+    kept.unwrap_or_else(|| Vec::with_capacity(len))
+}
+
+/// As the bytes of a tensor; where the last one is dropped, the memory is kept for later.
+pub fn bytes(lines: Vec<Line>) -> Bytes {
+    let len = size_of_val(&lines[..]);
+    // SAFETY: the first `len` bytes are those of the lines, which are written.
+    unsafe { Bytes::from_controller(Box::new(Held(lines)), len) }
+}
+
+struct Held(Vec<Line>);
+
+impl AllocationController for Held {
+    // Of what is promised: copies are made with it, and Burn makes none with more.
+    fn alloc_align(&self) -> usize {
+        align_of::<u128>()
+    }
+
+    fn property(&self) -> AllocationProperty {
+        AllocationProperty::Other
+    }
+
+    // SAFETY: the whole of what the vector holds, and not more; who writes to it writes floats or copies of them,
+    // as the contract of this function has it, and any bytes are floats.
+    unsafe fn memory_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        let len = size_of_val(&self.0[..]);
+        // SAFETY: as many bytes of one allocation, borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+    }
+
+    fn memory(&self) -> &[MaybeUninit<u8>] {
+        let len = size_of_val(&self.0[..]);
+        // SAFETY: as many bytes of one allocation.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.0);
+        if lines.capacity() >= LEAST
+            && let Ok(mut kept) = KEPT.lock()
+        {
+            kept.put(lines);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::blocked::Lanes;
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_where_it_fits() {
+        let mut kept = Kept { free: Vec::new(), lines: 0 };
+        [3000, 1000, 2000].into_iter().for_each(|capacity| kept.put(Vec::with_capacity(capacity)));
+        assert_eq!(kept.take(1500).map(|v| v.capacity()), Some(2000));
+        assert_eq!(kept.take(200), None);
+        assert_eq!(kept.take(4000), None);
+        assert_eq!(kept.take(1000).map(|v| v.capacity()), Some(1000));
+        assert_eq!(kept.lines, 3000);
+        kept.put(Vec::with_capacity(MOST - 2000));
+        assert_eq!(kept.lines, 3000);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_lines() {
+        let mut held = bytes(vec![Line(Lanes([1.5; 16])); 2]);
+        assert!(held.as_ptr().addr().is_multiple_of(64));
+        assert!(bytemuck::cast_slice::<u8, f32>(&held).iter().eq([&1.5; 32]));
+        held[..4].copy_from_slice(&2f32.to_ne_bytes());
+        let copy = held.clone();
+        drop(held);
+        assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&copy)[..2], [2.0, 1.5]);
+    }
+}

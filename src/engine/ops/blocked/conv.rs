@@ -1,0 +1,97 @@
+//! Convolution in blocks, with a sum and an activation after it.
+
+use super::{check_channels, dims_of, refused};
+use crate::engine::backend::Accelerator;
+use crate::engine::kernels::blocked::{BLOCK, Conv2d, Input, Layout, blocks};
+use crate::engine::kernels::{Activation, blocked};
+use crate::engine::ops::math::{Arithmetic, arithmetic};
+use crate::engine::ops::nn::conv::{activate, activation, geometry, groups};
+use crate::engine::ops::nn::window::Window;
+use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
+use crate::engine::value::Value;
+use crate::tensor::{DType, Tensor};
+use burn::tensor::TensorMetadata;
+use burn::tensor::ops::FloatTensor;
+
+struct Conv {
+    packed: Conv2d,
+    activation: Activation,
+}
+
+/// Inputs X, W, B, Z and attributes as of `com.microsoft.FusedConv`; W and B are constants. X is in planes where
+/// the attribute `planes` is set, Z and the result are in blocks.
+pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let window = Window::read(attributes)?;
+    let activation = activation(attributes)?;
+    let layout = if attributes.flag("planes")? { Layout::Planes } else { Layout::Blocks };
+    let weight = site.absorb(1).ok_or("the weights are not constant")?;
+    let bias = site.absorb(2);
+    if bias.is_none() && site.has_input(2) {
+        return Err("the bias is not constant".into());
+    }
+    let shape =
+        weight.shape().try_into().map_err(|_| format!("{weight:?} are not weights in two dimensions"))?;
+    let geometry = geometry(&window, groups(attributes)?)?.ok_or("its pads depend on the input")?;
+    let elements = |t: &Tensor| {
+        let floats = t.elements::<f32>().map(|e| e.into_owned());
+        floats.ok_or_else(|| format!("{t:?} where float32 should be"))
+    };
+    let bias = bias.map(elements).transpose()?;
+    let packed = Conv2d::new(&elements(weight)?, shape, bias.as_deref(), geometry, layout);
+    let packed = packed.map_err(|e| e.to_string())?.ok_or("there is no form in blocks for these groups")?;
+    Ok(Box::new(Conv { packed, activation }))
+}
+
+impl<B: Accelerator> Op<B> for Conv {
+    fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let (batch, size) = self.input(x.shape().as_slice())?;
+        let out = self.packed.output_size(size).ok_or("the window does not fit")?;
+        let out = [batch, blocks(self.packed.channels_out()), out[0], out[1], BLOCK];
+        cx.check(DType::F32, &out)?;
+        if out.contains(&0) {
+            return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
+        }
+        let run = |residual: Option<&FloatTensor<B>>, activation| {
+            let given: Vec<_> = [&x].into_iter().chain(residual).collect();
+            B::compute(&given, &out, &|given| {
+                let input = match self.packed.layout() {
+                    Layout::Planes => Input::Planes(given[0]),
+                    Layout::Blocks => Input::Blocks(blocked::view(given[0])),
+                };
+                let residual = given.get(1).map(|r| blocked::view(r));
+                self.packed.run(input, batch, size, residual, activation).map_err(|e| e.to_string())
+            })
+            .unwrap_or_else(|| refused().and(Ok(x.clone())))
+        };
+        one(match inputs.optional(3) {
+            None => Value::Float(run(None, self.activation)?),
+            Some(residual) if residual.shape().as_slice() == out && residual.dtype() == DType::F32 => {
+                Value::Float(run(Some(&residual.float(&cx.device)?), self.activation)?)
+            }
+            Some(residual) => {
+                dims_of(&residual.dims())?;
+                let y = Value::Float(run(None, Activation::None)?);
+                let sum = arithmetic(Arithmetic::Add, y, residual, cx)?.float(&cx.device)?;
+                Value::Float(activate::<B>(sum, self.activation))
+            }
+        })
+    }
+}
+
+impl Conv {
+    /// Batch, and height and width, of an input with these dimensions.
+    fn input(&self, dims: &[usize]) -> Result<(usize, [usize; 2]), String> {
+        let channels = self.packed.channels_in();
+        if self.packed.layout() == Layout::Planes {
+            return match dims {
+                [batch, found, height, width] if *found == channels => Ok((*batch, [*height, *width])),
+                _ => Err(format!("{dims:?} where [N, {channels}, H, W] should be")),
+            };
+        }
+        let [batch, found, height, width] = dims_of(dims)?;
+        check_channels(found, channels)?;
+        Ok((batch, [height, width]))
+    }
+}

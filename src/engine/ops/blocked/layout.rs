@@ -1,0 +1,80 @@
+//! Into blocks and out of them, and products of whole channels.
+
+use super::{check_channels, dims_of, refused};
+use crate::engine::backend::Accelerator;
+use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, to_planes, view};
+use crate::engine::ops::math::{Arithmetic, arithmetic};
+use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::value::Value;
+use crate::tensor::DType;
+use burn::tensor::TensorMetadata;
+
+fn channels<B: Accelerator>(site: &Site<'_, B>) -> Result<usize, String> {
+    let channels = site.node.attributes.int("channels", 0)?;
+    usize::try_from(channels).ok().filter(|c| *c > 0).ok_or_else(|| "channels start at 1".into())
+}
+
+pub fn blocked<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let wanted = channels(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let dims = x.shape().to_vec();
+        let [batch, channels, height, width] = dims[..] else {
+            return Err(format!("{dims:?} where [N, {wanted}, H, W] should be"));
+        };
+        if channels != wanted {
+            return Err(format!("{dims:?} where [N, {wanted}, H, W] should be"));
+        }
+        let out = [batch, blocks(channels), height, width, BLOCK];
+        cx.check(DType::F32, &out)?;
+        if out.contains(&0) {
+            return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
+        }
+        let y = B::compute(&[&x], &out, &|given| Ok(from_planes(given[0], batch, channels, height * width)));
+        one(Value::Float(y.unwrap_or_else(|| refused().and(Ok(x)))?))
+    }))
+}
+
+pub fn planes<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let channels = channels(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let [batch, found, height, width] = dims_of(x.shape().as_slice())?;
+        check_channels(found, channels)?;
+        let out = [batch, channels, height, width];
+        cx.check(DType::F32, &out)?;
+        if out.contains(&0) {
+            return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
+        }
+        if height * width == 1 && channels % BLOCK == 0 {
+            return one(Value::Float(x).reshaped(out.to_vec())?);
+        }
+        let y = B::compute_planes(&[&x], &out, &|given| {
+            Ok(to_planes(view(given[0]), batch, channels, height * width))
+        });
+        one(Value::Float(y.unwrap_or_else(|| refused().and(Ok(x)))?))
+    }))
+}
+
+/// A product; of every channel with a number of its own in one pass.
+pub fn mul<B: Accelerator>() -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let (a, b) = (inputs.take(0)?, inputs.take(1)?);
+        let ([n, c, ..], [m, d, ..]) = (dims_of(&a.dims())?, dims_of(&b.dims())?);
+        if (n, c) != (m, d) || a.dims() == b.dims() || a.elements() == 0 || b.elements() == 0 {
+            return one(arithmetic(Arithmetic::Mul, a, b, cx)?);
+        }
+        let (x, scale) = if b.elements() == n * c * BLOCK { (a, b) } else { (b, a) };
+        if scale.elements() != n * c * BLOCK {
+            return one(arithmetic(Arithmetic::Mul, x, scale, cx)?);
+        }
+        let (x, scale) = (x.float(&cx.device)?, scale.float(&cx.device)?);
+        one(Value::Float(B::scale_channels(x, &scale).map_or_else(
+            |x| {
+                arithmetic(Arithmetic::Mul, Value::Float(x), Value::Float(scale.clone()), cx)?
+                    .float(&cx.device)
+            },
+            Ok,
+        )?))
+    }))
+}

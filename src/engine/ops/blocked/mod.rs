@@ -1,0 +1,57 @@
+//! Operators on tensors whose channels lie in blocks, `[batch, channels / 16, height, width, 16]`: ordinary tensors
+//! of rank 5 for everything that works element by element, and these for what does not.
+//!
+//! Only the optimiser writes them, for the CPU; a file that names them is held to the same checks.
+
+mod conv;
+mod layout;
+mod pool;
+
+use super::Registry;
+use crate::engine::backend::Accelerator;
+use crate::engine::kernels::blocked::{BLOCK, blocks};
+
+pub use super::microsoft::INNER as DOMAIN;
+
+pub const CONV: &str = "BlockedConv";
+pub const MAX_POOL: &str = "BlockedMaxPool";
+pub const AVERAGE_POOL: &str = "BlockedAveragePool";
+pub const GLOBAL_AVERAGE_POOL: &str = "BlockedGlobalAveragePool";
+pub const MUL: &str = "BlockedMul";
+/// `[batch, channels, height, width]` into blocks; attribute `channels`.
+pub const BLOCKED: &str = "Blocked";
+/// And back.
+pub const PLANES: &str = "Planes";
+
+pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+    let mut op = |name, build| r.domain_op(DOMAIN, name, build);
+    op(CONV, conv::build);
+    op(MAX_POOL, |site| pool::build(site, pool::Kind::Max));
+    op(AVERAGE_POOL, |site| pool::build(site, pool::Kind::Average));
+    op(GLOBAL_AVERAGE_POOL, |_| pool::global_average());
+    op(MUL, |_| layout::mul());
+    op(BLOCKED, layout::blocked);
+    op(PLANES, layout::planes);
+}
+
+/// The dimensions of a tensor in blocks: batch, blocks, height, width.
+fn dims_of(dims: &[usize]) -> Result<[usize; 4], String> {
+    match dims {
+        [batch, blocks, height, width, BLOCK] => Ok([*batch, *blocks, *height, *width]),
+        _ => Err(format!("{dims:?} are not blocks of channels")),
+    }
+}
+
+/// An error where a tensor in blocks has not as many channels.
+fn check_channels(found: usize, channels: usize) -> Result<(), String> {
+    if found == blocks(channels) {
+        Ok(())
+    } else {
+        Err(format!("{found} blocks where {channels} channels should be"))
+    }
+}
+
+/// What a backend says that cannot work on memory of this process, or on numbers of that type.
+fn refused() -> Result<(), String> {
+    Err("float32 in the memory of this process is needed".into())
+}

@@ -1,0 +1,233 @@
+//! For the CPU: keeps the channels of feature maps in blocks from node to node, so that they are reordered where
+//! they enter and leave a stretch of convolutions only.
+//!
+//! What a convolution gives is in blocks. A node that can read blocks does; before any other node, and for the
+//! outputs of the graph, the value is put back into planes, once.
+
+use crate::engine::kernels::blocked::BLOCK;
+use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+use crate::engine::ops::blocked::{
+    AVERAGE_POOL, BLOCKED, CONV, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
+};
+use crate::tensor::DType;
+use std::collections::{HashMap, HashSet};
+
+/// Input channels up to which a convolution of planes reads them where they are.
+const FEW: usize = 8;
+
+/// Operators of one tensor that work element by element, and leave what is finite so.
+const ELEMENTWISE: [&str; 13] = [
+    "Relu",
+    "Clip",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Swish",
+    "LeakyRelu",
+    "Tanh",
+    "Elu",
+    "Selu",
+    "Softplus",
+    "Mish",
+    "Gelu",
+];
+
+pub fn run(graph: &mut Graph) -> usize {
+    let mut pass = Blocks { graph, nodes: Vec::new(), blocks: HashMap::new(), planes: HashSet::new() };
+    let mut changed = 0;
+    for node in std::mem::take(&mut pass.graph.nodes) {
+        match pass.in_blocks(&node) {
+            Some(node) => {
+                pass.nodes.push(node);
+                changed += 1;
+            }
+            None => {
+                node.inputs.iter().flatten().for_each(|id| pass.need_planes(*id));
+                pass.nodes.push(node);
+            }
+        }
+    }
+    pass.graph.outputs.clone().into_iter().for_each(|id| pass.need_planes(id));
+    let nodes = pass.nodes;
+    graph.nodes = nodes;
+    changed
+}
+
+/// A value in blocks.
+#[derive(Clone, Copy)]
+struct Twin {
+    id: ValueId,
+    channels: usize,
+}
+
+struct Blocks<'a> {
+    graph: &'a mut Graph,
+    /// Those that are done.
+    nodes: Vec<Node>,
+    /// By value of the graph as it was.
+    blocks: HashMap<ValueId, Twin>,
+    /// Values that are in blocks, and have been put back into planes too.
+    planes: HashSet<ValueId>,
+}
+
+impl Blocks<'_> {
+    /// The node as it reads and gives blocks; `None` where it cannot.
+    fn in_blocks(&mut self, node: &Node) -> Option<Node> {
+        if node.is("Conv") || (node.domain == "com.microsoft" && node.op == "FusedConv") {
+            return self.conv(node);
+        }
+        let own = node.domain.is_empty() || (node.op == "Gelu" && node.domain == "com.microsoft");
+        let single = node.outputs.iter().skip(1).all(Option::is_none);
+        if !own || !single {
+            return None;
+        }
+        let x = *self.blocks.get(&node.input(0)?)?;
+        let op = node.op.as_str();
+        if ELEMENTWISE.contains(&op) {
+            return self.replaced(node, None, x.channels, &[x]);
+        }
+        match op {
+            "MaxPool" | "AveragePool" => {
+                let kernel = node.attributes.find_ints("kernel_shape").ok()??;
+                let name = if op == "MaxPool" { MAX_POOL } else { AVERAGE_POOL };
+                (kernel.len() == 2).then(|| self.replaced(node, Some(name), x.channels, &[x]))?
+            }
+            "GlobalAveragePool" => self.replaced(node, Some(GLOBAL_AVERAGE_POOL), x.channels, &[x]),
+            "ReduceMean" if self.is_global(node) => {
+                let mut pool = self.replaced(node, Some(GLOBAL_AVERAGE_POOL), x.channels, &[x])?;
+                pool.inputs.truncate(1);
+                pool.attributes = Attributes::default();
+                Some(pool)
+            }
+            "Add" | "Mul" => {
+                let y = *self.blocks.get(&node.input(1)?)?;
+                // With as many channels each, they lie alike.
+                let name = if op == "Mul" { Some(MUL) } else { None };
+                (x.channels == y.channels).then(|| self.replaced(node, name, x.channels, &[x, y]))?
+            }
+            "Concat" => self.concat(node),
+            _ => None,
+        }
+    }
+
+    fn conv(&mut self, node: &Node) -> Option<Node> {
+        let weight = self.graph.constant(node, 1)?;
+        let [out, per_group, ..] = weight.shape()[..] else { return None };
+        let bias = node.input(2).is_none() || self.graph.constant(node, 2)?.dtype() == DType::F32;
+        let padded = matches!(node.attributes.text("auto_pad", "NOTSET").ok()?, "NOTSET" | "VALID" | "");
+        let groups = usize::try_from(node.attributes.int("group", 1).ok()?).ok()?;
+        let depthwise = groups == out && per_group == 1;
+        let usable = weight.dtype() == DType::F32 && weight.shape().len() == 4 && !weight.is_empty() && bias;
+        if !usable || !padded || (groups != 1 && !depthwise) {
+            return None;
+        }
+        let input = node.input(0)?;
+        let planes = groups == 1 && per_group <= FEW && !self.blocks.contains_key(&input);
+        let residual = match node.input(3) {
+            None => None,
+            Some(id) => Some(*self.blocks.get(&id).filter(|twin| twin.channels == out)?),
+        };
+        if self.blocks.get(&input).is_some_and(|twin| twin.channels != per_group * groups) {
+            return None;
+        }
+        let mut conv = node.clone();
+        conv.domain = DOMAIN.into();
+        conv.op = CONV.into();
+        conv.version = 1;
+        if planes {
+            conv.attributes.set("planes", Attribute::Int(1));
+        } else {
+            conv.inputs[0] = Some(self.need_blocks(input, per_group * groups));
+        }
+        if let Some(residual) = residual {
+            conv.inputs[3] = Some(residual.id);
+        }
+        self.give(&mut conv, out);
+        Some(conv)
+    }
+
+    /// Channels after one another, which start new blocks each.
+    fn concat(&mut self, node: &Node) -> Option<Node> {
+        let parts = node.inputs.iter().map(|id| self.blocks.get(id.as_ref()?).copied());
+        let parts = parts.collect::<Option<Vec<Twin>>>()?;
+        let axis = *node.attributes.find_int("axis").ok()??;
+        let (_, before) = parts.split_last()?;
+        let whole = before.iter().all(|part| part.channels.is_multiple_of(BLOCK));
+        if !whole || !(axis == 1 || axis == -3) {
+            return None;
+        }
+        let mut joined = self.replaced(node, None, parts.iter().map(|part| part.channels).sum(), &parts)?;
+        joined.attributes.set("axis", Attribute::Int(1));
+        Some(joined)
+    }
+
+    /// Whether the node reduces height and width, and keeps their axes. What is in blocks has rank 4.
+    fn is_global(&self, node: &Node) -> bool {
+        let axes = match node.attributes.find_ints("axes") {
+            Ok(Some(axes)) => Some(axes.clone()),
+            _ => self.graph.constant(node, 1).and_then(|t| crate::engine::ops::ints(t).ok()),
+        };
+        let kept = node.attributes.int("keepdims", 1).is_ok_and(|keep| keep != 0);
+        let spatial = |axes: Vec<i64>| {
+            let mut axes: Vec<i64> = axes.into_iter().map(|a| if a < 0 { a + 4 } else { a }).collect();
+            axes.sort_unstable();
+            axes == [2, 3]
+        };
+        kept && axes.is_some_and(spatial)
+    }
+
+    /// The node with its first inputs, and its output, in blocks.
+    fn replaced(&mut self, node: &Node, op: Option<&str>, channels: usize, inputs: &[Twin]) -> Option<Node> {
+        let mut node = node.clone();
+        if let Some(op) = op {
+            node.domain = DOMAIN.into();
+            node.op = op.into();
+            node.version = 1;
+        }
+        node.inputs.iter_mut().zip(inputs).for_each(|(input, twin)| *input = Some(twin.id));
+        node.outputs.first().copied().flatten()?;
+        self.give(&mut node, channels);
+        Some(node)
+    }
+
+    /// Lets the node give its output in blocks.
+    fn give(&mut self, node: &mut Node, channels: usize) {
+        if let Some(Some(output)) = node.outputs.first().copied() {
+            let id = self.graph.new_value("");
+            self.blocks.insert(output, Twin { id, channels });
+            node.outputs[0] = Some(id);
+        }
+    }
+
+    fn need_blocks(&mut self, value: ValueId, channels: usize) -> ValueId {
+        if let Some(twin) = self.blocks.get(&value) {
+            return twin.id;
+        }
+        let id = self.graph.new_value("");
+        self.nodes.push(reorder(BLOCKED, value, id, channels));
+        self.planes.insert(value);
+        self.blocks.insert(value, Twin { id, channels });
+        id
+    }
+
+    fn need_planes(&mut self, value: ValueId) {
+        let Some(twin) = self.blocks.get(&value).copied() else { return };
+        if self.planes.insert(value) {
+            self.nodes.push(reorder(PLANES, twin.id, value, twin.channels));
+        }
+    }
+}
+
+fn reorder(op: &str, from: ValueId, to: ValueId, channels: usize) -> Node {
+    let mut attributes = Attributes::default();
+    attributes.set("channels", Attribute::Int(channels as i64));
+    Node {
+        name: String::new(),
+        domain: DOMAIN.into(),
+        op: op.into(),
+        version: 1,
+        inputs: vec![Some(from)],
+        outputs: vec![Some(to)],
+        attributes,
+    }
+}
