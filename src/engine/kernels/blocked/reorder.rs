@@ -87,9 +87,7 @@ fn scatter(source: &[Lanes], to: &mut [f32], pixels: usize) {
     while at + BLOCK <= pixels {
         let mut columns = [[0.0; BLOCK]; BLOCK];
         for (x, from) in source[at..at + BLOCK].iter().enumerate() {
-            for lane in 0..BLOCK {
-                columns[lane][x] = from.0[lane];
-            }
+            columns.iter_mut().zip(&from.0).for_each(|(column, value)| column[x] = *value);
         }
         for (plane, column) in to.chunks_exact_mut(pixels).zip(&columns) {
             plane[at..at + BLOCK].copy_from_slice(column);

@@ -172,16 +172,16 @@ impl Tile {
     #[inline(always)]
     unsafe fn finish<S: Simd, const R: usize, const V: usize>(&self, simd: S, mut sums: [[S::f32s; V]; R]) {
         let lanes = S::F32_LANES;
-        for r in 0..R {
-            for v in 0..V {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
                 let at = v * lanes / BLOCK * self.plane + r * BLOCK + v * lanes % BLOCK;
                 // SAFETY: position `r` of the block that vector `v` is of.
                 unsafe {
                     if !self.residual.is_null() {
                         let residual = self.residual.add(at).cast::<S::f32s>().read_unaligned();
-                        sums[r][v] = simd.add_f32s(sums[r][v], residual);
+                        *sum = simd.add_f32s(*sum, residual);
                     }
-                    let value = self.activation.simple(simd, sums[r][v]);
+                    let value = self.activation.simple(simd, *sum);
                     self.out.add(at).cast::<S::f32s>().write_unaligned(value);
                 }
             }
