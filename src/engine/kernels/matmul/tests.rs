@@ -33,7 +33,8 @@ proptest! {
                 wanted += if with_residual { f64::from(residual[row * columns + column]) } else { 0.0 };
                 wanted = if clipped { wanted.clamp(-0.5, 0.75) } else { wanted };
                 let got = f64::from(out[row * columns + column]);
-                prop_assert!((got - wanted).abs() < 1e-5, "{row}, {column}: {got} for {wanted}");
+                // Single precision loses up to a rounding for each term.
+                prop_assert!((got - wanted).abs() < 1e-6 * (10 + inner) as f64, "{row}, {column}: {got} for {wanted}");
             }
         }
     }
