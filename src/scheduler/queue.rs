@@ -104,7 +104,8 @@ pub enum Ready {
     At(Instant),
 }
 
-/// Waiting items, at most `limit` of them (twice as many with those that have begun).
+/// Waiting items, at most `limit` of them (twice as many with those that have begun). New ones of low priority
+/// fill at most half of the places, so that they never cost another its own.
 pub struct Queue {
     /// By priority, the highest first; each in order of arrival.
     classes: [VecDeque<Item>; CLASSES],
@@ -162,10 +163,14 @@ impl Queue {
     /// Whether an item on these terms would be taken in.
     pub fn has_room(&mut self, terms: Terms, now: Instant, dead: &mut Vec<(Item, Dead)>) -> bool {
         let limit = if terms.begun { self.limit.saturating_mul(2) } else { self.limit };
-        if self.len() >= limit {
+        let full = |queue: &Self| {
+            let low = terms.priority == Priority::Low && !terms.begun;
+            queue.len() >= limit || (low && queue.classes[class(Priority::Low)].len() >= limit.div_ceil(2))
+        };
+        if full(self) {
             self.remove_dead(now, dead);
         }
-        self.len() < limit
+        !full(self)
     }
 
     fn remove_dead(&mut self, now: Instant, dead: &mut Vec<(Item, Dead)>) {

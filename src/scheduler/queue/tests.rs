@@ -109,18 +109,32 @@ fn low_is_not_starved_by_a_flood_of_high() {
 #[test]
 fn what_has_begun_goes_into_a_queue_that_is_full_for_newcomers() {
     let mut bench = Bench::new(2, 8);
-    bench.come_all(&[(0, "l1"), (1, "l2")]);
+    bench.come_all(&[(0, "n1"), (1, "n2")]);
     assert_eq!(bench.come(2, "h3", false), (false, vec![]));
     assert!(bench.come(3, "n4", true).0);
     assert!(bench.come(4, "l5", true).0);
     assert_eq!(bench.come(5, "h6", true), (false, vec![]), "twice the limit is the end");
-    assert_eq!(bench.take(6), [4., 1., 2., 5.]);
+    assert_eq!(bench.take(6), [1., 2., 4., 5.]);
+}
+
+#[test]
+fn low_fills_half_of_the_places_so_that_others_find_theirs() {
+    let mut bench = Bench::new(4, 1);
+    bench.come_all(&[(0, "l1"), (0, "l2")]);
+    assert!(!bench.come(0, "l3", false).0);
+    // Work that was begun is not thrown away for it.
+    assert!(bench.come(0, "l4", true).0);
+    assert!(bench.come(0, "n5", false).0);
+    assert!(!bench.come(0, "n6", false).0);
+    assert!(!bench.come(0, "l7", false).0);
+    // A queue of one place is for all.
+    assert!(Bench::new(1, 1).come(0, "l1", false).0);
 }
 
 #[test]
 fn those_who_left_make_room() {
     let mut bench = Bench::new(2, 8);
-    bench.come_all(&[(0, "l1"), (1, "l2")]);
+    bench.come_all(&[(0, "n1"), (1, "n2")]);
     bench.waiting.remove(1);
     assert_eq!(bench.come(2, "h3", false), (true, vec![(2., Dead::Gone)]));
     assert_eq!(bench.take(3), [3., 1.]);
