@@ -2,8 +2,8 @@
 //!
 //! There is no thread that hands out work. Whoever puts an item into a queue starts a batch if a lane is
 //! free; whoever ends a batch starts the next. One short lock a device guards the queues and shares, and
-//! nothing is run, dropped or answered under it. A thread for the clock there is where batches wait for more
-//! (`wait`), and where a device has several models and may be kept for one of them.
+//! nothing is run, dropped or answered under it. Only instances whose batches wait for more (`wait`) have
+//! a thread for the clock.
 
 use super::queue::{Item, Terms};
 use super::state::{Formed, Graveyard, State, Usage};
@@ -241,17 +241,13 @@ impl Inner {
         drop(runner);
         let now = Instant::now();
         let mut dead = vec![];
-        let (next, wake_clock) = {
-            let mut guard = self.lock();
-            guard.state.finish(instance, hold, rows, took, now);
-            let next = guard.state.form_next(now, &mut dead);
-            (next, guard.advance_alarm(instance, now))
+        let next = {
+            let state = &mut self.lock().state;
+            state.finish(instance, hold, rows, took, now);
+            state.form_next(now, &mut dead)
         };
         if let Some(next) = next {
             self.spawn(next);
-        }
-        if wake_clock {
-            self.clock.notify_all();
         }
         bury(dead);
     }
@@ -259,7 +255,7 @@ impl Inner {
     /// Starts the clock's thread where instances need one and it does not run.
     fn run_clock(self: &Arc<Self>) {
         let mut guard = self.lock();
-        if guard.clock_runs || !guard.state.needs_clock() {
+        if guard.clock_runs || !guard.state.has_patient() {
             return;
         }
         let inner = self.clone();
@@ -271,10 +267,10 @@ impl Inner {
         }
     }
 
-    /// Starts batches whose oldest item has waited long enough, and what the device is no longer kept from.
+    /// Starts batches whose oldest item has waited long enough, until no instance waits for more.
     fn keep_clock(self: Arc<Self>) {
         let mut guard = self.lock();
-        while guard.state.needs_clock() {
+        while guard.state.has_patient() {
             let now = Instant::now();
             let mut dead = vec![];
             let formed = guard.state.form_next(now, &mut dead);
@@ -302,13 +298,12 @@ impl Inner {
 }
 
 impl Guarded {
-    /// Whether the clock's thread must be woken, as this instance's batch is due before it would wake, or
-    /// the device is no longer kept for another by then.
+    /// Whether the clock's thread must be woken, as this instance's batch is due before it would wake.
     fn advance_alarm(&mut self, id: u64, now: Instant) -> bool {
-        if !self.state.needs_clock() {
+        if !self.state.has_patient() {
             return false;
         }
-        match self.state.due(id, now).into_iter().chain(self.state.kept_until()).min() {
+        match self.state.due(id, now) {
             Some(due) if self.alarm.is_none_or(|alarm| due < alarm) => {
                 self.alarm = Some(due);
                 true

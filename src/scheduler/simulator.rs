@@ -34,8 +34,6 @@ pub enum Demand {
     Flood(Vec<(f64, f64)>),
     /// One item at a time; the next comes so long after the answer.
     Quiet(f64),
-    /// So many clients with one item at a time; the next of each comes about so long after its answer.
-    Clients(usize, f64),
     /// So many items a second, at random, whatever becomes of them.
     Rate(f64),
 }
@@ -138,9 +136,6 @@ impl Simulator {
                     }
                 }
                 Demand::Quiet(_) => simulator.at(0.0, What::Arrival(index)),
-                Demand::Clients(number, _) => {
-                    (0..*number).for_each(|_| simulator.at(0.0, What::Arrival(index)));
-                }
                 Demand::Rate(_) => simulator.at(0.0, What::Arrival(index)),
             }
             let (outcomes, waiting) = (Outcomes::default(), VecDeque::new());
@@ -247,15 +242,8 @@ impl Simulator {
             let latency = |item: &Item| now.saturating_duration_since(item.queued).as_secs_f32();
             playing.outcomes.latencies.extend(items.iter().map(latency));
         }
-        match playing.load.demand {
-            Demand::Quiet(pause) => self.at(self.now + pause, What::Arrival(index)),
-            Demand::Clients(_, pause) => {
-                for _ in &items {
-                    let back = self.now + pause * (0.5 + self.random());
-                    self.at(back, What::Arrival(index));
-                }
-            }
-            Demand::Flood(_) | Demand::Rate(_) => {}
+        if let Demand::Quiet(pause) = playing.load.demand {
+            self.at(self.now + pause, What::Arrival(index));
         }
     }
 

@@ -30,8 +30,6 @@ pub struct State {
     backlogged: Vec<u64>,
     /// Instances whose batches wait for more.
     patient: usize,
-    /// Until when the device is kept for a model that is expected back, in seconds since `epoch`.
-    kept_until: Option<f64>,
 }
 
 /// What one model has of the device.
@@ -123,10 +121,9 @@ impl State {
         Self { lanes: lanes.max(1), ..Self::default() }
     }
 
-    /// Whether anything may have to be started because time has passed: batches that wait for more, or a
-    /// device that is kept for one of several models.
-    pub fn needs_clock(&self) -> bool {
-        self.patient > 0 || self.accounts.len() > 1
+    /// Whether any instance's batches wait for more.
+    pub fn has_patient(&self) -> bool {
+        self.patient > 0
     }
 
     pub fn add(
@@ -168,7 +165,7 @@ impl State {
         let entry = self.instances.remove(&id)?;
         if !entry.queue.is_empty() {
             self.backlogged.retain(|other| *other != id);
-            self.shares.queue_emptied(entry.account, f64::NEG_INFINITY);
+            self.shares.queue_emptied(entry.account);
         }
         if let Some(holding) = self.accounts.get_mut(&entry.model) {
             holding.instances -= 1;
@@ -204,9 +201,8 @@ impl State {
         now: Instant,
         dead: &mut Graveyard,
     ) -> Result<(), (Rejected, Item)> {
-        self.epoch.get_or_insert(now);
-        let seconds = self.seconds(now);
         let Some(entry) = self.instances.get_mut(&id) else { return Err((Rejected::Closed, item)) };
+        self.epoch.get_or_insert(now);
         let was_empty = entry.queue.is_empty();
         let pushed = entry.queue.push(item, now, dead);
         dead.iter().for_each(|(_, why)| entry.counters.dead(*why));
@@ -218,7 +214,7 @@ impl State {
         entry.counters.queue_is(entry.queue.len());
         if was_empty {
             self.backlogged.push(id);
-            self.shares.queue_filled(entry.account, seconds);
+            self.shares.queue_filled(entry.account);
         }
         Ok(())
     }
@@ -232,14 +228,13 @@ impl State {
         now: Instant,
         dead: &mut Graveyard,
     ) -> Result<(), Rejected> {
-        let seconds = self.seconds(now);
         let Some(entry) = self.instances.get_mut(&id) else { return Err(Rejected::Closed) };
         let has_room = entry.queue.has_room(terms, now, dead);
         dead.iter().for_each(|(_, why)| entry.counters.dead(*why));
         entry.counters.queue_is(entry.queue.len());
         if entry.queue.is_empty() && !dead.is_empty() {
             self.backlogged.retain(|other| *other != id);
-            self.shares.queue_emptied(entry.account, seconds);
+            self.shares.queue_emptied(entry.account);
         }
         if has_room {
             return Ok(());
@@ -276,8 +271,8 @@ impl State {
         {
             holding.batches = holding.batches.saturating_sub(hold.bytes);
         }
+        self.shares.finish(hold.charge, took);
         let end = self.seconds(now);
-        self.shares.finish(hold.charge, took, end);
         self.window.add(end, took.as_secs_f64());
         if let Some(entry) = self.instances.get_mut(&instance) {
             if let Some(holding) = self.accounts.get_mut(&entry.model) {
@@ -290,15 +285,9 @@ impl State {
 
     /// Takes a batch of the instance whose turn it is, if a lane is free and any is ready.
     pub fn form_next(&mut self, now: Instant, dead: &mut Graveyard) -> Option<Formed> {
-        self.kept_until = None;
-        let seconds = self.seconds(now);
         while self.busy < self.lanes {
             let id = self.next_instance(now)?;
             let entry = self.instances.get_mut(&id)?;
-            self.kept_until = self.shares.kept_from(entry.account, seconds);
-            if self.kept_until.is_some() {
-                return None;
-            }
             let taken = entry.queue.take(now);
             entry.counters.queue_is(entry.queue.len());
             for (_, why) in &taken.dead {
@@ -308,7 +297,7 @@ impl State {
             let charge = (!taken.rows.is_empty()).then(|| self.shares.start(entry.account));
             if entry.queue.is_empty() {
                 self.backlogged.retain(|other| *other != id);
-                self.shares.queue_emptied(entry.account, seconds);
+                self.shares.queue_emptied(entry.account);
             }
             if let Some(charge) = charge {
                 self.busy += 1;
@@ -359,17 +348,9 @@ impl State {
         entry.running < entry.policy.lanes && self.accounts.get(&entry.model).is_none_or(fits)
     }
 
-    /// When something may have to be started although nothing happens.
+    /// When the first batch that waits for more is due.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.backlogged.iter().filter(|_| self.patient > 0);
-        waiting.filter_map(|id| self.due(*id, now)).chain(self.kept_until()).min()
-    }
-
-    /// Until when the device is kept at most, as [`State::form_next`] last found it.
-    pub fn kept_until(&self) -> Option<Instant> {
-        let until = Duration::try_from_secs_f64(self.kept_until?).ok()?;
-        // Beyond the end, so that it is over then.
-        Some(self.epoch? + until + Duration::from_micros(1))
+        self.backlogged.iter().filter_map(|id| self.due(*id, now)).min()
     }
 
     /// When one instance's batch is due, if it waits for more.

@@ -41,12 +41,11 @@ fn simulate(loads: &[Load], lanes: usize, end: f64) -> Vec<Ran> {
     let mut ran = vec![];
     let mut now = 0.0;
     while now < end {
-        let mut kept_until = None;
         for (index, load) in loads.iter().enumerate() {
             let waits = load.waits_at(now);
             match (filled[index], waits) {
-                (false, true) => shares.queue_filled(ids[index], now),
-                (true, false) => shares.queue_emptied(ids[index], now),
+                (false, true) => shares.queue_filled(ids[index]),
+                (true, false) => shares.queue_emptied(ids[index]),
                 _ => {}
             }
             filled[index] = waits;
@@ -57,10 +56,6 @@ fn simulate(loads: &[Load], lanes: usize, end: f64) -> Vec<Ran> {
                 if shares.rank(ids[index]).before(shares.rank(ids[best])) { index } else { best }
             });
             let Some(load) = next else { break };
-            kept_until = shares.kept_from(ids[load], now);
-            if kept_until.is_some() {
-                break;
-            }
             let costs = &loads[load].costs;
             let cost = costs[turns[load] % costs.len()];
             turns[load] += 1;
@@ -70,12 +65,11 @@ fn simulate(loads: &[Load], lanes: usize, end: f64) -> Vec<Ran> {
         // On to the next end of a batch, or the next time that somebody begins or ends to wait.
         let ends = running.iter().map(|(end, ..)| *end);
         let turns = loads.iter().flat_map(|load| &load.waits).flat_map(|(from, to)| [*from, *to]);
-        let kept = kept_until.map(|until| until + 1e-9);
-        let next = ends.chain(turns.filter(|time| *time > now)).chain(kept).fold(end, f64::min);
+        let next = ends.chain(turns.filter(|time| *time > now)).fold(end, f64::min);
         now = next;
         while let Some(at) = running.iter().position(|(end, ..)| *end <= now) {
             let (_, charge, cost) = running.swap_remove(at);
-            shares.finish(charge, Duration::from_secs_f64(cost), now);
+            shares.finish(charge, Duration::from_secs_f64(cost));
         }
     }
     ran
@@ -143,50 +137,6 @@ fn a_quiet_one_waits_for_one_batch_of_the_flooded_one() {
 }
 
 #[test]
-fn the_device_is_kept_for_one_that_is_behind_and_no_longer_than_it_ran() {
-    let mut shares = Shares::default();
-    let (small, large) = (shares.open(0.7), shares.open(0.3));
-    let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
-    shares.queue_filled(small, 0.0);
-    shares.queue_filled(large, 0.0);
-    let mut now = 0.0;
-    for (id, took) in [(small, 2.0), (large, 8.0)] {
-        assert_eq!(shares.kept_from(id, now), None);
-        let charge = shares.start(id);
-        shares.queue_emptied(id, now);
-        now += took / 1e3;
-        shares.finish(charge, ms(took), now);
-        shares.queue_filled(id, now);
-    }
-    // One batch of the small one, and it runs dry: it is behind, and was given 4 ms.
-    let charge = shares.start(small);
-    shares.queue_emptied(small, now);
-    now += 0.002;
-    shares.finish(charge, ms(2.0), now);
-    let until = shares.kept_from(large, now).unwrap();
-    assert!((until - now - 0.004).abs() < 1e-9, "kept for {} s", until - now);
-    // It comes back in time, and goes first; what it was waited for is spent.
-    now += 0.003;
-    shares.queue_filled(small, now);
-    assert!(shares.rank(small).before(shares.rank(large)));
-    assert_eq!(shares.kept_from(small, now), None);
-    let charge = shares.start(small);
-    shares.queue_emptied(small, now);
-    shares.finish(charge, ms(0.5), now);
-    let until = shares.kept_from(large, now).unwrap();
-    assert!((until - now - 0.0015).abs() < 1e-9, "kept for {} s", until - now);
-    assert_eq!(shares.kept_from(large, until), None, "it did not come back");
-    // After its time it starts level.
-    for _ in 0..3 {
-        now += 1.0;
-        let charge = shares.start(large);
-        shares.finish(charge, ms(8.0), now);
-    }
-    shares.queue_filled(small, now);
-    assert_eq!(shares.rank(small).due, shares.virtual_time);
-}
-
-#[test]
 fn best_effort_has_what_is_left_and_is_not_starved() {
     let mut loads = [Load::flooded(0.7, &[0.01]), Load::flooded(0.0, &[0.01])];
     loads[0].waits = vec![(0.0, 100.0), (110.0, 200.0)];
@@ -228,8 +178,8 @@ proptest! {
         }
     }
 
-    /// Whatever the arrivals: while somebody waits no lane is idle but for what is kept, and one that waits
-    /// without a break has at least its share of the device, less the longest batches.
+    /// Whatever the arrivals: while somebody waits no lane is idle, and one that waits without a break has
+    /// at least its share of the device, less the longest batches.
     #[test]
     fn others_that_come_and_go_do_not_take_what_is_not_theirs(
         others in prop::collection::vec(
@@ -252,11 +202,9 @@ proptest! {
         let ran = simulate(&loads, 1, end);
         let got = got(&ran, loads.len(), 0.0, end);
         let busy: f64 = got.iter().sum();
+        prop_assert!(busy >= end - 1e-6, "the device was busy for {busy} s of {end}");
         let all: f64 = loads.iter().map(|load| load.share).sum();
         let returns: usize = loads.iter().map(|load| load.waits.len()).sum();
-        // Each that goes may have it kept, for the time of its own and for as long as it ran.
-        let kept = (returns as f64 * PATIENCE).min(busy - got[0]);
-        prop_assert!(busy >= end - kept - 1e-6, "the device was busy for {busy} s of {end}");
         let fair = end * loads[0].share / all;
         // Each return may cost one batch, as a batch on the way is not broken off.
         let slack = 0.06 * (returns + loads.len()) as f64;
