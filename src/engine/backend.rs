@@ -11,6 +11,7 @@ use super::kernels::elementwise::{self, Map};
 use super::kernels::matmul::{self, Packed};
 use super::kernels::memory;
 use super::kernels::norm;
+use super::kernels::strided::Binary;
 use burn::tensor::TensorMetadata;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{ActivationOps, FloatTensor, FloatTensorOps};
@@ -94,6 +95,42 @@ pub trait Accelerator: Backend {
         Err(x)
     }
 
+    /// A function of two tensors whose shapes are the same.
+    fn binary(op: Binary, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        match op {
+            Binary::Add => Self::float_add(a, b),
+            Binary::Sub => Self::float_sub(a, b),
+            Binary::Mul => Self::float_mul(a, b),
+            Binary::Div => Self::float_div(a, b),
+        }
+    }
+
+    /// A function of every element and a number.
+    fn with_number(op: Binary, a: FloatTensor<Self>, number: f64) -> FloatTensor<Self> {
+        let number = number.into();
+        match op {
+            Binary::Add => Self::float_add_scalar(a, number),
+            Binary::Sub => Self::float_sub_scalar(a, number),
+            Binary::Mul => Self::float_mul_scalar(a, number),
+            Binary::Div => Self::float_div_scalar(a, number),
+        }
+    }
+
+    /// The tensor with its elements in C order.
+    fn contiguous(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        x
+    }
+
+    /// The elements in another shape. REQUIRES as many.
+    fn reshape(x: FloatTensor<Self>, shape: &[usize]) -> FloatTensor<Self> {
+        Self::float_reshape(x, shape.into())
+    }
+
+    /// Tensors after one another along an axis. REQUIRES shapes that agree but for it.
+    fn cat(parts: Vec<FloatTensor<Self>>, axis: usize) -> FloatTensor<Self> {
+        Self::float_cat(parts, axis)
+    }
+
     /// A product of matrices, leading axes broadcast. REQUIRES as many axes of either, two or more.
     fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
@@ -142,6 +179,39 @@ pub type Compute<'a, T> = &'a dyn Fn(&[&[f32]]) -> Result<Vec<T>, String>;
 impl Accelerator for Flex {
     const ON_HOST: bool = true;
 
+    fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        if flex::is_plain(&a) && flex::is_plain(&b) {
+            return flex::binary(op, a, b);
+        }
+        match op {
+            Binary::Add => Flex::float_add(a, b),
+            Binary::Sub => Flex::float_sub(a, b),
+            Binary::Mul => Flex::float_mul(a, b),
+            Binary::Div => Flex::float_div(a, b),
+        }
+    }
+
+    fn with_number(op: Binary, a: FlexTensor, number: f64) -> FlexTensor {
+        flex::with_number(op, a, number as f32).unwrap_or_else(|a| match op {
+            Binary::Add => Flex::float_add_scalar(a, number.into()),
+            Binary::Sub => Flex::float_sub_scalar(a, number.into()),
+            Binary::Mul => Flex::float_mul_scalar(a, number.into()),
+            Binary::Div => Flex::float_div_scalar(a, number.into()),
+        })
+    }
+
+    fn contiguous(x: FlexTensor) -> FlexTensor {
+        flex::contiguous(&x)
+    }
+
+    fn reshape(x: FlexTensor, shape: &[usize]) -> FlexTensor {
+        flex::reshape(x, shape)
+    }
+
+    fn cat(parts: Vec<FlexTensor>, axis: usize) -> FlexTensor {
+        flex::cat(&parts, axis).unwrap_or_else(|| Flex::float_cat(parts, axis))
+    }
+
     fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
         flex::matmul(&a, &b).unwrap_or_else(|| Flex::float_matmul(a, b))
     }
@@ -175,7 +245,7 @@ impl Accelerator for Flex {
     }
 
     fn with_elements<R>(x: &FlexTensor, f: &mut dyn FnMut(&[f32]) -> R) -> Option<R> {
-        let x = x.to_contiguous();
+        let x = flex::contiguous(x);
         x.as_slice::<f32>().map(f)
     }
 
@@ -196,7 +266,7 @@ impl Accelerator for Flex {
     }
 
     fn scale_channels(x: FlexTensor, scale: &FlexTensor) -> Result<FlexTensor, FlexTensor> {
-        let scale = scale.to_contiguous();
+        let scale = flex::contiguous(scale);
         let (planes, elements) = (scale.layout().num_elements(), x.layout().num_elements());
         let whole = planes.is_multiple_of(blocked::BLOCK) && elements.is_multiple_of(planes.max(1));
         let Some(scales) = scale.as_slice::<f32>().filter(|_| whole && planes > 0) else { return Err(x) };
@@ -214,9 +284,9 @@ impl Accelerator for Flex {
         residual: Option<&FlexTensor>,
         activation: Activation,
     ) -> Option<Result<FlexTensor, String>> {
-        let x = x.to_contiguous();
+        let x = flex::contiguous(x);
         let shape: [usize; 4] = x.layout().shape().as_slice().try_into().ok()?;
-        let residual = residual.map(FlexTensor::to_contiguous);
+        let residual = residual.map(flex::contiguous);
         let added = match &residual {
             Some(residual) => Some(residual.as_slice::<f32>()?),
             None => None,
@@ -233,7 +303,7 @@ impl Accelerator for Flex {
         if x.dtype() != burn::tensor::DType::F32 {
             return in_burn(x, map);
         }
-        let mut x = owned(x);
+        let mut x = flex::dense(x);
         elementwise::apply(map, x.storage_mut::<f32>());
         x
     }
@@ -246,7 +316,7 @@ impl Accelerator for Flex {
         scale: Option<&FlexTensor>,
         bias: Option<&FlexTensor>,
     ) -> Result<FlexTensor, FlexTensor> {
-        let contiguous = |t: Option<&FlexTensor>| t.map(FlexTensor::to_contiguous);
+        let contiguous = |t: Option<&FlexTensor>| t.map(flex::contiguous);
         let (scale, bias) = (contiguous(scale), contiguous(bias));
         let (Some(scale), Some(bias), true) =
             (elements(&scale, width), elements(&bias, width), x.dtype() == burn::tensor::DType::F32)
@@ -278,7 +348,7 @@ fn computed<T>(
     f: Compute<'_, T>,
     tensor: impl FnOnce(Vec<T>) -> FlexTensor,
 ) -> Option<Result<FlexTensor, String>> {
-    let whole: Vec<FlexTensor> = from.iter().map(|t| t.to_contiguous()).collect();
+    let whole: Vec<FlexTensor> = from.iter().map(|t| flex::contiguous(t)).collect();
     let slices = whole.iter().map(FlexTensor::as_slice::<f32>).collect::<Option<Vec<_>>>()?;
     Some(f(&slices).map(tensor))
 }

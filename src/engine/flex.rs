@@ -3,10 +3,12 @@
 
 use super::kernels::attention::{Attention, Head};
 use super::kernels::matmul::{Activation, After, Batched, Operand, Packed, multiply};
+use super::kernels::memory::Floats;
 use super::kernels::softmax;
+use super::kernels::strided::{self, Binary, View};
 use super::ops::broadcast;
 use burn::tensor::{Bytes, DType, Shape, TensorData};
-use burn_flex::FlexTensor;
+use burn_flex::{FlexTensor, Layout};
 
 /// Rows under which packing the right-hand side costs more than it brings.
 const ROWS: usize = 4;
@@ -16,22 +18,174 @@ pub fn from_vec(elements: Vec<f32>, shape: &[usize]) -> FlexTensor {
     from_bytes(Bytes::from_elems(elements), shape)
 }
 
+/// A tensor that `write` gives its elements, every one.
+fn made(shape: &[usize], write: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut elements = Floats::new(shape.iter().product());
+    write(&mut elements);
+    from_bytes(elements.into_bytes(), shape)
+}
+
 /// REQUIRES the bytes of as many float32.
 pub fn from_bytes(bytes: Bytes, shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::from_bytes(bytes, Shape::from(shape), DType::F32))
 }
 
-/// The tensor as one run of float32 that nothing else holds; copied only where it is not.
+/// The tensor as one run of elements in C order; copied only where it is not.
+pub fn contiguous(x: &FlexTensor) -> FlexTensor {
+    let layout = x.layout();
+    if is_whole(x) || !layout.has_positive_strides() || layout.num_elements() == 0 {
+        return x.to_contiguous();
+    }
+    let dims = layout.shape().to_vec();
+    let strides: Vec<usize> = layout.strides().iter().map(|s| s.unsigned_abs()).collect();
+    let start = layout.start_offset();
+    match x.dtype() {
+        DType::F32 => made(&dims, |out| strided::copy(view(x, start, &strides), &dims, out)),
+        DType::I64 => {
+            let elements = x.storage::<i64>();
+            let mut copied = vec![0; layout.num_elements()];
+            strided::copy(View { elements, start, strides: &strides }, &dims, &mut copied);
+            FlexTensor::from_data(TensorData::new(copied, dims))
+        }
+        _ => x.to_contiguous(),
+    }
+}
+
+fn view<'a>(x: &'a FlexTensor, start: usize, strides: &'a [usize]) -> View<'a, f32> {
+    View { elements: x.storage::<f32>(), start, strides }
+}
+
+/// Whether it is one run of elements in C order, and its memory holds nothing else.
+fn is_whole(x: &FlexTensor) -> bool {
+    x.is_contiguous() && x.layout().start_offset() == 0 && holds_nothing_else(x)
+}
+
+fn holds_nothing_else(x: &FlexTensor) -> bool {
+    x.bytes().len() == x.layout().num_elements() * x.dtype().size()
+}
+
+/// The tensor as one run of float32 in C order that can be written to; copied only where it is not.
 pub fn owned(x: FlexTensor) -> FlexTensor {
-    let whole = x.is_contiguous()
-        && x.layout().start_offset() == 0
-        && x.bytes().len() == x.layout().num_elements() * size_of::<f32>();
-    if whole { x } else { x.to_contiguous() }
+    if is_whole(&x) { x } else { contiguous(&x) }
+}
+
+/// The tensor so that what is done to every element of its memory is done to each of its own once.
+pub fn dense(x: FlexTensor) -> FlexTensor {
+    let layout = x.layout();
+    let mut axes: Vec<(usize, usize)> = (layout.strides().iter().zip(layout.shape().iter()))
+        .filter(|(_, size)| **size != 1)
+        .map(|(stride, size)| (stride.unsigned_abs(), *size))
+        .collect();
+    axes.sort_unstable();
+    let mut next = 1;
+    let packed = axes.into_iter().all(|(stride, size)| {
+        let fits = stride == next;
+        next *= size;
+        fits
+    });
+    let ready =
+        packed && layout.start_offset() == 0 && layout.has_positive_strides() && holds_nothing_else(&x);
+    if ready { x } else { contiguous(&x) }
+}
+
+/// The tensor in another shape: a view where its elements lie so that there is one.
+///
+/// REQUIRES as many elements.
+pub fn reshape(x: FlexTensor, shape: &[usize]) -> FlexTensor {
+    match view_strides(&x, shape) {
+        Some(strides) => {
+            let layout = Layout::new(Shape::from(shape), strides, x.layout().start_offset());
+            x.with_layout(layout)
+        }
+        None => contiguous(&x).reshape(Shape::from(shape)),
+    }
+}
+
+/// The strides that the elements have in another shape, without a copy.
+fn view_strides(x: &FlexTensor, shape: &[usize]) -> Option<Vec<isize>> {
+    let layout = x.layout();
+    if layout.num_elements() == 0 || !layout.has_positive_strides() {
+        return None;
+    }
+    // Axes that run on, made one.
+    let mut runs: Vec<(usize, isize)> = Vec::new();
+    for (size, stride) in layout.shape().iter().zip(layout.strides()).filter(|(size, _)| **size != 1) {
+        match runs.last_mut() {
+            Some(last) if last.1 == stride * *size as isize => *last = (last.0 * size, *stride),
+            _ => runs.push((*size, *stride)),
+        }
+    }
+    // Each new axis is a part of one run, from the end.
+    let mut strides = vec![1; shape.len()];
+    let mut run = runs.pop().unwrap_or((1, 1));
+    for (size, stride) in shape.iter().zip(&mut strides).rev() {
+        if *size == 1 {
+            continue;
+        }
+        if run.0 == 1 {
+            run = runs.pop()?;
+        }
+        if !run.0.is_multiple_of(*size) {
+            return None;
+        }
+        *stride = run.1;
+        run = (run.0 / size, run.1 * *size as isize);
+    }
+    (run.0 == 1 && runs.is_empty()).then_some(strides)
+}
+
+/// Tensors after one another along an axis. `None` where they are not float32.
+///
+/// REQUIRES shapes that agree but for the axis.
+pub fn cat(parts: &[FlexTensor], axis: usize) -> Option<FlexTensor> {
+    let first = parts.first().filter(|_| parts.iter().all(|part| part.dtype() == DType::F32))?;
+    let mut dims = first.layout().shape().to_vec();
+    dims[axis] = parts.iter().map(|part| part.layout().shape()[axis]).sum();
+    let whole: Vec<FlexTensor> = parts.iter().map(contiguous).collect();
+    let inner: usize = dims[axis + 1..].iter().product();
+    let rows: Vec<(&[f32], usize)> =
+        whole.iter().map(|part| (part.storage::<f32>(), part.layout().shape()[axis] * inner)).collect();
+    Some(made(&dims, |out| strided::join(&rows, dims[..axis].iter().product(), out)))
+}
+
+/// Whether it is for [`binary`].
+pub fn is_plain(x: &FlexTensor) -> bool {
+    x.dtype() == DType::F32 && x.layout().has_positive_strides()
+}
+
+/// A function of two tensors whose shapes are the same. REQUIRES that both are plain.
+pub fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let dims = a.layout().shape().to_vec();
+    let free = |x: &FlexTensor| x.is_unique() && is_whole(x);
+    let (mut a, b) = match op {
+        Binary::Add | Binary::Mul if !free(&a) && free(&b) => (b, a),
+        _ => (a, b),
+    };
+    let ((_, a_strides), (_, b_strides)) = (strided(&a), strided(&b));
+    let (a_start, b_start) = (a.layout().start_offset(), b.layout().start_offset());
+    if free(&a) {
+        strided::binary_into(op, a.storage_mut::<f32>(), view(&b, b_start, &b_strides), &dims);
+        return a;
+    }
+    let (a, b) = (view(&a, a_start, &a_strides), view(&b, b_start, &b_strides));
+    made(&dims, |out| strided::binary(op, a, b, &dims, out))
+}
+
+/// A function of a tensor and a number. The tensor itself where it is not float32.
+pub fn with_number(op: Binary, a: FlexTensor, number: f32) -> Result<FlexTensor, FlexTensor> {
+    if a.dtype() != DType::F32 {
+        return Err(a);
+    }
+    let mut a = dense(a);
+    let len = a.layout().num_elements();
+    let number = View { elements: &[number], start: 0, strides: &[0] };
+    strided::binary_into(op, a.storage_mut::<f32>(), number, &[len]);
+    Ok(a)
 }
 
 /// The tensor, and its strides as numbers; copied where some are negative.
 fn strided(x: &FlexTensor) -> (FlexTensor, Vec<usize>) {
-    let x = if x.layout().has_positive_strides() { x.clone() } else { x.to_contiguous() };
+    let x = if x.layout().has_positive_strides() { x.clone() } else { contiguous(x) };
     let strides = x.layout().strides().iter().map(|s| s.unsigned_abs()).collect();
     (x, strides)
 }
@@ -39,7 +193,7 @@ fn strided(x: &FlexTensor) -> (FlexTensor, Vec<usize>) {
 /// As [`strided`], with the elements of the last axis side by side.
 fn by_rows(x: &FlexTensor) -> (FlexTensor, Vec<usize>) {
     let (x, strides) = strided(x);
-    if strides.last() == Some(&1) { (x, strides) } else { strided(&x.to_contiguous()) }
+    if strides.last() == Some(&1) { (x, strides) } else { strided(&contiguous(&x)) }
 }
 
 /// Where each matrix of a tensor begins when its leading axes are broadcast to `lead`.
@@ -83,7 +237,7 @@ pub fn matmul(a: &FlexTensor, b: &FlexTensor) -> Option<FlexTensor> {
         inner: *inner,
         columns: *columns,
     };
-    Some(from_vec(product.run(), &[&lead[..], &[*rows, *columns]].concat()))
+    Some(made(&[&lead[..], &[*rows, *columns]].concat(), |out| product.run(out)))
 }
 
 fn last_two(strides: &[usize]) -> Option<[usize; 2]> {
@@ -102,8 +256,8 @@ pub fn multiply_packed(
     let dims = x.layout().shape().to_vec();
     let (inner, lead) = dims.split_last()?;
     let rows: usize = lead.iter().product();
-    let x = x.to_contiguous();
-    let residual = residual.map(FlexTensor::to_contiguous);
+    let x = contiguous(x);
+    let residual = residual.map(contiguous);
     let added = match &residual {
         Some(residual) => Some(residual.as_slice::<f32>()?),
         None => None,
@@ -112,9 +266,9 @@ pub fn multiply_packed(
     if *inner != weights.inner() || added.is_some_and(|r| r.len() != rows * weights.columns()) {
         return None;
     }
-    let mut out = vec![0.0; rows * weights.columns()];
-    multiply(elements, rows, weights, After { bias, residual: added, activation }, &mut out);
-    Some(from_vec(out, &[lead, &[weights.columns()]].concat()))
+    let shape = [lead, &[weights.columns()]].concat();
+    let after = After { bias, residual: added, activation };
+    Some(made(&shape, |out| multiply(elements, rows, weights, after, out)))
 }
 
 /// Softmax over the last axis; the tensor itself where it is not float32.
@@ -179,7 +333,7 @@ pub fn attention(
         scale: scale as f32,
         nowhere_is_zero,
     };
-    Some(from_vec(attention.run(), &[&lead[..], &[*queries, *width]].concat()))
+    Some(made(&[&lead[..], &[*queries, *width]].concat(), |out| attention.run(out)))
 }
 
 struct Masked {

@@ -139,7 +139,7 @@ impl<B: Accelerator> Value<B> {
     pub fn into_host(self) -> Result<Tensor, String> {
         let read = match self {
             Self::Host(tensor) => return Ok(tensor),
-            Self::Float(t) => try_read_sync(B::float_into_data(t)),
+            Self::Float(t) => try_read_sync(B::float_into_data(B::contiguous(t))),
             Self::Int(t) => try_read_sync(B::int_into_data(t)),
             Self::Bool(t) => try_read_sync(B::bool_into_data(t)),
             other => return Err(format!("{other:?} where a tensor should be")),
@@ -192,7 +192,7 @@ impl<B: Accelerator> Value<B> {
         }
         Ok(match self {
             Self::Host(t) => Self::Host(t.reshaped(shape).map_err(|e| e.to_string())?),
-            Self::Float(t) => Self::Float(B::float_reshape(t, shape.into())),
+            Self::Float(t) => Self::Float(B::reshape(t, &shape)),
             Self::Int(t) => Self::Int(B::int_reshape(t, shape.into())),
             Self::Bool(t) => Self::Bool(B::bool_reshape(t, shape.into())),
             other => return Err(format!("{other:?} where a tensor should be")),

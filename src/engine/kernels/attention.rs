@@ -3,9 +3,9 @@
 
 use super::arch;
 use super::matmul::{After, Packed, multiply_here};
+use super::share::share_chunks;
 use super::vector;
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Where the matrices of one head begin.
@@ -41,7 +41,7 @@ pub struct Attention<'a> {
 /// Scores that are held at once.
 const SCORES: usize = 1 << 15;
 /// Multiply-adds under which threads do not pay.
-const PARALLEL_FROM: usize = 3_000_000;
+const PARALLEL_FROM: usize = 100_000;
 
 #[derive(Default)]
 struct Scratch {
@@ -55,35 +55,34 @@ thread_local! {
 }
 
 impl Attention<'_> {
-    /// `[head][queries][width]`.
+    /// Writes `[head][queries][width]`.
     ///
-    /// REQUIRES every matrix within its slice; panics otherwise.
-    pub fn run(&self) -> Vec<f32> {
+    /// REQUIRES every matrix within its slice, and `out` of that size; panics otherwise.
+    pub fn run(&self, out: &mut [f32]) {
         let one = self.queries * self.width;
-        let mut out = vec![0.0; self.heads.len() * one];
+        assert!(out.len() == self.heads.len() * one);
         if out.is_empty() || self.keys == 0 {
-            return out;
+            return out.fill(0.0);
         }
-        let threads = rayon::current_num_threads();
         let work = self.heads.len() * self.queries * self.keys * (self.size + self.width);
-        if work < PARALLEL_FROM || threads == 1 {
-            self.heads.iter().zip(out.chunks_mut(one)).for_each(|(head, out)| self.rows(*head, 0, out));
-            return out;
+        let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+        let heads = self.heads;
+        if heads.len().is_multiple_of(threads) || heads.len() > 4 * threads {
+            share_chunks(out, one, threads, &|head, out| self.rows(heads[head], 0, out));
+        } else {
+            // Heads that do not go round: each is cut into as many parts as there are threads.
+            let rows = self.queries.div_ceil(threads);
+            for (head, out) in heads.iter().zip(out.chunks_mut(one)) {
+                share_chunks(out, rows * self.width, threads, &|part, out| {
+                    self.rows(*head, part * rows, out)
+                });
+            }
         }
-        let split = threads.div_ceil(self.heads.len()).min(self.queries);
-        let rows = self.queries.div_ceil(split);
-        let parts: Vec<_> = (self.heads.iter().zip(out.chunks_mut(one)))
-            .flat_map(|(head, out)| {
-                out.chunks_mut(rows * self.width).enumerate().map(move |(i, out)| (head, i, out))
-            })
-            .collect();
-        parts.into_par_iter().for_each(|(head, index, out)| self.rows(*head, index * rows, out));
-        out
     }
 
     /// The queries of one head from `first` on.
     fn rows(&self, head: Head, first: usize, out: &mut [f32]) {
-        // Taken out while it is used: a thread that waits for others may be given another attention.
+        // Taken out while it is used.
         let mut scratch = SCRATCH.take();
         let Scratch { k, v, scores } = &mut scratch;
         k.pack(&self.k.0[head.k..], [self.size, self.keys], self.k.1);
@@ -169,7 +168,8 @@ mod tests {
                 scale: 0.4,
                 nowhere_is_zero: false,
             };
-            let got = attention.run();
+            let mut got = vec![0.0; heads * queries * width];
+            attention.run(&mut got);
             for (i, head) in all.iter().enumerate() {
                 for row in 0..queries {
                     let score = |key: usize| -> f64 {
@@ -210,7 +210,9 @@ mod tests {
                 scale: 1.0,
                 nowhere_is_zero,
             };
-            attention.run()
+            let mut out = [f32::MAX];
+            attention.run(&mut out);
+            out
         };
         assert_eq!(run(true), [0.0]);
         assert!(run(false)[0].is_nan());

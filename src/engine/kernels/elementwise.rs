@@ -2,8 +2,8 @@
 //! them into vector code.
 
 use super::arch;
+use super::share::share_chunks;
 use super::vector::Each;
-use rayon::prelude::*;
 
 /// A function that is applied to each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +21,14 @@ pub enum Map {
     Exp,
 }
 
-/// Elements above which threads pay.
-const PARALLEL_FROM: usize = 1 << 17;
-const CHUNK: usize = 1 << 15;
+/// Elements of a piece of work for a thread.
+const PIECE: usize = 1 << 13;
 
 /// Applies a function to every element, in place.
 pub fn apply(map: Map, values: &mut [f32]) {
-    if values.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
-        chunk(map, values);
-    } else {
-        values.par_chunks_mut(CHUNK).for_each(|values| chunk(map, values));
-    }
-}
-
-fn chunk(map: Map, values: &mut [f32]) {
-    arch().dispatch(Each { map, values });
+    share_chunks(values, PIECE, rayon::current_num_threads(), &|_, values| {
+        arch().dispatch(Each { map, values });
+    });
 }
 
 /// e^x for |x| within 87: 2^n · e^r with n the nearest integer to x / ln 2, and a polynomial for e^r.
@@ -62,16 +55,6 @@ fn exp(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp((-x).clamp(-87.0, 87.0)))
-}
-
-#[inline(always)]
-pub(super) fn silu(x: f32) -> f32 {
-    x * sigmoid(x)
-}
-
-#[inline(always)]
-pub(super) fn hard_swish(x: f32) -> f32 {
-    x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)
 }
 
 /// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.

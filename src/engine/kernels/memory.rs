@@ -3,9 +3,10 @@
 //!
 //! The one file of this room that knows how Burn holds bytes.
 
-use super::blocked::Line;
+use super::blocked::{BLOCK, Lanes, Line};
 use burn_std::{AllocationController, AllocationProperty, Bytes};
 use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 /// Lines under which the allocator is as good.
@@ -45,7 +46,57 @@ impl Kept {
 /// Room for so many lines, not yet written.
 pub(super) fn room(len: usize) -> Vec<Line> {
     let kept = if len < LEAST { None } else { KEPT.lock().ok().and_then(|mut kept| kept.take(len)) };
-    kept.unwrap_or_else(|| Vec::with_capacity(len))
+    kept.unwrap_or_else(|| {
+        if len < LEAST {
+            return Vec::with_capacity(len);
+        }
+        // Zeros of the system's, which cost nothing until they are written over.
+        let mut zeros: Vec<Line> = bytemuck::zeroed_vec(len);
+        zeros.clear();
+        zeros
+    })
+}
+
+/// Numbers that are yet to be written; what they are until then is not said. Large ones are not made anew where
+/// others were dropped.
+pub struct Floats {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Floats {
+    pub fn new(len: usize) -> Self {
+        let count = len.div_ceil(BLOCK);
+        let mut lines = room(count);
+        if lines.capacity() < LEAST {
+            lines.resize(count, Line(Lanes::ZERO));
+        } else {
+            // SAFETY: `room` makes memory of that size as zeros, and what it gives again was so made; any bytes
+            // are floats.
+            unsafe { lines.set_len(count) };
+        }
+        Self { lines, len }
+    }
+
+    pub fn into_bytes(self) -> Bytes {
+        let len = self.len * size_of::<f32>();
+        // SAFETY: the lines are written, and hold as many.
+        unsafe { Bytes::from_controller(Box::new(Held(self.lines)), len) }
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
 }
 
 /// As the bytes of a tensor; where the last one is dropped, the memory is kept for later.
@@ -95,7 +146,6 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    use super::super::blocked::Lanes;
     use super::*;
 
     #[test]

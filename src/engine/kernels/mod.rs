@@ -12,9 +12,12 @@ pub mod elementwise;
 pub mod matmul;
 pub mod memory;
 pub mod norm;
+pub mod overlap;
 pub mod recurrent;
 mod share;
 pub mod softmax;
+pub mod strided;
+mod transpose;
 mod vector;
 
 pub use activation::Activation;

@@ -1,10 +1,10 @@
 //! Normalisation of rows: (x - mean) / √(variance + ε) · scale + bias.
 
 use super::arch;
-use rayon::prelude::*;
+use super::share::share_chunks;
 
-/// Elements above which threads pay.
-const PARALLEL_FROM: usize = 1 << 16;
+/// Elements of a piece of work for a thread.
+const PIECE: usize = 1 << 13;
 
 /// Normalises each row of `width` elements in place.
 ///
@@ -26,11 +26,10 @@ pub fn rows(
             || normalise(row, epsilon, centred, scale, bias),
         );
     };
-    if values.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
-        values.chunks_exact_mut(width.max(1)).for_each(row);
-    } else {
-        values.par_chunks_exact_mut(width.max(1)).for_each(row);
-    }
+    let width = width.max(1);
+    share_chunks(values, (PIECE / width).max(1) * width, rayon::current_num_threads(), &|_, rows| {
+        rows.chunks_exact_mut(width).for_each(row);
+    });
 }
 
 #[inline(always)]

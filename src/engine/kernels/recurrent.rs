@@ -4,7 +4,7 @@
 use super::arch;
 use super::elementwise::{sigmoid, tanh};
 use super::matmul::{Activation, After, Packed, multiply, multiply_here};
-use rayon::prelude::*;
+use super::share::share_chunks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -48,7 +48,7 @@ pub struct State {
 type Outputs = Vec<(usize, Vec<f32>)>;
 
 /// Multiply-adds of all steps under which threads do not pay.
-const PARALLEL_FROM: usize = 3_000_000;
+const PARALLEL_FROM: usize = 1_000_000;
 
 impl Layer {
     /// `input [gates · hidden, width]`, `recurrent [gates · hidden, hidden]`, and two biases of `gates · hidden`.
@@ -117,19 +117,20 @@ impl Layer {
             return out;
         }
         // Sequences do not depend on each other: each thread takes some of them through all steps.
-        let parts: Vec<(State, Outputs)> = (0..batch.div_ceil(per))
-            .into_par_iter()
+        let mut parts: Vec<(State, Outputs)> = (0..batch.div_ceil(per))
             .map(|index| {
-                let (first, count) = (index * per, per.min(batch - index * per));
-                let range = first * hidden..(first + count) * hidden;
-                let mut own = State { h: state.h[range.clone()].to_vec(), c: state.c[range].to_vec() };
-                let mut outputs = Vec::with_capacity(steps);
-                self.steps(&share, (first, count), [steps, batch], backward, &mut own, &mut |at, h| {
-                    outputs.push((at, h.to_vec()));
-                });
-                (own, outputs)
+                let range = index * per * hidden..((index + 1) * per).min(batch) * hidden;
+                (State { h: state.h[range.clone()].to_vec(), c: state.c[range].to_vec() }, Vec::new())
             })
             .collect();
+        share_chunks(&mut parts, 1, threads, &|index, parts| {
+            let (first, count) = (index * per, per.min(batch - index * per));
+            for (own, outputs) in parts {
+                self.steps(&share, (first, count), [steps, batch], backward, own, &mut |at, h| {
+                    outputs.push((at, h.to_vec()));
+                });
+            }
+        });
         for (index, (own, outputs)) in parts.into_iter().enumerate() {
             let start = index * per * hidden;
             state.h[start..start + own.h.len()].copy_from_slice(&own.h);
@@ -175,6 +176,30 @@ impl Layer {
             give((time * batch + first) * hidden, &state.h);
         }
     }
+}
+
+/// Several layers over the same input, each in its own direction, from its own state, which becomes that after the
+/// last step. Gives the outputs of each.
+///
+/// REQUIRES what [`Layer::run`] does, and as many states; panics otherwise.
+pub fn directions(
+    layers: &[(Layer, bool)],
+    x: &[f32],
+    sizes: [usize; 2],
+    states: &mut [State],
+) -> Vec<Vec<f32>> {
+    assert!(layers.len() == states.len(), "every layer has a state");
+    let mut ran: Vec<(&mut State, Vec<f32>)> = states.iter_mut().map(|state| (state, Vec::new())).collect();
+    let threads = rayon::current_num_threads();
+    // Side by side where a layer alone does not keep the threads busy.
+    let aside = if sizes[1] < threads || threads <= layers.len() { threads } else { 1 };
+    share_chunks(&mut ran, 1, aside, &|index, parts| {
+        let (layer, backward) = &layers[index];
+        for (state, out) in parts {
+            *out = layer.run(x, sizes, *backward, state);
+        }
+    });
+    ran.into_iter().map(|(_, out)| out).collect()
 }
 
 /// c' = f · c + i · c~, h' = o · tanh(c')

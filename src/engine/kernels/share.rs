@@ -1,112 +1,243 @@
 //! Work shared with the threads of the pool, without waiting for any of them to wake up.
 //!
-//! The caller works through the pieces itself; threads that are free take pieces too. A thread that comes
-//! late finds nothing left, so a busy machine costs no more than doing everything alone. The caller never
-//! takes up other work of the pool while it waits, so that what it keeps for its thread stays its own.
+//! Threads of the pool that have nothing else to do attend the thread that shares work: they look for pieces without
+//! going to sleep between one operation and the next, and take up whatever else the pool is given. The caller works
+//! through the pieces itself; a thread that comes late finds nothing left, so a busy machine costs no more than doing
+//! everything alone. The caller never takes up other work of the pool while it waits, so that what it keeps for its
+//! thread stays its own.
 
+use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-/// Set in [`Shared::inside`] when nobody may begin any more.
-const CLOSED: usize = 1 << (usize::BITS - 1);
+/// How long a thread attends without a piece to do.
+const PATIENCE: Duration = Duration::from_micros(500);
 
-struct Shared {
+/// The state of a team: whether its job is closed, how many threads other than the caller's are at work, and a number
+/// that grows with each job.
+const CLOSED: u64 = 1;
+const ONE: u64 = 2;
+const JOB: u64 = 1 << 16;
+const INSIDE: u64 = JOB - ONE;
+
+/// A thread that shares its work, and those that attend it.
+struct Team {
+    state: AtomicU64,
     next: AtomicUsize,
-    pieces: usize,
-    /// Threads other than the caller's that are at work.
-    inside: AtomicUsize,
     panicked: AtomicBool,
-    /// Valid while `inside` is not closed, or counts somebody.
+    /// Written by the leader while the job is closed and nobody is inside; read by those inside alone.
+    job: UnsafeCell<Job>,
+    /// Threads that attend, or are asked to.
+    attending: AtomicUsize,
+}
+
+#[derive(Clone, Copy)]
+struct Job {
+    pieces: usize,
     work: *const (dyn Fn(usize) + Sync),
 }
 
-// SAFETY: `work` points to what may be shared among threads (`Sync`), and is used by another thread only
-// between entering `inside` and leaving it, for which the caller of `share` waits.
-unsafe impl Send for Shared {}
+// SAFETY: `job` is written only while no other thread is inside, and its `work` points to what may be shared among
+// threads (`Sync`) and outlives the job, as the leader waits for those inside before it goes on.
+unsafe impl Send for Team {}
 // SAFETY: as above; all other fields are atomics.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Team {}
 
-impl Shared {
-    fn take(&self) -> Option<usize> {
-        let piece = self.next.fetch_add(1, Ordering::Relaxed);
-        (piece < self.pieces).then_some(piece)
-    }
-
-    fn help(&self) {
-        let enter = |inside: usize| (inside & CLOSED == 0).then_some(inside + 1);
-        if self.inside.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).is_err() {
-            return;
-        }
-        // SAFETY: entered, so the caller is still waiting within `share` and what it lent is alive.
-        let work = unsafe { &*self.work };
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(piece) = self.take() {
-                work(piece);
-            }
-        }));
-        if done.is_err() {
-            self.panicked.store(true, Ordering::Relaxed);
-        }
-        self.inside.fetch_sub(1, Ordering::Release);
-    }
-
-    /// Lets nobody in any more, and waits for those inside.
-    fn close(&self) {
-        self.inside.fetch_or(CLOSED, Ordering::AcqRel);
-        let mut spins = 0u32;
-        while self.inside.load(Ordering::Acquire) != CLOSED {
-            spins += 1;
-            if spins.is_multiple_of(64) { std::thread::yield_now() } else { std::hint::spin_loop() }
-        }
-    }
+thread_local! {
+    /// The team that this thread leads.
+    static LEADS: Arc<Team> = Arc::new(Team::new());
+    /// Whether this thread is within `share` already.
+    static SHARES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Calls `work` once for every piece from 0 on, on this thread and up to `threads - 1` others of the pool.
 pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
     let helpers = threads.min(pieces).saturating_sub(1);
-    if helpers == 0 {
+    if helpers == 0 || SHARES.get() {
         return (0..pieces).for_each(work);
     }
-    // SAFETY: only the lifetime is changed. No thread uses it after `close`, which comes before the end of
-    // this function on every path.
-    let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
-    let shared = Arc::new(Shared {
-        next: AtomicUsize::new(0),
-        pieces,
-        inside: AtomicUsize::new(0),
-        panicked: AtomicBool::new(false),
-        work,
+    LEADS.with(|team| team.lead(pieces, helpers, work));
+}
+
+/// As [`share`], for pieces that each write to a part of a slice: `per` elements, and what is left in the last.
+pub fn share_chunks<T: Send>(
+    values: &mut [T],
+    per: usize,
+    threads: usize,
+    work: &(dyn Fn(usize, &mut [T]) + Sync),
+) {
+    let (per, len) = (per.max(1), values.len());
+    let start = Start(values.as_mut_ptr());
+    share(len.div_ceil(per), threads, &|piece| {
+        let at = piece * per;
+        // SAFETY: within the slice, which is borrowed for as long; no two pieces have an element in common.
+        let part = unsafe { std::slice::from_raw_parts_mut(start.get().add(at), per.min(len - at)) };
+        work(piece, part);
     });
-    for _ in 0..helpers {
-        let shared = shared.clone();
-        rayon::spawn(move || shared.help());
+}
+
+/// Where a slice begins whose parts go to threads.
+struct Start<T>(*mut T);
+
+// SAFETY: each thread has parts of its own, as `share_chunks` argues, of elements that may go to it.
+unsafe impl<T: Send> Sync for Start<T> {}
+
+impl<T> Start<T> {
+    fn get(&self) -> *mut T {
+        self.0
     }
-    let own = catch_unwind(AssertUnwindSafe(|| {
-        while let Some(piece) = shared.take() {
+}
+
+impl Team {
+    fn new() -> Self {
+        Self {
+            state: AtomicU64::new(CLOSED),
+            next: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            job: UnsafeCell::new(Job { pieces: 0, work: &|_| () }),
+            attending: AtomicUsize::new(0),
+        }
+    }
+
+    fn lead(self: &Arc<Self>, pieces: usize, helpers: usize, work: &(dyn Fn(usize) + Sync)) {
+        // SAFETY: only the lifetime is changed. No thread uses it after `close`, which comes before the end of
+        // this function on every path.
+        let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
+        // SAFETY: this thread alone leads the team, as it is the only one whose `LEADS` has it, and `SHARES` keeps
+        // it from coming here twice; its last job is closed, and `close` saw nobody inside.
+        unsafe { *self.job.get() = Job { pieces, work } };
+        self.next.store(0, Ordering::Relaxed);
+        let opened = (self.state.load(Ordering::Relaxed) | INSIDE | CLOSED) + ONE;
+        self.state.store(opened - CLOSED, Ordering::Release);
+        for _ in self.attending.load(Ordering::Relaxed)..helpers {
+            self.attending.fetch_add(1, Ordering::Relaxed);
+            let team = self.clone();
+            rayon::spawn(move || team.attend());
+        }
+        SHARES.set(true);
+        let own = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work)));
+        SHARES.set(false);
+        self.close();
+        if let Err(panic) = own {
+            resume_unwind(panic);
+        }
+        let panicked = self.panicked.swap(false, Ordering::Relaxed);
+        assert!(!panicked, "a part of the operation panicked on another thread");
+    }
+
+    fn pieces(&self, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
+        loop {
+            let piece = self.next.fetch_add(1, Ordering::Relaxed);
+            if piece >= pieces {
+                return;
+            }
             work(piece);
         }
-    }));
-    shared.close();
-    if let Err(panic) = own {
-        resume_unwind(panic);
     }
-    assert!(!shared.panicked.load(Ordering::Relaxed), "a part of the operation panicked on another thread");
+
+    /// Lets nobody in any more, and waits for those inside.
+    fn close(&self) {
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        let mut spins = 0u32;
+        while self.state.load(Ordering::Acquire) & INSIDE != 0 {
+            spins += 1;
+            if spins.is_multiple_of(256) { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+    }
+
+    /// On a thread of the pool: helps with every job, until there is none for a while.
+    fn attend(&self) {
+        let mut done = 0;
+        let mut idle: Option<Instant> = None;
+        let mut spins = 0u32;
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & CLOSED == 0 && state / JOB != done {
+                done = state / JOB;
+                self.help(state);
+                idle = None;
+                continue;
+            }
+            spins = spins.wrapping_add(1);
+            if spins.is_multiple_of(32) {
+                // Another batch, or a part of an operation that shares its work by rayon itself.
+                if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                    idle = None;
+                }
+                if idle.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                    break;
+                }
+            }
+            std::hint::spin_loop();
+        }
+        self.attending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn help(&self, state: u64) {
+        let job = state / JOB;
+        let enter = |state: u64| (state & CLOSED == 0 && state / JOB == job).then_some(state + ONE);
+        if self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).is_err() {
+            return;
+        }
+        // SAFETY: entered, so the leader has written the job and waits for this thread before it writes another,
+        // and what it lent is alive.
+        let (Job { pieces, .. }, work) = unsafe { (*self.job.get(), &*(*self.job.get()).work) };
+        let outer = SHARES.replace(true);
+        let helped = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work)));
+        SHARES.set(outer);
+        if helped.is_err() {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+        self.state.fetch_sub(ONE, Ordering::Release);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn every_piece_is_done_once(pieces: usize, threads: usize) {
+        let done: Vec<AtomicUsize> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
+        share(pieces, threads, &|piece| {
+            done[piece].fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+    }
+
     #[test]
     fn every_piece_is_done_once_by_any_number_of_threads() {
         for (pieces, threads) in [(0, 4), (1, 4), (100, 1), (1000, 2), (1000, 7)] {
-            let done: Vec<AtomicUsize> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
-            share(pieces, threads, &|piece| {
-                done[piece].fetch_add(1, Ordering::Relaxed);
-            });
-            assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+            every_piece_is_done_once(pieces, threads);
         }
+    }
+
+    #[test]
+    fn one_thread_shares_its_work_many_times() {
+        (0..3000).for_each(|index| every_piece_is_done_once(index % 40, 1 + index % 5));
+    }
+
+    #[test]
+    fn what_is_shared_within_a_piece_is_done_on_its_thread() {
+        let done = AtomicUsize::new(0);
+        share(16, 4, &|_| {
+            let thread = std::thread::current().id();
+            share(8, 4, &|_| {
+                assert_eq!(std::thread::current().id(), thread);
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(done.into_inner(), 128);
+    }
+
+    #[test]
+    fn several_threads_of_the_pool_share_side_by_side() {
+        rayon::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|_| (0..200).for_each(|_| every_piece_is_done_once(9, 4)));
+            }
+        });
     }
 
     #[test]
@@ -114,6 +245,7 @@ mod tests {
         for _ in 0..50 {
             let shared = catch_unwind(|| share(64, 3, &|piece| assert_ne!(piece, 40)));
             assert!(shared.is_err());
+            every_piece_is_done_once(64, 3);
         }
     }
 }

@@ -1,23 +1,22 @@
 //! Softmax of rows, with the greatest element taken off before the exponential.
 
 use super::arch;
+use super::share::share_chunks;
 use super::vector::weights;
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
-/// Elements above which threads pay.
-const PARALLEL_FROM: usize = 1 << 16;
+/// Elements of a piece of work for a thread.
+const PIECE: usize = 1 << 12;
 
 /// Softmax of each row of `width` elements, in place.
 ///
 /// REQUIRES whole rows.
 pub fn rows(values: &mut [f32], width: usize) {
     let row = |row: &mut [f32]| arch().dispatch(Row(row));
-    if values.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
-        values.chunks_exact_mut(width.max(1)).for_each(row);
-    } else {
-        values.par_chunks_exact_mut(width.max(1)).with_min_len((1 << 13) / width.max(1) + 1).for_each(row);
-    }
+    let width = width.max(1);
+    share_chunks(values, (PIECE / width).max(1) * width, rayon::current_num_threads(), &|_, rows| {
+        rows.chunks_exact_mut(width).for_each(row);
+    });
 }
 
 /// One row.

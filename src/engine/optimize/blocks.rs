@@ -7,7 +7,8 @@
 use crate::engine::kernels::blocked::BLOCK;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::blocked::{
-    AVERAGE_POOL, BLOCKED, CONV, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
+    AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
+    RESIZE, SHAPE,
 };
 use crate::tensor::DType;
 use std::collections::{HashMap, HashSet};
@@ -76,6 +77,9 @@ impl Blocks<'_> {
         if node.is("Conv") || (node.domain == "com.microsoft" && node.op == "FusedConv") {
             return self.conv(node);
         }
+        if node.is("ConvTranspose") {
+            return self.conv_transpose(node);
+        }
         let own = node.domain.is_empty() || (node.op == "Gelu" && node.domain == "com.microsoft");
         let single = node.outputs.iter().skip(1).all(Option::is_none);
         if !own || !single {
@@ -106,6 +110,14 @@ impl Blocks<'_> {
                 (x.channels == y.channels).then(|| self.replaced(node, name, x.channels, &[x, y]))?
             }
             "Concat" => self.concat(node),
+            "Resize" | "Upsample" => self.resize(node, x),
+            "Shape" => {
+                let mut shape = node.clone();
+                rename(&mut shape, SHAPE);
+                shape.inputs[0] = Some(x.id);
+                shape.attributes.set("channels", Attribute::Int(x.channels as i64));
+                Some(shape)
+            }
             _ => None,
         }
     }
@@ -131,9 +143,7 @@ impl Blocks<'_> {
             return None;
         }
         let mut conv = node.clone();
-        conv.domain = DOMAIN.into();
-        conv.op = CONV.into();
-        conv.version = 1;
+        rename(&mut conv, CONV);
         if planes {
             conv.attributes.set("planes", Attribute::Int(1));
         } else {
@@ -152,13 +162,69 @@ impl Blocks<'_> {
         let parts = parts.collect::<Option<Vec<Twin>>>()?;
         let axis = *node.attributes.find_int("axis").ok()??;
         let (_, before) = parts.split_last()?;
-        let whole = before.iter().all(|part| part.channels.is_multiple_of(BLOCK));
-        if !whole || !(axis == 1 || axis == -3) {
+        if !(axis == 1 || axis == -3) {
             return None;
         }
-        let mut joined = self.replaced(node, None, parts.iter().map(|part| part.channels).sum(), &parts)?;
-        joined.attributes.set("axis", Attribute::Int(1));
+        let whole = before.iter().all(|part| part.channels.is_multiple_of(BLOCK));
+        let channels = parts.iter().map(|part| part.channels).sum();
+        let mut joined = self.replaced(node, (!whole).then_some(CONCAT), channels, &parts)?;
+        if whole {
+            joined.attributes.set("axis", Attribute::Int(1));
+        } else {
+            let list = parts.iter().map(|part| part.channels as i64).collect();
+            joined.attributes.set("channels", Attribute::Ints(list));
+        }
         Some(joined)
+    }
+
+    /// By phases; see the kernel.
+    fn conv_transpose(&mut self, node: &Node) -> Option<Node> {
+        let weight = self.graph.constant(node, 1)?;
+        let [inputs, outputs, height, width] = weight.shape()[..] else { return None };
+        let bias = node.input(2).is_none() || self.graph.constant(node, 2)?.dtype() == DType::F32;
+        let attributes = &node.attributes;
+        let ints = |name: &str| attributes.find_ints(name).ok().map(|v| v.cloned().unwrap_or_default());
+        let plain = matches!(attributes.text("auto_pad", "NOTSET").ok()?, "NOTSET" | "")
+            && attributes.int("group", 1).ok()? == 1
+            && ints("dilations")?.iter().all(|d| *d == 1)
+            && ints("output_shape")?.is_empty()
+            && matches!(ints("output_padding")?.len(), 0 | 2);
+        // A pad of more than the kernel is nothing that the phases are for.
+        let side = i64::try_from(height.min(width)).ok()?;
+        let narrow = ints("pads")?.iter().all(|pad| (0..=side).contains(pad));
+        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow {
+            return None;
+        }
+        let twin = *self.blocks.get(&node.input(0)?).filter(|twin| twin.channels == inputs)?;
+        self.replaced(node, Some(CONV_TRANSPOSE), outputs, &[twin])
+    }
+
+    /// Where height and width alone change, as far as can be seen: the operator looks again when it runs.
+    fn resize(&mut self, node: &Node, x: Twin) -> Option<Node> {
+        let old = node.op == "Upsample" || node.version < 11;
+        let crops = node.attributes.text("coordinate_transformation_mode", "").ok()? == "tf_crop_and_resize";
+        let axes = node.attributes.find_ints("axes").ok()?.cloned().unwrap_or_else(|| vec![0, 1, 2, 3]);
+        let place = |axis: i64| axes.iter().position(|a| *a == axis || *a == axis - 4);
+        let listed =
+            |input: usize| self.graph.constant(node, input).filter(|t| !t.is_empty()).map(|t| t.to_f64());
+        let scales = match node.attributes.find_floats("scales").ok()? {
+            Some(scales) => Some(scales.iter().map(|s| f64::from(*s)).collect()),
+            None => listed(if old { 1 } else { 2 }),
+        };
+        let sizes = if old { None } else { listed(3) };
+        let at = |list: &Option<Vec<f64>>, axis| {
+            list.as_ref().zip(place(axis)).and_then(|(l, p)| l.get(p).copied())
+        };
+        let kept = [0, 1].into_iter().all(|axis| at(&scales, axis).is_none_or(|scale| scale == 1.0))
+            && at(&sizes, 1).is_none_or(|channels| channels == x.channels as f64);
+        if crops || !kept {
+            return None;
+        }
+        let mut resized = self.replaced(node, Some(RESIZE), x.channels, &[x])?;
+        resized.attributes.set("op", Attribute::Text(node.op.clone()));
+        resized.attributes.set("opset", Attribute::Int(node.version));
+        resized.attributes.set("channels", Attribute::Int(x.channels as i64));
+        Some(resized)
     }
 
     /// Whether the node reduces height and width, and keeps their axes. What is in blocks has rank 4.
@@ -180,9 +246,7 @@ impl Blocks<'_> {
     fn replaced(&mut self, node: &Node, op: Option<&str>, channels: usize, inputs: &[Twin]) -> Option<Node> {
         let mut node = node.clone();
         if let Some(op) = op {
-            node.domain = DOMAIN.into();
-            node.op = op.into();
-            node.version = 1;
+            rename(&mut node, op);
         }
         node.inputs.iter_mut().zip(inputs).for_each(|(input, twin)| *input = Some(twin.id));
         node.outputs.first().copied().flatten()?;
@@ -216,6 +280,12 @@ impl Blocks<'_> {
             self.nodes.push(reorder(PLANES, twin.id, value, twin.channels));
         }
     }
+}
+
+fn rename(node: &mut Node, op: &str) {
+    node.domain = DOMAIN.into();
+    node.op = op.into();
+    node.version = 1;
 }
 
 fn reorder(op: &str, from: ValueId, to: ValueId, channels: usize) -> Node {

@@ -35,8 +35,15 @@ impl Sketch {
         self
     }
 
+    fn integers(mut self, name: &str, elements: &[i64]) -> Self {
+        let id = self.id(name);
+        let tensor = Tensor::from_vec(vec![elements.len()], elements.to_vec()).unwrap();
+        self.graph.constants.insert(id, tensor);
+        self
+    }
+
     fn node(mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) -> Self {
-        let inputs = inputs.iter().map(|name| Some(self.id(name))).collect();
+        let inputs = inputs.iter().map(|name| (!name.is_empty()).then(|| self.id(name))).collect();
         let outputs = vec![Some(self.id(output))];
         let mut all = Attributes::default();
         attributes.iter().for_each(|(name, attribute)| all.set(name, attribute.clone()));
@@ -156,18 +163,45 @@ fn what_cannot_read_blocks_is_given_planes_once() {
 }
 
 #[test]
-fn channels_are_joined_in_blocks_where_each_part_fills_its_own() {
-    for (first, joined) in [(32, true), (24, false)] {
+fn channels_are_joined_in_blocks_whether_or_not_a_part_fills_its_own() {
+    for (first, join) in [(32, "Concat"), (24, "BlockedConcat")] {
         let sketch = wide(wide(Sketch::new(), "x", "a", [first, 3, 1], 1), "x", "b", [20, 3, 1], 1);
         let sketch = sketch.node("Concat", &["a", "b"], "c", &[("axis", Attribute::Int(1))]);
         let graph = wide(sketch, "c", "y", [5, first + 20, 1], 1).output("y");
-        let remain: &[&str] = if joined {
-            &["BlockedConv", "BlockedConv", "Concat", "BlockedConv", "Planes"]
-        } else {
-            &["BlockedConv", "BlockedConv", "Planes", "Planes", "Concat", "Blocked", "BlockedConv", "Planes"]
-        };
-        keeps_in_blocks(graph, &[2, 3, 4, 3], remain);
+        keeps_in_blocks(graph, &[2, 3, 4, 3], &["BlockedConv", "BlockedConv", join, "BlockedConv", "Planes"]);
     }
+}
+
+#[test]
+fn pictures_are_resized_and_transposed_convolutions_run_in_blocks() {
+    let linear = [
+        ("mode", Attribute::Text("linear".into())),
+        ("coordinate_transformation_mode", Attribute::Text("align_corners".into())),
+    ];
+    let doubled = [("strides", Attribute::Ints(vec![2, 3])), ("pads", Attribute::Ints(vec![1, 0, 0, 1]))];
+    // Sizes as exporters write them: those of the batch and the channels from the picture itself.
+    let sketch = wide(Sketch::new(), "x", "a", [20, 3, 1], 1).constant("w", &[20, 18, 3, 2]);
+    let sketch = sketch.node("ConvTranspose", &["a", "w"], "b", &doubled);
+    let sketch = sketch.node("Shape", &["b"], "s", &[("end", Attribute::Int(2))]).integers("hw", &[9, 5]);
+    let sketch = sketch.node("Concat", &["s", "hw"], "sizes", &[("axis", Attribute::Int(0))]);
+    let sketch = sketch.node("Resize", &["b", "", "", "sizes"], "c", &linear);
+    let remain = [
+        "BlockedConv",
+        "BlockedConvTranspose",
+        "BlockedShape",
+        "Concat",
+        "BlockedResize",
+        "BlockedConv",
+        "Planes",
+    ];
+    keeps_in_blocks(wide(sketch, "c", "y", [4, 18, 3], 1).output("y"), &[2, 3, 4, 3], &remain);
+}
+
+#[test]
+fn a_picture_whose_channels_are_resized_leaves_the_blocks() {
+    let sketch = wide(Sketch::new(), "x", "a", [20, 3, 1], 1).integers("sizes", &[1, 10, 8, 8]);
+    let graph = sketch.node("Resize", &["a", "", "", "sizes"], "y", &[]).output("y");
+    keeps_in_blocks(graph, &[1, 3, 4, 3], &["BlockedConv", "Planes", "Resize"]);
 }
 
 #[test]

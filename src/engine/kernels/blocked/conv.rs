@@ -1,8 +1,9 @@
 //! A convolution whose weights are packed, and the choice of its form.
 
-use super::dense::{Dense, Piece};
+use super::dense::{Dense, Piece, Place};
 use super::depthwise::Depthwise;
 use super::rows::Rows;
+use super::winograd::{Part, Side, Winograd};
 use super::{BLOCK, Lanes, Line, Target, blocks, lanes, room, share, threads, tile};
 use crate::engine::kernels::conv::{Geometry, ShapeError};
 use crate::engine::kernels::{Activation, arch};
@@ -26,6 +27,7 @@ pub struct Shape {
 enum Form {
     Rows,
     Dense,
+    Winograd(Side),
     Depthwise,
 }
 
@@ -37,7 +39,7 @@ pub struct Conv2d {
     channels_out: usize,
     kernel: [usize; 2],
     /// Per group of blocks of output channels: `[input][channel of the group]`, inputs in the order in which the
-    /// form reads them. Depthwise: per block, tap after tap.
+    /// form reads them. Depthwise: per block, tap after tap. Winograd: see [`Side::pack`].
     weights: Vec<Line>,
     bias: Vec<Line>,
 }
@@ -53,11 +55,26 @@ impl Conv2d {
         layout: Layout,
     ) -> Result<Option<Self>, ShapeError> {
         let [out, per_group, kh, kw] = shape;
+        let slides = [kh, kw] == [3, 3] && geometry.stride == [1, 1] && geometry.dilation == [1, 1];
+        let tiles = slides && geometry.groups == 1 && layout == Layout::Blocks;
+        let side = if tiles { Side::best(per_group, out) } else { None };
+        Self::with(weight, shape, bias, geometry, (layout, side))
+    }
+
+    /// As [`Conv2d::new`], by the definition or with tiles of that side.
+    pub(super) fn with(
+        weight: &[f32],
+        shape: [usize; 4],
+        bias: Option<&[f32]>,
+        geometry: Geometry,
+        (layout, side): (Layout, Option<Side>),
+    ) -> Result<Option<Self>, ShapeError> {
+        let [out, per_group, kh, kw] = shape;
         let groups = geometry.groups;
         geometry.check(shape, weight.len(), bias.map(<[f32]>::len))?;
         let form = match layout {
             Layout::Planes if groups == 1 => Form::Rows,
-            Layout::Blocks if groups == 1 => Form::Dense,
+            Layout::Blocks if groups == 1 => side.map_or(Form::Dense, Form::Winograd),
             Layout::Blocks if groups == out && per_group == 1 => Form::Depthwise,
             _ => return Ok(None),
         };
@@ -69,8 +86,10 @@ impl Conv2d {
         let line = |first: usize, input: usize, tap: usize| {
             Line(Lanes(std::array::from_fn(|lane| at(first * BLOCK + lane, input, tap))))
         };
-        let mut weights = room(blocks(out) * per_group * taps);
-        if form == Form::Depthwise {
+        let mut weights = Vec::with_capacity(blocks(out) * per_group * taps);
+        if let Form::Winograd(side) = form {
+            weights = side.pack(weight, [out, per_group]);
+        } else if form == Form::Depthwise {
             for block in 0..blocks(out) {
                 weights.extend((0..taps).map(|tap| line(block, 0, tap)));
             }
@@ -148,11 +167,15 @@ impl Conv2d {
             return Ok(result);
         }
         let out = Target(result.as_mut_ptr().cast());
-        let work = Work { conv: self, batch, from, to, residual, activation, out };
+        let place = Place::whole(to.size);
+        let work = Work { conv: self, batch, from, to, residual, activation, out, place };
         match input {
             Input::Planes(planes) => work.rows(planes),
-            Input::Blocks(lanes) if self.form == Form::Depthwise => work.depthwise(lanes),
-            Input::Blocks(lanes) => work.dense(lanes),
+            Input::Blocks(lanes) => match self.form {
+                Form::Depthwise => work.depthwise(lanes),
+                Form::Winograd(side) => work.winograd(lanes, side),
+                Form::Dense | Form::Rows => work.dense(lanes),
+            },
         }
         // SAFETY: there is room for as many, and the pieces have written every one: each form goes through all
         // images, all blocks and all positions of the output.
@@ -168,18 +191,19 @@ pub enum Input<'a> {
 }
 
 /// One run, cut into pieces that threads share.
-struct Work<'a> {
-    conv: &'a Conv2d,
-    batch: usize,
-    from: Shape,
-    to: Shape,
-    residual: Option<&'a [Lanes]>,
-    activation: Activation,
-    out: Target,
+pub(super) struct Work<'a> {
+    pub conv: &'a Conv2d,
+    pub batch: usize,
+    pub from: Shape,
+    pub to: Shape,
+    pub residual: Option<&'a [Lanes]>,
+    pub activation: Activation,
+    pub out: Target,
+    pub place: Place,
 }
 
 impl Work<'_> {
-    fn dense(&self, input: &[Lanes]) {
+    pub fn dense(&self, input: &[Lanes]) {
         let conv = self.conv;
         let dense = Dense {
             geometry: &conv.geometry,
@@ -192,6 +216,7 @@ impl Work<'_> {
             residual: self.residual,
             activation: self.activation,
             out: self.out,
+            place: self.place,
         };
         let positions = self.to.size[0] * self.to.size[1];
         let groups = blocks(self.to.channels).div_ceil(tile::group());
@@ -209,7 +234,7 @@ impl Work<'_> {
             (across, if across * self.batch >= threads { 1 } else { wanted.div_ceil(across).min(groups) })
         };
         // Whole rows or tiles, so that only the last piece has smaller ones.
-        let unit = if dense.in_rows() { self.to.size[1] } else { tile::MAX_POSITIONS };
+        let unit = if dense.by_row() { self.to.size[1] } else { tile::MAX_POSITIONS };
         let step = positions.div_ceil(across).next_multiple_of(unit).min(positions);
         let across = positions.div_ceil(step);
         let per = groups.div_ceil(along);
@@ -224,6 +249,30 @@ impl Work<'_> {
                 groups: group * per..((group + 1) * per).min(groups),
             };
             arch().dispatch(piece);
+        });
+    }
+
+    fn winograd(&self, input: &[Lanes], side: Side) {
+        let conv = self.conv;
+        let work = Winograd {
+            side,
+            pad: conv.geometry.pad_begin,
+            input,
+            from: self.from,
+            to: self.to,
+            weights: lanes(&conv.weights),
+            bias: lanes(&conv.bias),
+            residual: self.residual,
+            activation: self.activation,
+            out: self.out,
+        };
+        let threads = threads(self.batch * work.tiles() * conv.weights.len());
+        let together = work.together(if self.batch < threads { threads } else { 1 });
+        let parts = work.tiles().div_ceil(together);
+        share(self.batch * parts, threads, &|piece| {
+            let (image, part) = (piece / parts, piece % parts);
+            let tiles = part * together..((part + 1) * together).min(work.tiles());
+            arch().dispatch(Part { of: &work, image, tiles });
         });
     }
 

@@ -29,6 +29,38 @@ pub(super) struct Dense<'a> {
     pub residual: Option<&'a [Lanes]>,
     pub activation: Activation,
     pub out: Target,
+    pub place: Place,
+}
+
+/// Where the positions of the result lie in planes that may hold others between them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Of the planes.
+    pub size: [usize; 2],
+    /// From one position to the next, and the first.
+    pub stride: [usize; 2],
+    pub offset: [usize; 2],
+}
+
+impl Place {
+    /// Side by side.
+    pub fn whole(size: [usize; 2]) -> Self {
+        Self { size, stride: [1, 1], offset: [0, 0] }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.stride == [1, 1]
+    }
+
+    /// Of a position in a result of that width.
+    #[inline(always)]
+    fn of(&self, position: usize, width: usize) -> usize {
+        if self.is_whole() {
+            return position;
+        }
+        let (y, x) = (position / width, position % width);
+        (y * self.stride[0] + self.offset[0]) * self.size[1] + x * self.stride[1] + self.offset[1]
+    }
 }
 
 /// A part of it: some positions of an image by some groups of output channels.
@@ -51,13 +83,18 @@ impl Dense<'_> {
     /// Whether every position reads its own alone.
     fn is_pointwise(&self) -> bool {
         let g = self.geometry;
-        self.kernel == [1, 1] && g.stride == [1, 1] && g.pad_begin == [0, 0] && g.pad_end == [0, 0]
+        self.kernel == [1, 1] && g.stride == [1, 1] && g.pad_begin == [0, 0] && self.from.size == self.to.size
     }
 
     /// Whether tiles lie in one row each, so that the taps of a row share its inputs. Narrow rows would make
     /// small tiles.
     pub fn in_rows(&self) -> bool {
         !self.is_pointwise() && self.geometry.stride[1] == 1 && self.to.size[1] >= 10
+    }
+
+    /// Whether a tile may not go on in the next row.
+    pub fn by_row(&self) -> bool {
+        self.in_rows() || !self.place.is_whole()
     }
 
     /// Blocks that a tile of so many positions is laid out in.
@@ -69,6 +106,26 @@ impl Dense<'_> {
         } else {
             self.taps() * channels * count
         }
+    }
+
+    /// First tap along an axis that meets the input at one of these positions, and how many from it on do.
+    #[inline(always)]
+    fn met(&self, axis: usize, positions: Range<usize>) -> (usize, usize) {
+        let g = self.geometry;
+        let (pad, stride, dilation) = (g.pad_begin[axis], g.stride[axis], g.dilation[axis]);
+        let last = positions.end.saturating_sub(1) * stride;
+        let first = pad.saturating_sub(last).div_ceil(dilation);
+        let end = (self.from.size[axis] + pad).saturating_sub(positions.start * stride).div_ceil(dilation);
+        (first, end.min(self.kernel[axis]).saturating_sub(first))
+    }
+
+    /// The same for both axes, of so many positions from `first` on.
+    #[inline(always)]
+    fn taps_met(&self, first: usize, count: usize) -> [(usize, usize); 2] {
+        let width = self.to.size[1];
+        let (y, x) = (first / width, first % width);
+        let columns = if x + count <= width { x..x + count } else { 0..width };
+        [self.met(0, y..(first + count - 1) / width + 1), self.met(1, columns)]
     }
 
     #[inline(always)]
@@ -93,8 +150,8 @@ impl Dense<'_> {
             let line_in = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
             for channel in self.image(image).chunks_exact(height * width) {
                 let Some(line) = lines.next() else { return };
+                // No tile reads a row that is not there.
                 if line_in >= height {
-                    line.fill(Lanes::ZERO);
                     continue;
                 }
                 line[..before].fill(Lanes::ZERO);
@@ -148,18 +205,18 @@ impl WithSimd for Piece<'_> {
         let (inputs, outputs) = (blocks(dense.from.channels), blocks(dense.to.channels));
         let (full, tail) = (dense.from.channels / BLOCK, dense.from.channels % BLOCK);
         let (plane_in, plane_out) =
-            (dense.from.size[0] * dense.from.size[1], dense.to.size[0] * dense.to.size[1]);
-        let (direct, in_rows) = (dense.is_pointwise(), dense.in_rows());
+            (dense.from.size[0] * dense.from.size[1], dense.place.size[0] * dense.place.size[1]);
+        let (direct, in_rows, by_row) = (dense.is_pointwise(), dense.in_rows(), dense.by_row());
         // As many positions as stay in the cache, in tiles that are about equal; whole rows where they matter.
-        let width = if in_rows { dense.to.size[1] } else { most };
-        let tiles_in_row = if in_rows { width.div_ceil(most) } else { 1 };
+        let width = if by_row { dense.to.size[1] } else { most };
+        let tiles_in_row = if by_row { width.div_ceil(most) } else { 1 };
         let row_laid = tiles_in_row * dense.laid(width.div_ceil(tiles_in_row));
         let at_once = (PANEL / (row_laid * BLOCK)).max(1) * width;
         let mut panel = SCRATCH.take();
         let mut start = self.positions.start;
         while start < self.positions.end {
             let end = (start + at_once).min(self.positions.end);
-            let span = if in_rows { width } else { end - start };
+            let span = if by_row { width } else { end - start };
             let tiles = (start..end).step_by(span.max(1)).flat_map(|row| {
                 Tiles::new(span.min(end - row), most).map(move |(at, count)| (row + at, count))
             });
@@ -199,9 +256,13 @@ impl WithSimd for Piece<'_> {
                         (panel[place..].as_ptr().cast(), step, line * inputs, step * inputs)
                     };
                     place += if direct { 0 } else { dense.laid(count) };
+                    let [rows, columns] = if direct { [(0, 1); 2] } else { dense.taps_met(position, count) };
+                    let position = dense.place.of(position, dense.to.size[1]);
                     let tile = Tile {
                         inputs: source,
-                        taps: dense.kernel,
+                        first: [rows.0, columns.0],
+                        taps: [rows.1, columns.1],
+                        columns: dense.kernel[1],
                         down,
                         across,
                         step,
@@ -214,12 +275,13 @@ impl WithSimd for Piece<'_> {
                             .map_or(std::ptr::null(), |r| r[out + position..].as_ptr().cast()),
                         out: dense.out.get().wrapping_add((out + position) * BLOCK),
                         plane: plane_out * BLOCK,
+                        along: dense.place.stride[1] * BLOCK,
                         activation: dense.activation,
                     };
                     // SAFETY: `Conv2d::run` has checked that input, residual and out have the elements that
                     // their shapes say, and `Conv2d::new` packed weights and bias for these channels; the
-                    // panel was laid for this tile. Pieces differ in positions, groups or image, so nobody
-                    // else writes here.
+                    // panel was laid for this tile. Pieces differ in positions, groups or image, and convolutions of
+                    // the same planes in their places, so nobody else writes here.
                     unsafe { tile.run(simd, count, taken) };
                 }
             }

@@ -185,7 +185,7 @@ impl WithSimd for Depthwise<'_> {
                 if !self.activation.is_simple() {
                     // SAFETY: the row was written above, by this piece.
                     let row = unsafe { std::slice::from_raw_parts_mut(out, out_width * BLOCK) };
-                    self.activation.each(row);
+                    self.activation.each(simd, row);
                 }
             }
         }

@@ -9,14 +9,19 @@ mod dense;
 mod depthwise;
 mod pool;
 mod reorder;
+mod resize;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod transposed;
+mod winograd;
 
 pub use conv::{Conv2d, Input, Layout};
 pub use pool::{Pool, Window, global_average, pool, scale_channels};
-pub use reorder::{from_planes, to_planes};
+pub use reorder::{from_planes, join_channels, to_planes};
+pub use resize::{Taps, resize};
+pub use transposed::ConvTranspose2d;
 
 use super::memory::room;
 use super::share::share;
@@ -65,6 +70,14 @@ pub fn view(floats: &[f32]) -> &[Lanes] {
     bytemuck::TransparentWrapper::wrap_slice(blocks)
 }
 
+fn floats(lanes: &[Lanes]) -> &[f32] {
+    bytemuck::cast_slice(lanes)
+}
+
+fn floats_mut(lanes: &mut [Lanes]) -> &mut [f32] {
+    bytemuck::cast_slice_mut(lanes)
+}
+
 fn view_mut(floats: &mut [f32]) -> &mut [Lanes] {
     let (blocks, _) = floats.as_chunks_mut::<BLOCK>();
     bytemuck::TransparentWrapper::wrap_slice_mut(blocks)
@@ -85,8 +98,8 @@ impl Target {
     }
 }
 
-/// Threads for work of so many vector operations: one where waking another would cost as much.
+/// Threads for work of so many vector operations: one where it is done in about two microseconds.
 fn threads(operations: usize) -> usize {
-    const SHARED_FROM: usize = if cfg!(test) { 500 } else { 60_000 };
+    const SHARED_FROM: usize = if cfg!(test) { 500 } else { 8_000 };
     if operations < SHARED_FROM { 1 } else { rayon::current_num_threads() }
 }

@@ -1,7 +1,8 @@
 //! Planes to blocks and back.
 
-use super::{BLOCK, Lanes, Line, Target, blocks, room, share, threads};
+use super::{BLOCK, Lanes, Line, Target, blocks, floats, floats_mut, room, share, threads};
 use crate::engine::kernels::arch;
+use crate::engine::kernels::transpose::tile;
 
 /// `[batch, channels, pixels]` to `[batch, blocks, pixels, 16]`; zeros where a block is not full.
 ///
@@ -37,18 +38,73 @@ fn gather(source: &[f32], to: &mut [Lanes], taken: usize, pixels: usize) {
     let mut at = 0;
     if taken == BLOCK {
         while at + BLOCK <= pixels {
-            let mut rows = [[0.0; BLOCK]; BLOCK];
-            for (lane, row) in rows.iter_mut().enumerate() {
-                row.copy_from_slice(&source[lane * pixels + at..][..BLOCK]);
-            }
-            for (x, to) in to[at..at + BLOCK].iter_mut().enumerate() {
-                *to = Lanes(std::array::from_fn(|lane| rows[lane][x]));
-            }
+            tile(&source[at..], pixels, floats_mut(&mut to[at..at + BLOCK]), BLOCK);
             at += BLOCK;
         }
     }
     for (x, to) in to.iter_mut().enumerate().skip(at) {
         *to = Lanes(std::array::from_fn(|lane| if lane < taken { source[lane * pixels + x] } else { 0.0 }));
+    }
+}
+
+/// The channels of several tensors after one another; each comes with its number of channels. Channels that do not
+/// fill the last block are followed by zeros.
+///
+/// REQUIRES as many elements as `batch` images of so many pixels have.
+pub fn join_channels(parts: &[(&[Lanes], usize)], batch: usize, pixels: usize) -> Vec<Line> {
+    let channels: usize = parts.iter().map(|(_, channels)| channels).sum();
+    assert!(parts.iter().all(|(lanes, channels)| lanes.len() == batch * blocks(*channels) * pixels));
+    let per = blocks(channels);
+    let mut result = room(batch * per * pixels);
+    let out = Target(result.as_mut_ptr().cast());
+    let work = |block: usize| {
+        let (image, first) = (block / per, block % per * BLOCK);
+        // SAFETY: this block alone, which nobody else writes to; `Lanes` are floats, and every one is written.
+        let to =
+            unsafe { std::slice::from_raw_parts_mut(out.get().cast::<Lanes>().add(block * pixels), pixels) };
+        arch().dispatch(
+            #[inline(always)]
+            || gather_block(parts, image, first, to),
+        );
+    };
+    if pixels > 0 {
+        share(batch * per, threads(batch * per * pixels), &work);
+    }
+    // SAFETY: there is room for as many, and every block was written.
+    unsafe { result.set_len(batch * per * pixels) };
+    result
+}
+
+/// The block of one image that begins with channel `first` of all parts together.
+#[inline(always)]
+fn gather_block(parts: &[(&[Lanes], usize)], image: usize, first: usize, to: &mut [Lanes]) {
+    let pixels = to.len();
+    let mut filled = 0;
+    let mut start = 0;
+    for (lanes, channels) in parts {
+        while filled < BLOCK && first + filled >= start && first + filled < start + channels {
+            let own = first + filled - start;
+            let (block, lane) = (own / BLOCK, own % BLOCK);
+            let count = (BLOCK - lane).min(BLOCK - filled).min(channels - own);
+            let source = &lanes[(image * blocks(*channels) + block) * pixels..][..pixels];
+            if count == BLOCK {
+                to.copy_from_slice(source);
+            } else if count == BLOCK / 2 {
+                // What many channels are that do not fill their blocks; of a length that the compiler knows.
+                for (to, from) in to.iter_mut().zip(source) {
+                    to.0[filled..filled + BLOCK / 2].copy_from_slice(&from.0[lane..lane + BLOCK / 2]);
+                }
+            } else {
+                for (to, from) in to.iter_mut().zip(source) {
+                    to.0[filled..filled + count].copy_from_slice(&from.0[lane..lane + count]);
+                }
+            }
+            filled += count;
+        }
+        start += channels;
+    }
+    if filled < BLOCK {
+        to.iter_mut().for_each(|to| to.0[filled..].fill(0.0));
     }
 }
 
@@ -84,13 +140,16 @@ pub fn to_planes(lanes: &[Lanes], batch: usize, channels: usize, pixels: usize) 
 #[inline(always)]
 fn scatter(source: &[Lanes], to: &mut [f32], pixels: usize) {
     let mut at = 0;
+    let whole = to.len() == BLOCK * pixels;
     while at + BLOCK <= pixels {
-        let mut columns = [[0.0; BLOCK]; BLOCK];
-        for (x, from) in source[at..at + BLOCK].iter().enumerate() {
-            columns.iter_mut().zip(&from.0).for_each(|(column, value)| column[x] = *value);
-        }
-        for (plane, column) in to.chunks_exact_mut(pixels).zip(&columns) {
-            plane[at..at + BLOCK].copy_from_slice(column);
+        if whole {
+            tile(floats(&source[at..at + BLOCK]), BLOCK, &mut to[at..], pixels);
+        } else {
+            let mut columns = [0.0; BLOCK * BLOCK];
+            tile(floats(&source[at..at + BLOCK]), BLOCK, &mut columns, BLOCK);
+            for (plane, column) in to.chunks_exact_mut(pixels).zip(columns.as_chunks::<BLOCK>().0) {
+                plane[at..at + BLOCK].copy_from_slice(column);
+            }
         }
         at += BLOCK;
     }

@@ -124,7 +124,9 @@ impl WithSimd for Rows<'_> {
                     let position = row + at;
                     let tile = Tile {
                         inputs: scratch[at..].as_ptr(),
+                        first: [0, 0],
                         taps: [0, 0],
+                        columns: 0,
                         down: 0,
                         across: 0,
                         step: 0,
@@ -135,6 +137,7 @@ impl WithSimd for Rows<'_> {
                         residual: self.residual.map_or(std::ptr::null(), |r| r[position..].as_ptr().cast()),
                         out: self.out.get().wrapping_add(position * BLOCK),
                         plane: plane * BLOCK,
+                        along: BLOCK,
                         activation: self.activation,
                     };
                     // SAFETY: `Conv2d::run` has checked that residual and out have the elements that their

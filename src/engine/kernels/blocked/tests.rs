@@ -124,6 +124,122 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Those that go by tiles; with more channels than a block, and sizes that do not fill the last tiles.
+    #[test]
+    fn any_convolution_of_three_by_three(
+        batch in 1usize..3, (cin, cout, size) in prop_oneof![
+            (16usize..40, 16usize..40, [1usize..14, 1usize..20]),
+            // Too many for tiles of four.
+            (20usize..24, 370usize..390, [1usize..5, 1usize..6]),
+        ], begin in [0usize..3, 0usize..3], end in [0usize..3, 0usize..3],
+        add: bool, seed: u32,
+    ) {
+        let geometry =
+            Geometry { stride: [1, 1], dilation: [1, 1], pad_begin: begin, pad_end: end, groups: 1 };
+        prop_assume!(geometry.output_size([3, 3], size).is_some());
+        let (shape, weights) = ([batch, cin, size[0], size[1]], [cout, cin, 3, 3]);
+        let (input, weight) = (noise(shape.iter().product(), seed), noise(weights.iter().product(), !seed));
+        let bias = noise(cout, seed.wrapping_add(7));
+        let wanted = reference(&input, shape, &weight, weights, &bias, geometry);
+        let residual = noise(wanted.len(), seed.wrapping_add(9));
+        for (activation, f) in [
+            (Activation::Relu, (|v: f32| v.max(0.0)) as fn(f32) -> f32),
+            (Activation::Tanh, |v: f32| v.tanh()),
+        ] {
+            let form = (geometry, Layout::Blocks, activation);
+            let got = blocked((&input, shape), (&weight, weights), &bias, add.then_some(&residual[..]), form);
+            let after = |(w, r): (&f32, &f32)| f(w + if add { *r } else { 0.0 });
+            near(&got.unwrap(), &wanted.iter().zip(&residual).map(after).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn any_transposed_convolution(
+        batch in 1usize..3, cin in 1usize..40, cout in 1usize..40, size in [1usize..9, 1usize..13],
+        kernel in [1usize..6, 1usize..6], stride in [1usize..4, 1usize..4], cut in [(0usize..4, -2isize..4), (0usize..4, -2isize..4)],
+        seed: u32,
+    ) {
+        let (shape, weights) = ([batch, cin, size[0], size[1]], [cin, cout, kernel[0], kernel[1]]);
+        let (input, weight) = (noise(shape.iter().product(), seed), noise(weights.iter().product(), !seed));
+        let bias = noise(cout, seed.wrapping_add(7));
+        let conv = ConvTranspose2d::new(&weight, weights, Some(&bias), stride, cut).unwrap();
+        prop_assume!(conv.is_some());
+        let conv = conv.unwrap();
+        let Some(out) = conv.output_size(size) else { return Ok(()) };
+        let mut wanted = vec![0.0; batch * cout * out[0] * out[1]];
+        for (plane, wanted) in wanted.chunks_exact_mut(out[0] * out[1]).enumerate() {
+            let (image, o) = (plane / cout, plane % cout);
+            wanted.fill(bias[o]);
+            for i in 0..cin {
+                for at in 0..size[0] * size[1] * kernel[0] * kernel[1] {
+                    let (pixel, tap) = (at / (kernel[0] * kernel[1]), at % (kernel[0] * kernel[1]));
+                    let (y, x) = (pixel / size[1], pixel % size[1]);
+                    let (r, c) = (tap / kernel[1], tap % kernel[1]);
+                    let row = (y * stride[0] + r).wrapping_sub(cut[0].0);
+                    let column = (x * stride[1] + c).wrapping_sub(cut[1].0);
+                    if row < out[0] && column < out[1] {
+                        let value = input[((image * cin + i) * size[0] + y) * size[1] + x];
+                        wanted[row * out[1] + column] +=
+                            value * weight[((i * cout + o) * kernel[0] + r) * kernel[1] + c];
+                    }
+                }
+            }
+        }
+        let lines = from_planes(&input, batch, cin, size[0] * size[1]);
+        let got = conv.run(lanes(&lines), batch, size, Activation::None).unwrap();
+        near(&to_planes(lanes(&got), batch, cout, out[0] * out[1]), &wanted);
+    }
+
+    #[test]
+    fn channels_come_after_one_another(
+        channels in prop::collection::vec(1usize..40, 1..5), batch in 1usize..3, pixels in 1usize..20, seed: u32,
+    ) {
+        let planes: Vec<Vec<f32>> = (channels.iter().zip(seed..))
+            .map(|(channels, seed)| noise(batch * channels * pixels, seed))
+            .collect();
+        let parts: Vec<Vec<Line>> = (planes.iter().zip(&channels))
+            .map(|(planes, channels)| from_planes(planes, batch, *channels, pixels))
+            .collect();
+        let given: Vec<_> = parts.iter().zip(&channels).map(|(part, c)| (lanes(part), *c)).collect();
+        let joined = to_planes(lanes(&join_channels(&given, batch, pixels)), batch, channels.iter().sum(), pixels);
+        let wanted: Vec<f32> = (0..batch)
+            .flat_map(|image| planes.iter().zip(&channels).map(move |(p, c)| (image, p, c)))
+            .flat_map(|(image, planes, channels)| &planes[image * channels * pixels..][..channels * pixels])
+            .copied()
+            .collect();
+        prop_assert_eq!(joined, wanted);
+    }
+
+    #[test]
+    fn a_resized_plane_blends_rows_and_columns(
+        size in [1usize..9, 1usize..9], seed: u32,
+        rows in prop::collection::vec(prop::collection::vec((0usize..9, 0.0f32..1.0), 1..4), 1..12),
+        columns in prop::collection::vec(prop::collection::vec((0usize..9, 0.0f32..1.0), 2..3), 1..40),
+    ) {
+        let within = |taps: Vec<Vec<(usize, f32)>>, size: usize| -> Vec<Vec<(usize, f32)>> {
+            taps.into_iter().map(|t| t.into_iter().map(|(at, weight)| (at % size, weight)).collect()).collect()
+        };
+        let (rows, columns) = (within(rows, size[0]), within(columns, size[1]));
+        let pixels = size[0] * size[1];
+        let planes = noise(20 * pixels, seed);
+        let lines = from_planes(&planes, 1, 20, pixels);
+        let got = resize(lanes(&lines), size, &Taps::new(&rows), &Taps::new(&columns));
+        let mut wanted = Vec::new();
+        for plane in planes.chunks_exact(pixels) {
+            for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
+                let blended = |(y, a): &(usize, f32)| -> f32 {
+                    column.iter().map(|(x, b)| plane[y * size[1] + x] * b).sum::<f32>() * a
+                };
+                wanted.push(row.iter().map(blended).sum::<f32>());
+            }
+        }
+        near(&to_planes(lanes(&got), 1, 20, rows.len() * columns.len()), &wanted);
+    }
+}
+
 #[test]
 fn large_work_is_shared_among_threads_without_a_trace() {
     let same = Geometry { stride: [1, 1], dilation: [1, 1], pad_begin: [1, 1], pad_end: [1, 1], groups: 1 };

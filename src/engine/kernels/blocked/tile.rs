@@ -5,7 +5,7 @@
 //! registers of 8 lanes it is 6 positions by one block.
 
 use super::BLOCK;
-use crate::engine::kernels::Activation;
+use crate::engine::kernels::activation::{Activation, Applied};
 use pulp::{Simd, WithSimd};
 
 /// Positions in the largest tile.
@@ -14,14 +14,17 @@ pub const MAX_POSITIONS: usize = 14;
 /// Where a tile reads and writes.
 ///
 /// SAFETY of every use: `inputs` is readable for `BLOCK` floats at each of the tile's positions, `BLOCK` apart,
-/// at every tap (`across` from one column to the next, `down` from one row to the next) in every block of input
+/// at every tap from `first` on (`across` from one column to the next, `down` from one row to the next) in every block of input
 /// channels, `step` apart; `weights` for as many lanes times the tile's channels; `bias` for the tile's channels; `out`, and `residual` where it is not null, for `BLOCK` floats at
-/// each position in each of the tile's blocks, `plane` floats apart.
+/// each position, `along` apart, in each of the tile's blocks, `plane` floats apart.
 #[derive(Clone, Copy)]
 pub struct Tile {
     pub inputs: *const f32,
-    /// Rows and columns of taps.
+    /// The first row and column of taps that meet the input, and how many of each do.
+    pub first: [usize; 2],
     pub taps: [usize; 2],
+    /// Columns of taps that have weights.
+    pub columns: usize,
     /// Floats from one row of taps to the next, from one column to the next, and from one block of input channels
     /// to the next.
     pub down: usize,
@@ -36,6 +39,8 @@ pub struct Tile {
     pub residual: *const f32,
     pub out: *mut f32,
     pub plane: usize,
+    /// Floats from one position to the next in `out` and `residual`.
+    pub along: usize,
     pub activation: Activation,
 }
 
@@ -151,10 +156,12 @@ impl Tile {
         // SAFETY: within what `Tile` promises: `inputs` and `weights` go forward by what is read.
         unsafe {
             let mut sums = self.start::<S, R, V>(simd);
-            let mut weights = self.weights;
+            let per_tap = (self.full * BLOCK + self.tail) * V * lanes;
             for tap in 0..self.taps[0] * self.taps[1] {
-                let (row, column) = (tap / self.taps[1], tap % self.taps[1]);
+                let row = self.first[0] + tap / self.taps[1];
+                let column = self.first[1] + tap % self.taps[1];
                 let mut inputs = self.inputs.add(row * self.down + column * self.across);
+                let mut weights = self.weights.add((row * self.columns + column) * per_tap);
                 for _ in 0..self.full {
                     block::<S, R, V>(simd, &mut sums, inputs, weights, BLOCK);
                     inputs = inputs.wrapping_add(self.step);
@@ -162,7 +169,6 @@ impl Tile {
                 }
                 if self.tail > 0 {
                     block::<S, R, V>(simd, &mut sums, inputs, weights, self.tail);
-                    weights = weights.add(self.tail * V * lanes);
                 }
             }
             self.finish(simd, sums);
@@ -174,7 +180,7 @@ impl Tile {
         let lanes = S::F32_LANES;
         for (r, sums) in sums.iter_mut().enumerate() {
             for (v, sum) in sums.iter_mut().enumerate() {
-                let at = v * lanes / BLOCK * self.plane + r * BLOCK + v * lanes % BLOCK;
+                let at = v * lanes / BLOCK * self.plane + r * self.along + v * lanes % BLOCK;
                 // SAFETY: position `r` of the block that vector `v` is of.
                 unsafe {
                     if !self.residual.is_null() {
@@ -190,10 +196,15 @@ impl Tile {
             return;
         }
         for block in 0..(V * lanes).div_ceil(BLOCK) {
-            // SAFETY: written above: R positions of one block lie together.
-            let written =
-                unsafe { std::slice::from_raw_parts_mut(self.out.add(block * self.plane), R * BLOCK) };
-            self.activation.each(written);
+            let first = self.out.wrapping_add(block * self.plane);
+            // Positions that lie together in one go.
+            let (count, floats) = if self.along == BLOCK { (1, R * BLOCK) } else { (R, BLOCK) };
+            for position in 0..count {
+                // SAFETY: written above.
+                let written =
+                    unsafe { std::slice::from_raw_parts_mut(first.add(position * self.along), floats) };
+                simd.vectorize(Applied { activation: self.activation, values: written });
+            }
         }
     }
 }

@@ -9,19 +9,18 @@
 mod planes;
 mod tile;
 
+use super::share::share_chunks;
 use super::{Activation, arch};
 use planes::{Fill, Planes};
 use pulp::Arch;
-use rayon::prelude::*;
 use std::cell::RefCell;
 use tile::{Channels, MAX_TILE};
 
 /// Output channels that share a pass over the input; the weights are packed in blocks of as many.
 const BLOCK: usize = 8;
 
-/// Multiply-adds under which threads cost more than they bring: about half a millisecond of one, as handing
-/// work over costs as much where others use the machine too. Tests need not be so large.
-const PARALLEL_FROM: usize = if cfg!(test) { 2_000_000 } else { 32_000_000 };
+/// Multiply-adds under which threads cost more than they bring.
+const PARALLEL_FROM: usize = 500_000;
 
 /// A copy of a few elements, for which a call would cost more than it does.
 #[inline(always)]
@@ -178,11 +177,9 @@ impl Conv2d {
         if work * batch < PARALLEL_FROM || threads == 1 {
             images.for_each(|i| image(i, 1));
         } else if batch >= threads {
-            input
-                .par_chunks_exact(image_in.max(1))
-                .zip(out.par_chunks_exact_mut(image_out))
-                .enumerate()
-                .for_each(|i| image(i, 1));
+            share_chunks(&mut out, image_out, threads, &|index, out| {
+                image((index, (&input[index * image_in..(index + 1) * image_in], out)), 1);
+            });
         } else {
             images.for_each(|i| image(i, threads));
         }
@@ -205,7 +202,7 @@ impl Conv2d {
         let taps = planes.offsets.len();
         let group_in = self.channels_in * planes.input[0] * planes.input[1];
         let blocks = self.channels_out.div_ceil(BLOCK);
-        // Taken out while it is used: a thread that waits for others may be given another convolution.
+        // Taken out while it is used.
         let mut scratch = SCRATCH.take();
         for group in 0..self.geometry.groups {
             let input = &input[group * group_in..(group + 1) * group_in];
@@ -235,7 +232,7 @@ impl Conv2d {
             if split == 1 || per == blocks {
                 run(0, blocks, out);
             } else {
-                out.par_chunks_mut(per * BLOCK * pixels).enumerate().for_each(|(i, out)| run(i, per, out));
+                share_chunks(out, per * BLOCK * pixels, split, &|index, out| run(index, per, out));
             }
         }
         SCRATCH.set(scratch);

@@ -90,14 +90,14 @@ impl Channels<'_> {
                 let sum = simd.add_f32s(sums[v], bias);
                 S::as_mut_simd_f32s(&mut line[v * lanes..(v + 1) * lanes]).0[0] = sum;
             }
-            self.write(channel + c, at, &mut line[..V * lanes]);
+            self.write(simd, channel + c, at, &mut line[..V * lanes]);
         }
         C
     }
 
     /// Puts the positions that are pixels where they belong; the rest lie between rows.
     #[inline(always)]
-    fn write(&mut self, channel: usize, at: usize, line: &mut [f32]) {
+    fn write<S: Simd>(&mut self, simd: S, channel: usize, at: usize, line: &mut [f32]) {
         let ([height, width], stride) = (self.planes.size, self.planes.plane[1]);
         let (mut row, mut column) = (at / stride, at % stride);
         let mut done = 0;
@@ -112,7 +112,7 @@ impl Channels<'_> {
                         *value += add;
                     }
                 }
-                self.activation.each(values);
+                self.activation.each(simd, values);
                 copy(values, &mut self.out[to..to + pixels]);
             }
             done += run;

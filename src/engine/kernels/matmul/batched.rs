@@ -1,7 +1,7 @@
 //! Many products of the same shape, both sides known only when they run.
 
+use super::super::share::share_chunks;
 use super::{After, Packed, multiply, multiply_here};
-use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Matrices in one slice.
@@ -24,26 +24,27 @@ pub struct Batched<'a> {
 }
 
 /// Multiply-adds under which threads do not pay.
-const PARALLEL_FROM: usize = 3_000_000;
+const PARALLEL_FROM: usize = 100_000;
 
 thread_local! {
     static PACKED: RefCell<Packed> = RefCell::default();
 }
 
 impl Batched<'_> {
-    /// `[batch][rows][columns]`.
+    /// Writes `[batch][rows][columns]`.
     ///
-    /// REQUIRES as many starts of either operand, and every matrix within its slice; panics otherwise.
-    pub fn run(&self) -> Vec<f32> {
+    /// REQUIRES as many starts of either operand, every matrix within its slice, and `out` of that size; panics
+    /// otherwise.
+    pub fn run(&self, out: &mut [f32]) {
         let Self { a, b, rows, inner, columns } = *self;
         let count = a.starts.len();
         assert!(b.starts.len() == count && a.strides[1] == 1);
-        let mut out = vec![0.0; count * rows * columns];
+        assert!(out.len() == count * rows * columns);
         if out.is_empty() || inner == 0 {
-            return out;
+            return out.fill(0.0);
         }
         let one = |(index, out): (usize, &mut [f32]), threads: bool| {
-            // Taken out while it is used: a thread that waits for others may be given another product.
+            // Taken out while it is used.
             let mut packed = PACKED.take();
             packed.pack(&b.elements[b.starts[index]..], [inner, columns], b.strides);
             let a_rows = &a.elements[a.starts[index]..];
@@ -55,11 +56,11 @@ impl Batched<'_> {
             PACKED.set(packed);
         };
         let work = count * rows * inner * columns;
-        if count > 1 && work >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
-            out.par_chunks_mut(rows * columns).enumerate().for_each(|part| one(part, false));
+        let threads = rayon::current_num_threads();
+        if count >= threads && work >= PARALLEL_FROM && threads > 1 {
+            share_chunks(out, rows * columns, threads, &|index, out| one((index, out), false));
         } else {
             out.chunks_mut(rows * columns).enumerate().for_each(|part| one(part, true));
         }
-        out
     }
 }

@@ -10,10 +10,9 @@ mod tile;
 
 pub use batched::{Batched, Operand};
 
-use super::arch;
 use super::elementwise::Map;
-use rayon::prelude::*;
-use tile::Part;
+use super::share::share;
+use tile::Product;
 
 /// Columns that lie side by side in packed memory: one vector of AVX-512, two of AVX2, four of NEON.
 pub(super) const PANEL: usize = 16;
@@ -105,8 +104,8 @@ impl Packed {
     }
 }
 
-/// Nanoseconds of work under which handing it to threads costs more than it brings.
-const PARALLEL_FROM: usize = 60_000;
+/// Multiply-adds and floats of the matrix under which threads do not pay, some microseconds.
+const PARALLEL_FROM: usize = 100_000;
 
 /// Rows for each thread above which they are split, not the columns.
 const TALL: usize = 12;
@@ -116,66 +115,32 @@ const TALL: usize = 12;
 /// REQUIRES `a` to be `rows` times `b.inner()` elements, `out` and a residual `rows` times `b.columns()`, and a bias
 /// `b.columns()`; panics otherwise.
 pub fn multiply(a: &[f32], rows: usize, b: &Packed, after: After<'_>, out: &mut [f32]) {
-    let (inner, columns) = (b.inner, b.columns);
-    assert!(a.len() == rows * inner && out.len() == rows * columns, "the sizes of a product agree");
-    assert!(
-        after.bias.is_none_or(|b| b.len() == columns) && after.residual.is_none_or(|r| r.len() == out.len())
-    );
+    assert!(a.len() == rows * b.inner && out.len() == rows * b.columns, "the sizes of a product agree");
     if out.is_empty() {
         return;
     }
-    // About 50 multiply-adds and 25 bytes of the matrix a nanosecond.
-    let work = rows * inner * columns / 50 + b.lines.len() * size_of::<Line>() / 25;
-    let threads = rayon::current_num_threads();
-    if work < PARALLEL_FROM || threads == 1 {
-        arch().dispatch(Part { a, stride: inner, rows, first_row: 0, b, panels: 0..b.panels(), after, out });
-    } else if rows >= TALL * threads {
-        let per = rows.div_ceil(threads * 2).next_multiple_of(TALL).min(rows.div_ceil(threads));
-        let parts = out.par_chunks_mut(per * columns).zip(a.par_chunks(per * inner.max(1))).enumerate();
-        parts.for_each(|(index, (out, a))| {
-            let rows = out.len() / columns;
-            arch().dispatch(Part {
-                a,
-                stride: inner,
-                rows,
-                first_row: index * per,
-                b,
-                panels: 0..b.panels(),
-                after,
-                out,
-            });
-        });
+    let work = (rows + 4) * b.inner * b.columns;
+    let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+    let product = Product::new(a, (rows, b.inner), b, after, out);
+    // Where both sides are cut, into pieces enough that threads finish together.
+    let panels = b.panels();
+    let wanted = if threads == 1 { 1 } else { threads * 4 };
+    let tiles = rows.div_ceil(TALL);
+    // The side that is longer is cut first: the other is gone over by every piece.
+    let (down, across) = if rows > b.columns {
+        let down = wanted.min(tiles);
+        (down, (wanted / down).clamp(1, panels.div_ceil(2)))
     } else {
-        by_columns(a, rows, b, after, out, threads);
-    }
-}
-
-/// Few rows: each thread has some of the columns.
-fn by_columns(a: &[f32], rows: usize, b: &Packed, after: After<'_>, out: &mut [f32], threads: usize) {
-    let per = b.panels().div_ceil(2 * threads).next_multiple_of(2);
-    let inner = b.inner;
-    let part = |index: usize, out: &mut [f32]| {
-        let panels = index * per..((index + 1) * per).min(b.panels());
-        arch().dispatch(Part { a, stride: inner, rows, first_row: 0, b, panels, after, out });
+        let across = wanted.min(panels.div_ceil(2));
+        ((wanted / across).clamp(1, tiles.max(1)), across)
     };
-    if rows == 1 {
-        out.par_chunks_mut(per * PANEL).enumerate().for_each(|(index, out)| part(index, out));
-        return;
-    }
-    let width = |index: usize| (per * PANEL).min(b.columns - index * per * PANEL);
-    let parts: Vec<Vec<f32>> = (0..b.panels().div_ceil(per))
-        .into_par_iter()
-        .map(|index| {
-            let mut out = vec![0.0; rows * width(index)];
-            part(index, &mut out);
-            out
-        })
-        .collect();
-    for (row, out) in out.chunks_exact_mut(b.columns).enumerate() {
-        for (index, (to, from)) in out.chunks_mut(per * PANEL).zip(&parts).enumerate() {
-            to.copy_from_slice(&from[row * width(index)..][..width(index)]);
-        }
-    }
+    let height = rows.div_ceil(down).next_multiple_of(if down > 1 { TALL } else { 1 }).max(1);
+    let width = panels.div_ceil(across).next_multiple_of(2);
+    let (down, across) = (rows.div_ceil(height), panels.div_ceil(width));
+    share(down * across, threads, &|piece| {
+        let (row, panel) = (piece / across * height, piece % across * width);
+        product.part(row..(row + height).min(rows), panel..(panel + width).min(panels));
+    });
 }
 
 /// As [`multiply`] on this thread, for products within products. Rows of `a` begin `stride` elements apart.
@@ -186,10 +151,7 @@ pub(super) fn multiply_here(
     after: After<'_>,
     out: &mut [f32],
 ) {
-    assert!(out.len() == rows * b.columns, "the sizes of a product agree");
-    if !out.is_empty() {
-        arch().dispatch(Part { a, stride, rows, first_row: 0, b, panels: 0..b.panels(), after, out });
-    }
+    Product::new(a, (rows, stride), b, after, out).part(0..rows, 0..b.panels());
 }
 
 impl Packed {

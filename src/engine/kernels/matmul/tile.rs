@@ -1,27 +1,63 @@
 //! A tile of the result stays in registers while it runs over the inner axis.
 
-use super::super::vector;
+use super::super::elementwise::Map;
+use super::super::{arch, vector};
 use super::{Activation, After, Line, PANEL, Packed};
 use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// The bytes of `a` that are gone over again for every few panels: they should stay in a core's own cache.
 const BLOCK_BYTES: usize = 512 << 10;
 
-/// Some rows by some panels of a product.
-pub(super) struct Part<'a> {
-    /// `rows` rows of `b.inner` elements.
-    pub a: &'a [f32],
+/// A product that threads compute in parts, each with rows and panels of its own.
+pub(super) struct Product<'a> {
+    /// Rows of `b.inner` elements.
+    a: &'a [f32],
     /// From the beginning of a row to that of the next.
-    pub stride: usize,
-    pub rows: usize,
-    /// Where these rows are in the residual.
-    pub first_row: usize,
-    pub b: &'a Packed,
-    pub panels: Range<usize>,
-    pub after: After<'a>,
-    /// `rows` times as many columns as these panels have.
-    pub out: &'a mut [f32],
+    stride: usize,
+    rows: usize,
+    b: &'a Packed,
+    after: After<'a>,
+    /// `[rows][b.columns]`
+    out: *mut f32,
+    lent: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: parts that run at the same time write to rows and columns of their own, as REQUIRED by `part`.
+unsafe impl Sync for Product<'_> {}
+
+impl<'a> Product<'a> {
+    /// Panics where the sizes do not agree.
+    pub fn new(
+        a: &'a [f32],
+        (rows, stride): (usize, usize),
+        b: &'a Packed,
+        after: After<'a>,
+        out: &'a mut [f32],
+    ) -> Self {
+        assert!(out.len() == rows * b.columns, "the sizes of a product agree");
+        assert!(
+            after.bias.is_none_or(|b| b.len() * rows == out.len())
+                && after.residual.is_none_or(|r| r.len() == out.len())
+        );
+        Self { a, stride, rows, b, after, out: out.as_mut_ptr(), lent: PhantomData }
+    }
+
+    /// REQUIRES that no other part that runs at the same time has the same row and the same panel.
+    pub fn part(&self, rows: Range<usize>, panels: Range<usize>) {
+        assert!(rows.end <= self.rows && panels.end <= self.b.panels());
+        if !rows.is_empty() && !panels.is_empty() {
+            arch().dispatch(Part { product: self, rows, panels });
+        }
+    }
+}
+
+/// Some rows by some panels of a product.
+struct Part<'a> {
+    product: &'a Product<'a>,
+    rows: Range<usize>,
+    panels: Range<usize>,
 }
 
 impl WithSimd for Part<'_> {
@@ -40,21 +76,16 @@ impl WithSimd for Part<'_> {
 }
 
 impl Part<'_> {
-    /// Columns of these panels.
-    #[inline(always)]
-    fn width(&self) -> usize {
-        (self.panels.end * PANEL).min(self.b.columns) - self.panels.start * PANEL
-    }
-
     /// `W` vectors make a panel; a tile has up to `tall` rows and `P` panels, or few rows and `F` panels.
     #[inline(always)]
-    fn run<S: Simd, const W: usize, const P: usize, const F: usize>(mut self, simd: S, tall: usize) {
-        let count = self.rows;
-        let block = (BLOCK_BYTES / 4 / self.b.inner.max(1)).max(tall);
+    fn run<S: Simd, const W: usize, const P: usize, const F: usize>(self, simd: S, tall: usize) {
+        let product = self.product;
+        let count = self.rows.len();
+        let block = (BLOCK_BYTES / 4 / product.b.inner.max(1)).max(tall);
         let blocks = count.div_ceil(block);
         for index in 0..blocks {
-            let start = count * index / blocks;
-            let end = count * (index + 1) / blocks;
+            let start = self.rows.start + count * index / blocks;
+            let end = self.rows.start + count * (index + 1) / blocks;
             let tiles = (end - start).div_ceil(tall);
             let mut panel = self.panels.start;
             while panel < self.panels.end {
@@ -68,27 +99,22 @@ impl Part<'_> {
                     let from = start + (end - start) * tile / tiles;
                     let rows = start + (end - start) * (tile + 1) / tiles - from;
                     if wide == F && F > P {
-                        self.few::<S, W, F>(simd, panel, from, rows);
+                        product.few::<S, W, F>(simd, panel, from, rows);
                     } else if wide == P {
-                        self.tile_of::<S, W, P>(simd, panel, from, rows, tall);
+                        product.tile_of::<S, W, P>(simd, panel, from, rows, tall);
                     } else {
-                        self.tile_of::<S, W, 1>(simd, panel, from, rows, tall);
+                        product.tile_of::<S, W, 1>(simd, panel, from, rows, tall);
                     }
-                    self.finish(simd, from..from + rows, panel, wide);
                 }
                 panel += wide;
             }
         }
     }
+}
 
+impl Product<'_> {
     #[inline(always)]
-    fn few<S: Simd, const W: usize, const F: usize>(
-        &mut self,
-        simd: S,
-        panel: usize,
-        row: usize,
-        rows: usize,
-    ) {
+    fn few<S: Simd, const W: usize, const F: usize>(&self, simd: S, panel: usize, row: usize, rows: usize) {
         if rows == 1 {
             self.tile::<S, W, 1, F>(simd, panel, row);
         } else {
@@ -98,7 +124,7 @@ impl Part<'_> {
 
     #[inline(always)]
     fn tile_of<S: Simd, const W: usize, const P: usize>(
-        &mut self,
+        &self,
         simd: S,
         panel: usize,
         row: usize,
@@ -126,7 +152,7 @@ impl Part<'_> {
     /// `R` rows from `row` on by `P` panels from `panel` on.
     #[inline(always)]
     fn tile<S: Simd, const W: usize, const R: usize, const P: usize>(
-        &mut self,
+        &self,
         simd: S,
         panel: usize,
         row: usize,
@@ -139,7 +165,8 @@ impl Part<'_> {
         for k in 0..inner {
             let mut vectors = [[simd.splat_f32s(0.0); W]; P];
             for p in 0..P {
-                vectors[p].copy_from_slice(S::as_simd_f32s(&lines[p][k].0).0);
+                let line = S::as_simd_f32s(&lines[p][k].0).0;
+                (0..W).for_each(|w| vectors[p][w] = line[w]);
             }
             for r in 0..R {
                 let element = simd.splat_f32s(a[r][k]);
@@ -150,55 +177,97 @@ impl Part<'_> {
                 }
             }
         }
-        let width = self.width();
-        for (r, sums) in sums.iter().enumerate() {
-            for (p, sums) in sums.iter().enumerate() {
-                let first = (panel + p - self.panels.start) * PANEL;
-                let count = PANEL.min(width - first);
-                let to = &mut self.out[(row + r) * width + first..][..count];
+        self.finish(simd, sums, panel, row);
+    }
+
+    /// What follows the product, and where it goes.
+    #[inline(always)]
+    fn finish<S: Simd, const W: usize, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        sums: [[[S::f32s; W]; P]; R],
+        panel: usize,
+        row: usize,
+    ) {
+        let columns = self.b.columns;
+        let After { bias, residual, activation } = self.after;
+        for (p, first) in (0..P).map(|p| (p, (panel + p) * PANEL)) {
+            let count = PANEL.min(columns - first);
+            let mut biases = [simd.splat_f32s(0.0); W];
+            if let Some(bias) = bias {
+                biases = vectors::<S, W>(&bias[first..first + count]);
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                let mut values = sums[p];
+                let at = (row + r) * columns + first;
+                if bias.is_some() {
+                    (0..W).for_each(|w| values[w] = simd.add_f32s(values[w], biases[w]));
+                }
+                if let Some(residual) = residual {
+                    let added = vectors::<S, W>(&residual[at..at + count]);
+                    (0..W).for_each(|w| values[w] = simd.add_f32s(values[w], added[w]));
+                }
+                if let Activation::Clip { min, max } = activation {
+                    let (min, max) = (simd.splat_f32s(min), simd.splat_f32s(max));
+                    (0..W).for_each(|w| values[w] = simd.min_f32s(simd.max_f32s(values[w], min), max));
+                }
+                // SAFETY: row and columns of this part, which nobody else writes to, of an `out` that has
+                // `rows` times `columns` elements, as `new` has checked.
+                let to = unsafe { std::slice::from_raw_parts_mut(self.out.add(at), count) };
                 if let Ok(to) = <&mut [f32; PANEL]>::try_from(&mut *to) {
-                    S::as_mut_simd_f32s(to).0.copy_from_slice(sums);
+                    let to = S::as_mut_simd_f32s(to).0;
+                    (0..W).for_each(|w| to[w] = values[w]);
                 } else {
                     let mut line = Line([0.0; PANEL]);
-                    S::as_mut_simd_f32s(&mut line.0).0.copy_from_slice(sums);
+                    let to_line = S::as_mut_simd_f32s(&mut line.0).0;
+                    (0..W).for_each(|w| to_line[w] = values[w]);
                     to.copy_from_slice(&line.0[..count]);
                 }
             }
         }
+        if let Activation::Map(map) = activation {
+            let columns = panel * PANEL..((panel + P) * PANEL).min(columns);
+            // A call, so that the functions are not there once for every size of tile.
+            simd.vectorize(Mapped { product: self, rows: row..row + R, columns, map });
+        }
     }
+}
 
-    /// What follows the product.
+/// A function of what a tile has written.
+struct Mapped<'a> {
+    product: &'a Product<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    map: Map,
+}
+
+impl WithSimd for Mapped<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn finish<S: Simd>(&mut self, simd: S, rows: Range<usize>, panel: usize, wide: usize) {
-        let After { bias, residual, activation } = self.after;
-        if bias.is_none() && residual.is_none() && activation == Activation::None {
-            return;
-        }
-        let width = self.width();
-        let columns = panel * PANEL..((panel + wide) * PANEL).min(self.b.columns);
-        for row in rows {
-            let at = row * width + columns.start - self.panels.start * PANEL;
-            let values = &mut self.out[at..at + columns.len()];
-            if let Some(bias) = bias {
-                for (v, b) in values.iter_mut().zip(&bias[columns.clone()]) {
-                    *v += b;
-                }
-            }
-            if let Some(residual) = residual {
-                let residual = &residual[(self.first_row + row) * self.b.columns + columns.start..];
-                for (v, r) in values.iter_mut().zip(residual) {
-                    *v += r;
-                }
-            }
-            match activation {
-                Activation::None => {}
-                Activation::Clip { min, max } => {
-                    for v in values {
-                        *v = v.max(min).min(max);
-                    }
-                }
-                Activation::Map(map) => vector::each(simd, map, values),
-            }
+    fn with_simd<S: Simd>(self, simd: S) {
+        for row in self.rows {
+            // SAFETY: as where they were written, in `finish`.
+            let values = unsafe {
+                let at = self.product.out.add(row * self.product.b.columns + self.columns.start);
+                std::slice::from_raw_parts_mut(at, self.columns.len())
+            };
+            vector::each(simd, self.map, values);
         }
     }
+}
+
+/// Up to a panel's width of numbers, followed by zeros.
+#[inline(always)]
+fn vectors<S: Simd, const W: usize>(numbers: &[f32]) -> [S::f32s; W] {
+    let mut line = Line([0.0; PANEL]);
+    let line = match <&[f32; PANEL]>::try_from(numbers) {
+        Ok(whole) => whole,
+        Err(_) => {
+            line.0[..numbers.len()].copy_from_slice(numbers);
+            &line.0
+        }
+    };
+    let vectors = S::as_simd_f32s(line).0;
+    std::array::from_fn(|w| vectors[w])
 }

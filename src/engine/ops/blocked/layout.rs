@@ -1,18 +1,14 @@
-//! Into blocks and out of them, and products of whole channels.
+//! Into blocks and out of them, shapes, channels after one another, and products of whole channels.
 
-use super::{check_channels, dims_of, refused};
+use super::{channels, check_channels, dims_of, refused};
 use crate::engine::backend::Accelerator;
-use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, to_planes, view};
+use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, join_channels, to_planes, view};
+use crate::engine::ops::make::shape::dimensions;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
-
-fn channels<B: Accelerator>(site: &Site<'_, B>) -> Result<usize, String> {
-    let channels = site.node.attributes.int("channels", 0)?;
-    usize::try_from(channels).ok().filter(|c| *c > 0).ok_or_else(|| "channels start at 1".into())
-}
 
 pub fn blocked<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let wanted = channels(site)?;
@@ -53,6 +49,46 @@ pub fn planes<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             Ok(to_planes(view(given[0]), batch, channels, height * width))
         });
         one(Value::Float(y.unwrap_or_else(|| refused().and(Ok(x)))?))
+    }))
+}
+
+pub fn shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let (channels, dimensions) = (channels(site)?, dimensions(site)?);
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+        let [batch, found, height, width] = dims_of(&inputs.take(0)?.dims())?;
+        check_channels(found, channels)?;
+        one(dimensions(&[batch, channels, height, width])?)
+    }))
+}
+
+/// Along the channels.
+pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let given = site.node.attributes.find_ints("channels")?.ok_or("attribute \"channels\" is missing")?;
+    let parts: Vec<usize> =
+        given.iter().filter_map(|c| usize::try_from(*c).ok().filter(|c| *c > 0)).collect();
+    if parts.len() != site.node.inputs.len() || parts.len() != given.len() || parts.is_empty() {
+        return Err(format!("{given:?} are not the channels of {} inputs", site.node.inputs.len()));
+    }
+    let channels = parts.iter().try_fold(0usize, |sum, c| sum.checked_add(*c)).ok_or("too many channels")?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let mut given = Vec::with_capacity(parts.len());
+        for index in 0..parts.len() {
+            given.push(inputs.take(index)?.float(&cx.device)?);
+        }
+        let [batch, _, height, width] = dims_of(given[0].shape().as_slice())?;
+        for (tensor, channels) in given.iter().zip(&parts) {
+            let dims = tensor.shape().to_vec();
+            if dims != [batch, blocks(*channels), height, width, BLOCK] {
+                return Err(format!("{dims:?} and {:?} do not join", given[0].shape().as_slice()));
+            }
+        }
+        let out = [batch, blocks(channels), height, width, BLOCK];
+        cx.check(DType::F32, &out)?;
+        let y = B::compute(&given.iter().collect::<Vec<_>>(), &out, &|given| {
+            let parts: Vec<_> = given.iter().zip(&parts).map(|(t, c)| (view(t), *c)).collect();
+            Ok(join_channels(&parts, batch, height * width))
+        });
+        one(Value::Float(y.unwrap_or_else(|| refused().and(Ok(given.swap_remove(0))))?))
     }))
 }
 

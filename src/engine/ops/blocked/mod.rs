@@ -4,10 +4,12 @@
 //! Only the optimiser writes them, for the CPU; a file that names them is held to the same checks.
 
 mod conv;
+mod conv_transpose;
 mod layout;
 mod pool;
+mod resize;
 
-use super::Registry;
+use super::{Registry, Site};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::blocked::{BLOCK, blocks};
 
@@ -18,6 +20,13 @@ pub const MAX_POOL: &str = "BlockedMaxPool";
 pub const AVERAGE_POOL: &str = "BlockedAveragePool";
 pub const GLOBAL_AVERAGE_POOL: &str = "BlockedGlobalAveragePool";
 pub const MUL: &str = "BlockedMul";
+/// Attribute `channels`: a list, one for each input.
+pub const CONCAT: &str = "BlockedConcat";
+pub const CONV_TRANSPOSE: &str = "BlockedConvTranspose";
+/// Attributes `op`, `opset` and `channels`.
+pub const RESIZE: &str = "BlockedResize";
+/// The shape as it would be in planes; attribute `channels`.
+pub const SHAPE: &str = "BlockedShape";
 /// `[batch, channels, height, width]` into blocks; attribute `channels`.
 pub const BLOCKED: &str = "Blocked";
 /// And back.
@@ -30,8 +39,18 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     op(AVERAGE_POOL, |site| pool::build(site, pool::Kind::Average));
     op(GLOBAL_AVERAGE_POOL, |_| pool::global_average());
     op(MUL, |_| layout::mul());
+    op(CONCAT, layout::concat);
+    op(CONV_TRANSPOSE, conv_transpose::build);
+    op(RESIZE, resize::build);
+    op(SHAPE, layout::shape);
     op(BLOCKED, layout::blocked);
     op(PLANES, layout::planes);
+}
+
+/// The channels that the optimiser wrote down.
+fn channels<B: Accelerator>(site: &Site<'_, B>) -> Result<usize, String> {
+    let channels = site.node.attributes.int("channels", 0)?;
+    usize::try_from(channels).ok().filter(|c| *c > 0).ok_or_else(|| "channels start at 1".into())
 }
 
 /// The dimensions of a tensor in blocks: batch, blocks, height, width.

@@ -5,7 +5,7 @@ mod cast;
 mod constant;
 mod index;
 mod picture;
-mod shape;
+pub mod shape;
 mod triangle;
 
 use super::Registry;

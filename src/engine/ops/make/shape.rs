@@ -7,16 +7,24 @@ use crate::engine::value::Value;
 use crate::tensor::DType;
 
 pub fn shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let dimensions = dimensions(site)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| one(dimensions(&inputs.take(0)?.dims())?)))
+}
+
+/// What the node makes of a tensor's dimensions: those from `start` to `end`.
+pub fn dimensions<B: Accelerator>(
+    site: &Site<'_, B>,
+) -> Result<impl Fn(&[usize]) -> Result<Value<B>, String> + use<B>, String> {
     let attributes = &site.node.attributes;
     let start = attributes.int("start", 0)?;
     let end = attributes.find_int("end")?.copied();
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
-        let dims: Vec<i64> = inputs.take(0)?.shape().iter().map(|d| *d as i64).collect();
+    Ok(move |dims: &[usize]| {
+        let dims: Vec<i64> = dims.iter().map(|d| *d as i64).collect();
         let rank = dims.len() as i64;
         let at = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
         let (start, end) = (at(start), at(end.unwrap_or(rank)));
-        one(Value::Host(host::from_ints(dims.get(start..end).unwrap_or_default())?))
-    }))
+        Ok(Value::Host(host::from_ints(dims.get(start..end).unwrap_or_default())?))
+    })
 }
 
 pub fn size<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {

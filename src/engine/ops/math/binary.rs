@@ -5,15 +5,8 @@ use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpResult, Site, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
-use burn::tensor::Scalar;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arithmetic {
-    Add,
-    Sub,
-    Mul,
-    Div,
-}
+pub use crate::engine::kernels::strided::Binary as Arithmetic;
 
 pub fn build<B: Accelerator>(op: Arithmetic) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -33,24 +26,19 @@ pub fn arithmetic<B: Accelerator>(
         (Value::Host(a), Value::Host(b)) => return on_host(op, &a, &b, cx).map(Value::Host),
         // A constant of one element costs no tensor.
         (Value::Float(a), Value::Host(b)) if b.len() == 1 && b.shape().len() <= a_rank::<B>(&a) => {
-            return Ok(Value::Float(with_scalar::<B>(op, a, host::only(&b)?.as_f64().into())));
+            return Ok(Value::Float(B::with_number(op, a, host::only(&b)?.as_f64())));
         }
         (Value::Host(a), Value::Float(b))
             if a.len() == 1
                 && a.shape().len() <= a_rank::<B>(&b)
                 && matches!(op, Arithmetic::Add | Arithmetic::Mul) =>
         {
-            return Ok(Value::Float(with_scalar::<B>(op, b, host::only(&a)?.as_f64().into())));
+            return Ok(Value::Float(B::with_number(op, b, host::only(&a)?.as_f64())));
         }
         both => both,
     };
     Ok(match broadcast::both(a, b, cx)? {
-        (Value::Float(a), Value::Float(b)) => Value::Float(match op {
-            Arithmetic::Add => B::float_add(a, b),
-            Arithmetic::Sub => B::float_sub(a, b),
-            Arithmetic::Mul => B::float_mul(a, b),
-            Arithmetic::Div => B::float_div(a, b),
-        }),
+        (Value::Float(a), Value::Float(b)) => Value::Float(B::binary(op, a, b)),
         (Value::Int(a), Value::Int(b)) => Value::Int(match op {
             Arithmetic::Add => B::int_add(a, b),
             Arithmetic::Sub => B::int_sub(a, b),
@@ -63,19 +51,6 @@ pub fn arithmetic<B: Accelerator>(
 
 fn a_rank<B: Accelerator>(tensor: &B::FloatTensorPrimitive) -> usize {
     burn::tensor::TensorMetadata::rank(tensor)
-}
-
-fn with_scalar<B: Accelerator>(
-    op: Arithmetic,
-    a: B::FloatTensorPrimitive,
-    b: Scalar,
-) -> B::FloatTensorPrimitive {
-    match op {
-        Arithmetic::Add => B::float_add_scalar(a, b),
-        Arithmetic::Sub => B::float_sub_scalar(a, b),
-        Arithmetic::Mul => B::float_mul_scalar(a, b),
-        Arithmetic::Div => B::float_div_scalar(a, b),
-    }
 }
 
 fn on_host<B: Accelerator>(

@@ -95,32 +95,26 @@ impl<B: Accelerator> Op<B> for Packed {
         };
         let (h, c) = (initial(5)?, initial(6)?);
         let one = batch * hidden;
-        let run = |index: usize, x: &[f32]| {
-            let own = index * one..(index + 1) * one;
-            let mut state = State { h: h[own.clone()].to_vec(), c: c[own].to_vec() };
-            let (layer, backward) = &self.layers[index];
-            (layer.run(x, [steps, batch], *backward, &mut state), state)
-        };
+        let own = |index: usize| index * one..(index + 1) * one;
+        let mut states: Vec<State> = (0..directions)
+            .map(|index| State { h: h[own(index)].to_vec(), c: c[own(index)].to_vec() })
+            .collect();
         let x = x.float(&cx.device)?;
-        let ran = B::with_elements(&x, &mut |x: &[f32]| match directions {
-            2 => {
-                let (first, second) = rayon::join(|| run(0, x), || run(1, x));
-                vec![first, second]
-            }
-            _ => (0..directions).map(|index| run(index, x)).collect::<Vec<_>>(),
+        let ran = B::with_elements(&x, &mut |x: &[f32]| {
+            recurrent::directions(&self.layers, x, [steps, batch], &mut states)
         });
-        let ran: Vec<(Vec<f32>, State)> = ran.ok_or("it takes float32")?;
+        let ran = ran.ok_or("it takes float32")?;
         let float = |elements: Vec<f32>, dims: &[usize]| {
             Value::Float(B::float_from_data(TensorData::new(elements, dims.to_vec()), &cx.device))
         };
         let last = [directions, batch, hidden];
-        let h = float(ran.iter().flat_map(|(_, state)| &state.h).copied().collect(), &last);
-        let c = float(ran.iter().flat_map(|(_, state)| &state.c).copied().collect(), &last);
-        let y = match <[(Vec<f32>, State); 1]>::try_from(ran) {
-            Ok([(only, _)]) => only,
+        let h = float(states.iter().flat_map(|state| &state.h).copied().collect(), &last);
+        let c = float(states.iter().flat_map(|state| &state.c).copied().collect(), &last);
+        let y = match <[Vec<f32>; 1]>::try_from(ran) {
+            Ok([only]) => only,
             // The directions side by side, step by step.
             Err(ran) => (0..steps)
-                .flat_map(|step| ran.iter().map(move |(y, _)| &y[step * one..(step + 1) * one]))
+                .flat_map(|step| ran.iter().map(move |y| &y[step * one..(step + 1) * one]))
                 .flatten()
                 .copied()
                 .collect(),

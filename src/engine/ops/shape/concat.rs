@@ -46,7 +46,7 @@ pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) 
     match &parts[0] {
         Value::Float(_) => {
             let parts = parts.into_iter().map(|p| p.float(&cx.device)).collect::<Result<_, _>>()?;
-            Ok(Value::Float(B::float_cat(parts, axis)))
+            Ok(Value::Float(B::cat(parts, axis)))
         }
         Value::Int(_) => {
             let parts = parts.into_iter().map(|p| p.int(&cx.device)).collect::<Result<_, _>>()?;

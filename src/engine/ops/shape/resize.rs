@@ -59,36 +59,146 @@ struct Settings {
     axes: Option<Vec<i64>>,
 }
 
-pub fn upsample<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    let known = match site.node.attributes.find_floats("scales")? {
-        Some(scales) => Some(scales.clone()),
-        None => site.absorb(1).map(floats),
-    };
-    old(site, known)
-}
-
-/// As it was before opset 11.
-fn old<B: Accelerator>(site: &Site<'_, B>, known: Option<Vec<f32>>) -> Result<BoxOp<B>, String> {
-    let settings = Settings {
-        mode: mode(site)?,
-        coordinates: Coordinates::Asymmetric,
-        nearest: Nearest::Simple,
-        a: -0.75,
-        exclude_outside: false,
-        extrapolation: 0.0,
-        antialias: false,
-        aspect: Aspect::Stretch,
-        axes: None,
-    };
+pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let resize = Resize::read(site, &site.node.op, site.node.version)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
-        let scales = match &known {
-            Some(scales) => scales.clone(),
-            None => floats(&inputs.take(1)?.into_host()?),
-        };
-        let target = Target { scales: Some(scales), sizes: None, roi: None };
-        one(apply(x, &settings, &target, cx)?)
+        let target = resize.target(&mut inputs)?;
+        one(apply(x, &resize.settings, &target, cx)?)
     }))
+}
+
+/// What a node asks for, and what of it is known before it runs.
+pub struct Resize {
+    settings: Settings,
+    known: Target,
+    /// The inputs that hold scales, sizes and region.
+    places: [Option<usize>; 3],
+}
+
+#[derive(Clone, Default)]
+struct Target {
+    scales: Option<Vec<f32>>,
+    sizes: Option<Vec<i64>>,
+    roi: Option<Vec<f32>>,
+}
+
+/// What the positions of one axis of the output blend.
+pub type AxisTaps = Vec<Vec<(usize, f32)>>;
+
+impl Resize {
+    /// Of a node `Resize` or `Upsample` of that opset.
+    pub fn read<B: Accelerator>(site: &Site<'_, B>, op: &str, version: i64) -> Result<Self, String> {
+        let attributes = &site.node.attributes;
+        if op == "Upsample" || version < 11 {
+            return Self::read_old(site);
+        }
+        let coordinates = match attributes.text("coordinate_transformation_mode", "half_pixel")? {
+            "half_pixel" => Coordinates::HalfPixel,
+            "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
+            "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
+            "align_corners" => Coordinates::AlignCorners,
+            "asymmetric" => Coordinates::Asymmetric,
+            "tf_half_pixel_for_nn" => Coordinates::TfHalfPixelForNn,
+            "tf_crop_and_resize" => Coordinates::TfCropAndResize,
+            other => return Err(format!("coordinate_transformation_mode {other:?} is not known")),
+        };
+        let nearest = match attributes.text("nearest_mode", "round_prefer_floor")? {
+            "round_prefer_floor" => Nearest::RoundPreferFloor,
+            "round_prefer_ceil" => Nearest::RoundPreferCeil,
+            "floor" => Nearest::Floor,
+            "ceil" => Nearest::Ceil,
+            other => return Err(format!("nearest_mode {other:?} is not known")),
+        };
+        let aspect = match attributes.text("keep_aspect_ratio_policy", "stretch")? {
+            "stretch" => Aspect::Stretch,
+            "not_larger" => Aspect::NotLarger,
+            "not_smaller" => Aspect::NotSmaller,
+            other => return Err(format!("keep_aspect_ratio_policy {other:?} is not known")),
+        };
+        let settings = Settings {
+            mode: mode(site)?,
+            coordinates,
+            nearest,
+            a: attributes.float("cubic_coeff_a", -0.75)?,
+            exclude_outside: attributes.flag("exclude_outside")?,
+            extrapolation: attributes.float("extrapolation_value", 0.0)?,
+            antialias: attributes.flag("antialias")?,
+            aspect,
+            axes: attributes.find_ints("axes")?.cloned(),
+        };
+        let known = Target {
+            roi: site.absorb(1).map(floats),
+            scales: site.absorb(2).map(floats),
+            sizes: site.absorb_ints(3)?,
+        };
+        Ok(Self { settings, known, places: [Some(2), Some(3), Some(1)] })
+    }
+
+    /// As it was before opset 11.
+    fn read_old<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+        let settings = Settings {
+            mode: mode(site)?,
+            coordinates: Coordinates::Asymmetric,
+            nearest: Nearest::Simple,
+            a: -0.75,
+            exclude_outside: false,
+            extrapolation: 0.0,
+            antialias: false,
+            aspect: Aspect::Stretch,
+            axes: None,
+        };
+        let scales = match site.node.attributes.find_floats("scales")? {
+            Some(scales) => Some(scales.clone()),
+            None => site.absorb(1).map(floats),
+        };
+        Ok(Self { settings, known: Target { scales, ..Target::default() }, places: [Some(1), None, None] })
+    }
+
+    fn target<B: Accelerator>(&self, inputs: &mut Inputs<B>) -> Result<Target, String> {
+        let mut given = |place: Option<usize>, known: bool| {
+            place.filter(|_| !known).and_then(|p| inputs.optional(p)).map(Value::into_host).transpose()
+        };
+        let Target { scales, sizes, roi } = self.known.clone();
+        let [at_scales, at_sizes, at_roi] = self.places;
+        let scales = scales.or(given(at_scales, self.known.scales.is_some())?.map(|t| floats(&t)));
+        let sizes = match given(at_sizes, sizes.is_some())? {
+            Some(given) => Some(crate::engine::ops::ints(&given)?),
+            None => sizes,
+        };
+        let roi = roi.or(given(at_roi, self.known.roi.is_some())?.map(|t| floats(&t)));
+        // An exporter that must fill the place writes an empty tensor.
+        Ok(Target {
+            scales: scales.filter(|s| !s.is_empty()),
+            sizes: sizes.filter(|s| !s.is_empty()),
+            roi: roi.filter(|r| !r.is_empty()),
+        })
+    }
+
+    /// Whether every output position blends input positions of a plane, and nothing else.
+    pub fn is_plain(&self) -> bool {
+        self.settings.coordinates != Coordinates::TfCropAndResize
+    }
+
+    /// For an input `[batch, channels, height, width]` of which height and width alone change: what each row and each
+    /// column of the output blends.
+    pub fn planes<B: Accelerator>(
+        &self,
+        dims: [usize; 4],
+        inputs: &mut Inputs<B>,
+    ) -> Result<[AxisTaps; 2], String> {
+        let axes = plan(&dims, &self.settings, &self.target(inputs)?)?;
+        let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
+        if out[..2] != dims[..2] || out.contains(&0) || dims.contains(&0) {
+            return Err(format!("{dims:?} cannot be resized to {out:?}"));
+        }
+        let taps = |axis: &Axis| match self.settings.mode {
+            Mode::Nearest => axis.nearest(&self.settings).into_iter().map(|at| vec![(at, 1.0)]).collect(),
+            _ if axis.from == axis.to && axis.scale == 1.0 => (0..axis.to).map(|p| vec![(p, 1.0)]).collect(),
+            _ => axis.taps(&self.settings),
+        };
+        Ok([taps(&axes[2]), taps(&axes[3])])
+    }
 }
 
 fn mode<B: Accelerator>(site: &Site<'_, B>) -> Result<Mode, String> {
@@ -102,69 +212,6 @@ fn mode<B: Accelerator>(site: &Site<'_, B>) -> Result<Mode, String> {
 
 fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.to_f64().into_iter().map(|v| v as f32).collect()
-}
-
-pub fn resize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    if site.node.version < 11 {
-        let known = site.absorb(1).map(floats);
-        return old(site, known);
-    }
-    let attributes = &site.node.attributes;
-    let coordinates = match attributes.text("coordinate_transformation_mode", "half_pixel")? {
-        "half_pixel" => Coordinates::HalfPixel,
-        "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
-        "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
-        "align_corners" => Coordinates::AlignCorners,
-        "asymmetric" => Coordinates::Asymmetric,
-        "tf_half_pixel_for_nn" => Coordinates::TfHalfPixelForNn,
-        "tf_crop_and_resize" => Coordinates::TfCropAndResize,
-        other => return Err(format!("coordinate_transformation_mode {other:?} is not known")),
-    };
-    let nearest = match attributes.text("nearest_mode", "round_prefer_floor")? {
-        "round_prefer_floor" => Nearest::RoundPreferFloor,
-        "round_prefer_ceil" => Nearest::RoundPreferCeil,
-        "floor" => Nearest::Floor,
-        "ceil" => Nearest::Ceil,
-        other => return Err(format!("nearest_mode {other:?} is not known")),
-    };
-    let aspect = match attributes.text("keep_aspect_ratio_policy", "stretch")? {
-        "stretch" => Aspect::Stretch,
-        "not_larger" => Aspect::NotLarger,
-        "not_smaller" => Aspect::NotSmaller,
-        other => return Err(format!("keep_aspect_ratio_policy {other:?} is not known")),
-    };
-    let settings = Settings {
-        mode: mode(site)?,
-        coordinates,
-        nearest,
-        a: attributes.float("cubic_coeff_a", -0.75)?,
-        exclude_outside: attributes.flag("exclude_outside")?,
-        extrapolation: attributes.float("extrapolation_value", 0.0)?,
-        antialias: attributes.flag("antialias")?,
-        aspect,
-        axes: attributes.find_ints("axes")?.cloned(),
-    };
-    let known = (site.absorb(1).map(floats), site.absorb(2).map(floats), site.absorb_ints(3)?);
-    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let x = inputs.take(0)?;
-        let given = |v: Option<Value<B>>| v.map(|v| v.into_host().map(|t| floats(&t))).transpose();
-        let roi = if let Some(roi) = &known.0 { Some(roi.clone()) } else { given(inputs.optional(1))? };
-        let scales = if let Some(s) = &known.1 { Some(s.clone()) } else { given(inputs.optional(2))? };
-        let sizes = if let Some(s) = &known.2 { Some(s.clone()) } else { inputs.optional_ints(3)? };
-        // An exporter that must fill the place writes an empty tensor.
-        let target = Target {
-            scales: scales.filter(|s| !s.is_empty()),
-            sizes: sizes.filter(|s| !s.is_empty()),
-            roi: roi.filter(|r| !r.is_empty()),
-        };
-        one(apply(x, &settings, &target, cx)?)
-    }))
-}
-
-struct Target {
-    scales: Option<Vec<f32>>,
-    sizes: Option<Vec<i64>>,
-    roi: Option<Vec<f32>>,
 }
 
 /// One axis: its size before and after, the scale between, the part of it that is looked at.

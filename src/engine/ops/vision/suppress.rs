@@ -2,6 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
+use crate::engine::kernels::overlap::{Rectangle, Rectangles};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
@@ -24,7 +25,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!("boxes {boxes:?} and scores {scores:?} do not go together"));
         }
         let (count, classes) = (*count, *classes);
-        let corners: Vec<Corners> = boxes.to_f64().chunks(4).map(|b| Corners::new(b, centred)).collect();
+        let corners: Vec<Rectangle> = boxes.to_f64().chunks(4).map(|b| rectangle(b, centred)).collect();
         let scores: Vec<f32> = scores.to_f64().into_iter().map(|v| v as f32).collect();
         let mut found: Vec<i64> = Vec::new();
         for image in 0..*batch {
@@ -40,53 +41,29 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Corners {
-    low: [f32; 2],
-    high: [f32; 2],
-}
-
-impl Corners {
-    /// From two opposite corners in any order, or from the centre, width and height.
-    fn new(given: &[f64], centred: bool) -> Self {
-        let v = [given[0], given[1], given[2], given[3]].map(|v| v as f32);
-        let (a, b) = if centred {
-            ([v[0] - v[2] / 2.0, v[1] - v[3] / 2.0], [v[0] + v[2] / 2.0, v[1] + v[3] / 2.0])
-        } else {
-            ([v[0], v[1]], [v[2], v[3]])
-        };
-        Self { low: [a[0].min(b[0]), a[1].min(b[1])], high: [a[0].max(b[0]), a[1].max(b[1])] }
-    }
-
-    fn area(&self) -> f32 {
-        (self.high[0] - self.low[0]) * (self.high[1] - self.low[1])
-    }
-
-    /// Whether what both cover is more than that part of what either covers.
-    fn overlaps(&self, other: &Self, part: f32) -> bool {
-        let side = |axis: usize| {
-            (self.high[axis].min(other.high[axis]) - self.low[axis].max(other.low[axis])).max(0.0)
-        };
-        let both = side(0) * side(1);
-        let (own, others) = (self.area(), other.area());
-        if both <= 0.0 || own <= 0.0 || others <= 0.0 {
-            return false;
-        }
-        both / (own + others - both) > part
-    }
+/// From two opposite corners in any order, or from the centre, width and height.
+fn rectangle(given: &[f64], centred: bool) -> Rectangle {
+    let v = [given[0], given[1], given[2], given[3]].map(|v| v as f32);
+    let (a, b) = if centred {
+        ([v[0] - v[2] / 2.0, v[1] - v[3] / 2.0], [v[0] + v[2] / 2.0, v[1] + v[3] / 2.0])
+    } else {
+        ([v[0], v[1]], [v[2], v[3]])
+    };
+    Rectangle { low: [a[0].min(b[0]), a[1].min(b[1])], high: [a[0].max(b[0]), a[1].max(b[1])] }
 }
 
 /// The best boxes first.
-fn keep(boxes: &[Corners], scores: &[f32], most: usize, overlap: f32, least: Option<f32>) -> Vec<usize> {
+fn keep(boxes: &[Rectangle], scores: &[f32], most: usize, overlap: f32, least: Option<f32>) -> Vec<usize> {
     let mut order: Vec<usize> =
         (0..boxes.len()).filter(|i| least.is_none_or(|least| scores[*i] > least)).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
-    let mut kept: Vec<usize> = Vec::new();
+    let (mut kept, mut taken) = (Vec::new(), Rectangles::default());
     for i in order {
         if kept.len() >= most {
             break;
         }
-        if !kept.iter().any(|k| boxes[*k].overlaps(&boxes[i], overlap)) {
+        if !taken.overlap(boxes[i], overlap) {
+            taken.push(boxes[i]);
             kept.push(i);
         }
     }
@@ -100,7 +77,7 @@ mod tests {
     #[test]
     fn the_best_of_those_that_overlap_is_kept() {
         let boxes = [[0., 0., 1., 1.], [1., 1., 0., 0.1], [0., 10., 1., 11.], [5., 5., 5., 5.]];
-        let boxes = boxes.map(|b: [f64; 4]| Corners::new(&b, false));
+        let boxes = boxes.map(|b: [f64; 4]| rectangle(&b, false));
         let scores = [0.9, 0.75, 0.6, f32::NAN];
         assert_eq!(keep(&boxes, &scores, 9, 0.5, Some(0.0)), [0, 2]);
         assert_eq!(keep(&boxes, &scores, 1, 0.5, Some(0.0)), [0]);
