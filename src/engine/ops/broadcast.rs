@@ -43,6 +43,23 @@ pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> R
     })
 }
 
+/// Elements of a result from which on numbers are computed on the device, wherever they are.
+const MANY: usize = 2048;
+
+/// Sends numbers to the device that would make a large result on the host.
+pub fn settled<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> (Value<B>, Value<B>) {
+    let floats = a.is_host() && b.is_host() && a.dtype() == DType::F32 && B::ON_HOST;
+    let large =
+        |dims: Vec<usize>| dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > MANY);
+    if floats && shape(&a.dims(), &b.dims()).is_ok_and(large) {
+        // A single number costs no tensor where it is.
+        let sent = |x: Value<B>| if x.elements() == 1 { x } else { x.on_device(&cx.device) };
+        (sent(a), sent(b))
+    } else {
+        (a, b)
+    }
+}
+
 /// Both on the device and in the shape that they broadcast to.
 pub fn both<B: Accelerator>(
     a: Value<B>,

@@ -8,7 +8,7 @@ pub fn run(graph: &mut Graph) -> usize {
 }
 
 /// scale' = scale / √(variance + ε), shift' = bias - mean · scale'
-fn line(graph: &Graph, node: &Node) -> Option<Line> {
+pub fn line(graph: &Graph, node: &Node) -> Option<Line> {
     let plain = node.is("BatchNormalization")
         && node.version >= 7
         && node.outputs.iter().skip(1).all(Option::is_none)

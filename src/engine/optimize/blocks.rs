@@ -4,13 +4,14 @@
 //! What a convolution gives is in blocks. A node that can read blocks does; before any other node, and for the
 //! outputs of the graph, the value is put back into planes, once.
 
+use super::batch_norm;
 use crate::engine::kernels::blocked::BLOCK;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::blocked::{
     AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
     RESIZE, SHAPE,
 };
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
 
 /// Input channels up to which a convolution of planes reads them where they are.
@@ -34,9 +35,20 @@ const ELEMENTWISE: [&str; 13] = [
 ];
 
 pub fn run(graph: &mut Graph) -> usize {
-    let mut pass = Blocks { graph, nodes: Vec::new(), blocks: HashMap::new(), planes: HashSet::new() };
+    let uses = graph.uses();
+    let mut pass = Blocks {
+        graph,
+        nodes: Vec::new(),
+        blocks: HashMap::new(),
+        planes: HashSet::new(),
+        uses,
+        normalised: HashMap::new(),
+    };
     let mut changed = 0;
     for node in std::mem::take(&mut pass.graph.nodes) {
+        if pass.takes_in(&node).is_some() {
+            continue;
+        }
         match pass.in_blocks(&node) {
             Some(node) => {
                 pass.nodes.push(node);
@@ -69,6 +81,10 @@ struct Blocks<'a> {
     blocks: HashMap<ValueId, Twin>,
     /// Values that are in blocks, and have been put back into planes too.
     planes: HashSet<ValueId>,
+    /// How often each value of the graph as it was is read.
+    uses: Vec<usize>,
+    /// By value: the normalisation among the nodes that gives it.
+    normalised: HashMap<ValueId, usize>,
 }
 
 impl Blocks<'_> {
@@ -79,6 +95,9 @@ impl Blocks<'_> {
         }
         if node.is("ConvTranspose") {
             return self.conv_transpose(node);
+        }
+        if node.is("BatchNormalization") {
+            return self.batch_norm(node);
         }
         let own = node.domain.is_empty() || (node.op == "Gelu" && node.domain == "com.microsoft");
         let single = node.outputs.iter().skip(1).all(Option::is_none);
@@ -154,6 +173,41 @@ impl Blocks<'_> {
         }
         self.give(&mut conv, out);
         Some(conv)
+    }
+
+    /// One that no convolution took in: each channel by itself, which a depthwise convolution of 1 by 1 does. Takes in
+    /// the Relu after it.
+    fn batch_norm(&mut self, node: &Node) -> Option<Node> {
+        let x = *self.blocks.get(&node.input(0)?)?;
+        let line = batch_norm::line(self.graph, node).filter(|line| line.scale.len() == x.channels)?;
+        let mut constant = |shape: Vec<usize>, values: &[f64]| {
+            let tensor = Tensor::from_vec(shape, values.iter().map(|v| *v as f32).collect()).ok()?;
+            let id = self.graph.new_value("");
+            self.graph.constants.insert(id, tensor);
+            Some(id)
+        };
+        let weight = constant(vec![x.channels, 1, 1, 1], &line.scale)?;
+        let bias = constant(vec![x.channels], &line.shift)?;
+        let mut conv = node.clone();
+        rename(&mut conv, CONV);
+        conv.inputs = vec![Some(x.id), Some(weight), Some(bias)];
+        conv.attributes = Attributes::default();
+        conv.attributes.set("group", Attribute::Int(x.channels as i64));
+        let given = node.outputs.first().copied().flatten()?;
+        self.give(&mut conv, x.channels);
+        self.normalised.insert(given, self.nodes.len());
+        Some(conv)
+    }
+
+    /// Lets the normalisation that alone feeds a Relu do what that does.
+    fn takes_in(&mut self, relu: &Node) -> Option<()> {
+        let input = relu.input(0).filter(|id| relu.is("Relu") && self.uses[*id] == 1)?;
+        let output = relu.outputs.first().copied().flatten()?;
+        let conv = self.nodes.get_mut(*self.normalised.get(&input)?)?;
+        conv.attributes.set("activation", Attribute::Text("Relu".into()));
+        let twin = self.blocks.remove(&input)?;
+        self.blocks.insert(output, twin);
+        Some(())
     }
 
     /// Channels after one another, which start new blocks each.

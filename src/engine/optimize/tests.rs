@@ -198,6 +198,26 @@ fn pictures_are_resized_and_transposed_convolutions_run_in_blocks() {
 }
 
 #[test]
+fn a_normalisation_before_a_convolution_runs_in_blocks() {
+    for (reads, remain) in [
+        (1, &["BlockedConv", "BlockedConv", "BlockedConv", "Planes"][..]),
+        (2, &["BlockedConv", "BlockedConv", "Relu", "BlockedConv", "Add", "Planes"]),
+    ] {
+        let sketch = wide(Sketch::new(), "x", "a", [20, 3, 1], 1);
+        let names = ["scale", "shift", "mean", "var"];
+        let sketch = names.iter().fold(sketch, |sketch, name| sketch.constant(name, &[20]));
+        let sketch = sketch.node("BatchNormalization", &["a", "scale", "shift", "mean", "var"], "b", &[]);
+        let sketch = wide(sketch.node("Relu", &["b"], "c", &[]), "c", "d", [20, 20, 3], 1);
+        let graph = if reads == 1 {
+            sketch.output("d")
+        } else {
+            sketch.node("Add", &["d", "b"], "y", &[]).output("y")
+        };
+        keeps_in_blocks(graph, &[2, 3, 4, 3], remain);
+    }
+}
+
+#[test]
 fn a_picture_whose_channels_are_resized_leaves_the_blocks() {
     let sketch = wide(Sketch::new(), "x", "a", [20, 3, 1], 1).integers("sizes", &[1, 10, 8, 8]);
     let graph = sketch.node("Resize", &["a", "", "", "sizes"], "y", &[]).output("y");

@@ -2,6 +2,7 @@
 
 use super::{BLOCK, Lanes, Line, Target, room, share, threads, view_mut};
 use crate::engine::kernels::arch;
+use crate::engine::kernels::share::share_chunks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
@@ -109,24 +110,29 @@ impl Window {
 /// The mean of each plane of so many pixels.
 pub fn global_average(input: &[Lanes], pixels: usize) -> Vec<Line> {
     let mut means = vec![Line(Lanes::ZERO); input.len().checked_div(pixels).unwrap_or_default()];
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            for (mean, plane) in means.iter_mut().zip(input.chunks_exact(pixels.max(1))) {
-                // Several sums, so that one does not wait for the other.
-                let mut sums = [[0.0f32; BLOCK]; 4];
-                for (index, lanes) in plane.iter().enumerate() {
-                    let sum = &mut sums[index % 4];
-                    (0..BLOCK).for_each(|i| sum[i] += lanes.0[i]);
-                }
-                let scale = 1.0 / pixels as f32;
-                (0..BLOCK).for_each(|i| {
-                    mean.0.0[i] = (sums[0][i] + sums[1][i] + sums[2][i] + sums[3][i]) * scale;
-                });
-            }
-        },
-    );
+    let threads = threads(input.len());
+    // Planes enough for each thread to have several pieces.
+    let per = means.len().div_ceil(threads * 4).max(1);
+    share_chunks(&mut means, per, threads, &|piece, means| {
+        let planes = input[piece * per * pixels..].chunks_exact(pixels.max(1));
+        arch().dispatch(
+            #[inline(always)]
+            || means.iter_mut().zip(planes).for_each(|(mean, plane)| mean.0 = average(plane)),
+        );
+    });
     means
+}
+
+#[inline(always)]
+fn average(plane: &[Lanes]) -> Lanes {
+    // Several sums, so that one does not wait for the other.
+    let mut sums = [[0.0f32; BLOCK]; 4];
+    for (index, lanes) in plane.iter().enumerate() {
+        let sum = &mut sums[index % 4];
+        (0..BLOCK).for_each(|i| sum[i] += lanes.0[i]);
+    }
+    let scale = 1.0 / plane.len() as f32;
+    Lanes(std::array::from_fn(|i| (sums[0][i] + sums[1][i] + sums[2][i] + sums[3][i]) * scale))
 }
 
 /// Multiplies each plane of so many pixels by its own lanes.

@@ -27,7 +27,7 @@ pub(super) enum Side {
 
 /// Bytes of transformed kernels up to which they are gone over again for every few tiles: more for tiles of two, which
 /// need them less often than the definition does even where they come from further away.
-const MOST_OF_FOUR: usize = 1 << 20;
+const MOST_OF_FOUR: usize = 3 << 20;
 const MOST_OF_TWO: usize = 9 << 19;
 
 /// Tiles that are computed together.

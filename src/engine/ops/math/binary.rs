@@ -22,7 +22,7 @@ pub fn arithmetic<B: Accelerator>(
     cx: &Context<B>,
 ) -> Result<Value<B>, String> {
     broadcast::same_dtype(&a, &b)?;
-    let (a, b) = match (a, b) {
+    let (a, b) = match broadcast::settled(a, b, cx) {
         (Value::Host(a), Value::Host(b)) => return on_host(op, &a, &b, cx).map(Value::Host),
         // A constant of one element costs no tensor.
         (Value::Float(a), Value::Host(b)) if b.len() == 1 && b.shape().len() <= a_rank::<B>(&a) => {

@@ -21,6 +21,7 @@ pub fn build<B: Accelerator>(op: Relation) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         broadcast::same_dtype(&a, &b)?;
+        let (a, b) = broadcast::settled(a, b, cx);
         if let (Value::Host(a), Value::Host(b)) = (&a, &b) {
             if a.dtype() == DType::String {
                 return one(Value::Host(strings(op, a, b, cx)?));

@@ -9,6 +9,7 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (condition, then, other) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
         broadcast::same_dtype(&then, &other)?;
+        let (then, other) = broadcast::settled(then, other, cx);
         let shapes = [condition.dims(), then.dims(), other.dims()];
         let dims = broadcast::shape_of_all(shapes.iter().map(Vec::as_slice))?;
         cx.check(then.dtype(), &dims)?;
