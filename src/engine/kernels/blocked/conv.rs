@@ -184,6 +184,51 @@ impl Conv2d {
     }
 }
 
+/// Bytes of weights that a core's own cache does not keep.
+const FAR: usize = 1 << 20;
+
+/// What of a convolution can be cut into pieces for threads, and what that costs, in tiles by groups of channels.
+struct Cut {
+    images: usize,
+    /// Of positions, with so many tiles each.
+    units: usize,
+    tiles: usize,
+    groups: usize,
+    /// Laying out the inputs of a tile.
+    lay: f32,
+    /// Fetching the weights of a group, once for each piece.
+    fetch: f32,
+}
+
+impl Cut {
+    /// Units and groups of a piece, so that the threads are done soonest.
+    fn best(&self, threads: usize) -> [usize; 2] {
+        if threads == 1 {
+            return [self.units, self.groups];
+        }
+        let most = 4 * threads;
+        let mut best = ([self.units, self.groups], f32::INFINITY);
+        for across in 1..=self.units.min(most) {
+            let units = self.units.div_ceil(across);
+            for along in 1..=self.groups.min(most) {
+                let groups = self.groups.div_ceil(along);
+                let pieces = self.images * self.units.div_ceil(units) * self.groups.div_ceil(groups);
+                if pieces > 2 * most.max(self.images) {
+                    break;
+                }
+                let piece =
+                    (units * self.tiles) as f32 * (groups as f32 + self.lay) + groups as f32 * self.fetch;
+                // Threads do not begin together: one waits for a part of the other's last piece.
+                let time = piece * (pieces.div_ceil(threads) as f32 + 0.15);
+                if time < best.1 {
+                    best = ([units, groups], time);
+                }
+            }
+        }
+        best.0
+    }
+}
+
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
     Planes(&'a [f32]),
@@ -222,23 +267,26 @@ impl Work<'_> {
         let groups = blocks(self.to.channels).div_ceil(tile::group());
         let operations = self.batch * positions * conv.weights.len();
         let threads = threads(operations);
-        // Pieces enough that threads finish together. Positions are cut first, so that inputs are laid out once;
-        // where the weights are many and the positions few, the channels.
-        let wanted = if threads == 1 { 1 } else { (threads * 4).div_ceil(self.batch) };
-        let by_channels = conv.weights.len() > 2 * positions * blocks(self.from.channels) * 2;
-        let (across, along) = if by_channels {
-            let along = wanted.min(groups);
-            (wanted.div_ceil(along), along)
-        } else {
-            let across = wanted.min(positions.div_ceil(tile::MAX_POSITIONS * 2));
-            (across, if across * self.batch >= threads { 1 } else { wanted.div_ceil(across).min(groups) })
-        };
         // Whole rows or tiles, so that only the last piece has smaller ones.
         let unit = if dense.by_row() { self.to.size[1] } else { tile::MAX_POSITIONS };
-        let step = positions.div_ceil(across).next_multiple_of(unit).min(positions);
-        let across = positions.div_ceil(step);
-        let per = groups.div_ceil(along);
-        let along = groups.div_ceil(per);
+        let far = size_of_val(&conv.weights[..]) > FAR;
+        let cut = Cut {
+            images: self.batch,
+            units: positions.div_ceil(unit),
+            tiles: unit.div_ceil(tile::MAX_POSITIONS),
+            groups,
+            lay: if dense.is_pointwise() {
+                0.0
+            } else if dense.in_rows() {
+                0.07
+            } else {
+                0.2
+            },
+            fetch: if far { 1.1 } else { 0.3 },
+        };
+        let [units, per] = cut.best(threads);
+        let step = units * unit;
+        let (across, along) = (positions.div_ceil(step), groups.div_ceil(per));
         share(self.batch * across * along, threads, &|piece| {
             let (rest, group) = (piece / along, piece % along);
             let (image, part) = (rest / across, rest % across);
@@ -279,11 +327,16 @@ impl Work<'_> {
     fn depthwise(&self, input: &[Lanes]) {
         let conv = self.conv;
         let planes = self.batch * blocks(self.to.channels);
-        let pixels = self.to.size[0] * self.to.size[1];
-        let threads = threads(planes * pixels * conv.kernel[0] * conv.kernel[1]);
-        let pieces = if threads == 1 { 1 } else { planes.min(threads * 4) };
-        let per = planes.div_ceil(pieces);
-        share(planes.div_ceil(per), threads, &|piece| {
+        let [height, width] = self.to.size;
+        let threads = threads(planes * height * width * conv.kernel[0] * conv.kernel[1]);
+        // Planes, or where they do not go round, some rows of each.
+        let wanted = if threads == 1 { 1 } else { threads * 4 };
+        let parts = if planes >= 4 * wanted || planes.is_multiple_of(wanted) { 1 } else { wanted };
+        let rows = height.div_ceil(parts.min(height.div_ceil(4)));
+        let parts = height.div_ceil(rows);
+        let per = if parts > 1 { 1 } else { planes.div_ceil(wanted) };
+        share(planes.div_ceil(per) * parts, threads, &|piece| {
+            let (piece, part) = (piece / parts, piece % parts);
             arch().dispatch(Depthwise {
                 geometry: &conv.geometry,
                 kernel: conv.kernel,
@@ -296,6 +349,7 @@ impl Work<'_> {
                 activation: self.activation,
                 out: self.out,
                 planes: piece * per..((piece + 1) * per).min(planes),
+                rows: part * rows..((part + 1) * rows).min(height),
             });
         });
     }

@@ -81,7 +81,7 @@ impl Dense<'_> {
     }
 
     /// Whether every position reads its own alone.
-    fn is_pointwise(&self) -> bool {
+    pub fn is_pointwise(&self) -> bool {
         let g = self.geometry;
         self.kernel == [1, 1] && g.stride == [1, 1] && g.pad_begin == [0, 0] && self.from.size == self.to.size
     }

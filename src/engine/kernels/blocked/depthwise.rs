@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Some planes of blocks, counted through all images.
+/// Some rows of some planes of blocks, counted through all images.
 pub(super) struct Depthwise<'a> {
     pub geometry: &'a Geometry,
     pub kernel: [usize; 2],
@@ -23,6 +23,7 @@ pub(super) struct Depthwise<'a> {
     pub activation: Activation,
     pub out: Target,
     pub planes: Range<usize>,
+    pub rows: Range<usize>,
 }
 
 thread_local! {
@@ -125,32 +126,42 @@ impl WithSimd for Depthwise<'_> {
         let blocks = self.bias.len();
         let taps = self.kernel[0] * self.kernel[1];
         let padded = g.pad_begin != [0, 0] || g.pad_end != [0, 0];
-        let [rows, line] = if padded { self.covered() } else { self.from };
+        let [covered, line] = if padded { self.covered() } else { self.from };
         let mut scratch = SCRATCH.take();
-        // What of the input's rows lies where in the scratch: the rest of it stays zero.
-        let (left, top) = (g.pad_begin[1].min(line), g.pad_begin[0].min(rows));
+        // What of the input's rows lies where in the scratch, of which the first row is that of the first window: the
+        // rest of it is zero.
+        let (left, top) = (g.pad_begin[1].min(line), g.pad_begin[0].min(covered));
         let copied = width.min(line - left);
+        let start = self.rows.start * g.stride[0];
+        let reach = (self.kernel[0] - 1) * g.dilation[0] + 1;
         if padded {
-            scratch.clear();
-            scratch.resize(rows * line, Line(Lanes::ZERO));
+            let rows = start..(self.rows.end - 1) * g.stride[0] + reach;
+            let wanted = rows.len() * line;
+            if scratch.len() < wanted {
+                scratch.resize(wanted, Line(Lanes::ZERO));
+            }
+            for (row, to) in rows.zip(scratch.chunks_exact_mut(line)) {
+                let inside = row >= top && row < top + height;
+                let margins = if inside { [0..left, left + copied..line] } else { [0..line, line..line] };
+                margins.into_iter().for_each(|margin| to[margin].fill(Line(Lanes::ZERO)));
+            }
         }
         for plane in self.planes.clone() {
             let block = plane % blocks;
             let input = &self.input[plane * height * width..(plane + 1) * height * width];
             let pixels = out_height * out_width;
             let residual = self.residual.map(|r| &r[plane * pixels..(plane + 1) * pixels]);
-            let mut filled = top;
-            for y in 0..out_height {
+            let mut filled = top.max(start);
+            for y in self.rows.clone() {
                 let first = y * g.stride[0];
-                let end = first + (self.kernel[0] - 1) * g.dilation[0] + 1;
-                while padded && filled < end.min(top + height) {
-                    let to = &mut scratch[filled * line + left..][..copied];
+                while padded && filled < (first + reach).min(top + height) {
+                    let to = &mut scratch[(filled - start) * line + left..][..copied];
                     let source = &input[(filled - top) * width..][..copied];
                     to.iter_mut().zip(source).for_each(|(to, from)| to.0 = *from);
                     filled += 1;
                 }
                 let source: *const f32 = if padded {
-                    scratch[first * line..].as_ptr().cast()
+                    scratch[(first - start) * line..].as_ptr().cast()
                 } else {
                     input[first * line..].as_ptr().cast()
                 };
