@@ -7,6 +7,8 @@
     python benches/peers/cpu.py --only resnet --batch 1
     python benches/peers/cpu.py --model model.onnx
     python benches/peers/cpu.py --only vit --profile   # what each operator of rserve takes
+    python benches/peers/cpu.py --only vit --memory    # how often a run of rserve allocates
+    python benches/peers/cpu.py --scaling              # rserve alone, with 1, 2, 4 ... threads
 
 Each runtime is a process of its own with --threads threads. They take turns, a few runs each, until --seconds
 are over, so that whatever else the machine does falls on all alike; what is printed is the median of each and
@@ -127,7 +129,7 @@ def measure(runtimes: dict, seconds: float) -> dict:
         once = statistics.median(runtime.run(3))
         counts[name] = max(1, min(400, int(seconds / 8 / len(runtimes) * 1e6 / once)))
     until = time.monotonic() + seconds
-    while time.monotonic() < until or len(times["rserve"]) < 5:
+    while time.monotonic() < until or min(map(len, times.values())) < 5:
         for name, runtime in runtimes.items():
             # Threads of ONNX Runtime look for work for some 40 ms after a run.
             time.sleep(0.06)
@@ -206,6 +208,32 @@ def profile(path: Path, batch: int, options) -> None:
         print(f"  {micros:10.0f} us  {step[:150]}")
 
 
+def memory(path: Path, batch: int, options) -> None:
+    runtime = Runtime([TARGET / options.build / "examples" / "infer", path], options.threads)
+    runtime.give(cpu_models.inputs(path, batch))
+    runtime.tell("allocations")
+    count, size = map(int, runtime.answer().split())
+    runtime.end()
+    print(f"{path.stem:28}{batch:6}{count:10} allocations{size / 1e6:10.2f} MB", flush=True)
+
+
+def scaling(path: Path, batch: int, options) -> None:
+    """Times of more and more threads by that of one, each in a process of its own, in turns."""
+    counts = [1]
+    while counts[-1] * 2 <= (os.cpu_count() or 1):
+        counts.append(counts[-1] * 2)
+    runtimes = {count: Runtime([TARGET / options.build / "examples" / "infer", path], count) for count in counts}
+    try:
+        for runtime in runtimes.values():
+            runtime.give(cpu_models.inputs(path, batch))
+        times = measure(runtimes, options.seconds)
+        shown = "".join(f"{times[1] / times[count]:8.2f}" for count in counts)
+        print(f"{path.stem:28}{batch:6}{times[1] / 1e3:10.3f} ms{shown}", flush=True)
+    finally:
+        for runtime in runtimes.values():
+            runtime.end()
+
+
 def build_rten() -> Path | None:
     target = CACHE / "rten"
     command = ["cargo", "build", "--release", "--quiet", "--manifest-path", HERE / "rten" / "Cargo.toml",
@@ -248,6 +276,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=5, help="for each model and batch")
     parser.add_argument("--profile", action="store_true", help="print what rserve's operators take, and no ratios")
+    parser.add_argument("--memory", action="store_true", help="print how often a run allocates, and no ratios")
+    parser.add_argument("--scaling", action="store_true", help="print how much faster more threads are, and no ratios")
     parser.add_argument("--build", default="release", help="the folder of the target folder that has `infer`")
     parser.add_argument("--no-rten", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -259,10 +289,11 @@ def main() -> None:
     chosen = models(options)
     wanted = [(*m, b) for m in chosen for b in options.batch if b == 1 or cpu_models.can_batch(m[1])]
     try:
-        if options.profile:
-            for _, path, _, batch in wanted:
-                profile(path, batch, options)
-            return
+        for asked, tell in [(options.profile, profile), (options.memory, memory), (options.scaling, scaling)]:
+            if asked:
+                for _, path, _, batch in wanted:
+                    tell(path, batch, options)
+                return
         table(wanted, options)
     finally:
         for file in CACHE.glob(f"*-{os.getpid()}*.bin"):

@@ -1,9 +1,10 @@
 //! One model, run as often as it is told: what `cpu.py` times beside other runtimes.
 //!
 //! `infer MODEL.onnx` reads lines: `input NAME DTYPE 1,3,224,224 FILE` (raw elements), `clear`, `run N` (answers
-//! with the microseconds of each), `output INDEX FILE` (writes the elements of an output), `profile N` (answers with
+//! with the microseconds of each), `allocations` (of one run, and their bytes), `output INDEX FILE` (writes the elements of an output), `profile N` (answers with
 //! the time of each step, until `end`), `roofline` (what this machine computes and copies in a second).
 
+use mimalloc::MiMalloc;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use rserve::engine;
@@ -11,10 +12,12 @@ use rserve::plan::{Batching, DeviceId, Signature};
 use rserve::scheduler::{Batch, Runner, Value, Want};
 use rserve::store;
 use rserve::tensor::{DType, Tensor};
+use std::alloc::{GlobalAlloc, Layout};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::{BufRead, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
@@ -22,9 +25,45 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 type Error = Box<dyn std::error::Error>;
 
-/// As the server has it.
+/// As the server has it, and counted.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counted = Counted;
+
+struct Counted;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+fn count(size: usize) {
+    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    ALLOCATED.fetch_add(size as u64, Ordering::Relaxed);
+}
+
+// SAFETY: everything is done by the allocator that it counts for.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.realloc(old, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.dealloc(old, layout) }
+    }
+}
 
 fn main() -> Result<(), Error> {
     let path = std::env::args().nth(1).ok_or("name a model.onnx")?;
@@ -42,6 +81,10 @@ fn main() -> Result<(), Error> {
             }
             ["output", index, file] => model.write(index.parse()?, file)?,
             ["profile", count] => model.profile(count.parse()?)?,
+            ["allocations"] => {
+                let (count, bytes) = model.allocations()?;
+                println!("{count} {bytes}");
+            }
             ["roofline"] => println!("{:.1} {:.2}", gigaflops(), gigabytes()),
             _ => return Err(format!("{line:?} is not known").into()),
         }
@@ -94,6 +137,17 @@ impl Model {
         let began = Instant::now();
         black_box(self.runner.run(batch)?);
         Ok(began.elapsed().as_secs_f64() * 1e6)
+    }
+
+    /// Allocations of one run and the bytes of them, once the model has run before.
+    fn allocations(&self) -> Result<(u64, u64), Error> {
+        for _ in 0..5 {
+            self.time()?;
+        }
+        let batch = self.batch()?;
+        let before = (ALLOCATIONS.load(Ordering::Relaxed), ALLOCATED.load(Ordering::Relaxed));
+        black_box(self.runner.run(batch)?);
+        Ok((ALLOCATIONS.load(Ordering::Relaxed) - before.0, ALLOCATED.load(Ordering::Relaxed) - before.1))
     }
 
     fn write(&self, index: usize, file: &str) -> Result<(), Error> {
