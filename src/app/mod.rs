@@ -1,5 +1,6 @@
 //! The only room that wires the others.
 
+mod allocator;
 mod banner;
 mod batch;
 mod compile;

@@ -4,6 +4,7 @@
 //! Beneath the events there is a look at everything every so often, so that lost events and file systems
 //! without events do not matter: a look that finds nothing changed reads no model file.
 
+use super::allocator::{Tidying, give_back};
 use super::running::{Running, lock};
 use crate::watch::{Changes, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,6 +150,7 @@ async fn follow(running: Arc<Running>, looks: Arc<Looks>) {
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
     rescan.reset();
     let mut files_due: Option<Instant> = None;
+    let mut tidying = Tidying::default();
     loop {
         let applied = running.applied.notified();
         tokio::select! {
@@ -168,10 +170,15 @@ async fn follow(running: Arc<Running>, looks: Arc<Looks>) {
                 files_due = None;
                 looks.look_at_files().await;
             }
-            _ = rescan.tick(), if places.enabled => {
-                looks.look_at_all();
-                if files_due.is_none() {
-                    looks.look_at_files().await;
+            _ = rescan.tick() => {
+                if tidying.is_due(running.lifecycle.population()) {
+                    tokio::task::spawn_blocking(give_back);
+                }
+                if places.enabled {
+                    looks.look_at_all();
+                    if files_due.is_none() {
+                        looks.look_at_files().await;
+                    }
                 }
             }
             () = applied => {}

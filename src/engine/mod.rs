@@ -39,6 +39,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// Frees what earlier batches left for later ones: the models may have changed.
+pub fn forget_kept() {
+    kernels::memory::forget();
+}
+
 /// A model that was read, on no device yet. A clone shares the weights.
 #[derive(Clone)]
 pub struct Model(onnx::Model);

@@ -32,7 +32,7 @@ pub use cell::{Answering, Cell, Generation, NotReady, Picked, Served};
 pub use config::{Fit, Serving};
 pub use load::{Loader, Model, Opened};
 pub use model::{Failure, Reload};
-pub use models::{Lifecycle, Refused, Staged, Unknown};
+pub use models::{Lifecycle, Population, Refused, Staged, Unknown};
 pub use shadow::{Comparison, Copied, Shadow};
 pub use state::{
     Cause, DeviceStatus, GenerationStatus, InstanceStatus, Loads, ModelStatus, PlaceStatus, State,

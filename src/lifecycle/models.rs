@@ -8,7 +8,7 @@ use super::cell::Cell;
 use super::config::{Config, Fit, Surroundings};
 use super::load::{Loader, rounded};
 use super::model::{Failure, Model, Reload, lock};
-use super::state::{DeviceStatus, ModelStatus};
+use super::state::{DeviceStatus, ModelStatus, State};
 use crate::plan::{DeviceId, Plan};
 use crate::scheduler::Device;
 use std::collections::BTreeMap;
@@ -36,6 +36,10 @@ pub struct Staged {
     pub failures: Vec<Failure>,
 }
 
+/// See [`Lifecycle::population`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Population(Vec<(String, Vec<(u64, State)>)>);
+
 /// No model of that name is served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no model is called `{0}` here")]
@@ -50,6 +54,17 @@ pub enum Refused {
     Last { model: String, version: u64 },
     #[error("model `{model}` does not serve version {version}")]
     NotServed { model: String, version: u64 },
+}
+
+// === impl Population ===
+
+#[cfg(test)]
+impl Population {
+    /// Of generations that are ready.
+    pub fn of<const N: usize>(models: [(&str, Vec<u64>); N]) -> Self {
+        let ready = |ids: Vec<u64>| ids.into_iter().map(|id| (id, State::Ready)).collect();
+        Self(models.into_iter().map(|(name, ids)| (name.to_owned(), ready(ids))).collect())
+    }
 }
 
 // === impl Lifecycle ===
@@ -196,6 +211,12 @@ impl Lifecycle {
     pub fn status(&self) -> Vec<ModelStatus> {
         let models: Vec<_> = lock(&self.models).values().cloned().collect();
         models.iter().map(|model| model.status()).collect()
+    }
+
+    /// Which generations there are of each model: another population after each load, swap and unload.
+    pub fn population(&self) -> Population {
+        let models = lock(&self.models);
+        Population(models.iter().map(|(name, model)| (name.clone(), model.cell.records.standing())).collect())
     }
 
     /// The devices that are open.

@@ -219,6 +219,11 @@ impl Records {
         self.lock().generations.iter().map(|(_, status)| status.clone()).collect()
     }
 
+    /// Which generations there are and where each stands.
+    pub(super) fn standing(&self) -> Vec<(u64, State)> {
+        self.lock().generations.iter().map(|(id, status)| (*id, status.state.clone())).collect()
+    }
+
     pub(super) fn loads(&self) -> Loads {
         self.lock().loads.clone()
     }

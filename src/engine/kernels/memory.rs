@@ -99,6 +99,12 @@ impl DerefMut for Floats {
     }
 }
 
+/// Frees what is kept for later.
+pub fn forget() {
+    let free = KEPT.lock().map(|mut kept| std::mem::replace(&mut *kept, Kept { free: Vec::new(), lines: 0 }));
+    drop(free);
+}
+
 /// As the bytes of a tensor; where the last one is dropped, the memory is kept for later.
 pub fn bytes(lines: Vec<Line>) -> Bytes {
     let len = size_of_val(&lines[..]);
@@ -159,6 +165,16 @@ mod tests {
         assert_eq!(kept.lines, 3000);
         kept.put(Vec::with_capacity(MOST - 2000));
         assert_eq!(kept.lines, 3000);
+    }
+
+    #[test]
+    fn what_is_kept_is_freed_when_it_is_forgotten() {
+        // Of a size that nothing else has.
+        let len = (1 << 12) + 321;
+        drop(bytes(Vec::with_capacity(len)));
+        forget();
+        let found = KEPT.lock().is_ok_and(|kept| kept.free.iter().any(|lines| lines.capacity() == len));
+        assert!(!found);
     }
 
     #[test]
