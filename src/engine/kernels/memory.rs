@@ -171,7 +171,7 @@ mod tests {
     fn what_is_kept_is_freed_when_it_is_forgotten() {
         // Of a size that nothing else has.
         let len = (1 << 12) + 321;
-        drop(bytes(Vec::with_capacity(len)));
+        drop(bytes(room(len)));
         forget();
         let found = KEPT.lock().is_ok_and(|kept| kept.free.iter().any(|lines| lines.capacity() == len));
         assert!(!found);

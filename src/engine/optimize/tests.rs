@@ -198,6 +198,29 @@ fn pictures_are_resized_and_transposed_convolutions_run_in_blocks() {
 }
 
 #[test]
+fn a_convolution_takes_in_what_its_channels_are_multiplied_by() {
+    // Of a picture that is large against the weights, and of a small one.
+    for size in [[24, 20], [2, 2]] {
+        let sketch = wide(Sketch::new(), "x", "a", [20, 3, 1], 1);
+        let sketch = wide(sketch.node("GlobalAveragePool", &["a"], "b", &[]), "b", "c", [20, 20, 1], 1);
+        let sketch = sketch.node("Sigmoid", &["c"], "d", &[]).node("Mul", &["d", "a"], "e", &[]);
+        let sketch = wide(wide(sketch, "e", "f", [40, 20, 1], 1), "a", "g", [40, 20, 1], 1);
+        let graph = sketch.node("Add", &["f", "g"], "y", &[]).output("y");
+        let remain = [
+            "BlockedConv",
+            "BlockedGlobalAveragePool",
+            "BlockedConv",
+            "Sigmoid",
+            "BlockedConv",
+            "BlockedConv",
+            "Add",
+            "Planes",
+        ];
+        keeps_in_blocks(graph, &[2, 3, size[0], size[1]], &remain);
+    }
+}
+
+#[test]
 fn a_normalisation_before_a_convolution_runs_in_blocks() {
     for (reads, remain) in [
         (1, &["BlockedConv", "BlockedConv", "BlockedConv", "Planes"][..]),

@@ -229,6 +229,75 @@ impl Cut {
     }
 }
 
+impl Conv2d {
+    /// Whether it costs less to multiply the weights than the inputs, where each input channel of an image has a factor.
+    pub fn scales_weights(&self, size: [usize; 2]) -> bool {
+        let plain = self.geometry.stride == [1, 1] && self.output_size(size) == Some(size);
+        let pointwise = self.form == Form::Dense && self.kernel == [1, 1] && plain;
+        // Inputs would be read and written once more, weights are read again while they are near.
+        pointwise && self.weights.len() < 2 * blocks(self.channels_in) * size[0] * size[1]
+    }
+
+    /// As [`Conv2d::run`] on inputs in blocks whose channels are multiplied by factors first, `[batch][blocks]` of them.
+    ///
+    /// REQUIRES [`Conv2d::scales_weights`].
+    pub fn run_scaled(
+        &self,
+        input: &[Lanes],
+        scale: &[Lanes],
+        batch: usize,
+        size: [usize; 2],
+        residual: Option<&[Lanes]>,
+        activation: Activation,
+    ) -> Result<Vec<Line>, ShapeError> {
+        let (per, pixels) = (blocks(self.channels_in), size[0] * size[1]);
+        let out = self.output_size(size).map(|out| blocks(self.channels_out) * out[0] * out[1]);
+        let whole = self.scales_weights(size)
+            && scale.len() == batch * per
+            && input.len() == batch * per * pixels
+            && residual.is_none_or(|r| out.is_some_and(|out| r.len() == batch * out));
+        let Some(out) = out.filter(|_| whole) else {
+            return Err(ShapeError::new("the elements do not fit their shape"));
+        };
+        let mut result = room(batch * out);
+        let mut scaled = Self {
+            geometry: self.geometry,
+            weights: Vec::with_capacity(self.weights.len()),
+            bias: self.bias.clone(),
+            ..*self
+        };
+        for image in 0..batch {
+            let factors: &[f32] = bytemuck::cast_slice(&scale[image * per..(image + 1) * per]);
+            scaled.weights.clear();
+            let mut left = blocks(self.channels_out);
+            let mut weights = &self.weights[..];
+            while left > 0 {
+                let together = tile::group().min(left);
+                let (group, rest) = weights.split_at(self.channels_in * together);
+                let lines = group.chunks_exact(together).zip(factors).flat_map(|(lines, factor)| {
+                    lines.iter().map(move |line| Line(Lanes(line.0.0.map(|weight| weight * factor))))
+                });
+                scaled.weights.extend(lines);
+                (weights, left) = (rest, left - together);
+            }
+            let work = Work {
+                conv: &scaled,
+                batch: 1,
+                from: Shape { channels: self.channels_in, size },
+                to: Shape { channels: self.channels_out, size },
+                residual: residual.map(|r| &r[image * out..(image + 1) * out]),
+                activation,
+                out: Target(result.as_mut_ptr().wrapping_add(image * out).cast()),
+                place: Place::whole(size),
+            };
+            work.dense(&input[image * per * pixels..(image + 1) * per * pixels]);
+        }
+        // SAFETY: there is room for as many, and every image has written its own.
+        unsafe { result.set_len(batch * out) };
+        Ok(result)
+    }
+}
+
 #[derive(Clone, Copy)]
 pub enum Input<'a> {
     Planes(&'a [f32]),

@@ -1,5 +1,6 @@
 //! Convolution in blocks, with a sum and an activation after it.
 
+use super::layout::product;
 use super::{check_channels, dims_of, refused};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::blocked::{BLOCK, Conv2d, Input, Layout, blocks};
@@ -19,7 +20,8 @@ struct Conv {
 }
 
 /// Inputs X, W, B, Z and attributes as of `com.microsoft.FusedConv`; W and B are constants. X is in planes where
-/// the attribute `planes` is set, Z and the result are in blocks.
+/// the attribute `planes` is set, Z and the result are in blocks. A fifth input, in blocks too, is what X is multiplied
+/// by first: as large, or one position for each channel of an image, or that of X.
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let window = Window::read(attributes)?;
@@ -45,7 +47,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 
 impl<B: Accelerator> Op<B> for Conv {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
-        let x = inputs.take(0)?.float(&cx.device)?;
+        let (x, scale) = self.factors(&mut inputs, cx)?;
         let (batch, size) = self.input(x.shape().as_slice())?;
         let out = self.packed.output_size(size).ok_or("the window does not fit")?;
         let out = [batch, blocks(self.packed.channels_out()), out[0], out[1], BLOCK];
@@ -54,8 +56,16 @@ impl<B: Accelerator> Op<B> for Conv {
             return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
         }
         let run = |residual: Option<&FloatTensor<B>>, activation| {
-            let given: Vec<_> = [&x].into_iter().chain(residual).collect();
+            let given: Vec<_> = [&x].into_iter().chain(residual).chain(&scale).collect();
             B::compute(&given, &out, &|given| {
+                if scale.is_some() {
+                    let (scale, residual) =
+                        (given.last().map(|s| blocked::view(s)), residual.and(given.get(1)));
+                    let (input, residual) = (blocked::view(given[0]), residual.map(|r| blocked::view(r)));
+                    let scale = scale.unwrap_or_default();
+                    let y = self.packed.run_scaled(input, scale, batch, size, residual, activation);
+                    return y.map_err(|e| e.to_string());
+                }
                 let input = match self.packed.layout() {
                     Layout::Planes => Input::Planes(given[0]),
                     Layout::Blocks => Input::Blocks(blocked::view(given[0])),
@@ -81,6 +91,24 @@ impl<B: Accelerator> Op<B> for Conv {
 }
 
 impl Conv {
+    /// The input, and what its channels are still to be multiplied by.
+    fn factors<B: Accelerator>(
+        &self,
+        inputs: &mut Inputs<B>,
+        cx: &Context<B>,
+    ) -> Result<(FloatTensor<B>, Option<FloatTensor<B>>), String> {
+        let (x, by) = (inputs.take(0)?, inputs.optional(4));
+        let Some(by) = by else { return Ok((x.float(&cx.device)?, None)) };
+        let ([batch, channels, ..], [n, c, ..]) = (dims_of(&x.dims())?, dims_of(&by.dims())?);
+        let (x, by) = if x.elements() < by.elements() { (by, x) } else { (x, by) };
+        let [_, _, height, width] = dims_of(&x.dims())?;
+        let each = (batch, channels) == (n, c) && by.elements() == n * c * BLOCK;
+        if each && by.dtype() == DType::F32 && self.packed.scales_weights([height, width]) {
+            return Ok((x.float(&cx.device)?, Some(by.float(&cx.device)?)));
+        }
+        Ok((product(x, by, cx)?.float(&cx.device)?, None))
+    }
+
     /// Batch, and height and width, of an input with these dimensions.
     fn input(&self, dims: &[usize]) -> Result<(usize, [usize; 2]), String> {
         let channels = self.packed.channels_in();

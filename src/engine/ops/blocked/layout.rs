@@ -96,21 +96,22 @@ pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 pub fn mul<B: Accelerator>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
-        let ([n, c, ..], [m, d, ..]) = (dims_of(&a.dims())?, dims_of(&b.dims())?);
-        if (n, c) != (m, d) || a.dims() == b.dims() || a.elements() == 0 || b.elements() == 0 {
-            return one(arithmetic(Arithmetic::Mul, a, b, cx)?);
-        }
-        let (x, scale) = if b.elements() == n * c * BLOCK { (a, b) } else { (b, a) };
-        if scale.elements() != n * c * BLOCK {
-            return one(arithmetic(Arithmetic::Mul, x, scale, cx)?);
-        }
-        let (x, scale) = (x.float(&cx.device)?, scale.float(&cx.device)?);
-        one(Value::Float(B::scale_channels(x, &scale).map_or_else(
-            |x| {
-                arithmetic(Arithmetic::Mul, Value::Float(x), Value::Float(scale.clone()), cx)?
-                    .float(&cx.device)
-            },
-            Ok,
-        )?))
+        one(product(a, b, cx)?)
     }))
+}
+
+pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, String> {
+    let ([n, c, ..], [m, d, ..]) = (dims_of(&a.dims())?, dims_of(&b.dims())?);
+    if (n, c) != (m, d) || a.dims() == b.dims() || a.elements() == 0 || b.elements() == 0 {
+        return arithmetic(Arithmetic::Mul, a, b, cx);
+    }
+    let (x, scale) = if b.elements() == n * c * BLOCK { (a, b) } else { (b, a) };
+    if scale.elements() != n * c * BLOCK {
+        return arithmetic(Arithmetic::Mul, x, scale, cx);
+    }
+    let (x, scale) = (x.float(&cx.device)?, scale.float(&cx.device)?);
+    match B::scale_channels(x, &scale) {
+        Ok(y) => Ok(Value::Float(y)),
+        Err(x) => arithmetic(Arithmetic::Mul, Value::Float(x), Value::Float(scale), cx),
+    }
 }
