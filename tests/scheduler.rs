@@ -210,6 +210,29 @@ fn a_batch_that_waits_for_more_goes_when_it_is_full_or_has_waited() {
     assert_eq!(fake.sizes().iter().sum::<usize>(), 6);
 }
 
+/// Nobody told the clock when a full queue became one that waits for more, so that a folder's last items
+/// could wait for ever.
+#[test]
+fn what_a_full_queue_leaves_behind_goes_when_it_has_waited() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let wait = Duration::from_millis(200);
+    let batch = BatchPolicy { wait, ..BatchPolicy::up_to(3) };
+    let instance = device.instance("model", fake.clone(), Policy { batch, ..policy(3, 64) });
+    fake.gate.close();
+    let mut tickets: Vec<Ticket> = (1..=6).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.wait_for(1);
+    // The clock wakes for the first, finds a full queue that waits for a lane, and sleeps.
+    std::thread::sleep(wait * 2);
+    tickets.push(take(&instance, 7.0));
+    fake.gate.open();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for ticket in tickets {
+        let answered = async { tokio::time::timeout(Duration::from_secs(20), ticket).await };
+        runtime.block_on(answered).expect("it goes in the end").unwrap();
+    }
+    assert_eq!(fake.sizes(), [3, 3, 1]);
+}
+
 #[test]
 fn an_instance_out_of_service_ends_what_waits_and_the_others_go_on() {
     let (device, fake, other) = (one_lane(), Fake::times(1.0), Fake::times(2.0));

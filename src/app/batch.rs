@@ -13,7 +13,9 @@ use super::via::Via;
 use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads};
 use crate::lifecycle::Lifecycle;
-use crate::offline::{self, Begin, Flow, Glob, Identity, Inputs, Job, List, Shard, Stopped, Summary, Wanted};
+use crate::offline::{
+    self, Begin, Earlier, Flow, Glob, Identity, Inputs, Job, List, Shard, Stopped, Summary, Wanted,
+};
 use crate::plan::{Entry, Pipeline, Plan};
 use alone::in_flight;
 use entry::OfflineEntry;
@@ -68,8 +70,10 @@ pub struct Foreseen {
     /// The first few, each with the files that it would have.
     pub first: Vec<(String, Vec<PathBuf>)>,
     pub tables: Vec<PathBuf>,
-    /// Items that a run in the same output has ended, and whether it has come to its end.
-    pub before: Option<(u64, bool)>,
+    /// A run in the same output.
+    pub before: Option<Earlier>,
+    /// Of what makes them one run, what is not as it was then: a line each. Empty where that does not matter.
+    pub changes: Vec<String>,
 }
 
 /// Threads that wait for the disk, beside one a core that decodes what is heavy. The allocator keeps memory
@@ -124,8 +128,19 @@ pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> 
     let tag = |model: &crate::plan::Model| {
         format!("{}@{}", model.name, model.versions.last().copied().unwrap_or_default())
     };
-    let models = plan.models.iter().map(tag).collect::<Vec<_>>().join(", ");
-    let what = ready.what(batch, models);
+    let tags: Vec<String> = plan.models.iter().map(tag).collect();
+    let before = offline::earlier(&ready.output).map_err(|e| trouble(&e))?;
+    let changes = match &before {
+        Some(Earlier { run, .. }) if batch.begin == Begin::Resume => {
+            // No model is loaded, so that versions are compared and their files are not.
+            let then = |tag: &String| run.models.iter().find(|(name, _)| name == tag);
+            let digest = |tag: &String| then(tag).map_or(String::new(), |(_, digest)| digest.clone());
+            let models = tags.iter().map(|tag| (tag.clone(), digest(tag))).collect();
+            identity(&ready.pipeline, models).with_list(&ready.list, batch.shard).changes(run)
+        }
+        _ => vec![],
+    };
+    let what = ready.what(batch, tags.join(", "));
     let entry = ready.pipeline.offline.clone();
     let mut first = vec![];
     for item in ready.list.items(&entry.decodes).map_err(|e| trouble(&e))?.take(FORESEEN) {
@@ -135,9 +150,8 @@ pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> 
         };
         first.push((item.name.clone(), folders(&entry).map(file).collect()));
     }
-    let before = offline::ended_before(&ready.output).map_err(|e| trouble(&e))?;
     let tables = tables(&entry).into_iter().map(|table| ready.output.join(table)).collect();
-    Ok(Foreseen { what, first, tables, before })
+    Ok(Foreseen { what, first, tables, before, changes })
 }
 
 /// Items that [`foresee`] names.

@@ -3,7 +3,7 @@
 use super::output::{complain, give_up, print, say, show};
 use super::{Exit, log};
 use crate::app::{self, Batch, Done, Foreseen, What};
-use crate::offline::{Begin, Glob, Shard, Stopped};
+use crate::offline::{Begin, Earlier, Glob, Shard, Stopped};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,9 @@ pub struct Arguments {
     log: log::Logging,
 }
 
+/// Where what is in the output is of another run.
+const CHOICE: &str = "`--restart` begins anew; `--resume-anyway` keeps what is done and runs what is not";
+
 pub fn run(arguments: Arguments) -> Exit {
     if let Err(error) = log::begin(&arguments.log, "warn") {
         complain(&error);
@@ -122,7 +125,7 @@ pub fn run(arguments: Arguments) -> Exit {
         Ok(done) => done,
         Err(trouble) => return give_up(&trouble),
     };
-    let exit = told(&done);
+    let exit = told(&done, batch.begin);
     match &arguments.summary {
         None => exit,
         Some(file) => match fs::write(file, format!("{:#}\n", as_json(&done))) {
@@ -136,8 +139,12 @@ pub fn run(arguments: Arguments) -> Exit {
 }
 
 /// Says how it went.
-fn told(done: &Done) -> Exit {
+fn told(done: &Done, begin: Begin) -> Exit {
     let counts = done.summary.counts;
+    let again = match begin {
+        Begin::Restart => "the same command without `--restart`",
+        _ => "the same command",
+    };
     let output = done.what.output.display();
     match &done.ended {
         Ok(()) => {
@@ -148,15 +155,13 @@ fn told(done: &Done) -> Exit {
             let left = done.what.items.saturating_sub(counts.done + counts.failed);
             say(&format!(
                 "interrupted: {} done, {} failed, {left} left\n\
-                 the same command goes on from there; what is done so far is kept in {output}/.rserve\n",
+                 {again} goes on from there; what is done so far is kept in {output}/.rserve\n",
                 counts.done, counts.failed
             ));
             Exit::Interrupted
         }
         Err(stopped @ Stopped::Changed { .. }) => {
-            complain(&format!(
-                "{stopped}\n  `--restart` begins anew; `--resume-anyway` keeps what is done and runs what is not"
-            ));
+            complain(&format!("{stopped}\n  {CHOICE}"));
             Exit::CouldNotRun
         }
         Err(stopped @ (Stopped::Busy(_) | Stopped::Damaged { .. })) => {
@@ -166,7 +171,7 @@ fn told(done: &Done) -> Exit {
         Err(stopped) => {
             say(&quoted(done));
             complain(&format!(
-                "{stopped}\n  {} done and {} failed are kept; the same command goes on from there once that is mended",
+                "{stopped}\n  {} done and {} failed are kept; {again} goes on from there once that is mended",
                 counts.done, counts.failed
             ));
             Exit::CouldNotRun
@@ -249,12 +254,17 @@ fn plan(foreseen: &Foreseen) -> String {
     if what.misfits > 0 {
         text.push_str(&format!("{} look like items and cannot be read\n", what.misfits));
     }
-    match foreseen.before {
-        None => {}
-        Some((ended, false)) => {
-            text.push_str(&format!("a run that was begun there has ended {ended} of its items\n"))
+    if let Some(Earlier { counts, finished, .. }) = &foreseen.before {
+        let ended = counts.done + counts.failed;
+        text.push_str(&match finished {
+            false => format!("a run that was begun there has ended {ended} of its items\n"),
+            true => format!("a run of {ended} items has finished there\n"),
+        });
+        if !foreseen.changes.is_empty() {
+            text.push_str("it is another run, so that this one would do nothing unless told how to begin:\n");
+            foreseen.changes.iter().for_each(|change| text.push_str(&format!("  {change}\n")));
+            text.push_str(&format!("  {CHOICE}\n"));
         }
-        Some((ended, true)) => text.push_str(&format!("a run of {ended} items has finished there\n")),
     }
     text.push_str(&others(what));
     text

@@ -1,6 +1,7 @@
 //! How far a run is: a line for each time that all of its files were put on the disk.
 
 use super::Stopped;
+use super::run::Counts;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -61,6 +62,10 @@ pub fn open_journal(folder: &Path, point: &Point) -> Result<File, Stopped> {
 }
 
 impl Point {
+    pub fn counts(&self) -> Counts {
+        Counts { done: self.committed.saturating_sub(self.failed), failed: self.failed }
+    }
+
     pub fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
         line.push(b'\n');

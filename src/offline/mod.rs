@@ -39,7 +39,7 @@ pub use names::Shard;
 pub use output::file_of;
 pub use progress::{Progress, Spent};
 pub use run::{Answer, Counts, Flow, Job, Ran, Refused, Summary, run};
-pub use state::{Begin, ended_before};
+pub use state::{Begin, Earlier, earlier};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,16 +4,17 @@ use super::Stopped;
 use super::errors;
 use super::identity::Identity;
 use super::items::{Input, Item, List};
+use super::journal::Checkpoint;
 use super::names::Mark;
 use super::output::{Place, Unwritten};
 use super::progress::{Progress, Spent};
-use super::state::{Begin, Opened, State};
+use super::state::{Begin, Opened, State, earlier};
 use crate::plan::{Entry, Payload};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,9 +132,15 @@ async fn all(
     let Job { entry, mut list, identity, output, begin, in_flight, max_errors, checkpoint_every } = job;
     let headers: Vec<Vec<u8>> =
         entry.encodes.iter().filter_map(|encode| Some(encode.encode.rows()?.header())).collect();
-    let mut state = match State::open(&output, identity, &headers, begin)? {
-        Opened::GoesOn(state) => state,
-        Opened::Finished(counts) => {
+    let mut state = match State::open(&output, identity, &headers, begin) {
+        Err(stopped) => {
+            if matches!(stopped, Stopped::Output { .. }) {
+                summary.counts = kept(&output);
+            }
+            return Err(stopped);
+        }
+        Ok(Opened::GoesOn(state)) => state,
+        Ok(Opened::Finished(counts)) => {
             summary.counts = counts;
             summary.before = counts.done + counts.failed;
             return Ok(());
@@ -144,7 +151,7 @@ async fn all(
     let total = list.total;
     let progress = Progress::new(total, state.done_before());
     let mut run = Run {
-        place: Arc::new(Place { output, drafts: state.drafts() }),
+        place: Arc::new(Place { output: output.clone(), drafts: state.drafts() }),
         entry: entry.clone(),
         flow,
         in_flight: in_flight.max(1),
@@ -166,12 +173,17 @@ async fn all(
         Ok(()) => state.finish().map(|_| ()),
         Err(stopped) => {
             // As much as there is room for.
-            if let Ok(checkpoint) = state.checkpoint() {
-                let _ = checkpoint.write();
+            if state.checkpoint().and_then(Checkpoint::write).is_err() {
+                summary.counts = kept(&output);
             }
             Err(stopped)
         }
     }
+}
+
+/// What the next run will find.
+fn kept(output: &Path) -> Counts {
+    earlier(output).ok().flatten().map_or(Counts::default(), |earlier| earlier.counts)
 }
 
 struct Run {

@@ -56,16 +56,23 @@ pub enum Opened {
     Finished(Counts),
 }
 
-/// How many items the run in an output folder has ended, and whether it has come to its end.
-pub fn ended_before(output: &Path) -> Result<Option<(u64, bool)>, Stopped> {
-    Ok(match what_is_there(output)? {
-        None => None,
-        Some(Record { finished: Some(counts), .. }) => Some((counts.done + counts.failed, true)),
-        Some(_) => {
-            let point = journal::last_point(&output.join(FOLDER))?;
-            Some((point.map_or(0, |point| point.committed), false))
-        }
-    })
+/// An earlier run, as its output folder tells of it.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    pub run: Identity,
+    /// What is on the disk.
+    pub counts: Counts,
+    /// Whether it has come to its end.
+    pub finished: bool,
+}
+
+pub fn earlier(output: &Path) -> Result<Option<Earlier>, Stopped> {
+    let Some(Record { run, finished }) = what_is_there(output)? else { return Ok(None) };
+    let counts = match finished {
+        Some(counts) => counts,
+        None => journal::last_point(&output.join(FOLDER))?.unwrap_or_default().counts(),
+    };
+    Ok(Some(Earlier { run, counts, finished: finished.is_some() }))
 }
 
 impl State {
@@ -149,7 +156,7 @@ impl State {
         let done = Growing::open(folder.join(DONE), point.committed * size_of::<Mark>() as u64)?;
         let before = if resumes { read_marks(&folder)? } else { vec![] };
         let written = Written::open(&folder, &record.run.folders)?;
-        let counts = Counts { done: point.committed.saturating_sub(point.failed), failed: point.failed };
+        let counts = point.counts();
         let output = output.to_owned();
         let state = Self {
             output,

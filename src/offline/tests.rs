@@ -287,6 +287,26 @@ fn a_signal_finishes_what_is_in_flight() {
     assert_eq!(tree(cut.path()), tree(whole.path()));
 }
 
+/// It said that nothing was kept where it could not even begin, and that all was kept that it had run.
+#[test]
+fn what_is_kept_is_what_the_next_run_finds() {
+    let (input, output) = (input(), tempfile::tempdir().unwrap());
+    let trial = Trial::new(input.path(), output.path().to_owned());
+    trial.cut_off_at("b/31.txt");
+    let committed = earlier(output.path()).unwrap().unwrap().counts;
+    assert!(committed.done > 30 && committed.failed > 0, "{committed:?}");
+    // In the place of what is written first: nothing can be begun.
+    let blocked = journal(output.path()).with_extension("new");
+    fs::create_dir(&blocked).unwrap();
+    let (summary, ended) = trial.run();
+    assert!(matches!(ended, Err(Stopped::Output { .. })), "{ended:?}");
+    assert_eq!(summary.counts, committed);
+    fs::remove_dir(&blocked).unwrap();
+    let (summary, ended) = trial.run();
+    ended.unwrap();
+    assert_eq!(summary.before, committed.done + committed.failed);
+}
+
 #[test]
 fn what_has_changed_is_said_and_asked_about() {
     let (input, output) = (input(), tempfile::tempdir().unwrap());

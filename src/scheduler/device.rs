@@ -202,7 +202,9 @@ impl Inner {
             let mut guard = self.lock();
             let pushed = guard.state.push(id, item, now, &mut dead);
             let formed = if pushed.is_ok() { guard.state.form_next(now, &mut dead) } else { None };
-            (pushed, formed, guard.advance_alarm(id, now))
+            // What was taken may be another's, and leave a rest that waits for more.
+            let due = if formed.is_some() { guard.next_due(now) } else { guard.state.due(id, now) };
+            (pushed, formed, guard.advance_alarm(due))
         };
         if let Some(formed) = formed {
             self.spawn(formed);
@@ -241,13 +243,19 @@ impl Inner {
         drop(runner);
         let now = Instant::now();
         let mut dead = vec![];
-        let next = {
-            let state = &mut self.lock().state;
-            state.finish(instance, hold, rows, took, now);
-            state.form_next(now, &mut dead)
+        let (next, wake_clock) = {
+            let mut guard = self.lock();
+            guard.state.finish(instance, hold, rows, took, now);
+            let next = guard.state.form_next(now, &mut dead);
+            // A queue that was full a moment ago, or had no room to run, may wait for more by now.
+            let due = guard.next_due(now);
+            (next, guard.advance_alarm(due))
         };
         if let Some(next) = next {
             self.spawn(next);
+        }
+        if wake_clock {
+            self.clock.notify_all();
         }
         bury(dead);
     }
@@ -298,12 +306,14 @@ impl Inner {
 }
 
 impl Guarded {
-    /// Whether the clock's thread must be woken, as this instance's batch is due before it would wake.
-    fn advance_alarm(&mut self, id: u64, now: Instant) -> bool {
-        if !self.state.has_patient() {
-            return false;
-        }
-        match self.state.due(id, now) {
+    /// When the first batch that waits for more is due.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        if self.state.has_patient() { self.state.next_due(now) } else { None }
+    }
+
+    /// Whether the clock's thread must be woken, as a batch is due before it would wake.
+    fn advance_alarm(&mut self, due: Option<Instant>) -> bool {
+        match due {
             Some(due) if self.alarm.is_none_or(|alarm| due < alarm) => {
                 self.alarm = Some(due);
                 true

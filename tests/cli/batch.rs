@@ -114,4 +114,8 @@ fn what_cannot_be_done_is_said() {
         ["batch", "--pipeline", "landing-spot", "--input", "examples/images/landing-spot", "--output"];
     let said = say(&[&arguments[..], &[blocked.to_str().unwrap()]].concat());
     assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("0 done and 0 failed are kept; the same command goes on"), "{}", said.err);
+    // The same command would begin anew.
+    let said = say(&[&arguments[..], &[blocked.to_str().unwrap(), "--restart"]].concat());
+    assert!(said.err.contains("the same command without `--restart` goes on"), "{}", said.err);
 }

@@ -179,6 +179,15 @@ fn a_list_on_stdin_is_run_and_a_dry_run_runs_nothing() {
     let summary = json(&fs::read(&summary).unwrap());
     assert_eq!((&summary["done"], &summary["finished"]), (&2.into(), &true.into()), "{summary}");
     assert_eq!(fs::read_to_string(to.join("rows.jsonl")).unwrap().lines().count(), 2);
+
+    let (code, said) = run(&["--dry-run"]);
+    assert_eq!(code, Some(0));
+    let changed = "a run of 2 items has finished there\n\
+        it is another run, so that this one would do nothing unless told how to begin:\n  \
+        the list of 2 items has changed; it has 3 now\n  `--restart` begins anew;";
+    assert!(said.contains(changed), "{said}");
+    let (_, said) = run(&["--dry-run", "--restart"]);
+    assert!(!said.contains("another run"), "{said}");
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn by<T: Copy>(table: &[[T; 256]; 3]) -> impl Fn(usize, u8) -> T {
     move |channel, level| table[channel][usize::from(level)]
 }
 
-/// One pass over the pixels, each element written once where it belongs. `element` is given the tensor's
+/// Each element is written once where it belongs. `element` is given the tensor's
 /// channel and a level.
 fn arrange<T: Element>(
     pixels: &[u8],
@@ -196,13 +196,11 @@ fn arrange<T: Element>(
             })
             .collect(),
         (_, Layout::Nchw) => {
-            let plane = pixels.len() / 3;
-            let mut out = vec![T::zeroed(); plane * 3];
-            let (first, rest) = out.split_at_mut(plane);
-            let (second, third) = rest.split_at_mut(plane);
-            for (((p, a), b), c) in pixels.chunks_exact(3).zip(first).zip(second).zip(third) {
-                let levels = swap(p);
-                (*a, *b, *c) = (element(0, levels[0]), element(1, levels[1]), element(2, levels[2]));
+            let pixels = pixels.as_chunks::<3>().0;
+            let mut out = Vec::with_capacity(pixels.len() * 3);
+            for channel in 0..3 {
+                let from = if color == Color::Bgr { 2 - channel } else { channel };
+                out.extend(pixels.iter().map(|pixel| element(channel, pixel[from])));
             }
             out
         }

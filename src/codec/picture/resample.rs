@@ -54,6 +54,8 @@ impl Filter {
 /// Along one axis: for each new position, the first old one it is made of, and the weights from there.
 #[derive(Default)]
 struct Weights {
+    /// What they were computed for last: pictures of a folder often have one size.
+    of: Option<(Filter, usize, f64, f64, usize)>,
     /// First position, and where its weights begin and end.
     spans: Vec<(usize, usize, usize)>,
     weights: Vec<f32>,
@@ -62,6 +64,11 @@ struct Weights {
 impl Weights {
     /// `count` new positions over `extent` old ones that begin at `start`, of `length` there are.
     fn fill(&mut self, filter: Filter, length: usize, start: f64, extent: f64, count: usize) {
+        let of = Some((filter, length, start, extent, count));
+        if self.of == of {
+            return;
+        }
+        self.of = of;
         let scale = extent / count as f64;
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
@@ -96,9 +103,10 @@ impl Weights {
 }
 
 /// Rows of colour pixels that are filtered together: a column of them is one vector, each pixel padded to
-/// four floats.
+/// four bytes.
 const ROWS: usize = 4;
-type Together = [f32; 4 * ROWS];
+type Column = [u8; 4 * ROWS];
+type Sums = [f32; 4 * ROWS];
 
 /// Memory that is kept from picture to picture.
 #[derive(Default)]
@@ -106,9 +114,9 @@ pub struct Room {
     across: Weights,
     down: Weights,
     /// Rows that are filtered together, before and after.
-    lines: Vec<Together>,
-    shrunk: Vec<Together>,
-    levels: Vec<u8>,
+    columns: Vec<Column>,
+    shrunk: Vec<Sums>,
+    levels: Vec<Column>,
     /// All used rows at the new width.
     narrow: Vec<u8>,
     sums: Vec<f32>,
@@ -117,9 +125,10 @@ pub struct Room {
 impl Room {
     /// Bytes held.
     pub fn held(&self) -> usize {
-        let floats = (self.lines.capacity() + self.shrunk.capacity()) * 4 * ROWS + self.sums.capacity();
+        let floats = self.shrunk.capacity() * 4 * ROWS + self.sums.capacity();
         let weights = self.across.weights.capacity() + self.down.weights.capacity();
-        (floats + weights) * size_of::<f32>() + self.narrow.capacity() + self.levels.capacity()
+        let columns = (self.columns.capacity() + self.levels.capacity()) * 4 * ROWS;
+        (floats + weights) * size_of::<f32>() + self.narrow.capacity() + columns
     }
 }
 
@@ -155,7 +164,7 @@ impl pulp::NullaryFnOnce for Filtered<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { from, part, size, filter, room, out } = self;
-        let Room { across, down, lines, shrunk, levels, narrow, sums } = room;
+        let Room { across, down, columns, shrunk, levels, narrow, sums } = room;
         let (width, height) = (size.0 as usize, size.1 as usize);
         let channels = from.channels;
         across.fill(filter, from.width as usize, part.left, part.width, width);
@@ -174,13 +183,13 @@ impl pulp::NullaryFnOnce for Filtered<'_> {
             let groups = used.chunks(stride * ROWS).zip(narrow.chunks_mut(width * channels * ROWS));
             // A loop, not an iterator's fold: only what is inlined here is compiled for the machine's
             // instructions.
-            lines.resize(from.width as usize, [0.0; 4 * ROWS]);
+            columns.resize(from.width as usize, [0; 4 * ROWS]);
             shrunk.resize(width, [0.0; 4 * ROWS]);
-            levels.resize(width * 4 * ROWS, 0);
+            levels.resize(width, [0; 4 * ROWS]);
             for (rows, narrow) in groups {
-                gather(rows, stride, lines);
-                shrink_rgb(lines, across, shrunk);
-                round(shrunk.as_flattened(), levels);
+                gather(rows, stride, columns);
+                shrink_rgb(columns, across, shrunk);
+                round(shrunk.as_flattened(), levels.as_flattened_mut());
                 scatter(levels, narrow, width);
             }
         }
@@ -215,25 +224,32 @@ fn narrowed(part: Region) -> Region {
 /// Up to [`ROWS`] rows of `stride` bytes, one beside the other. Where there are fewer, the last stands in for
 /// those that are missing.
 #[inline(always)]
-fn gather(rows: &[u8], stride: usize, lines: &mut [Together]) {
+fn gather(rows: &[u8], stride: usize, columns: &mut [Column]) {
     let last = rows.len() / stride - 1;
-    let row = |index: usize| rows[index.min(last) * stride..][..stride].as_chunks::<3>().0;
-    let (first, others) = (row(0).iter().zip(row(1)), row(2).iter().zip(row(3)));
-    for (line, ((a, b), (c, d))) in lines.iter_mut().zip(first.zip(others)) {
-        let levels = [a[0], a[1], a[2], 0, b[0], b[1], b[2], 0, c[0], c[1], c[2], 0, d[0], d[1], d[2], 0];
-        for (to, level) in line.iter_mut().zip(levels) {
-            *to = f32::from(level);
+    let row = |index: usize| &rows[index.min(last) * stride..][..stride];
+    // Four bytes at once; what the fourth holds is never read. The last pixel has no fourth.
+    let pixels = |index: usize| row(index).windows(4).step_by(3);
+    let (first, others) = (pixels(0).zip(pixels(1)), pixels(2).zip(pixels(3)));
+    for (column, ((a, b), (c, d))) in columns.iter_mut().zip(first.zip(others)) {
+        column[..4].copy_from_slice(a);
+        column[4..8].copy_from_slice(b);
+        column[8..12].copy_from_slice(c);
+        column[12..].copy_from_slice(d);
+    }
+    if let Some(column) = columns.last_mut() {
+        for (index, pixel) in column.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            pixel[..3].copy_from_slice(&row(index)[stride - 3..]);
         }
     }
 }
 
 #[inline(always)]
-fn shrink_rgb(lines: &[Together], across: &Weights, shrunk: &mut [Together]) {
+fn shrink_rgb(columns: &[Column], across: &Weights, shrunk: &mut [Sums]) {
     for ((first, weights), to) in across.iter().zip(shrunk) {
-        let mut sum: Together = [0.5; 4 * ROWS];
-        for (pixels, weight) in lines[first..first + weights.len()].iter().zip(weights) {
+        let mut sum: Sums = [0.5; 4 * ROWS];
+        for (pixels, weight) in columns[first..first + weights.len()].iter().zip(weights) {
             for (sum, level) in sum.iter_mut().zip(pixels) {
-                *sum += weight * level;
+                *sum += weight * f32::from(*level);
             }
         }
         *to = sum;
@@ -257,10 +273,12 @@ fn round(sums: &[f32], levels: &mut [u8]) {
 
 /// The reverse of [`gather`].
 #[inline(always)]
-fn scatter(levels: &[u8], rows: &mut [u8], width: usize) {
+fn scatter(levels: &[Column], rows: &mut [u8], width: usize) {
     for (index, row) in rows.chunks_exact_mut(width * 3).enumerate().take(ROWS) {
-        for (to, pixels) in row.as_chunks_mut::<3>().0.iter_mut().zip(levels.as_chunks::<{ 4 * ROWS }>().0) {
-            to.copy_from_slice(&pixels[index * 4..][..3]);
+        let (pixels, _) = row.as_chunks_mut::<3>();
+        for (to, column) in pixels.iter_mut().zip(levels) {
+            let [r, g, b, _] = column.as_chunks::<4>().0[index];
+            *to = [r, g, b];
         }
     }
 }
