@@ -219,13 +219,13 @@ fn what_a_full_queue_leaves_behind_goes_when_it_has_waited() {
     let batch = BatchPolicy { wait, ..BatchPolicy::up_to(3) };
     let instance = device.instance("model", fake.clone(), Policy { batch, ..policy(3, 64) });
     fake.gate.close();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut tickets: Vec<Ticket> = (1..=6).map(|n| take(&instance, n as f32)).collect();
     fake.gate.wait_for(1);
     // The clock wakes for the first, finds a full queue that waits for a lane, and sleeps.
-    std::thread::sleep(wait * 2);
+    runtime.block_on(async { tokio::time::sleep(wait * 2).await });
     tickets.push(take(&instance, 7.0));
     fake.gate.open();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for ticket in tickets {
         let answered = async { tokio::time::timeout(Duration::from_secs(20), ticket).await };
         runtime.block_on(answered).expect("it goes in the end").unwrap();
