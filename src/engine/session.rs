@@ -4,6 +4,7 @@ use super::backend::Accelerator;
 use super::device::max_tensor_bytes;
 use super::error::LoadError;
 use super::exec;
+use super::kernels::Running;
 use super::onnx::Model;
 use super::ops::{Context, Registry};
 use super::program::Program;
@@ -214,6 +215,7 @@ impl<B: Accelerator> Runner for Session<B> {
         let inputs =
             inputs.map(|(index, port)| self.join(index, port, &batch.rows)).collect::<Result<Vec<_>, _>>()?;
         drop(batch.rows);
+        let _running = self.on_host().then(Running::begin);
         let outputs = self.program.run(inputs, &self.cx).map_err(|why| {
             // Where it was memory that ran out, what the backend keeps for later is given back.
             B::memory_cleanup(&self.cx.device);

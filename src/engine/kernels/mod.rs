@@ -21,6 +21,7 @@ mod transpose;
 mod vector;
 
 pub use activation::Activation;
+pub use share::Running;
 
 /// The instructions of this machine, looked up once.
 fn arch() -> pulp::Arch {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a thread attends without a piece to do.
-const PATIENCE: Duration = Duration::from_micros(500);
+/// How long a thread attends without a piece to do: about what it takes to wake one up. What lasts longer would take
+/// the core from whoever answers requests.
+const PATIENCE: Duration = Duration::from_micros(50);
 
 /// The state of a team: whether its job is closed, how many threads other than the caller's are at work, and a number
 /// that grows with each job.
@@ -52,9 +53,35 @@ thread_local! {
     static SHARES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `work` once for every piece from 0 on, on this thread and up to `threads - 1` others of the pool.
+/// Models that run at this moment, on threads of pools that have others.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// A model that runs, as long as this lives: where as many run as there are threads, each keeps to its own.
+pub struct Running(bool);
+
+impl Running {
+    pub fn begin() -> Self {
+        let counts = rayon::current_num_threads() > 1;
+        if counts {
+            RUNNING.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(counts)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0 {
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Calls `work` once for every piece from 0 on, on this thread and up to `threads - 1` others of the pool, as far as
+/// those do not run a model of their own.
 pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
-    let helpers = threads.min(pieces).saturating_sub(1);
+    let others = RUNNING.load(Ordering::Relaxed).saturating_sub(1);
+    let helpers = threads.saturating_sub(others).min(pieces).saturating_sub(1);
     if helpers == 0 || SHARES.get() {
         return (0..pieces).for_each(work);
     }
@@ -149,6 +176,15 @@ impl Team {
 
     /// On a thread of the pool: helps with every job, until there is none for a while.
     fn attend(&self) {
+        // The thread that leads comes by this when all others were busy until it was done.
+        let own = LEADS.with(|team| std::ptr::eq(&**team, self));
+        if !own {
+            self.look_for_pieces();
+        }
+        self.attending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn look_for_pieces(&self) {
         let mut done = 0;
         let mut idle: Option<Instant> = None;
         let mut spins = 0u32;
@@ -167,12 +203,11 @@ impl Team {
                     idle = None;
                 }
                 if idle.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                    break;
+                    return;
                 }
             }
             std::hint::spin_loop();
         }
-        self.attending.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn help(&self, state: u64) {
@@ -238,6 +273,17 @@ mod tests {
                 scope.spawn(|_| (0..200).for_each(|_| every_piece_is_done_once(9, 4)));
             }
         });
+    }
+
+    #[test]
+    fn models_that_run_side_by_side_keep_to_their_own_threads() {
+        let running: Vec<Running> = (0..64).map(|_| Running::begin()).collect();
+        let thread = std::thread::current().id();
+        if rayon::current_num_threads() > 1 {
+            share(8, 4, &|_| assert_eq!(std::thread::current().id(), thread));
+        }
+        drop(running);
+        every_piece_is_done_once(64, 4);
     }
 
     #[test]
