@@ -4,7 +4,9 @@
 
 use super::cases::{Case, names, same};
 use super::file;
-use super::protobuf::{Model, attribute_graph, function, node, of_graph_with, tensor_external, value};
+use super::protobuf::{
+    Model, attribute_graph, attribute_int, domain, function, node, of_graph_with, tensor_external, value,
+};
 use bytes::Bytes;
 use rserve::engine::{self, Item};
 use rserve::plan::DeviceId;
@@ -86,6 +88,26 @@ fn a_function_that_calls_itself_from_a_branch_is_refused() {
         .node([node("again", "first", &["x"], &["y"], &[]), super::protobuf::domain("local")].concat());
     let error = refusal(Bytes::from(of_graph_with(&graph, &[function])).into());
     assert!(error.contains("deep") || error.contains("more than"), "{error}");
+}
+
+#[test]
+fn a_graph_in_a_function_may_name_its_values_as_the_caller_does() {
+    // Both branches give "x", as the caller calls what the function knows as "v".
+    let branch = |op| [Model::new().node(node(op, "", &["v"], &["x"], &[])).graph(), value(12, "x")].concat();
+    let branches =
+        [attribute_graph("then_branch", &branch("Neg")), attribute_graph("else_branch", &branch("Abs"))];
+    let body = [
+        node("ReduceMax", "", &["v"], &["most"], &[attribute_int("keepdims", 0)]),
+        node("Cast", "", &["most"], &["c"], &[attribute_int("to", 9)]),
+        node("If", "choose", &["c"], &["w"], &branches),
+    ];
+    let function = function("local", "turned", &["v"], &["w"], &body);
+    let graph = Model::new().node([node("turned", "t", &["x"], &["y"], &[]), domain("local")].concat());
+    let x = Tensor::from_vec(vec![1, 2], vec![1f32, -2.0]).unwrap();
+    let bytes = Bytes::from(of_graph_with(&graph, &[function]));
+    let given = engine::compute(bytes, vec![Item::Tensor(x)]).unwrap().unwrap();
+    let Some(Item::Tensor(y)) = given.first() else { panic!("{given:?}") };
+    assert_eq!(y.to_f64(), [-1.0, 2.0]);
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn names(nodes: &[NodeProto]) -> usize {
             count += 1 + node.input.len() + node.output.len();
             let graphs = node.attribute.iter().filter_map(|a| a.g.as_deref());
             graphs.for_each(|graph| {
-                count += graph.output.len();
+                count += graph.input.len() + graph.output.len();
+                count += graph.initializer.len() + graph.sparse_initializer.len();
                 left.push(&graph.node);
             });
         }
@@ -70,18 +71,26 @@ struct Expansion<'a> {
 impl Expansion<'_> {
     /// `inner` are the names that the graphs around the node, within the function, give themselves.
     fn write(&self, node: &mut NodeProto, inner: &mut Vec<HashSet<String>>) {
-        let rename = |name: &String| match self.names.get(name.as_str()) {
-            _ if name.is_empty() || inner.iter().any(|own| own.contains(name)) => name.clone(),
-            Some(given) => (*given).to_owned(),
-            None => format!("{}/{name}", self.call.name),
-        };
-        node.input = node.input.iter().map(rename).collect();
-        node.output = node.output.iter().map(rename).collect();
+        for name in node.input.iter_mut().chain(&mut node.output) {
+            self.rename(name, inner);
+        }
         let attributes = std::mem::take(&mut node.attribute);
         node.attribute = attributes.into_iter().filter_map(|attribute| self.attribute(attribute)).collect();
         for graph in node.attribute.iter_mut().filter_map(|a| a.g.as_deref_mut()) {
             self.graph(graph, inner);
         }
+    }
+
+    /// What a graph within the function gives itself is renamed too: it may be called as what the call gives, and
+    /// would hide that from the graph.
+    fn rename(&self, name: &mut String, inner: &[HashSet<String>]) {
+        if name.is_empty() {
+            return;
+        }
+        *name = match self.names.get(name.as_str()) {
+            Some(given) if !inner.iter().any(|own| own.contains(name)) => (*given).to_owned(),
+            _ => format!("{}/{name}", self.call.name),
+        };
     }
 
     fn graph(&self, graph: &mut GraphProto, inner: &mut Vec<HashSet<String>>) {
@@ -93,14 +102,12 @@ impl Expansion<'_> {
         for node in &mut graph.node {
             self.write(node, inner);
         }
-        for output in &mut graph.output {
-            // A graph may give what it was not given: a value from around it.
-            if !inner.iter().any(|own| own.contains(&output.name)) {
-                output.name = match self.names.get(output.name.as_str()) {
-                    Some(given) => (*given).to_owned(),
-                    None => format!("{}/{}", self.call.name, output.name),
-                };
-            }
+        let sparse = graph.sparse_initializer.iter_mut().filter_map(|s| s.values.as_mut());
+        for constant in graph.initializer.iter_mut().chain(sparse) {
+            self.rename(&mut constant.name, inner);
+        }
+        for port in graph.input.iter_mut().chain(&mut graph.output) {
+            self.rename(&mut port.name, inner);
         }
         inner.pop();
     }

@@ -230,17 +230,15 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
         let mut out = Vec::with_capacity(x.rows * columns);
         for row in 0..x.rows {
             let (mut scores, votes) = svm.decide(x.row(row));
+            // By votes even where there are probabilities, which now and then favour another class.
+            labels.push(largest(&votes));
             if !svm.prob.is_empty() {
                 scores = svm.probabilities(&scores);
-                labels.push(largest(&scores));
                 transform.apply(&mut scores);
+            } else if let [score] = scores[..] {
+                scores = transform.pair(score, !positive).to_vec();
             } else {
-                labels.push(largest(&votes));
-                if let [score] = scores[..] {
-                    scores = transform.pair(score, !positive).to_vec();
-                } else {
-                    transform.apply(&mut scores);
-                }
+                transform.apply(&mut scores);
             }
             out.extend(scores);
         }
