@@ -26,7 +26,8 @@ const PIECE: usize = 1 << 13;
 
 /// Applies a function to every element, in place.
 pub fn apply(map: Map, values: &mut [f32]) {
-    share_chunks(values, PIECE, rayon::current_num_threads(), &|_, values| {
+    let threads = if values.len() < 4 * PIECE { 1 } else { rayon::current_num_threads() };
+    share_chunks(values, PIECE, threads, &|_, values| {
         arch().dispatch(Each { map, values });
     });
 }

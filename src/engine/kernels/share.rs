@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// How long a thread attends without a piece to do: about what it takes to wake one up. What lasts longer would take
 /// the core from whoever answers requests.
-const PATIENCE: Duration = Duration::from_micros(50);
+const PATIENCE: Duration = Duration::from_micros(30);
 
 /// The state of a team: whether its job is closed, how many threads other than the caller's are at work, and a number
 /// that grows with each job.
@@ -201,6 +201,9 @@ impl Team {
                 // Another batch, or a part of an operation that shares its work by rayon itself.
                 if rayon::yield_now() == Some(rayon::Yield::Executed) {
                     idle = None;
+                } else {
+                    // Or whoever else wants this core: what answers requests is on the same ones.
+                    std::thread::yield_now();
                 }
                 if idle.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                     return;

@@ -14,7 +14,8 @@ const PIECE: usize = 1 << 12;
 pub fn rows(values: &mut [f32], width: usize) {
     let row = |row: &mut [f32]| arch().dispatch(Row(row));
     let width = width.max(1);
-    share_chunks(values, (PIECE / width).max(1) * width, rayon::current_num_threads(), &|_, rows| {
+    let threads = if values.len() < 4 * PIECE { 1 } else { rayon::current_num_threads() };
+    share_chunks(values, (PIECE / width).max(1) * width, threads, &|_, rows| {
         rows.chunks_exact_mut(width).for_each(row);
     });
 }

@@ -8,6 +8,11 @@ use super::transpose::{self, SIDE};
 /// Elements of a piece of work for a thread.
 const PIECE: usize = 1 << 13;
 
+/// Threads for so many elements: one where it is done in some microseconds.
+fn threads(elements: usize) -> usize {
+    if elements < 4 * PIECE { 1 } else { rayon::current_num_threads() }
+}
+
 /// Elements of a slice: where the first is, and how far apart they are along each axis.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a, T> {
@@ -99,7 +104,7 @@ pub fn copy<T: Copy + Send + Sync + 'static>(from: View<'_, T>, dims: &[usize], 
     from.check(dims);
     let axes = collapse(dims, [from.strides]);
     let Some((inner, outer)) = axes.split_last() else { return };
-    let threads = if total < 2 * PIECE { 1 } else { rayon::current_num_threads() };
+    let threads = threads(total);
     // The innermost axis that has its elements side by side, where that is not the last one.
     let turned = outer.iter().rposition(|axis| axis.strides == [1]).filter(|_| inner.strides != [1]);
     if let Some(turned) = turned {
@@ -213,7 +218,7 @@ pub fn join(parts: &[(&[f32], usize)], outer: usize, out: &mut [f32]) {
         return;
     }
     let per = (PIECE / width).max(1);
-    share_chunks(out, per * width, rayon::current_num_threads(), &|piece, out| {
+    share_chunks(out, per * width, threads(outer * width), &|piece, out| {
         for (row, mut out) in out.chunks_exact_mut(width).enumerate() {
             for (from, width) in parts {
                 let (to, rest) = out.split_at_mut(*width);
@@ -248,7 +253,7 @@ pub fn binary(op: Binary, a: View<'_, f32>, b: View<'_, f32>, dims: &[usize], ou
     // Long rows are cut, so that there is work for every thread.
     let cut = if outer.is_empty() { inner.size.min(PIECE) } else { inner.size };
     let per = (PIECE / cut).max(1) * cut;
-    share_chunks(out, per, rayon::current_num_threads(), &|piece, out| {
+    share_chunks(out, per, threads(out.len()), &|piece, out| {
         let first = piece * per;
         let mut rows = Rows::new(outer, [a.start, b.start], first / inner.size);
         let skipped = first % inner.size;
@@ -276,7 +281,7 @@ pub fn binary_into(op: Binary, a: &mut [f32], b: View<'_, f32>, dims: &[usize]) 
     let Some((inner, outer)) = axes.split_last() else { return };
     let cut = if outer.is_empty() { inner.size.min(PIECE) } else { inner.size };
     let per = (PIECE / cut).max(1) * cut;
-    share_chunks(a, per, rayon::current_num_threads(), &|piece, a| {
+    share_chunks(a, per, threads(a.len()), &|piece, a| {
         let first = piece * per;
         let mut rows = Rows::new(outer, [b.start], first / inner.size);
         let skipped = first % inner.size;

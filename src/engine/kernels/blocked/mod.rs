@@ -98,8 +98,8 @@ impl Target {
     }
 }
 
-/// Threads for work of so many vector operations: one where it is done in about two microseconds.
+/// Threads for work of so many vector operations: one where it is done in some ten microseconds.
 fn threads(operations: usize) -> usize {
-    const SHARED_FROM: usize = if cfg!(test) { 500 } else { 8_000 };
+    const SHARED_FROM: usize = if cfg!(test) { 500 } else { 40_000 };
     if operations < SHARED_FROM { 1 } else { rayon::current_num_threads() }
 }
