@@ -275,7 +275,9 @@ impl Blocks<'_> {
         // A pad of more than the kernel is nothing that the phases are for.
         let side = i64::try_from(height.min(width)).ok()?;
         let narrow = ints("pads")?.iter().all(|pad| (0..=side).contains(pad));
-        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow {
+        // Of few channels, most of each block would be computed for nothing, and by what follows too.
+        let few = outputs < BLOCK / 2;
+        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow || few {
             return None;
         }
         let twin = *self.blocks.get(&node.input(0)?).filter(|twin| twin.channels == inputs)?;
