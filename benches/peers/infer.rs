@@ -1,8 +1,9 @@
 //! One model, run as often as it is told: what `cpu.py` times beside other runtimes.
 //!
 //! `infer MODEL.onnx` reads lines: `input NAME DTYPE 1,3,224,224 FILE` (raw elements), `clear`, `run N` (answers
-//! with the microseconds of each), `allocations` (of one run, and their bytes), `output INDEX FILE` (writes the elements of an output), `profile N` (answers with
-//! the time of each step, until `end`), `roofline` (what this machine computes and copies in a second).
+//! with the microseconds of each), `allocations` (of one run, and their bytes), `output INDEX FILE` (writes the elements
+//! of an output), `profile N` (answers with the time of each step, until `end`), `roofline` (what this machine computes
+//! and copies in a second).
 
 use mimalloc::MiMalloc;
 use pulp::{Arch, Simd, WithSimd};
