@@ -97,23 +97,12 @@ pub trait Accelerator: Backend {
 
     /// A function of two tensors whose shapes are the same.
     fn binary(op: Binary, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        match op {
-            Binary::Add => Self::float_add(a, b),
-            Binary::Sub => Self::float_sub(a, b),
-            Binary::Mul => Self::float_mul(a, b),
-            Binary::Div => Self::float_div(a, b),
-        }
+        binary_in_burn::<Self>(op, a, b)
     }
 
     /// A function of every element and a number.
     fn with_number(op: Binary, a: FloatTensor<Self>, number: f64) -> FloatTensor<Self> {
-        let number = number.into();
-        match op {
-            Binary::Add => Self::float_add_scalar(a, number),
-            Binary::Sub => Self::float_sub_scalar(a, number),
-            Binary::Mul => Self::float_mul_scalar(a, number),
-            Binary::Div => Self::float_div_scalar(a, number),
-        }
+        with_number_in_burn::<Self>(op, a, number)
     }
 
     /// The tensor with its elements in C order.
@@ -181,23 +170,14 @@ impl Accelerator for Flex {
 
     fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
         if flex::is_plain(&a) && flex::is_plain(&b) {
-            return flex::binary(op, a, b);
-        }
-        match op {
-            Binary::Add => Flex::float_add(a, b),
-            Binary::Sub => Flex::float_sub(a, b),
-            Binary::Mul => Flex::float_mul(a, b),
-            Binary::Div => Flex::float_div(a, b),
+            flex::binary(op, a, b)
+        } else {
+            binary_in_burn::<Flex>(op, a, b)
         }
     }
 
     fn with_number(op: Binary, a: FlexTensor, number: f64) -> FlexTensor {
-        flex::with_number(op, a, number as f32).unwrap_or_else(|a| match op {
-            Binary::Add => Flex::float_add_scalar(a, number.into()),
-            Binary::Sub => Flex::float_sub_scalar(a, number.into()),
-            Binary::Mul => Flex::float_mul_scalar(a, number.into()),
-            Binary::Div => Flex::float_div_scalar(a, number.into()),
-        })
+        flex::with_number(op, a, number as f32).unwrap_or_else(|a| with_number_in_burn::<Flex>(op, a, number))
     }
 
     fn contiguous(x: FlexTensor) -> FlexTensor {
@@ -334,6 +314,25 @@ fn elements(tensor: &Option<FlexTensor>, count: usize) -> Option<Option<&[f32]>>
     match tensor {
         None => Some(None),
         Some(tensor) => tensor.as_slice::<f32>().filter(|s| s.len() == count).map(Some),
+    }
+}
+
+fn binary_in_burn<B: Backend>(op: Binary, a: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
+    match op {
+        Binary::Add => B::float_add(a, b),
+        Binary::Sub => B::float_sub(a, b),
+        Binary::Mul => B::float_mul(a, b),
+        Binary::Div => B::float_div(a, b),
+    }
+}
+
+fn with_number_in_burn<B: Backend>(op: Binary, a: FloatTensor<B>, number: f64) -> FloatTensor<B> {
+    let number = number.into();
+    match op {
+        Binary::Add => B::float_add_scalar(a, number),
+        Binary::Sub => B::float_sub_scalar(a, number),
+        Binary::Mul => B::float_mul_scalar(a, number),
+        Binary::Div => B::float_div_scalar(a, number),
     }
 }
 

@@ -115,26 +115,24 @@ pub fn copy<T: Copy + Send + Sync + 'static>(from: View<'_, T>, dims: &[usize], 
         let into: usize = inner.size * between.iter().map(|axis| axis.size).product::<usize>();
         let rows: usize = outer[..turned].iter().map(|axis| axis.size).product();
         let count: usize = between.iter().map(|axis| axis.size).product();
+        let turn = |at: usize, side: usize, out: &mut [T]| {
+            let mut starts = Rows::new(between, [at], 0);
+            for index in 0..count {
+                let [at] = starts.next();
+                plane.turn(at, side, &mut out[index * inner.size..], into);
+            }
+        };
         if rows >= threads || side < 2 * SIDE {
             share_chunks(out, side * into, threads, &|row, out| {
                 let [at] = Rows::new(&outer[..turned], [from.start], row).next();
-                let mut starts = Rows::new(between, [at], 0);
-                (0..count).for_each(|index| {
-                    let [at] = starts.next();
-                    plane.turn(at, side, &mut out[index * inner.size..], into);
-                });
+                turn(at, side, out);
             });
         } else {
             let per = side.div_ceil(threads * 2).next_multiple_of(SIDE);
             for (row, out) in out.chunks_exact_mut(side * into).enumerate() {
                 let [at] = Rows::new(&outer[..turned], [from.start], row).next();
                 share_chunks(out, per * into, threads, &|part, out| {
-                    let mut starts = Rows::new(between, [at + part * per], 0);
-                    let side = out.len() / into;
-                    (0..count).for_each(|index| {
-                        let [at] = starts.next();
-                        plane.turn(at, side, &mut out[index * inner.size..], into);
-                    });
+                    turn(at + part * per, out.len() / into, out);
                 });
             }
         }

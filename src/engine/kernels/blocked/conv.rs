@@ -1,5 +1,6 @@
 //! A convolution whose weights are packed, and the choice of its form.
 
+use super::cut::Cut;
 use super::dense::{Dense, Piece, Place};
 use super::depthwise::Depthwise;
 use super::rows::Rows;
@@ -186,48 +187,6 @@ impl Conv2d {
 
 /// Bytes of weights that a core's own cache does not keep.
 const FAR: usize = 1 << 20;
-
-/// What of a convolution can be cut into pieces for threads, and what that costs, in tiles by groups of channels.
-struct Cut {
-    images: usize,
-    /// Of positions, with so many tiles each.
-    units: usize,
-    tiles: usize,
-    groups: usize,
-    /// Laying out the inputs of a tile.
-    lay: f32,
-    /// Fetching the weights of a group, once for each piece.
-    fetch: f32,
-}
-
-impl Cut {
-    /// Units and groups of a piece, so that the threads are done soonest.
-    fn best(&self, threads: usize) -> [usize; 2] {
-        if threads == 1 {
-            return [self.units, self.groups];
-        }
-        let most = 4 * threads;
-        let mut best = ([self.units, self.groups], f32::INFINITY);
-        for across in 1..=self.units.min(most) {
-            let units = self.units.div_ceil(across);
-            for along in 1..=self.groups.min(most) {
-                let groups = self.groups.div_ceil(along);
-                let pieces = self.images * self.units.div_ceil(units) * self.groups.div_ceil(groups);
-                if pieces > 2 * most.max(self.images) {
-                    break;
-                }
-                let piece =
-                    (units * self.tiles) as f32 * (groups as f32 + self.lay) + groups as f32 * self.fetch;
-                // Threads do not begin together: one waits for a part of the other's last piece.
-                let time = piece * (pieces.div_ceil(threads) as f32 + 0.15);
-                if time < best.1 {
-                    best = ([units, groups], time);
-                }
-            }
-        }
-        best.0
-    }
-}
 
 impl Conv2d {
     /// Whether it costs less to multiply the weights than the inputs, where each input channel of an image has a factor.

@@ -5,6 +5,7 @@
 //! others up to its end, which hold anything finite and are read as if they were not there.
 
 mod conv;
+mod cut;
 mod dense;
 mod depthwise;
 mod pool;

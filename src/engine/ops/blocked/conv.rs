@@ -1,7 +1,7 @@
 //! Convolution in blocks, with a sum and an activation after it.
 
 use super::layout::product;
-use super::{check_channels, dims_of, refused};
+use super::{check_channels, dims_of, filter, refused};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::blocked::{BLOCK, Conv2d, Input, Layout, blocks};
 use crate::engine::kernels::{Activation, blocked};
@@ -10,7 +10,7 @@ use crate::engine::ops::nn::conv::{activate, activation, geometry, groups};
 use crate::engine::ops::nn::window::Window;
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
 use crate::engine::value::Value;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
@@ -27,20 +27,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let window = Window::read(attributes)?;
     let activation = activation(attributes)?;
     let layout = if attributes.flag("planes")? { Layout::Planes } else { Layout::Blocks };
-    let weight = site.absorb(1).ok_or("the weights are not constant")?;
-    let bias = site.absorb(2);
-    if bias.is_none() && site.has_input(2) {
-        return Err("the bias is not constant".into());
-    }
-    let shape =
-        weight.shape().try_into().map_err(|_| format!("{weight:?} are not weights in two dimensions"))?;
+    let (weight, shape, bias) = filter(site)?;
     let geometry = geometry(&window, groups(attributes)?)?.ok_or("its pads depend on the input")?;
-    let elements = |t: &Tensor| {
-        let floats = t.elements::<f32>().map(|e| e.into_owned());
-        floats.ok_or_else(|| format!("{t:?} where float32 should be"))
-    };
-    let bias = bias.map(elements).transpose()?;
-    let packed = Conv2d::new(&elements(weight)?, shape, bias.as_deref(), geometry, layout);
+    let packed = Conv2d::new(&weight, shape, bias.as_deref(), geometry, layout);
     let packed = packed.map_err(|e| e.to_string())?.ok_or("there is no form in blocks for these groups")?;
     Ok(Box::new(Conv { packed, activation }))
 }

@@ -1,13 +1,13 @@
 //! Transposed convolution in blocks.
 
-use super::{check_channels, dims_of, refused};
+use super::{check_channels, dims_of, filter, refused};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::blocked::{BLOCK, ConvTranspose2d, blocks, view};
 use crate::engine::ops::nn::window::Window;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 
 /// Inputs and attributes as of `ConvTranspose`, in one group, without dilation and with pads that are given; weights
@@ -15,13 +15,7 @@ use burn::tensor::TensorMetadata;
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let window = Window::read(attributes)?;
-    let weight = site.absorb(1).ok_or("the weights are not constant")?;
-    let bias = site.absorb(2);
-    if bias.is_none() && site.has_input(2) {
-        return Err("the bias is not constant".into());
-    }
-    let shape =
-        weight.shape().try_into().map_err(|_| format!("{weight:?} are not weights in two dimensions"))?;
+    let (weight, shape, bias) = filter(site)?;
     let extra = attributes.find_ints("output_padding")?.cloned().unwrap_or_else(|| vec![0, 0]);
     let [down, across] = extra[..] else { return Err("output_padding has not two axes".into()) };
     let extra = [down, across].map(isize::try_from);
@@ -31,13 +25,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let end = isize::try_from(end).ok().zip(extra[axis].ok()).and_then(|(end, e)| end.checked_sub(e));
         *cut = (begin, end.ok_or("the pads are too large")?);
     }
-    let elements = |t: &Tensor| {
-        let floats = t.elements::<f32>().map(|e| e.into_owned());
-        floats.ok_or_else(|| format!("{t:?} where float32 should be"))
-    };
-    let bias = bias.map(elements).transpose()?;
     let stride = [window.stride(0, 2)?, window.stride(1, 2)?];
-    let packed = ConvTranspose2d::new(&elements(weight)?, shape, bias.as_deref(), stride, cut);
+    let packed = ConvTranspose2d::new(&weight, shape, bias.as_deref(), stride, cut);
     let packed = packed.map_err(|e| e.to_string())?.ok_or("the pads are larger than the kernel")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;

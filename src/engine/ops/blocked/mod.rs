@@ -12,6 +12,7 @@ mod resize;
 use super::{Registry, Site};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::blocked::{BLOCK, blocks};
+use crate::tensor::Tensor;
 
 pub use super::microsoft::INNER as DOMAIN;
 
@@ -45,6 +46,25 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     op(SHAPE, layout::shape);
     op(BLOCKED, layout::blocked);
     op(PLANES, layout::planes);
+}
+
+/// Weights and bias as they lie in a file, with the shape of the weights.
+type Filter = (Vec<f32>, [usize; 4], Option<Vec<f32>>);
+
+/// The constant weights and bias of a convolution in two dimensions.
+fn filter<B: Accelerator>(site: &Site<'_, B>) -> Result<Filter, String> {
+    let weight = site.absorb(1).ok_or("the weights are not constant")?;
+    let bias = site.absorb(2);
+    if bias.is_none() && site.has_input(2) {
+        return Err("the bias is not constant".into());
+    }
+    let shape =
+        weight.shape().try_into().map_err(|_| format!("{weight:?} are not weights in two dimensions"))?;
+    let elements = |t: &Tensor| {
+        let floats = t.elements::<f32>().map(|e| e.into_owned());
+        floats.ok_or_else(|| format!("{t:?} where float32 should be"))
+    };
+    Ok((elements(weight)?, shape, bias.map(elements).transpose()?))
 }
 
 /// The channels that the optimiser wrote down.
