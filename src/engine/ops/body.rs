@@ -41,6 +41,11 @@ impl<'a, 'g, B: Accelerator> Body<'a, 'g, B> {
         body
     }
 
+    /// The node that the body is for.
+    pub fn site(&self) -> &'a Site<'g, B> {
+        self.site
+    }
+
     /// An input of the node, which must be there.
     pub fn input(&self, place: usize) -> Result<ValueId, String> {
         self.optional(place).ok_or_else(|| format!("input {place} is missing"))

@@ -43,6 +43,8 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     op("QLinearSigmoid", |site| qlinear::unary(site, "Sigmoid"));
     op("QLinearLeakyRelu", qlinear::leaky_relu);
     op("QLinearSoftmax", qlinear::softmax);
+    op("QLinearConv", qlinear::conv);
+    op("NhwcMaxPool", qlinear::max_pool);
     op("QLinearAveragePool", qlinear::average_pool);
     op("QLinearGlobalAveragePool", qlinear::global_average_pool);
     op("QLinearReduceMean", qlinear::reduce_mean);

@@ -1,9 +1,11 @@
 //! Operators on 8-bit tensors with a scale and a zero point each: dequantised, computed, quantised.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site};
+use crate::tensor::DType;
 
 /// An operator of the standard that this domain has under the same name.
 pub fn alias<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
@@ -91,23 +93,88 @@ pub fn reduce_mean<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Strin
     body.build(&[y])
 }
 
-fn channels_first<B: Accelerator>(site: &Site<'_, B>) -> Result<(), String> {
-    if site.node.attributes.flag("channels_last")? {
-        return Err("channels_last is not supported".into());
+/// The attributes that the operator of the standard has too.
+fn standard<B: Accelerator>(site: &Site<'_, B>) -> Vec<(&'static str, Attribute)> {
+    const NAMES: [&str; 9] = [
+        "auto_pad",
+        "ceil_mode",
+        "count_include_pad",
+        "dilations",
+        "group",
+        "kernel_shape",
+        "pads",
+        "storage_order",
+        "strides",
+    ];
+    let given = |name| site.node.attributes.0.iter().find(|(given, _)| given == name);
+    NAMES.iter().filter_map(|&name| Some((name, given(name)?.1.clone()))).collect()
+}
+
+/// Runs an operator that slides a window, on a tensor of which the channels are the second axis, or the last.
+fn sliding<B: Accelerator>(
+    body: &mut Body<'_, '_, B>,
+    x: ValueId,
+    last: bool,
+    op: impl FnOnce(&mut Body<'_, '_, B>, ValueId) -> Result<ValueId, String>,
+) -> Result<ValueId, String> {
+    if !last {
+        return op(body, x);
     }
-    Ok(())
+    let attributes = &body.site().node.attributes;
+    let kernel = attributes.find_ints("kernel_shape")?.ok_or("channels_last without kernel_shape")?;
+    let axes = kernel.len() as i64;
+    let transposed = |body: &mut Body<'_, '_, B>, x, order: Vec<i64>| {
+        body.node_with("Transpose", &[x], &[("perm", Attribute::Ints(order))])
+    };
+    let x = transposed(body, x, [0, axes + 1].into_iter().chain(1..=axes).collect());
+    let y = op(body, x)?;
+    Ok(transposed(body, y, [0].into_iter().chain(2..=axes + 1).chain([1]).collect()))
+}
+
+/// Inputs: those of the standard's, of which X may have its channels as the last axis.
+pub fn conv<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let (last, attributes) = (site.node.attributes.flag("channels_last")?, standard(site));
+    let mut body = Body::new(site);
+    let x = body.input(0)?;
+    let y = sliding(&mut body, x, last, |body, x| {
+        let rest = (1..site.node.inputs.len()).map(|place| body.optional(place));
+        let inputs = [Some(x)].into_iter().chain(rest).collect();
+        Ok(body.nodes("QLinearConv", inputs, &attributes, 1)[0])
+    })?;
+    body.build(&[y])
+}
+
+/// MaxPool with the channels as the last axis.
+pub fn max_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = standard(site);
+    let mut body = Body::new(site);
+    let x = body.input(0)?;
+    let y = sliding(&mut body, x, true, |body, x| Ok(body.node_with("MaxPool", &[x], &attributes)))?;
+    body.build(&[y])
 }
 
 pub fn average_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    channels_first(site)?;
-    let all = site.node.attributes.0.iter().filter(|(name, _)| name != "channels_last");
-    let all: Vec<(&str, Attribute)> = all.map(|(name, value)| (name.as_str(), value.clone())).collect();
-    with_attributes(site, "AveragePool", &all)
+    let (last, attributes) = (site.node.attributes.flag("channels_last")?, standard(site));
+    let mut body = Body::new(site);
+    let x = numbers(&mut body, 0)?;
+    let y = sliding(&mut body, x, last, |body, x| Ok(body.node_with("AveragePool", &[x], &attributes)))?;
+    let y = quantised(&mut body, y, 3)?;
+    body.build(&[y])
 }
 
 pub fn global_average_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    channels_first(site)?;
-    with_attributes(site, "GlobalAveragePool", &[])
+    if !site.node.attributes.flag("channels_last")? {
+        return with_attributes(site, "GlobalAveragePool", &[]);
+    }
+    let mut body = Body::new(site);
+    let x = numbers(&mut body, 0)?;
+    let shape = body.node("Shape", &[x]);
+    let (rank, one) = (body.node("Size", &[shape]), body.constant(host::scalar(DType::I64, Number::Int(1))?));
+    let end = body.node("Sub", &[rank, one]);
+    let axes = body.node("Range", &[one, end, one]);
+    let y = body.node("ReduceMean", &[x, axes]);
+    let y = quantised(&mut body, y, 3)?;
+    body.build(&[y])
 }
 
 /// Inputs: scale and zero point of the result, then each part with its own.
