@@ -3,7 +3,7 @@
 
 use super::arch;
 use super::elementwise::{sigmoid, tanh};
-use super::matmul::{Activation, After, Packed, multiply, multiply_here};
+use super::matmul::{Activation, After, Packed, multiply};
 use super::share::share_chunks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,8 @@ impl Layer {
         let after = if self.kind == Kind::Gru { after } else { After::default() };
         for index in 0..steps {
             let time = if backward { steps - 1 - index } else { index };
-            multiply_here(&state.h, (count, hidden), &self.recurrent, after, &mut sums);
+            // Of one sequence, threads share it: each then keeps a part of the weights near.
+            multiply(&state.h, count, &self.recurrent, after, &mut sums);
             let share = &share[(time * batch + first) * rows..][..count * rows];
             arch().dispatch(
                 #[inline(always)]

@@ -9,7 +9,7 @@ use crate::engine::kernels::blocked::BLOCK;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::blocked::{
     AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
-    RESIZE, SHAPE,
+    RESIZE, SHAPE, SPACE,
 };
 use crate::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
@@ -275,13 +275,51 @@ impl Blocks<'_> {
         // A pad of more than the kernel is nothing that the phases are for.
         let side = i64::try_from(height.min(width)).ok()?;
         let narrow = ints("pads")?.iter().all(|pad| (0..=side).contains(pad));
-        // Of few channels, most of each block would be computed for nothing, and by what follows too.
-        let few = outputs < BLOCK / 2;
-        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow || few {
+        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow {
             return None;
+        }
+        // Of few channels, most of each block would be computed for nothing, and by what follows too.
+        if outputs < BLOCK / 2 {
+            let zeros = |name: &str| ints(name).is_some_and(|list| list.iter().all(|v| *v == 0));
+            let strides = ints("strides")?.iter().map(|s| usize::try_from(*s).ok()).collect::<Vec<_>>();
+            let apart = strides == [Some(height), Some(width)] && zeros("pads") && zeros("output_padding");
+            return if apart { self.apart(node) } else { None };
         }
         let twin = *self.blocks.get(&node.input(0)?).filter(|twin| twin.channels == inputs)?;
         self.replaced(node, Some(CONV_TRANSPOSE), outputs, &[twin])
+    }
+
+    /// A transposed convolution whose windows do not overlap: a convolution of 1 by 1 gives the pixels of every window as
+    /// channels, which then become planes.
+    fn apart(&mut self, node: &Node) -> Option<Node> {
+        let weight = self.graph.constant(node, 1)?;
+        let [inputs, outputs, height, width] = weight.shape()[..] else { return None };
+        let twin = *self.blocks.get(&node.input(0)?).filter(|twin| twin.channels == inputs)?;
+        let (window, elements) = (height * width, weight.elements::<f32>()?);
+        let all = outputs * window;
+        let turned: Vec<f32> = (0..all * inputs).map(|i| elements[i % inputs * all + i / inputs]).collect();
+        let bias = match node.input(2) {
+            Some(_) => self.graph.constant(node, 2)?.elements::<f32>()?.into_owned(),
+            None => vec![0.0; outputs],
+        };
+        let bias = bias.iter().flat_map(|bias| std::iter::repeat_n(*bias, window)).collect();
+        let constants =
+            [Tensor::from_vec(vec![all, inputs, 1, 1], turned), Tensor::from_vec(vec![all], bias)];
+        let mut conv = node.clone();
+        rename(&mut conv, CONV);
+        (conv.inputs, conv.attributes) = (vec![Some(twin.id)], Attributes::default());
+        for constant in constants {
+            let id = self.graph.new_value("");
+            self.graph.constants.insert(id, constant.ok()?);
+            conv.inputs.push(Some(id));
+        }
+        let pixels = self.graph.new_value("");
+        conv.outputs = vec![Some(pixels)];
+        self.nodes.push(conv);
+        let mut space = reorder(SPACE, pixels, node.outputs.first().copied().flatten()?, outputs);
+        space.name.clone_from(&node.name);
+        space.attributes.set("sides", Attribute::Ints(vec![height as i64, width as i64]));
+        Some(space)
     }
 
     /// Where height and width alone change, as far as can be seen: the operator looks again when it runs.

@@ -173,6 +173,17 @@ fn channels_are_joined_in_blocks_whether_or_not_a_part_fills_its_own() {
 }
 
 #[test]
+fn windows_that_do_not_overlap_are_pixels_side_by_side() {
+    for window in [[2, 2], [3, 2], [4, 4]] {
+        let strides = [("strides", Attribute::Ints(window.map(|side| side as i64).to_vec()))];
+        let sketch =
+            wide(Sketch::new(), "x", "a", [20, 3, 1], 1).constant("w", &[20, 3, window[0], window[1]]);
+        let sketch = sketch.constant("b", &[3]).node("ConvTranspose", &["a", "w", "b"], "y", &strides);
+        keeps_in_blocks(sketch.output("y"), &[2, 3, 4, 3], &["BlockedConv", "BlockedConv", "Space"]);
+    }
+}
+
+#[test]
 fn pictures_are_resized_and_transposed_convolutions_run_in_blocks() {
     let linear = [
         ("mode", Attribute::Text("linear".into())),

@@ -1,12 +1,12 @@
 //! Convolution of blocks with blocks: any kernel, stride, pad and dilation.
 //!
 //! The inputs of a tile of positions are first laid side by side with zeros for pads, and then run through by
-//! every group of output channels. Where the tile's positions lie in one row and the stride is 1, the rows that its
-//! windows cover are laid out once, and the taps of a row share them; otherwise every tap has inputs of its own.
-//! A kernel of 1 by 1 reads the input where it is.
+//! every group of output channels. Where the tile's positions lie in one row, the rows that its windows cover are laid
+//! out once, a line for each phase of the stride, and the taps of a row share them; otherwise every tap has inputs of
+//! its own. A kernel of 1 by 1 and stride 1 reads the input where it is.
 
 use super::conv::Shape;
-use super::tile::{self, MAX_POSITIONS, Tile};
+use super::tile::{self, Across, MAX_COLUMNS, MAX_POSITIONS, Tile};
 use super::{BLOCK, Lanes, Line, Target, blocks};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
@@ -89,7 +89,21 @@ impl Dense<'_> {
     /// Whether tiles lie in one row each, so that the taps of a row share its inputs. Narrow rows would make
     /// small tiles.
     pub fn in_rows(&self) -> bool {
-        !self.is_pointwise() && self.geometry.stride[1] == 1 && self.to.size[1] >= 10
+        !self.is_pointwise() && self.to.size[1] >= 10 && self.kernel[1] <= MAX_COLUMNS
+    }
+
+    /// For tiles in a row: what the last column of taps is ahead of the first, in columns of the input.
+    #[inline(always)]
+    fn reach(&self) -> usize {
+        (self.kernel[1] - 1) * self.geometry.dilation[1]
+    }
+
+    /// For tiles in a row of so many positions: the lines for each row of taps and block of channels, one for each
+    /// phase of the stride that is met, and the positions of a line.
+    #[inline(always)]
+    fn lines(&self, count: usize) -> (usize, usize) {
+        let stride = self.geometry.stride[1];
+        (stride.min(self.reach() + 1), count + self.reach() / stride)
     }
 
     /// Whether a tile may not go on in the next row.
@@ -102,7 +116,8 @@ impl Dense<'_> {
     fn laid(&self, count: usize) -> usize {
         let channels = blocks(self.from.channels);
         if self.in_rows() {
-            self.kernel[0] * channels * (count + (self.kernel[1] - 1) * self.geometry.dilation[1])
+            let (phases, length) = self.lines(count);
+            self.kernel[0] * channels * phases * length
         } else {
             self.taps() * channels * count
         }
@@ -135,29 +150,37 @@ impl Dense<'_> {
     }
 
     /// Lays out the inputs of positions from `first` on, which lie in one row: for each row of taps and block of
-    /// channels, the columns that the windows cover.
+    /// channels, the columns that the windows cover, those of each phase of the stride side by side.
     #[inline(always)]
     fn lay_row(&self, image: usize, first: usize, count: usize, panel: &mut [Lanes]) {
         let (g, [height, width]) = (self.geometry, self.from.size);
         let (y, x) = (first / self.to.size[1], first % self.to.size[1]);
-        let covered = count + (self.kernel[1] - 1) * g.dilation[1];
-        // Columns before the input, in it, and after it.
-        let before = g.pad_begin[1].saturating_sub(x).min(covered);
-        let start = (x + before).saturating_sub(g.pad_begin[1]).min(width);
-        let inside = (width - start).min(covered - before);
-        let mut lines = panel.chunks_exact_mut(covered);
+        let ((phases, length), stride, pad) = (self.lines(count), g.stride[1], g.pad_begin[1]);
+        let mut lines = panel.chunks_exact_mut(length);
         for row in 0..self.kernel[0] {
             let line_in = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
             for channel in self.image(image).chunks_exact(height * width) {
-                let Some(line) = lines.next() else { return };
-                // No tile reads a row that is not there.
-                if line_in >= height {
-                    continue;
+                for phase in 0..phases {
+                    let Some(line) = lines.next() else { return };
+                    // No tile reads a row that is not there.
+                    if line_in >= height {
+                        continue;
+                    }
+                    // Columns before the input, in it, and after it.
+                    let column = x * stride + phase;
+                    let before = pad.saturating_sub(column).div_ceil(stride).min(length);
+                    let start = (column + before * stride).saturating_sub(pad).min(width);
+                    let inside = (width - start).div_ceil(stride).min(length - before);
+                    line[..before].fill(Lanes::ZERO);
+                    let source = &channel[line_in * width..][..width][start..];
+                    let to = line[before..before + inside].iter_mut();
+                    if stride == 1 {
+                        to.zip(source).for_each(|(to, from)| *to = *from);
+                    } else {
+                        to.zip(source.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+                    }
+                    line[before + inside..].fill(Lanes::ZERO);
                 }
-                line[..before].fill(Lanes::ZERO);
-                let source = &channel[line_in * width + start..][..inside];
-                line[before..before + inside].iter_mut().zip(source).for_each(|(to, from)| *to = *from);
-                line[before + inside..].fill(Lanes::ZERO);
             }
         }
     }
@@ -245,15 +268,25 @@ impl WithSimd for Piece<'_> {
                 for (position, count) in tiles.clone() {
                     // Floats of a line of the panel: one block of channels, at one tap or at a row of them.
                     let line = dense.laid(count) / inputs / dense.kernel[0] * BLOCK;
+                    let mut across = [0; MAX_COLUMNS];
                     let (source, step, down, across): (*const f32, _, _, _) = if direct {
                         let at = self.image * inputs * plane_in + position;
-                        (dense.input[at..].as_ptr().cast(), plane_in * BLOCK, 0, 0)
+                        (dense.input[at..].as_ptr().cast(), plane_in * BLOCK, 0, Across::Even(0))
                     } else if in_rows {
-                        let across = dense.geometry.dilation[1] * BLOCK;
+                        let (stride, (_, length)) = (dense.geometry.stride[1], dense.lines(count));
+                        let across = if stride == 1 {
+                            Across::Even(dense.geometry.dilation[1] * BLOCK)
+                        } else {
+                            for (column, across) in across[..dense.kernel[1]].iter_mut().enumerate() {
+                                let ahead = column * dense.geometry.dilation[1];
+                                *across = (ahead % stride * length + ahead / stride) * BLOCK;
+                            }
+                            Across::Listed(&across)
+                        };
                         (panel[place..].as_ptr().cast(), line, line * inputs, across)
                     } else {
                         let step = count * BLOCK;
-                        (panel[place..].as_ptr().cast(), step, line * inputs, step * inputs)
+                        (panel[place..].as_ptr().cast(), step, line * inputs, Across::Even(step * inputs))
                     };
                     place += if direct { 0 } else { dense.laid(count) };
                     let [rows, columns] = if direct { [(0, 1); 2] } else { dense.taps_met(position, count) };

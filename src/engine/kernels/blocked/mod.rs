@@ -20,7 +20,7 @@ mod winograd;
 
 pub use conv::{Conv2d, Input, Layout};
 pub use pool::{Pool, Window, global_average, pool, scale_channels};
-pub use reorder::{from_planes, join_channels, to_planes};
+pub use reorder::{from_planes, join_channels, to_planes, to_space};
 pub use resize::{Taps, resize};
 pub use transposed::ConvTranspose2d;
 

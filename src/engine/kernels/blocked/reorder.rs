@@ -159,3 +159,62 @@ fn scatter(source: &[Lanes], to: &mut [f32], pixels: usize) {
         }
     }
 }
+
+/// To planes whose size is `of` times as large: channel `(c · rows + y) · columns + x` of a position is the pixel (y, x)
+/// of its part of plane `c`. What a transposed convolution ends with whose windows do not overlap.
+///
+/// REQUIRES as many elements.
+pub fn to_space(
+    lanes: &[Lanes],
+    batch: usize,
+    channels: usize,
+    of: [usize; 2],
+    size: [usize; 2],
+) -> Vec<f32> {
+    let [rows, columns] = of;
+    let [height, width] = size;
+    let per = blocks(channels * rows * columns);
+    assert_eq!(lanes.len(), batch * per * height * width);
+    let total = batch * channels * height * rows * width * columns;
+    let mut result = Vec::with_capacity(total);
+    let out = Target(result.as_mut_ptr());
+    let line = width * columns;
+    let work = |row: usize| {
+        let (plane, row) = (row / (height * rows), row % (height * rows));
+        let (image, channel) = (plane / channels, plane % channels);
+        let first = (channel * rows + row % rows) * columns;
+        let at = (plane * height * rows + row) * line;
+        // SAFETY: this row alone, which nobody else writes to, and every element is written.
+        let to = unsafe { std::slice::from_raw_parts_mut(out.get().add(at), line) };
+        let source = |block: usize| {
+            let start = ((image * per + block) * height + row / rows) * width;
+            &lanes[start..start + width]
+        };
+        match columns {
+            2 if first.is_multiple_of(2) => spread::<2>(source(first / BLOCK), first % BLOCK, to),
+            4 if first.is_multiple_of(4) => spread::<4>(source(first / BLOCK), first % BLOCK, to),
+            8 if first.is_multiple_of(8) => spread::<8>(source(first / BLOCK), first % BLOCK, to),
+            _ => {
+                for column in 0..columns {
+                    let (block, lane) = ((first + column) / BLOCK, (first + column) % BLOCK);
+                    let to = to[column..].iter_mut().step_by(columns);
+                    to.zip(source(block)).for_each(|(to, from)| *to = from.0[lane]);
+                }
+            }
+        }
+    };
+    if total > 0 {
+        let all = batch * channels * height * rows;
+        share(all, threads(total / 4), &work);
+    }
+    // SAFETY: there is room for as many, and every row was written.
+    unsafe { result.set_len(total) };
+    result
+}
+
+/// `N` lanes of each position after one another.
+fn spread<const N: usize>(source: &[Lanes], lane: usize, to: &mut [f32]) {
+    for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(source) {
+        to.copy_from_slice(&from.0[lane..lane + N]);
+    }
+}

@@ -4,7 +4,7 @@
 //! line for each phase of the stride, so that neighbouring positions read neighbouring elements at every tap.
 
 use super::conv::Shape;
-use super::tile::{self, Tile};
+use super::tile::{self, Across, Tile};
 use super::{BLOCK, Lanes, Target, blocks};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
@@ -28,8 +28,16 @@ pub(super) struct Rows<'a> {
     pub rows: Range<usize>,
 }
 
+/// What is used from one piece to the next.
+#[derive(Default)]
+struct Scratch {
+    lines: Vec<f32>,
+    places: Vec<usize>,
+    spreads: Vec<Spread>,
+}
+
 thread_local! {
-    static SCRATCH: RefCell<(Vec<f32>, Vec<usize>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Rows<'_> {
@@ -52,9 +60,17 @@ impl Rows<'_> {
         }
     }
 
+    /// Where each phase's line has its elements from.
+    fn spreads(&self, spreads: &mut Vec<Spread>) {
+        let ((length, phases), g, width) = (self.lines(), self.geometry, self.from.size[1]);
+        spreads.clear();
+        spreads
+            .extend((0..phases).map(|phase| Spread::new(width, length, phase, g.pad_begin[1], g.stride[1])));
+    }
+
     #[inline(always)]
-    fn lay(&self, y: usize, scratch: &mut [f32]) {
-        let ((length, phases), g, [height, width]) = (self.lines(), self.geometry, self.from.size);
+    fn lay(&self, y: usize, spreads: &[Spread], scratch: &mut [f32]) {
+        let ((length, _), g, [height, width]) = (self.lines(), self.geometry, self.from.size);
         let image = self.from.channels * height * width;
         let input = &self.input[self.image * image..(self.image + 1) * image];
         let mut lines = scratch.chunks_exact_mut(length);
@@ -62,12 +78,9 @@ impl Rows<'_> {
             for row in 0..self.kernel[0] {
                 let from = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
                 let source = channel.get(from.wrapping_mul(width)..).filter(|_| from < height);
-                for phase in 0..phases {
-                    let Some(line) = lines.next() else { return };
+                for (spread, line) in spreads.iter().zip(&mut lines) {
                     match source {
-                        Some(source) => {
-                            spread(&source[..width], line, phase, g.pad_begin[1], g.stride[1]);
-                        }
+                        Some(source) => spread.copy(&source[..width], line, g.stride[1]),
                         None => line.fill(0.0),
                     }
                 }
@@ -76,26 +89,43 @@ impl Rows<'_> {
     }
 }
 
-/// Element `x` of the line is element `x * stride + phase - pad` of the source, 0 outside it.
-#[inline(always)]
-fn spread(source: &[f32], line: &mut [f32], phase: usize, pad: usize, stride: usize) {
-    let first = pad.saturating_sub(phase).div_ceil(stride).min(line.len());
-    let start = first * stride + phase - pad.min(first * stride + phase);
-    let count = source.len().saturating_sub(start).div_ceil(stride).min(line.len() - first);
-    line[..first].fill(0.0);
-    line[first + count..].fill(0.0);
-    let line = &mut line[first..first + count];
-    let source = source.get(start..).unwrap_or_default();
-    if stride == 1 {
-        line.copy_from_slice(&source[..count]);
-    } else if stride == 2 {
-        let (pairs, rest) = source.as_chunks::<2>();
-        line.iter_mut().zip(pairs).for_each(|(to, from)| *to = from[0]);
-        if let (Some(to), Some(from)) = (line.get_mut(pairs.len()), rest.first()) {
-            *to = *from;
+/// What a line has of a row of the input: element `x` of the line is element `x * stride + phase - pad` of the row,
+/// 0 outside it.
+#[derive(Clone, Copy)]
+struct Spread {
+    /// Zeros before.
+    first: usize,
+    count: usize,
+    /// Where the first of them lies.
+    start: usize,
+}
+
+impl Spread {
+    fn new(width: usize, length: usize, phase: usize, pad: usize, stride: usize) -> Self {
+        let first = pad.saturating_sub(phase).div_ceil(stride).min(length);
+        let start = first * stride + phase - pad.min(first * stride + phase);
+        let count = width.saturating_sub(start).div_ceil(stride).min(length - first);
+        Self { first, count, start }
+    }
+
+    #[inline(always)]
+    fn copy(self, source: &[f32], line: &mut [f32], stride: usize) {
+        let (before, rest) = line.split_at_mut(self.first);
+        let (line, after) = rest.split_at_mut(self.count);
+        // A few elements: a call would cost more.
+        before.iter_mut().chain(after).for_each(|zero| *zero = 0.0);
+        let source = source.get(self.start..).unwrap_or_default();
+        if stride == 1 {
+            line.copy_from_slice(&source[..self.count]);
+        } else if stride == 2 {
+            let (pairs, rest) = source.as_chunks::<2>();
+            line.iter_mut().zip(pairs).for_each(|(to, from)| *to = from[0]);
+            if let (Some(to), Some(from)) = (line.get_mut(pairs.len()), rest.first()) {
+                *to = *from;
+            }
+        } else {
+            line.iter_mut().zip(source.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
         }
-    } else {
-        line.iter_mut().zip(source.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
     }
 }
 
@@ -108,14 +138,16 @@ impl WithSimd for Rows<'_> {
         let outputs = blocks(self.to.channels);
         let plane = self.to.size[0] * self.to.size[1];
         let (length, phases) = self.lines();
-        let (mut scratch, mut places) = SCRATCH.take();
-        self.places(&mut places);
+        let mut scratch = SCRATCH.take();
+        self.places(&mut scratch.places);
+        self.spreads(&mut scratch.spreads);
+        let Scratch { lines, places, spreads } = &mut scratch;
         let wanted = self.from.channels * self.kernel[0] * phases * length;
-        if scratch.len() < wanted {
-            scratch.resize(wanted, 0.0);
+        if lines.len() < wanted {
+            lines.resize(wanted, 0.0);
         }
         for y in self.rows.clone() {
-            self.lay(y, &mut scratch[..wanted]);
+            self.lay(y, spreads, &mut lines[..wanted]);
             for first in (0..outputs).step_by(group) {
                 let taken = group.min(outputs - first);
                 let row = (self.image * outputs + first) * plane + y * self.to.size[1];
@@ -123,12 +155,12 @@ impl WithSimd for Rows<'_> {
                 for (at, count) in super::dense::Tiles::new(self.to.size[1], most) {
                     let position = row + at;
                     let tile = Tile {
-                        inputs: scratch[at..].as_ptr(),
+                        inputs: lines[at..].as_ptr(),
                         first: [0, 0],
                         taps: [0, 0],
                         columns: 0,
                         down: 0,
-                        across: 0,
+                        across: Across::Even(0),
                         step: 0,
                         full: 0,
                         tail: 0,
@@ -144,10 +176,10 @@ impl WithSimd for Rows<'_> {
                     // shapes say, `Conv2d::new` packed weights and bias for these channels; each line of the
                     // scratch has an element for every position of a row at each of its places. Pieces differ
                     // in rows or image, so nobody else writes here.
-                    unsafe { tile.run_lines(simd, count, taken, &places) };
+                    unsafe { tile.run_lines(simd, count, taken, places) };
                 }
             }
         }
-        SCRATCH.set((scratch, places));
+        SCRATCH.set(scratch);
     }
 }

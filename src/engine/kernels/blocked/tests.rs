@@ -194,6 +194,24 @@ proptest! {
     }
 
     #[test]
+    fn channels_become_pixels(
+        batch in 1usize..3, channels in 1usize..6, of in [1usize..6, 1usize..10], size in [1usize..5, 1usize..9],
+        seed: u32,
+    ) {
+        let ([rows, columns], [height, width]) = (of, size);
+        let all = channels * rows * columns;
+        let planes = noise(batch * all * height * width, seed);
+        let lines = from_planes(&planes, batch, all, height * width);
+        let got = to_space(lanes(&lines), batch, channels, of, size);
+        let line = width * columns;
+        for (index, got) in got.iter().enumerate() {
+            let (plane, y, x) = (index / (height * rows * line), index / line % (height * rows), index % line);
+            let pixel = (plane * rows + y % rows) * columns + x % columns;
+            prop_assert_eq!(*got, planes[(pixel * height + y / rows) * width + x / columns]);
+        }
+    }
+
+    #[test]
     fn channels_come_after_one_another(
         channels in prop::collection::vec(1usize..40, 1..5), batch in 1usize..3, pixels in 1usize..20, seed: u32,
     ) {

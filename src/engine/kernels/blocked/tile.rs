@@ -14,21 +14,22 @@ pub const MAX_POSITIONS: usize = 14;
 /// Where a tile reads and writes.
 ///
 /// SAFETY of every use: `inputs` is readable for `BLOCK` floats at each of the tile's positions, `BLOCK` apart,
-/// at every tap from `first` on (`across` from one column to the next, `down` from one row to the next) in every block of input
-/// channels, `step` apart; `weights` for as many lanes times the tile's channels; `bias` for the tile's channels; `out`, and `residual` where it is not null, for `BLOCK` floats at
-/// each position, `along` apart, in each of the tile's blocks, `plane` floats apart.
+/// at every tap from `first` on (columns as `across` says, `down` from one row to the next) in every block of input
+/// channels, `step` apart; `weights` for as many lanes times the tile's channels; `bias` for the tile's channels;
+/// `out`, and `residual` where it is not null, for `BLOCK` floats at each position, `along` apart, in each of the
+/// tile's blocks, `plane` floats apart.
 #[derive(Clone, Copy)]
-pub struct Tile {
+pub struct Tile<'a> {
     pub inputs: *const f32,
     /// The first row and column of taps that meet the input, and how many of each do.
     pub first: [usize; 2],
     pub taps: [usize; 2],
     /// Columns of taps that have weights.
     pub columns: usize,
-    /// Floats from one row of taps to the next, from one column to the next, and from one block of input channels
-    /// to the next.
+    /// Floats from one row of taps to the next, from the first column of taps to each, and from one block of input
+    /// channels to the next.
     pub down: usize,
-    pub across: usize,
+    pub across: Across<'a>,
     pub step: usize,
     /// Whole blocks of input channels in each tap.
     pub full: usize,
@@ -42,6 +43,17 @@ pub struct Tile {
     /// Floats from one position to the next in `out` and `residual`.
     pub along: usize,
     pub activation: Activation,
+}
+
+/// Columns of taps that a list of places is for.
+pub const MAX_COLUMNS: usize = 16;
+
+/// Floats from the first column of taps to each.
+#[derive(Clone, Copy)]
+pub enum Across<'a> {
+    /// So many from each to the next.
+    Even(usize),
+    Listed(&'a [usize; MAX_COLUMNS]),
 }
 
 /// Positions in a tile, for vectors of so many lanes.
@@ -93,7 +105,7 @@ macro_rules! sized {
     };
 }
 
-impl Tile {
+impl Tile<'_> {
     /// REQUIRES `count` of at most [`positions`], `blocks` of at most [`group_of`], of the machine's lanes.
     ///
     /// SAFETY: see [`Tile`].
@@ -160,7 +172,11 @@ impl Tile {
             for tap in 0..self.taps[0] * self.taps[1] {
                 let row = self.first[0] + tap / self.taps[1];
                 let column = self.first[1] + tap % self.taps[1];
-                let mut inputs = self.inputs.add(row * self.down + column * self.across);
+                let across = match self.across {
+                    Across::Even(step) => column * step,
+                    Across::Listed(places) => places[column],
+                };
+                let mut inputs = self.inputs.add(row * self.down + across);
                 let mut weights = self.weights.add((row * self.columns + column) * per_tap);
                 for _ in 0..self.full {
                     block::<S, R, V>(simd, &mut sums, inputs, weights, BLOCK);

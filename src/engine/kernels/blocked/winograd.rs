@@ -200,7 +200,7 @@ impl Part<'_> {
                         taps: [1, 1],
                         columns: 1,
                         down: 0,
-                        across: 0,
+                        across: tile::Across::Even(0),
                         step: count * BLOCK,
                         full: of.from.channels / BLOCK,
                         tail: of.from.channels % BLOCK,

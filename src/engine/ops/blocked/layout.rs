@@ -2,7 +2,7 @@
 
 use super::{channels, check_channels, dims_of, refused};
 use crate::engine::backend::Accelerator;
-use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, join_channels, to_planes, view};
+use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, join_channels, to_planes, to_space, view};
 use crate::engine::ops::make::shape::dimensions;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -47,6 +47,33 @@ pub fn planes<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         }
         let y = B::compute_planes(&[&x], &out, &|given| {
             Ok(to_planes(view(given[0]), batch, channels, height * width))
+        });
+        one(Value::Float(y.unwrap_or_else(|| refused().and(Ok(x)))?))
+    }))
+}
+
+/// Channels of a position side by side in planes.
+pub fn space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let channels = channels(site)?;
+    let given = site.node.attributes.find_ints("sides")?.cloned().unwrap_or_default();
+    let side = |axis: usize| usize::try_from(*given.get(axis)?).ok().filter(|side| *side > 0);
+    let sides = side(0).zip(side(1)).ok_or("sides are two numbers from 1 on")?;
+    let sides = <[usize; 2]>::from(sides);
+    let all =
+        sides.iter().try_fold(channels, |all, side| all.checked_mul(*side)).ok_or("too many channels")?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        let [batch, found, height, width] = dims_of(x.shape().as_slice())?;
+        check_channels(found, all)?;
+        let larger =
+            |axis: usize, size: usize| size.checked_mul(sides[axis]).ok_or("the result is too large");
+        let out = [batch, channels, larger(0, height)?, larger(1, width)?];
+        cx.check(DType::F32, &out)?;
+        if out.contains(&0) {
+            return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
+        }
+        let y = B::compute_planes(&[&x], &out, &|given| {
+            Ok(to_space(view(given[0]), batch, channels, sides, [height, width]))
         });
         one(Value::Float(y.unwrap_or_else(|| refused().and(Ok(x)))?))
     }))

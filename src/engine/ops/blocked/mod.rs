@@ -32,6 +32,8 @@ pub const SHAPE: &str = "BlockedShape";
 pub const BLOCKED: &str = "Blocked";
 /// And back.
 pub const PLANES: &str = "Planes";
+/// The channels of each position become pixels of larger planes; attributes `channels` (of the result) and `sides`.
+pub const SPACE: &str = "Space";
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     let mut op = |name, build| r.domain_op(DOMAIN, name, build);
@@ -46,6 +48,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     op(SHAPE, layout::shape);
     op(BLOCKED, layout::blocked);
     op(PLANES, layout::planes);
+    op(SPACE, layout::space);
 }
 
 /// Weights and bias as they lie in a file, with the shape of the weights.
