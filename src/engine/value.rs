@@ -294,14 +294,19 @@ pub fn from_burn(dtype: BurnType) -> DType {
 }
 
 impl<B: Accelerator> Value<B> {
-    /// One tensor from the bytes of its rows, each copied once. Floats go to the device; the rest waits on
-    /// the host for an operator that wants it there.
+    /// One tensor from the bytes of its rows, each copied once, or not at all where there is one row. Floats go to the
+    /// device; the rest waits on the host for an operator that wants it there.
     pub fn from_parts(
         dtype: DType,
         shape: Vec<usize>,
         parts: &[Bytes],
         device: &B::Device,
     ) -> Result<Self, String> {
+        if let [only] = parts {
+            let tensor = Tensor::from_bytes(dtype, shape, only.clone()).map_err(|e| e.to_string())?;
+            let float = || Self::Float(B::float_from_data(to_data::<B>(&tensor, device), device));
+            return Ok(if dtype.is_float() { float() } else { Self::Host(tensor) });
+        }
         if dtype.is_float() {
             let joined = match dtype.size() {
                 8 => BurnBytes::from_elems(joined::<u64>(parts)),
@@ -311,11 +316,8 @@ impl<B: Accelerator> Value<B> {
             let data = TensorData::from_bytes(joined, Shape::from(shape), to_burn(dtype));
             return Ok(Self::Float(B::float_from_data(data, device)));
         }
-        let bytes = match parts {
-            [only] => only.clone(),
-            parts => Bytes::from(parts.concat()),
-        };
-        Tensor::from_bytes(dtype, shape, bytes).map(Self::Host).map_err(|e| e.to_string())
+        let tensor = Tensor::from_bytes(dtype, shape, Bytes::from(parts.concat()));
+        tensor.map(Self::Host).map_err(|e| e.to_string())
     }
 }
 

@@ -32,41 +32,6 @@ pub fn apply(map: Map, values: &mut [f32]) {
     });
 }
 
-/// e^x for |x| within 87: 2^n · e^r with n the nearest integer to x / ln 2, and a polynomial for e^r.
-/// Relative error under 2e-7.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    /// 1.5 · 2^23: added to a number, it leaves its nearest integer in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    // ln 2 in two parts, so that n · ln 2 is exact.
-    let r = (x - n * 0.693_359_4) - n * -2.121_944_4e-4;
-    let p = 1.0 / 5040.0;
-    let p = p * r + 1.0 / 720.0;
-    let p = p * r + 1.0 / 120.0;
-    let p = p * r + 1.0 / 24.0;
-    let p = p * r + 1.0 / 6.0;
-    let p = p * r + 0.5;
-    let p = p * r + 1.0;
-    let p = p * r + 1.0;
-    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
-}
-
-#[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp((-x).clamp(-87.0, 87.0)))
-}
-
-/// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.
-#[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
-    let far = 1.0 - 2.0 / (exp((2.0 * x).clamp(-87.0, 87.0)) + 1.0);
-    let s = x * x;
-    let near = x * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0))));
-    if x.abs() < 0.25 { near } else { far }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,9 +2,10 @@
 //! step the state's, with the gates computed while its sums are in the cache.
 
 use super::arch;
-use super::elementwise::{sigmoid, tanh};
-use super::matmul::{Activation, After, Packed, multiply};
+use super::matmul::{Activation, After, Packed, multiply, multiply_here};
 use super::share::share_chunks;
+use super::vector::{sigmoid, tanh};
+use pulp::{Simd, WithSimd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -43,9 +44,6 @@ pub struct State {
     pub h: Vec<f32>,
     pub c: Vec<f32>,
 }
-
-/// Where each state belongs among the outputs, and the state.
-type Outputs = Vec<(usize, Vec<f32>)>;
 
 /// Multiply-adds of all steps under which threads do not pay.
 const PARALLEL_FROM: usize = 1_000_000;
@@ -104,51 +102,60 @@ impl Layer {
         if out.is_empty() {
             return out;
         }
-        let mut share = vec![0.0; steps * batch * rows];
-        let after = After { bias: Some(&self.bias), activation: Activation::None, residual: None };
-        multiply(x, steps * batch, &self.input, after, &mut share);
         let threads = rayon::current_num_threads();
         let split = if steps * batch * hidden * rows < PARALLEL_FROM { 1 } else { threads.min(batch) };
-        let per = batch.div_ceil(split);
+        let after = After { bias: Some(&self.bias), activation: Activation::None, residual: None };
         if split == 1 {
-            self.steps(&share, (0, batch), [steps, batch], backward, state, &mut |at, h| {
-                out[at..at + h.len()].copy_from_slice(h);
+            let mut share = vec![0.0; steps * batch * rows];
+            multiply(x, steps * batch, &self.input, after, &mut share);
+            self.steps(&share, [steps, batch], backward, true, state, &mut |time, h| {
+                out[time * h.len()..(time + 1) * h.len()].copy_from_slice(h);
             });
             return out;
         }
-        // Sequences do not depend on each other: each thread takes some of them through all steps.
-        let mut parts: Vec<(State, Outputs)> = (0..batch.div_ceil(per))
+        // Sequences do not depend on each other: each thread takes some of them through all steps, and computes what
+        // it needs itself, so that it is near.
+        let (width, per) = (self.width(), batch.div_ceil(split));
+        let mut parts: Vec<State> = (0..batch.div_ceil(per))
             .map(|index| {
                 let range = index * per * hidden..((index + 1) * per).min(batch) * hidden;
-                (State { h: state.h[range.clone()].to_vec(), c: state.c[range].to_vec() }, Vec::new())
+                State { h: state.h[range.clone()].to_vec(), c: state.c[range].to_vec() }
             })
             .collect();
+        let given = Given(out.as_mut_ptr());
         share_chunks(&mut parts, 1, threads, &|index, parts| {
             let (first, count) = (index * per, per.min(batch - index * per));
-            for (own, outputs) in parts {
-                self.steps(&share, (first, count), [steps, batch], backward, own, &mut |at, h| {
-                    outputs.push((at, h.to_vec()));
+            let own: Vec<f32> = x
+                .chunks_exact(batch * width)
+                .flat_map(|x| &x[first * width..(first + count) * width])
+                .copied()
+                .collect();
+            let mut share = vec![0.0; steps * count * rows];
+            multiply_here(&own, (steps * count, width), &self.input, after, &mut share);
+            for state in parts {
+                self.steps(&share, [steps, count], backward, false, state, &mut |time, h| {
+                    // SAFETY: the states of these sequences after this step, which are within `out`; other parts
+                    // write those of others.
+                    unsafe { given.write((time * batch + first) * hidden, h) };
                 });
             }
         });
-        for (index, (own, outputs)) in parts.into_iter().enumerate() {
+        for (index, own) in parts.into_iter().enumerate() {
             let start = index * per * hidden;
             state.h[start..start + own.h.len()].copy_from_slice(&own.h);
             state.c[start..start + own.c.len()].copy_from_slice(&own.c);
-            for (at, h) in outputs {
-                out[at..at + h.len()].copy_from_slice(&h);
-            }
         }
         out
     }
 
-    /// Some sequences through all steps; `give` is told where in the output each state belongs.
+    /// All sequences of a `share` of the input, `[steps][count][gates · hidden]`, through all steps, which threads
+    /// share if they may; `give` is told the states `[count][hidden]` after each.
     fn steps(
         &self,
         share: &[f32],
-        (first, count): (usize, usize),
-        [steps, batch]: [usize; 2],
+        [steps, count]: [usize; 2],
         backward: bool,
+        threads: bool,
         state: &mut State,
         give: &mut dyn FnMut(usize, &[f32]),
     ) {
@@ -158,24 +165,37 @@ impl Layer {
         let after = if self.kind == Kind::Gru { after } else { After::default() };
         for index in 0..steps {
             let time = if backward { steps - 1 - index } else { index };
-            // Of one sequence, threads share it: each then keeps a part of the weights near.
-            multiply(&state.h, count, &self.recurrent, after, &mut sums);
-            let share = &share[(time * batch + first) * rows..][..count * rows];
-            arch().dispatch(
-                #[inline(always)]
-                || {
-                    let states = state.h.chunks_exact_mut(hidden).zip(state.c.chunks_exact_mut(hidden));
-                    let given = sums.chunks_exact_mut(rows).zip(share.chunks_exact(rows));
-                    for ((sums, share), (h, c)) in given.zip(states) {
-                        match self.kind {
-                            Kind::Lstm => lstm(sums, share, h, c),
-                            Kind::Gru => gru(sums, share, h),
-                        }
-                    }
-                },
-            );
-            give((time * batch + first) * hidden, &state.h);
+            if threads {
+                // Each keeps a part of the weights near.
+                multiply(&state.h, count, &self.recurrent, after, &mut sums);
+            } else {
+                multiply_here(&state.h, (count, hidden), &self.recurrent, after, &mut sums);
+            }
+            let share = &share[time * count * rows..][..count * rows];
+            arch().dispatch(Gates {
+                kind: self.kind,
+                hidden,
+                sums: &sums,
+                share,
+                h: &mut state.h,
+                c: &mut state.c,
+            });
+            give(time, &state.h);
         }
+    }
+}
+
+/// Where several threads write their own states to.
+struct Given(*mut f32);
+
+// SAFETY: each thread writes to elements that no other reads or writes, as `write` asks for.
+unsafe impl Sync for Given {}
+
+impl Given {
+    /// SAFETY: there are as many elements from `at` on, which nobody else reads or writes meanwhile.
+    unsafe fn write(&self, at: usize, elements: &[f32]) {
+        // SAFETY: the caller's.
+        unsafe { self.0.add(at).copy_from_nonoverlapping(elements.as_ptr(), elements.len()) }
     }
 }
 
@@ -203,37 +223,89 @@ pub fn directions(
     ran.into_iter().map(|(_, out)| out).collect()
 }
 
+/// What the sequences do with the sums of a step.
+struct Gates<'a> {
+    kind: Kind,
+    hidden: usize,
+    /// The states' share, `[count][gates · hidden]`.
+    sums: &'a [f32],
+    /// The input's.
+    share: &'a [f32],
+    /// `[count][hidden]`
+    h: &'a mut [f32],
+    c: &'a mut [f32],
+}
+
+impl WithSimd for Gates<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { kind, hidden, sums, share, h, c } = self;
+        let rows = kind.gates() * hidden;
+        let states = h.chunks_exact_mut(hidden).zip(c.chunks_exact_mut(hidden));
+        for ((sums, share), (h, c)) in sums.chunks_exact(rows).zip(share.chunks_exact(rows)).zip(states) {
+            match kind {
+                Kind::Lstm => lstm(simd, sums, share, h, c),
+                Kind::Gru => gru(simd, sums, share, h),
+            }
+        }
+    }
+}
+
 /// c' = f · c + i · c~, h' = o · tanh(c')
 #[inline(always)]
-fn lstm(sums: &mut [f32], share: &[f32], h: &mut [f32], c: &mut [f32]) {
+fn lstm<S: Simd>(simd: S, sums: &[f32], share: &[f32], h: &mut [f32], c: &mut [f32]) {
     let hidden = h.len();
-    let (gates, new) = sums.split_at_mut(3 * hidden);
-    let (of_gates, of_new) = share.split_at(3 * hidden);
-    gates.iter_mut().zip(of_gates).for_each(|(v, s)| *v = sigmoid(*v + s));
-    new.iter_mut().zip(of_new).for_each(|(v, s)| *v = tanh(*v + s));
-    let (input, rest) = gates.split_at(hidden);
-    let (output, forget) = rest.split_at(hidden);
-    for i in 0..hidden {
-        c[i] = forget[i] * c[i] + input[i] * new[i];
-    }
-    for i in 0..hidden {
-        h[i] = output[i] * tanh(c[i]);
+    for at in (0..hidden).step_by(S::F32_LANES) {
+        let count = S::F32_LANES.min(hidden - at);
+        let [input, output, forget, new] = [0, 1, 2, 3].map(
+            #[inline(always)]
+            |gate| {
+                let first = gate * hidden + at;
+                let share = load(simd, &share[first..first + count]);
+                simd.add_f32s(load(simd, &sums[first..first + count]), share)
+            },
+        );
+        let new = simd.mul_f32s(sigmoid(simd, input), tanh(simd, new));
+        let c = &mut c[at..at + count];
+        let cell = simd.mul_add_e_f32s(sigmoid(simd, forget), load(simd, c), new);
+        simd.partial_store_f32s(c, cell);
+        let state = simd.mul_f32s(sigmoid(simd, output), tanh(simd, cell));
+        simd.partial_store_f32s(&mut h[at..at + count], state);
     }
 }
 
 /// n = tanh(share + r · sum), h' = n + z · (h - n)
 #[inline(always)]
-fn gru(sums: &mut [f32], share: &[f32], h: &mut [f32]) {
+fn gru<S: Simd>(simd: S, sums: &[f32], share: &[f32], h: &mut [f32]) {
     let hidden = h.len();
-    let (gates, new) = sums.split_at_mut(2 * hidden);
-    let (of_gates, of_new) = share.split_at(2 * hidden);
-    gates.iter_mut().zip(of_gates).for_each(|(v, s)| *v = sigmoid(*v + s));
-    let (update, reset) = gates.split_at(hidden);
-    for i in 0..hidden {
-        new[i] = tanh(of_new[i] + reset[i] * new[i]);
+    for at in (0..hidden).step_by(S::F32_LANES) {
+        let count = S::F32_LANES.min(hidden - at);
+        let [sums, share] = [sums, share].map(
+            #[inline(always)]
+            |part| {
+                [0, 1, 2].map(
+                    #[inline(always)]
+                    |gate| load(simd, &part[gate * hidden + at..][..count]),
+                )
+            },
+        );
+        let update = sigmoid(simd, simd.add_f32s(sums[0], share[0]));
+        let reset = sigmoid(simd, simd.add_f32s(sums[1], share[1]));
+        let new = tanh(simd, simd.mul_add_e_f32s(reset, sums[2], share[2]));
+        let h = &mut h[at..at + count];
+        let state = simd.mul_add_e_f32s(update, simd.sub_f32s(load(simd, h), new), new);
+        simd.partial_store_f32s(h, state);
     }
-    for i in 0..hidden {
-        h[i] = new[i] + update[i] * (h[i] - new[i]);
+}
+
+/// A vector of up to as many elements as it has lanes.
+#[inline(always)]
+fn load<S: Simd>(simd: S, elements: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(elements).0 {
+        [whole] => *whole,
+        _ => simd.partial_load_f32s(elements),
     }
 }
 

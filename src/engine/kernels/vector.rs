@@ -1,5 +1,4 @@
-//! Functions of a vector of numbers: the same formulas as those of one number in `elementwise`, with fused
-//! multiply-adds where the machine has them.
+//! Functions of a vector of numbers, with fused multiply-adds where the machine has them.
 
 use super::elementwise::Map;
 use pulp::{Simd, WithSimd};
@@ -123,7 +122,7 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 }
 
 #[inline(always)]
-fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(super) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);
     let y = reciprocal(simd, simd.add_f32s(one, exp(simd, bounded(simd, simd.neg_f32s(x)))));
     or_nan(simd, x, y)
@@ -131,7 +130,7 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.
 #[inline(always)]
-fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(super) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let e = exp(simd, bounded(simd, simd.add_f32s(x, x)));
     let half = reciprocal(simd, simd.add_f32s(e, simd.splat_f32s(1.0)));
     let far = simd.sub_f32s(simd.splat_f32s(1.0), simd.add_f32s(half, half));
