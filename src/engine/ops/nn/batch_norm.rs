@@ -1,7 +1,10 @@
-//! BatchNormalization, as it is served: with the statistics that the file carries.
+//! BatchNormalization with the statistics that the file carries, as models are served; or with those of its input, as
+//! convolutions are exported that normalise their weights.
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
+use crate::engine::onnx::Attribute;
+use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::Tensor;
@@ -10,7 +13,7 @@ use burn::tensor::TensorMetadata;
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     if attributes.flag("training_mode")? {
-        return Err("training mode is not supported".into());
+        return training(site);
     }
     if attributes.int("spatial", 1)? == 0 {
         return Err("statistics for each pixel (spatial = 0) are not supported".into());
@@ -49,6 +52,52 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let scaled = B::float_mul(x, tensor(&line.scale)?);
         one(Value::Float(B::float_add(scaled, tensor(&line.shift)?)))
     }))
+}
+
+/// Each channel by its own mean and variance in the input; then the running ones, moved towards these.
+fn training<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+    let attributes = &site.node.attributes;
+    let (epsilon, momentum) = (attributes.float("epsilon", 1e-5)?, attributes.float("momentum", 0.9)?);
+    let wanted = (1..3).rev().find(|output| site.has_output(*output)).unwrap_or(0);
+    let mut body = Body::new(site);
+    let [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map(|place| body.input(place));
+    let (x, scale, bias) = (x?, scale?, bias?);
+    // All axes but that of the channels.
+    let [zero, one, two] = [[0], [1], [2]].map(|list| body.ints(&list));
+    let (zero, one, two) = (zero?, one?, two?);
+    let shape = body.node("Shape", &[x]);
+    let (rank, two, step) = (body.node("Size", &[shape]), body.node("Squeeze", &[two]), body.node("Squeeze", &[one]));
+    let others = body.node("Range", &[two, rank, step]);
+    let axes = body.node_with("Concat", &[zero, others], &[("axis", Attribute::Int(0))]);
+    let found = body.node("ReduceMean", &[x, axes]);
+    let off = body.node("Sub", &[x, found]);
+    let square = body.node("Mul", &[off, off]);
+    let spread = body.node("ReduceMean", &[square, axes]);
+    let shape = body.node("Shape", &[found]);
+    let epsilon = body.float(f64::from(epsilon))?;
+    let epsilon = body.node("CastLike", &[epsilon, x]);
+    let root = body.node("Add", &[spread, epsilon]);
+    let root = body.node("Sqrt", &[root]);
+    let [scale, bias] = [scale, bias].map(|list| {
+        let list = body.node("Reshape", &[list, shape]);
+        body.node("CastLike", &[list, x])
+    });
+    let factor = body.node("Div", &[scale, root]);
+    let scaled = body.node("Mul", &[off, factor]);
+    let mut outputs = vec![body.node("Add", &[scaled, bias])];
+    for (running, found) in [(mean?, found), (variance?, spread)].into_iter().take(wanted) {
+        let shape = body.node("Shape", &[running]);
+        let found = body.node("Reshape", &[found, shape]);
+        let found = body.node("CastLike", &[found, running]);
+        let mut part = |value, part: f32| -> Result<_, String> {
+            let part = body.float(f64::from(part))?;
+            let part = body.node("CastLike", &[part, running]);
+            Ok(body.node("Mul", &[value, part]))
+        };
+        let (kept, moved) = (part(running, momentum)?, part(found, 1.0 - momentum)?);
+        outputs.push(body.node("Add", &[kept, moved]));
+    }
+    body.build(&outputs)
 }
 
 /// For each channel: x · scale + shift.
