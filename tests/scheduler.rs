@@ -208,6 +208,11 @@ fn a_batch_that_waits_for_more_goes_when_it_is_full_or_has_waited() {
         answer(ticket).unwrap();
     }
     assert_eq!(fake.sizes().iter().sum::<usize>(), 6);
+    // No more will come.
+    instance.set_policy(with(FAR));
+    let last = take(&instance, 7.0);
+    instance.wait_at_most(Duration::from_millis(1));
+    answer(last).unwrap();
 }
 
 /// Nobody told the clock when a full queue became one that waits for more, so that a folder's last items

@@ -34,6 +34,9 @@ pub trait Flow: Send + Sync + 'static {
         item: &'a str,
         payloads: Vec<Payload>,
     ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
+
+    /// No item comes after those that are on their way.
+    fn ends(&self) {}
 }
 
 /// An item is refused, which is its own affair, or nothing more can be run.
@@ -213,6 +216,7 @@ impl Run {
         let mut waiting = list.items(&entry.decodes)?.peekable();
         let mut interrupted = std::pin::pin!(interrupted);
         let mut stopping = false;
+        let mut ended = false;
         loop {
             while !stopping && self.running.len() < self.in_flight {
                 let fits =
@@ -226,6 +230,10 @@ impl Run {
                         }
                     }
                 }
+            }
+            if !ended && (stopping || waiting.peek().is_none()) {
+                ended = true;
+                self.flow.ends();
             }
             // The oldest first, so that rows stand in the order of the input.
             let Some(mut oldest) = self.running.pop_front() else { break };

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::{Future, pending};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -92,6 +92,8 @@ struct Capitals {
     stuck: Option<&'static str>,
     reached: Notify,
     ran: AtomicUsize,
+    /// How many had run when the last was begun.
+    ended: OnceLock<usize>,
 }
 
 impl Flow for Capitals {
@@ -114,6 +116,10 @@ impl Flow for Capitals {
             let encoded = vec![Bytes::from(format!("{item},{text}\n")), Bytes::from(text)];
             Ok(Ok(Answer { encoded, spent: Spent::default() }))
         })
+    }
+
+    fn ends(&self) {
+        self.ended.set(self.ran.load(Ordering::Relaxed)).expect("there is one end");
     }
 }
 
@@ -215,6 +221,18 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, String> {
 
 fn journal(output: &Path) -> PathBuf {
     output.join(".rserve/journal")
+}
+
+/// So that batches do not wait for company that never comes.
+#[test]
+fn the_flow_is_told_when_nothing_follows() {
+    let (input, output) = (input(), tempfile::tempdir().unwrap());
+    let flow = Arc::new(Capitals::default());
+    let (summary, ended) = Trial::new(input.path(), output.path().join("o")).run_with(flow.clone());
+    ended.unwrap();
+    let (ran, in_flight) = (summary.counts.done as usize, 4);
+    let when = *flow.ended.get().unwrap();
+    assert!((ran - in_flight..=60).contains(&when), "{when} of {ran}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::ticket::{Rejected, Ticket};
 use super::{Counters, Executor, OwnThread, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, Batching, DeviceId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How an instance is served.
@@ -160,6 +160,13 @@ impl Instance {
         self.counters.limit_is(policy.queue);
         self.device.lock().state.set_policy(self.id, policy);
         self.device.run_clock();
+        self.device.start_ready();
+        self.device.clock.notify_all();
+    }
+
+    /// Lets batches wait no longer than that for more, until another policy is set.
+    pub fn wait_at_most(&self, wait: Duration) {
+        self.device.lock().state.wait_at_most(self.id, wait);
         self.device.start_ready();
         self.device.clock.notify_all();
     }

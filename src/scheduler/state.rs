@@ -193,6 +193,14 @@ impl State {
         }
     }
 
+    /// Lets batches of an instance wait no longer than that for more.
+    pub fn wait_at_most(&mut self, id: u64, wait: Duration) {
+        let Some(entry) = self.instances.get(&id) else { return };
+        let mut policy = entry.policy.clone();
+        policy.batch.wait = policy.batch.wait.min(wait);
+        self.set_policy(id, policy);
+    }
+
     /// Puts an item into a queue, or gives it back.
     pub fn push(
         &mut self,

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// An item may take so long; it has no client who waits.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// The last batches wait so long for the items that are still on their way.
+const LAST: Duration = Duration::from_millis(1);
+
 pub struct OfflineEntry {
     pinned: Pinned,
     /// All of them.
@@ -78,6 +81,11 @@ impl Flow for OfflineEntry {
                 }
             }
         })
+    }
+
+    fn ends(&self) {
+        let replicas = self.pinned.generations().iter().flat_map(|picked| picked.replicas.iter());
+        replicas.for_each(|instance| instance.wait_at_most(LAST));
     }
 }
 

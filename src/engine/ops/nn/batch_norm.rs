@@ -66,7 +66,8 @@ fn training<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let [zero, one, two] = [[0], [1], [2]].map(|list| body.ints(&list));
     let (zero, one, two) = (zero?, one?, two?);
     let shape = body.node("Shape", &[x]);
-    let (rank, two, step) = (body.node("Size", &[shape]), body.node("Squeeze", &[two]), body.node("Squeeze", &[one]));
+    let (rank, two, step) =
+        (body.node("Size", &[shape]), body.node("Squeeze", &[two]), body.node("Squeeze", &[one]));
     let others = body.node("Range", &[two, rank, step]);
     let axes = body.node_with("Concat", &[zero, others], &[("axis", Attribute::Int(0))]);
     let found = body.node("ReduceMean", &[x, axes]);
