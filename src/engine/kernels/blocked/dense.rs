@@ -263,7 +263,11 @@ impl WithSimd for Piece<'_> {
                 let first = group_index * group;
                 let taken = group.min(outputs - first);
                 let out = (self.image * outputs + first) * plane_out;
-                let weights = &dense.weights[first * dense.taps() * dense.from.channels..];
+                let inner = dense.taps() * dense.from.channels;
+                let weights = &dense.weights[first * inner..];
+                // The weights of the next group, which may be far: some for each tile of this one.
+                let next = weights.get(taken * inner..).unwrap_or_default();
+                let mut nearer = next.chunks(inner).take(group);
                 let mut place = 0;
                 for (position, count) in tiles.clone() {
                     // Floats of a line of the panel: one block of channels, at one tap or at a row of them.
@@ -302,6 +306,7 @@ impl WithSimd for Piece<'_> {
                         full,
                         tail,
                         weights: weights.as_ptr().cast(),
+                        ahead: nearer.next().unwrap_or(weights).as_ptr().cast(),
                         bias: dense.bias[first..].as_ptr().cast(),
                         residual: dense
                             .residual

@@ -165,6 +165,7 @@ impl WithSimd for Rows<'_> {
                         full: 0,
                         tail: 0,
                         weights: weights.as_ptr().cast(),
+                        ahead: weights.as_ptr().cast(),
                         bias: self.bias[first..].as_ptr().cast(),
                         residual: self.residual.map_or(std::ptr::null(), |r| r[position..].as_ptr().cast()),
                         out: self.out.get().wrapping_add(position * BLOCK),

@@ -193,6 +193,9 @@ impl Part<'_> {
             let taken = group.min(outputs - first);
             let weights = &of.weights[first * N * N * of.from.channels..];
             for product in 0..N * N {
+                let (own, next) =
+                    weights[product * of.from.channels * taken..].split_at(of.from.channels * taken);
+                let mut nearer = next.chunks(of.from.channels).take(taken);
                 for (position, positions) in Tiles::new(count, most) {
                     let tile = Tile {
                         inputs: scratch.inputs[product * inputs * count + position..].as_ptr().cast(),
@@ -204,7 +207,8 @@ impl Part<'_> {
                         step: count * BLOCK,
                         full: of.from.channels / BLOCK,
                         tail: of.from.channels % BLOCK,
-                        weights: weights[product * of.from.channels * taken..].as_ptr().cast(),
+                        weights: own.as_ptr().cast(),
+                        ahead: nearer.next().unwrap_or(own).as_ptr().cast(),
                         bias: zeros.as_ptr().cast(),
                         residual: std::ptr::null(),
                         out: scratch.sums[product * taken * count + position..].as_mut_ptr().cast(),
