@@ -66,7 +66,8 @@ class Runtime:
     def give(self, inputs: dict) -> None:
         self.tell("clear")
         for index, (name, array) in enumerate(inputs.items()):
-            file = CACHE / f"input-{os.getpid()}-{index}.bin"
+            # Of this runtime alone: it may read it later.
+            file = CACHE / f"input-{self.process.pid}-{os.getpid()}-{index}.bin"
             file.write_bytes(array.tobytes())
             self.tell(f"input {name} {array.dtype} {','.join(map(str, array.shape))} {file}")
 
@@ -220,7 +221,7 @@ def memory(path: Path, batch: int, options) -> None:
 def scaling(path: Path, batch: int, options) -> None:
     """Times of more and more threads by that of one, each in a process of its own, in turns."""
     counts = [1]
-    while counts[-1] * 2 <= (os.cpu_count() or 1):
+    while counts[-1] * 2 <= options.scaling:
         counts.append(counts[-1] * 2)
     runtimes = {count: Runtime([TARGET / options.build / "examples" / "infer", path], count) for count in counts}
     try:
@@ -277,7 +278,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="for each model and batch")
     parser.add_argument("--profile", action="store_true", help="print what rserve's operators take, and no ratios")
     parser.add_argument("--memory", action="store_true", help="print how often a run allocates, and no ratios")
-    parser.add_argument("--scaling", action="store_true", help="print how much faster more threads are, and no ratios")
+    parser.add_argument("--scaling", nargs="?", type=int, const=os.cpu_count() or 1, metavar="MOST",
+                        help="print how much faster more threads are, up to so many [one a core], and no ratios")
     parser.add_argument("--build", default="release", help="the folder of the target folder that has `infer`")
     parser.add_argument("--no-rten", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -296,7 +298,7 @@ def main() -> None:
                 return
         table(wanted, options)
     finally:
-        for file in CACHE.glob(f"*-{os.getpid()}*.bin"):
+        for file in CACHE.glob(f"*-{os.getpid()}[-.]*"):
             file.unlink()
 
 
