@@ -8,6 +8,7 @@ mod batch_norm;
 mod blocks;
 mod common;
 mod dead;
+mod factors;
 mod fold;
 mod fuse;
 mod gate;
@@ -76,7 +77,7 @@ pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &
 pub fn for_host(graph: &mut Graph) -> usize {
     let mut changed = 0;
     everywhere(graph, &mut |graph| {
-        changed += blocks::run(graph);
+        changed += blocks::run(graph) + factors::run(graph);
         changed
     });
     changed
