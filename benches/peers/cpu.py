@@ -298,7 +298,7 @@ def main() -> None:
                 return
         table(wanted, options)
     finally:
-        for file in CACHE.glob(f"*-{os.getpid()}[-.]*"):
+        for file in CACHE.glob(f"*put-*{os.getpid()}*.bin"):
             file.unlink()
 
 

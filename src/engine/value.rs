@@ -304,8 +304,10 @@ impl<B: Accelerator> Value<B> {
     ) -> Result<Self, String> {
         if let [only] = parts {
             let tensor = Tensor::from_bytes(dtype, shape, only.clone()).map_err(|e| e.to_string())?;
-            let float = || Self::Float(B::float_from_data(to_data::<B>(&tensor, device), device));
-            return Ok(if dtype.is_float() { float() } else { Self::Host(tensor) });
+            if dtype.is_float() {
+                return Ok(Self::Float(B::float_from_data(to_data::<B>(&tensor, device), device)));
+            }
+            return Ok(Self::Host(tensor));
         }
         if dtype.is_float() {
             let joined = match dtype.size() {

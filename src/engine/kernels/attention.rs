@@ -3,7 +3,7 @@
 
 use super::arch;
 use super::matmul::{After, Packed, multiply_here};
-use super::share::share_chunks;
+use super::share::{share_chunks, threads_for};
 use super::vector;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
@@ -65,7 +65,7 @@ impl Attention<'_> {
             return out.fill(0.0);
         }
         let work = self.heads.len() * self.queries * self.keys * (self.size + self.width);
-        let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+        let threads = threads_for(work, PARALLEL_FROM);
         let heads = self.heads;
         if heads.len().is_multiple_of(threads) || heads.len() > 4 * threads {
             share_chunks(out, one, threads, &|head, out| self.rows(heads[head], 0, out));

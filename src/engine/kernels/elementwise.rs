@@ -2,7 +2,7 @@
 //! them into vector code.
 
 use super::arch;
-use super::share::share_chunks;
+use super::share::{share_chunks, threads_for};
 use super::vector::Each;
 
 /// A function that is applied to each element.
@@ -26,7 +26,7 @@ const PIECE: usize = 1 << 13;
 
 /// Applies a function to every element, in place.
 pub fn apply(map: Map, values: &mut [f32]) {
-    let threads = if values.len() < 4 * PIECE { 1 } else { rayon::current_num_threads() };
+    let threads = threads_for(values.len(), 4 * PIECE);
     share_chunks(values, PIECE, threads, &|_, values| {
         arch().dispatch(Each { map, values });
     });

@@ -1,7 +1,7 @@
 //! Normalisation of rows: (x - mean) / √(variance + ε) · scale + bias.
 
 use super::arch;
-use super::share::share_chunks;
+use super::share::{share_chunks, threads_for};
 
 /// Elements of a piece of work for a thread.
 const PIECE: usize = 1 << 13;
@@ -27,7 +27,7 @@ pub fn rows(
         );
     };
     let width = width.max(1);
-    let threads = if values.len() < 4 * PIECE { 1 } else { rayon::current_num_threads() };
+    let threads = threads_for(values.len(), 4 * PIECE);
     share_chunks(values, (PIECE / width).max(1) * width, threads, &|_, rows| {
         rows.chunks_exact_mut(width).for_each(row);
     });

@@ -3,7 +3,7 @@
 
 use super::arch;
 use super::matmul::{Activation, After, Packed, multiply, multiply_here};
-use super::share::share_chunks;
+use super::share::{Target, share_chunks};
 use super::vector::{sigmoid, tanh};
 use pulp::{Simd, WithSimd};
 
@@ -122,7 +122,7 @@ impl Layer {
                 State { h: state.h[range.clone()].to_vec(), c: state.c[range].to_vec() }
             })
             .collect();
-        let given = Given(out.as_mut_ptr());
+        let given = Target(out.as_mut_ptr());
         share_chunks(&mut parts, 1, threads, &|index, parts| {
             let (first, count) = (index * per, per.min(batch - index * per));
             let own: Vec<f32> = x
@@ -134,9 +134,10 @@ impl Layer {
             multiply_here(&own, (steps * count, width), &self.input, after, &mut share);
             for state in parts {
                 self.steps(&share, [steps, count], backward, false, state, &mut |time, h| {
+                    let to = given.get().wrapping_add((time * batch + first) * hidden);
                     // SAFETY: the states of these sequences after this step, which are within `out`; other parts
                     // write those of others.
-                    unsafe { given.write((time * batch + first) * hidden, h) };
+                    unsafe { to.copy_from_nonoverlapping(h.as_ptr(), h.len()) };
                 });
             }
         });
@@ -182,20 +183,6 @@ impl Layer {
             });
             give(time, &state.h);
         }
-    }
-}
-
-/// Where several threads write their own states to.
-struct Given(*mut f32);
-
-// SAFETY: each thread writes to elements that no other reads or writes, as `write` asks for.
-unsafe impl Sync for Given {}
-
-impl Given {
-    /// SAFETY: there are as many elements from `at` on, which nobody else reads or writes meanwhile.
-    unsafe fn write(&self, at: usize, elements: &[f32]) {
-        // SAFETY: the caller's.
-        unsafe { self.0.add(at).copy_from_nonoverlapping(elements.as_ptr(), elements.len()) }
     }
 }
 

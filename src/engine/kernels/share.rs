@@ -96,7 +96,7 @@ pub fn share_chunks<T: Send>(
     work: &(dyn Fn(usize, &mut [T]) + Sync),
 ) {
     let (per, len) = (per.max(1), values.len());
-    let start = Start(values.as_mut_ptr());
+    let start = Target(values.as_mut_ptr());
     share(len.div_ceil(per), threads, &|piece| {
         let at = piece * per;
         // SAFETY: within the slice, which is borrowed for as long; no two pieces have an element in common.
@@ -105,16 +105,25 @@ pub fn share_chunks<T: Send>(
     });
 }
 
-/// Where a slice begins whose parts go to threads.
-struct Start<T>(*mut T);
+/// A place that several threads write to, each its own part of it.
+#[derive(Clone, Copy)]
+pub struct Target<T = f32>(pub *mut T);
 
-// SAFETY: each thread has parts of its own, as `share_chunks` argues, of elements that may go to it.
-unsafe impl<T: Send> Sync for Start<T> {}
+// SAFETY: each thread writes to elements that no other reads or writes, as every user of it argues, and they may go to
+// it.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
 
-impl<T> Start<T> {
-    fn get(&self) -> *mut T {
+impl<T> Target<T> {
+    pub fn get(&self) -> *mut T {
         self.0
     }
+}
+
+/// Threads for so much work: one where it is less than what is done in some microseconds.
+pub fn threads_for(work: usize, least: usize) -> usize {
+    if work < least { 1 } else { rayon::current_num_threads() }
 }
 
 impl Team {

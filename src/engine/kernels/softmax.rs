@@ -1,7 +1,7 @@
 //! Softmax of rows, with the greatest element taken off before the exponential.
 
 use super::arch;
-use super::share::share_chunks;
+use super::share::{share_chunks, threads_for};
 use super::vector::weights;
 use pulp::{Simd, WithSimd};
 
@@ -14,7 +14,7 @@ const PIECE: usize = 1 << 12;
 pub fn rows(values: &mut [f32], width: usize) {
     let row = |row: &mut [f32]| arch().dispatch(Row(row));
     let width = width.max(1);
-    let threads = if values.len() < 4 * PIECE { 1 } else { rayon::current_num_threads() };
+    let threads = threads_for(values.len(), 4 * PIECE);
     share_chunks(values, (PIECE / width).max(1) * width, threads, &|_, rows| {
         rows.chunks_exact_mut(width).for_each(row);
     });

@@ -2,7 +2,7 @@
 //! two.
 
 use super::arch;
-use super::share::share_chunks;
+use super::share::{share_chunks, threads_for};
 use super::transpose::{self, SIDE};
 
 /// Elements of a piece of work for a thread.
@@ -10,7 +10,7 @@ const PIECE: usize = 1 << 13;
 
 /// Threads for so many elements: one where it is done in some microseconds.
 fn threads(elements: usize) -> usize {
-    if elements < 4 * PIECE { 1 } else { rayon::current_num_threads() }
+    threads_for(elements, 4 * PIECE)
 }
 
 /// Elements of a slice: where the first is, and how far apart they are along each axis.

@@ -167,7 +167,7 @@ impl Conv2d {
         if total == 0 {
             return Ok(result);
         }
-        let out = Target(result.as_mut_ptr().cast());
+        let out = Target(result.as_mut_ptr().cast::<f32>());
         let place = Place::whole(to.size);
         let work = Work { conv: self, batch, from, to, residual, activation, out, place };
         match input {

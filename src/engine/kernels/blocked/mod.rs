@@ -25,7 +25,7 @@ pub use resize::{Taps, resize};
 pub use transposed::ConvTranspose2d;
 
 use super::memory::room;
-use super::share::share;
+use super::share::{Target, share, threads_for};
 
 /// Channels that lie together.
 pub const BLOCK: usize = 16;
@@ -84,23 +84,8 @@ fn view_mut(floats: &mut [f32]) -> &mut [Lanes] {
     bytemuck::TransparentWrapper::wrap_slice_mut(blocks)
 }
 
-/// A place that several threads write to, each its own part of it.
-#[derive(Clone, Copy)]
-struct Target(*mut f32);
-
-// SAFETY: each thread writes to elements that no other reads or writes, as every user of it argues.
-unsafe impl Send for Target {}
-// SAFETY: as above.
-unsafe impl Sync for Target {}
-
-impl Target {
-    fn get(self) -> *mut f32 {
-        self.0
-    }
-}
-
 /// Threads for work of so many vector operations: one where it is done in some ten microseconds.
 fn threads(operations: usize) -> usize {
     const SHARED_FROM: usize = if cfg!(test) { 500 } else { 40_000 };
-    if operations < SHARED_FROM { 1 } else { rayon::current_num_threads() }
+    threads_for(operations, SHARED_FROM)
 }

@@ -33,7 +33,7 @@ pub fn pool(input: &[Lanes], [height, width]: [usize; 2], window: &Window, kind:
     let planes = input.len().checked_div(pixels).unwrap_or_default();
     let total = planes * taken;
     let mut result = room(total);
-    let out = Target(result.as_mut_ptr().cast());
+    let out = Target(result.as_mut_ptr().cast::<f32>());
     let operations = total * window.kernel[0] * window.kernel[1];
     if taken > 0 {
         share(planes, threads(operations), &|plane| {
@@ -140,7 +140,7 @@ pub fn scale_channels(values: &mut [f32], pixels: usize, scales: &[Lanes]) {
     let values = view_mut(values);
     let planes = scales.len();
     assert_eq!(values.len(), planes * pixels);
-    let out = Target(values.as_mut_ptr().cast());
+    let out = Target(values.as_mut_ptr().cast::<f32>());
     share(planes, threads(values.len()), &|plane| {
         // SAFETY: this plane alone, which nobody else writes to.
         let values =

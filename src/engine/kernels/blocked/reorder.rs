@@ -12,7 +12,7 @@ pub fn from_planes(planes: &[f32], batch: usize, channels: usize, pixels: usize)
     let per = blocks(channels);
     let total = batch * per * pixels;
     let mut result = room(total);
-    let out = Target(result.as_mut_ptr().cast());
+    let out = Target(result.as_mut_ptr().cast::<f32>());
     let work = |block: usize| {
         let (image, first) = (block / per, block % per * BLOCK);
         let taken = BLOCK.min(channels - first);
@@ -56,7 +56,7 @@ pub fn join_channels(parts: &[(&[Lanes], usize)], batch: usize, pixels: usize) -
     assert!(parts.iter().all(|(lanes, channels)| lanes.len() == batch * blocks(*channels) * pixels));
     let per = blocks(channels);
     let mut result = room(batch * per * pixels);
-    let out = Target(result.as_mut_ptr().cast());
+    let out = Target(result.as_mut_ptr().cast::<f32>());
     let work = |block: usize| {
         let (image, first) = (block / per, block % per * BLOCK);
         // SAFETY: this block alone, which nobody else writes to; `Lanes` are floats, and every one is written.
@@ -115,7 +115,7 @@ pub fn to_planes(lanes: &[Lanes], batch: usize, channels: usize, pixels: usize) 
     let per = blocks(channels);
     assert_eq!(lanes.len(), batch * per * pixels);
     let total = batch * channels * pixels;
-    let mut result = Vec::with_capacity(total);
+    let mut result = Vec::<f32>::with_capacity(total);
     let out = Target(result.as_mut_ptr());
     let work = |block: usize| {
         let (image, first) = (block / per, block % per * BLOCK);
@@ -176,7 +176,7 @@ pub fn to_space(
     let per = blocks(channels * rows * columns);
     assert_eq!(lanes.len(), batch * per * height * width);
     let total = batch * channels * height * rows * width * columns;
-    let mut result = Vec::with_capacity(total);
+    let mut result = Vec::<f32>::with_capacity(total);
     let out = Target(result.as_mut_ptr());
     let line = width * columns;
     let work = |row: usize| {

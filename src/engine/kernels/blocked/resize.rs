@@ -50,7 +50,7 @@ pub fn resize(input: &[Lanes], [height, width]: [usize; 2], rows: &Taps, columns
     let planes = input.len().checked_div(pixels).unwrap_or_default();
     let total = planes * out[0] * out[1];
     let mut result = room(total);
-    let to = Target(result.as_mut_ptr().cast());
+    let to = Target(result.as_mut_ptr().cast::<f32>());
     let threads = threads(total * (rows.count + columns.count));
     // Pieces of rows, enough of them that threads finish together.
     let parts = (threads * 4).div_ceil(planes.max(1)).min(out[0].max(1));

@@ -132,7 +132,7 @@ impl ConvTranspose2d {
         if total == 0 {
             return Ok(result);
         }
-        let target = Target(result.as_mut_ptr().cast());
+        let target = Target(result.as_mut_ptr().cast::<f32>());
         for Phase { offset, conv } in &self.phases {
             let own: [usize; 2] =
                 std::array::from_fn(|a| out[a].saturating_sub(offset[a]).div_ceil(self.stride[a]));

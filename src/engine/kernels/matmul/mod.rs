@@ -11,7 +11,7 @@ mod tile;
 pub use batched::{Batched, Operand};
 
 use super::elementwise::Map;
-use super::share::share;
+use super::share::{share, threads_for};
 use tile::Product;
 
 /// Columns that lie side by side in packed memory: one vector of AVX-512, two of AVX2, four of NEON.
@@ -120,7 +120,7 @@ pub fn multiply(a: &[f32], rows: usize, b: &Packed, after: After<'_>, out: &mut 
         return;
     }
     let work = (rows + 4) * b.inner * b.columns;
-    let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+    let threads = threads_for(work, PARALLEL_FROM);
     let product = Product::new(a, (rows, b.inner), b, after, out);
     // Where both sides are cut, into pieces enough that threads finish together.
     let panels = b.panels();

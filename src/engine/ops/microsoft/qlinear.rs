@@ -7,10 +7,15 @@ use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site};
 use crate::tensor::DType;
 
+/// The attributes that the operator of the standard has too.
+fn standard<'a, B: Accelerator>(site: &'a Site<'_, B>) -> Vec<(&'a str, Attribute)> {
+    let all = site.node.attributes.0.iter().filter(|(name, _)| name != "channels_last");
+    all.map(|(name, value)| (name.as_str(), value.clone())).collect()
+}
+
 /// An operator of the standard that this domain has under the same name.
 pub fn alias<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
-    let attributes: Vec<(&str, Attribute)> =
-        site.node.attributes.0.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let attributes = standard(site);
     let mut body = Body::new(site);
     let inputs = (0..site.node.inputs.len()).map(|place| body.optional(place)).collect();
     let y = body.nodes(op, inputs, &attributes, 1)[0];
@@ -91,23 +96,6 @@ pub fn reduce_mean<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Strin
     let y = body.node_with("ReduceMean", &inputs, &[keep]);
     let y = quantised(&mut body, y, 3)?;
     body.build(&[y])
-}
-
-/// The attributes that the operator of the standard has too.
-fn standard<B: Accelerator>(site: &Site<'_, B>) -> Vec<(&'static str, Attribute)> {
-    const NAMES: [&str; 9] = [
-        "auto_pad",
-        "ceil_mode",
-        "count_include_pad",
-        "dilations",
-        "group",
-        "kernel_shape",
-        "pads",
-        "storage_order",
-        "strides",
-    ];
-    let given = |name| site.node.attributes.0.iter().find(|(given, _)| given == name);
-    NAMES.iter().filter_map(|&name| Some((name, given(name)?.1.clone()))).collect()
 }
 
 /// Runs an operator that slides a window, on a tensor of which the channels are the second axis, or the last.
