@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Batch, Device, Executor, Instance, OwnThread, Policy, RunError, Runner, SharedPool, Terms, Value, Want,
+    Batch, Device, Executor, Instance, OwnThreads, Policy, RunError, Runner, SharedPool, Terms, Value, Want,
 };
 use rserve::tensor::Tensor;
 use std::net::SocketAddr;
@@ -207,7 +207,7 @@ fn main() {
             "  shared pool {clients:>4} clients  {}",
             within(&Asked::new(SharedPool), clients, time).line()
         );
-        let thread = OwnThread::start(DeviceId::Cpu).expect("a thread");
+        let thread = OwnThreads::start(DeviceId::Cpu).expect("a thread");
         println!("  own thread  {clients:>4} clients  {}", within(&Asked::new(thread), clients, time).line());
     }
     println!("behind hyper, and a bare hyper server in turn (median of five rounds)");

@@ -1,7 +1,7 @@
 //! Stand-ins for the engine, so that scheduler, lifecycle and flow are tried without a model.
 
 use rserve::plan::{Batching, Dim, Port, Signature};
-use rserve::scheduler::{Batch, Executor, Memory, Resident, RunError, Runner, Value};
+use rserve::scheduler::{Batch, Executor, Memory, Resident, RunError, Runner, StagedBatch, Value};
 use rserve::tensor::{DType, Tensor};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -17,7 +17,14 @@ pub struct Fake {
     pub batches: Mutex<Vec<Vec<f32>>>,
     pub gate: Gate,
     pub memory: Memory,
+    /// Whether its batches may be staged.
+    pub stages: bool,
+    /// As `batches`, of those that were staged.
+    pub staged: Mutex<Vec<Vec<f32>>>,
 }
+
+/// A batch whose rows are where the fake wants them.
+struct Staged(Arc<Fake>, Batch);
 
 /// Holds back whoever comes, while it is closed.
 #[derive(Default)]
@@ -63,7 +70,16 @@ impl Fake {
             batches: Mutex::default(),
             gate: Gate::default(),
             memory: Memory::default(),
+            stages: false,
+            staged: Mutex::default(),
         })
+    }
+
+    /// As [`Fake::times`], its batches sent ahead. 777 cannot be sent.
+    pub fn staging(factor: f32) -> Arc<Self> {
+        let mut fake = Self::times(factor);
+        Arc::get_mut(&mut fake).unwrap().stages = true;
+        fake
     }
 
     /// Gives the sum of its inputs' first numbers, times `factor`. A negative number cannot be run, and 666
@@ -101,6 +117,26 @@ impl Runner for Fake {
         };
         assert!(batch.rows.iter().all(alike), "rows of one batch are alike");
         batch.rows.iter().map(|row| (self.compute)(row)).collect()
+    }
+
+    fn stages(&self) -> bool {
+        self.stages
+    }
+
+    fn stage(self: Arc<Self>, batch: Batch) -> Result<Box<dyn StagedBatch>, RunError> {
+        let rows: Vec<f32> = batch.rows.iter().map(|row| first(&row[0])).collect();
+        if rows.contains(&777.0) {
+            return Err(RunError::Failed("777 stays".into()));
+        }
+        self.staged.lock().unwrap().push(rows);
+        Ok(Box::new(Staged(self, batch)))
+    }
+}
+
+impl StagedBatch for Staged {
+    fn run(self: Box<Self>) -> Result<Vec<Row>, RunError> {
+        let Self(fake, batch) = *self;
+        fake.run(batch)
     }
 }
 

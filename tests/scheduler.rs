@@ -3,7 +3,7 @@
 use crate::fakes::{Fake, TwoLanes, first, number, numbers};
 use rserve::plan::{BatchPolicy, Batching, DeviceId};
 use rserve::scheduler::{
-    Device, Instance, ItemError, Memory, OwnThread, Policy, Rejected, Replicas, RunError, SharedPool, Terms,
+    Device, Instance, ItemError, Memory, OwnThreads, Policy, Rejected, Replicas, RunError, SharedPool, Terms,
     Ticket, Value, Want,
 };
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn policy(max: usize, queue: usize) -> Policy {
 
 /// A device that runs one batch at a time.
 fn one_lane() -> Device {
-    Device::new(DeviceId::Cpu, OwnThread::start(DeviceId::Cpu).unwrap())
+    Device::new(DeviceId::Cpu, OwnThreads::start(DeviceId::Cpu).unwrap())
 }
 
 fn submit(instance: &Instance, value: Value) -> Result<Ticket, Rejected> {
@@ -361,5 +361,136 @@ fn many_threads_and_many_lanes_lose_and_mix_nothing() {
     });
     for (_, instance) in &instances {
         assert_eq!(instance.counters().submitted, 1000);
+    }
+}
+
+/// Waits for what comes of itself, and panics after a minute of it.
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited for: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until so many batches have been staged.
+#[track_caller]
+fn wait_for_staged(fake: &Fake, batches: usize) {
+    wait_until("batches are staged", || fake.staged.lock().unwrap().len() >= batches);
+}
+
+#[test]
+fn the_next_whole_batch_is_sent_while_one_runs() {
+    let (device, fake) = (one_lane(), Fake::staging(10.0));
+    let instance = device.instance("model", fake.clone(), policy(2, 64));
+    fake.gate.close();
+    let tickets: Vec<Ticket> = (1..=7).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.wait_for(1);
+    wait_for_staged(&fake, 1);
+    assert_eq!(*fake.batches.lock().unwrap(), [vec![1.]], "it runs when it is its turn");
+    assert_eq!(instance.counters().queue, 4, "one batch at a time is sent ahead");
+    fake.gate.open();
+    let answers: Vec<f32> = tickets.into_iter().map(|ticket| answer(ticket).unwrap()).collect();
+    assert_eq!(answers, [10., 20., 30., 40., 50., 60., 70.]);
+    assert_eq!(fake.staged.lock().unwrap()[0], [2., 3.]);
+    settle(&instance);
+    let counters = instance.counters();
+    assert_eq!((counters.rows, counters.batches, counters.queue), (8, 5, 0));
+    wait_until("nothing runs", || instance.counters().running == 0);
+}
+
+#[test]
+fn a_batch_that_may_still_grow_is_not_sent_ahead() {
+    let (device, fake) = (one_lane(), Fake::staging(1.0));
+    let instance = device.instance("model", fake.clone(), policy(4, 64));
+    fake.gate.close();
+    let tickets: Vec<Ticket> = (1..=4).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.wait_for(1);
+    let more = take(&instance, 5.0);
+    wait_for_staged(&fake, 1);
+    fake.gate.open();
+    for ticket in tickets.into_iter().chain([more]) {
+        answer(ticket).unwrap();
+    }
+    assert_eq!(*fake.batches.lock().unwrap(), [vec![1.], vec![2., 3., 4., 5.]]);
+    assert_eq!(*fake.staged.lock().unwrap(), [[2., 3., 4., 5.]]);
+}
+
+#[test]
+fn another_model_whose_turn_comes_first_overtakes_what_was_sent_ahead() {
+    let device = one_lane();
+    let flooded = Fake::staging(1.0);
+    let quiet = {
+        let flooded = flooded.clone();
+        let before = move || flooded.batches.lock().unwrap().len() as f32;
+        Fake::new(move |_| Ok(vec![Some(number(before()))]))
+    };
+    let shared = |share: f64| Policy { share, ..policy(2, 64) };
+    let flood = device.instance("flooded", flooded.clone(), shared(0.7));
+    let rare = device.instance("quiet", quiet.clone(), shared(0.3));
+    flooded.gate.close();
+    let tickets: Vec<Ticket> = (1..=9).map(|n| take(&flood, n as f32)).collect();
+    flooded.gate.wait_for(1);
+    wait_for_staged(&flooded, 1);
+    let one = take(&rare, 42.0);
+    flooded.gate.open();
+    assert_eq!(answer(one).unwrap(), 1.0, "the batch that ran is all that went before it");
+    for ticket in tickets {
+        answer(ticket).unwrap();
+    }
+}
+
+#[test]
+fn what_dies_while_it_is_sent_ahead_costs_nothing() {
+    let (device, fake) = (one_lane(), Fake::staging(1.0));
+    let instance = device.instance("model", fake.clone(), policy(2, 64));
+    fake.gate.close();
+    let mut tickets: Vec<Ticket> = (1..=5).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.wait_for(1);
+    wait_for_staged(&fake, 1);
+    // Of the batch that was sent one leaves; of the one after it, both.
+    let (five, four, two) = (tickets.remove(4), tickets.remove(3), tickets.remove(1));
+    drop((five, four, two));
+    fake.gate.open();
+    for ticket in tickets {
+        answer(ticket).unwrap();
+    }
+    settle(&instance);
+    assert_eq!(*fake.batches.lock().unwrap(), [[1.], [3.], [0.]]);
+    let counters = instance.counters();
+    assert_eq!((counters.gone, counters.rows, counters.queue), (3, 3, 0));
+    wait_until("nothing runs", || instance.counters().running == 0);
+}
+
+#[test]
+fn a_batch_that_cannot_be_sent_ahead_is_run_all_the_same() {
+    let (device, fake) = (one_lane(), Fake::staging(1.0));
+    let instance = device.instance("model", fake.clone(), policy(2, 64));
+    fake.gate.close();
+    let tickets: Vec<Ticket> = [1., 777., 3., 4., -5.].map(|n| take(&instance, n)).into();
+    fake.gate.wait_for(1);
+    fake.gate.open();
+    let answers: Vec<Result<f32, ItemError>> = tickets.into_iter().map(answer).collect();
+    assert!(matches!(answers[..4], [Ok(1.), Ok(777.), Ok(3.), Ok(4.)]), "{answers:?}");
+    assert!(matches!(answers[4], Err(ItemError::Run(RunError::Input(_)))), "{:?}", answers[4]);
+    wait_until("nothing runs", || instance.counters().running == 0);
+}
+
+#[test]
+fn an_instance_that_goes_while_its_batch_waits_on_the_device_answers_it() {
+    let (device, fake) = (one_lane(), Fake::staging(1.0));
+    let instance = device.instance("model", fake.clone(), policy(2, 64));
+    fake.gate.close();
+    let mut tickets: Vec<Ticket> = (1..=5).map(|n| take(&instance, n as f32)).collect();
+    fake.gate.wait_for(1);
+    wait_for_staged(&fake, 1);
+    drop(instance);
+    fake.gate.open();
+    for waiting in tickets.split_off(3) {
+        assert!(matches!(answer(waiting), Err(ItemError::Closed)));
+    }
+    for sent in tickets {
+        answer(sent).unwrap();
     }
 }

@@ -21,6 +21,11 @@ pub trait Accelerator: Backend {
     /// Whether a device tensor is memory of this process, so that the kernels can work on it.
     const ON_HOST: bool = false;
 
+    /// Sees to it that what was asked for on this stream begins, without waiting for it.
+    fn flush(_device: &Self::Device) -> Result<(), String> {
+        Ok(())
+    }
+
     /// A convolution with packed weights. `residual` has the shape of the result.
     ///
     /// Asked for only where [`Accelerator::ON_HOST`]; `None` where the tensors are not float32.
@@ -351,6 +356,3 @@ fn computed<T>(
     let slices = whole.iter().map(FlexTensor::as_slice::<f32>).collect::<Option<Vec<_>>>()?;
     Some(f(&slices).map(tensor))
 }
-
-#[cfg(feature = "cuda")]
-impl Accelerator for burn_cuda::Cuda {}

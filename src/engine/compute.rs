@@ -1,10 +1,12 @@
 //! A model run once, as its file has it: whole tensors, batch axis and all, and values that are no tensors.
 
+use super::backend::Accelerator;
 use super::device::max_tensor_bytes;
 use super::error::LoadError;
 use super::onnx;
 use super::ops::{Context, Registry};
 use super::program::Program;
+use super::stream::Stream;
 use super::value::{List, Value};
 use crate::plan::DeviceId;
 use crate::store::ModelFiles;
@@ -20,20 +22,40 @@ pub enum Item {
     Nothing,
 }
 
-/// Runs a model once on the CPU. The outer error is of the model, the inner one of the run.
+/// Runs a model once. The outer error is of the model, the inner one of the run.
 ///
 /// Sessions serve batches of tensors; this is for trying a model with whatever it takes.
 pub fn compute(
     files: impl Into<ModelFiles>,
     inputs: Vec<Item>,
+    device: DeviceId,
 ) -> Result<Result<Vec<Item>, String>, LoadError> {
     let files = files.into();
-    super::contained(|| {
+    match device {
+        DeviceId::Cpu => compute_on::<Flex>(files, inputs, device, FlexDevice),
+        #[cfg(any(feature = "cuda", feature = "vulkan"))]
+        DeviceId::Cuda(index) => {
+            compute_on::<super::device::Gpu>(files, inputs, device, super::device::gpu(index))
+        }
+        #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+        DeviceId::Cuda(_) => Err(super::without_cuda()),
+    }
+}
+
+fn compute_on<B: Accelerator>(
+    files: ModelFiles,
+    inputs: Vec<Item>,
+    id: DeviceId,
+    device: B::Device,
+) -> Result<Result<Vec<Item>, String>, LoadError> {
+    let run = || {
         let mut model = onnx::read(files.onnx, &files.data)?;
         super::optimized(&mut model);
-        super::optimize::for_host(&mut model.graph);
-        let program = Program::<Flex>::build(&model.graph, &FlexDevice, &Registry::standard())?;
-        let cx = Context { device: FlexDevice, max_bytes: max_tensor_bytes(DeviceId::Cpu) };
+        if B::ON_HOST {
+            super::optimize::for_host(&mut model.graph);
+        }
+        let program = Program::<B>::build(&model.graph, &device, &Registry::standard())?;
+        let cx = Context { device, max_bytes: max_tensor_bytes(id) };
         if inputs.len() != model.graph.inputs.len() {
             let (given, wanted) = (inputs.len(), model.graph.inputs.len());
             return Ok(Err(format!("{given} inputs where the model takes {wanted}")));
@@ -43,10 +65,16 @@ pub fn compute(
             program.run(inputs, &cx)?.into_iter().map(leave).collect()
         };
         Ok(run())
-    })
+    };
+    let stream = Stream::open();
+    let ran = stream.on(|| super::contained(run));
+    if !matches!(ran, Ok(Ok(_))) {
+        stream.abandon();
+    }
+    ran
 }
 
-fn enter(item: Item, cx: &Context<Flex>) -> Result<Value<Flex>, String> {
+fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, String> {
     match item {
         Item::Tensor(tensor) if tensor.dtype().is_float() => {
             let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
@@ -64,7 +92,7 @@ fn enter(item: Item, cx: &Context<Flex>) -> Result<Value<Flex>, String> {
     }
 }
 
-fn leave(value: Value<Flex>) -> Result<Item, String> {
+fn leave<B: Accelerator>(value: Value<B>) -> Result<Item, String> {
     match value {
         Value::Sequence(list) => {
             Ok(Item::Sequence(list.items.iter().cloned().map(leave).collect::<Result<_, _>>()?))

@@ -21,6 +21,7 @@ mod ops;
 mod optimize;
 mod program;
 mod session;
+mod stream;
 mod value;
 
 pub use compute::{Item, compute};
@@ -81,15 +82,18 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
             tracing::debug!(blocked, "channels kept in blocks");
             Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice)?))
         }
-        #[cfg(feature = "cuda")]
+        #[cfg(any(feature = "cuda", feature = "vulkan"))]
         DeviceId::Cuda(index) => {
-            Ok(Arc::new(Session::<burn_cuda::Cuda>::new(model, device, burn_cuda::CudaDevice::new(index))?))
+            Ok(Arc::new(Session::<device::Gpu>::new(model, device, device::gpu(index))?))
         }
-        #[cfg(not(feature = "cuda"))]
-        DeviceId::Cuda(_) => {
-            Err(LoadError::Device("this rserve was built without the `cuda` feature".into()))
-        }
+        #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+        DeviceId::Cuda(_) => Err(without_cuda()),
     }
+}
+
+#[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+fn without_cuda() -> LoadError {
+    LoadError::Device("this rserve was built without the `cuda` feature".into())
 }
 
 /// How ONNX files are read into memory: each of the larger tensors alone, as they are freed one by one.

@@ -5,7 +5,7 @@ use super::backend::Accelerator;
 use super::error::{LoadError, UnsupportedNode};
 use super::meter::Meter;
 use super::onnx::{Graph, ValueId};
-use super::ops::{BoxOp, Registry, Site};
+use super::ops::{BoxOp, Registry, Site, scalars};
 use super::value::Value;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -28,6 +28,14 @@ pub struct Program<B: Accelerator> {
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<Source>,
     pub(super) meter: Meter,
+}
+
+/// One that does nothing.
+impl<B: Accelerator> Default for Program<B> {
+    fn default() -> Self {
+        let (steps, constants, inputs, outputs) = Default::default();
+        Self { steps, slots: 0, constants, inputs, outputs, meter: Meter::default() }
+    }
 }
 
 pub(super) struct Step<B: Accelerator> {
@@ -92,8 +100,8 @@ fn operators<B: Accelerator>(
     for node in &graph.nodes {
         let site = Site::new(node, constants, device, registry);
         let absorbed = match registry.find(node).and_then(|build| Ok((build(&site)?, site.into_absorbed()))) {
-            Ok(operator) => {
-                built.operators.push(operator);
+            Ok((op, absorbed)) => {
+                built.operators.push((scalars::lifted(node, op), absorbed));
                 built.operators.last().map(|(_, absorbed)| absorbed)
             }
             Err(why) => {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
+#[derive(Default)]
 pub enum Value<B: Accelerator> {
     /// Of any dtype. Those that are not numbers stay here always.
     Host(Tensor),
@@ -20,6 +21,7 @@ pub enum Value<B: Accelerator> {
     Bool(BoolTensor<B>),
     Sequence(Sequence<B>),
     /// An optional that is empty.
+    #[default]
     Nothing,
 }
 
@@ -137,6 +139,11 @@ impl<B: Accelerator> Value<B> {
 
     /// Brings it to the host; waits for the device.
     pub fn into_host(self) -> Result<Tensor, String> {
+        let shape = self.dims();
+        if shape.is_empty() && !B::ON_HOST && !self.is_host() {
+            let host = self.reshaped(vec![1])?.into_host()?;
+            return host.reshaped(shape).map_err(|e| e.to_string());
+        }
         let read = match self {
             Self::Host(tensor) => return Ok(tensor),
             Self::Float(t) => try_read_sync(B::float_into_data(B::contiguous(t))),
@@ -154,6 +161,10 @@ impl<B: Accelerator> Value<B> {
         let dtype = tensor.dtype();
         if !dtype.is_number() {
             return Self::Host(tensor);
+        }
+        if tensor.shape().is_empty() && !B::ON_HOST {
+            let Ok(line) = tensor.clone().reshaped(vec![1]) else { return Self::Host(tensor) };
+            return Self::Host(line).on_device(device).reshaped(Vec::new()).unwrap_or(Self::Host(tensor));
         }
         let data = to_data::<B>(&tensor, device);
         match dtype {
@@ -189,6 +200,12 @@ impl<B: Accelerator> Value<B> {
         let wanted = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
         if wanted != Some(self.elements()) {
             return Err(format!("{:?} cannot be reshaped to {shape:?}", self.dims()));
+        }
+        if wanted == Some(0) && !self.is_host() && !B::ON_HOST {
+            // Burn takes an axis of length 0 for one that stays as long as it is.
+            return Tensor::from_bytes(self.dtype(), shape, Bytes::new())
+                .map(Self::Host)
+                .map_err(|e| e.to_string());
         }
         Ok(match self {
             Self::Host(t) => Self::Host(t.reshaped(shape).map_err(|e| e.to_string())?),
@@ -304,10 +321,8 @@ impl<B: Accelerator> Value<B> {
     ) -> Result<Self, String> {
         if let [only] = parts {
             let tensor = Tensor::from_bytes(dtype, shape, only.clone()).map_err(|e| e.to_string())?;
-            if dtype.is_float() {
-                return Ok(Self::Float(B::float_from_data(to_data::<B>(&tensor, device), device)));
-            }
-            return Ok(Self::Host(tensor));
+            let host = Self::Host(tensor);
+            return Ok(if dtype.is_float() { host.on_device(device) } else { host });
         }
         if dtype.is_float() {
             let joined = match dtype.size() {

@@ -1,14 +1,16 @@
 //! One device: its instances, their queues, and the batches on their way.
 //!
 //! There is no thread that hands out work. Whoever puts an item into a queue starts a batch if a lane is
-//! free; whoever ends a batch starts the next. One short lock a device guards the queues and shares, and
-//! nothing is run, dropped or answered under it. Only instances whose batches wait for more (`wait`) have
+//! free; whoever ends a batch starts the next. Where every lane is taken, the rows of the batch that comes next
+//! may be sent to the device meanwhile. One short lock a device guards the queues and shares, and nothing is
+//! run, dropped or answered under it. Only instances whose batches wait for more (`wait`) have
 //! a thread for the clock.
 
 use super::queue::{Item, Terms};
-use super::state::{Formed, Graveyard, State, Usage};
+use super::share::Charge;
+use super::state::{Formed, Graveyard, State, Usage, Work};
 use super::ticket::{Rejected, Ticket};
-use super::{Counters, Executor, OwnThread, Runner, SharedPool, Snapshot, Value, Want};
+use super::{Counters, Executor, OwnThreads, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, Batching, DeviceId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,12 +66,12 @@ impl Device {
     pub fn open(id: DeviceId) -> std::io::Result<Self> {
         Ok(match id {
             DeviceId::Cpu => Self::new(id, SharedPool),
-            DeviceId::Cuda(_) => Self::new(id, OwnThread::start(id)?),
+            DeviceId::Cuda(_) => Self::new(id, OwnThreads::start(id)?),
         })
     }
 
     pub fn new(id: DeviceId, executor: impl Executor) -> Self {
-        let state = State::new(executor.lanes());
+        let state = State::new(executor.lanes(), executor.stages());
         Self(Arc::new(Inner {
             id,
             executor: Box::new(executor),
@@ -205,16 +207,16 @@ impl Inner {
 
     fn submit(self: &Arc<Self>, id: u64, item: Item, now: Instant) -> Result<(), Rejected> {
         let mut dead = vec![];
-        let (pushed, formed, wake_clock) = {
+        let (pushed, work, wake_clock) = {
             let mut guard = self.lock();
             let pushed = guard.state.push(id, item, now, &mut dead);
-            let formed = if pushed.is_ok() { guard.state.form_next(now, &mut dead) } else { None };
+            let work = if pushed.is_ok() { guard.state.next(now, &mut dead) } else { None };
             // What was taken may be another's, and leave a rest that waits for more.
-            let due = if formed.is_some() { guard.next_due(now) } else { guard.state.due(id, now) };
-            (pushed, formed, guard.advance_alarm(due))
+            let due = if work.is_some() { guard.next_due(now) } else { guard.state.due(id, now) };
+            (pushed, work, guard.advance_alarm(due))
         };
-        if let Some(formed) = formed {
-            self.spawn(formed);
+        if let Some(work) = work {
+            self.spawn(work);
         }
         if wake_clock {
             self.clock.notify_all();
@@ -223,43 +225,58 @@ impl Inner {
         pushed.map_err(|(rejected, _)| rejected)
     }
 
-    fn spawn(self: &Arc<Self>, formed: Formed) {
+    fn spawn(self: &Arc<Self>, work: Work) {
         let inner = self.clone();
-        self.executor.spawn(Box::new(move || inner.run(formed)));
+        self.executor.spawn(match work {
+            Work::Run(formed, charge) => Box::new(move || inner.run(formed, charge)),
+            Work::Stage(formed) => Box::new(move || inner.stage(formed)),
+        });
     }
 
     /// Starts all that is ready and has a lane.
     fn start_ready(self: &Arc<Self>) {
         loop {
             let mut dead = vec![];
-            let formed = self.lock().state.form_next(Instant::now(), &mut dead);
+            let work = self.lock().state.next(Instant::now(), &mut dead);
             bury(dead);
-            match formed {
-                Some(formed) => self.spawn(formed),
+            match work {
+                Some(work) => self.spawn(work),
                 None => return,
             }
         }
     }
 
     /// On a thread of the device: runs a batch, then starts the next.
-    fn run(self: Arc<Self>, formed: Formed) {
-        let Formed { instance, model, runner, counters, hold, batch, items } = formed;
+    fn run(self: Arc<Self>, formed: Formed, charge: Charge) {
+        let Formed { instance, model, runner, counters, hold, batch, items, staged } = formed;
         let rows = items.len();
-        let took = super::run::run(&model, &*runner, &batch, items, &counters);
+        let took = super::run::run(&model, &*runner, &batch, items, staged, &counters);
         // The last hold on a model that was taken out of service frees it here, outside the lock.
         drop(runner);
+        self.go_on(|state, now| state.finish(instance, hold, charge, rows, took, now));
+    }
+
+    /// On a thread of the device: sends the rows of a batch there, to be run when it is its turn.
+    fn stage(self: Arc<Self>, mut formed: Formed) {
+        formed.staged = super::run::stage(&formed.model, &formed.runner, &formed.batch, &formed.items);
+        self.go_on(|state, _| state.staged(formed));
+    }
+
+    /// Tells what has been done, and starts what is to be done now.
+    fn go_on(self: &Arc<Self>, tell: impl FnOnce(&mut State, Instant)) {
         let now = Instant::now();
         let mut dead = vec![];
-        let (next, wake_clock) = {
+        let (works, wake_clock) = {
             let mut guard = self.lock();
-            guard.state.finish(instance, hold, rows, took, now);
-            let next = guard.state.form_next(now, &mut dead);
+            tell(&mut guard.state, now);
+            // One to be run, and with that on its way one to be staged.
+            let works = [(); 2].map(|()| guard.state.next(now, &mut dead));
             // A queue that was full a moment ago, or had no room to run, may wait for more by now.
             let due = guard.next_due(now);
-            (next, guard.advance_alarm(due))
+            (works, guard.advance_alarm(due))
         };
-        if let Some(next) = next {
-            self.spawn(next);
+        for work in works.into_iter().flatten() {
+            self.spawn(work);
         }
         if wake_clock {
             self.clock.notify_all();
@@ -288,11 +305,11 @@ impl Inner {
         while guard.state.has_patient() {
             let now = Instant::now();
             let mut dead = vec![];
-            let formed = guard.state.form_next(now, &mut dead);
-            if formed.is_some() || !dead.is_empty() {
+            let work = guard.state.next(now, &mut dead);
+            if work.is_some() || !dead.is_empty() {
                 drop(guard);
-                if let Some(formed) = formed {
-                    self.spawn(formed);
+                if let Some(work) = work {
+                    self.spawn(work);
                 }
                 bury(dead);
                 guard = self.lock();

@@ -1,7 +1,7 @@
 //! What carries batches out: threads, and how many batches may be on the way at once.
 
 use crate::plan::DeviceId;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -9,6 +9,12 @@ pub type Job = Box<dyn FnOnce() + Send>;
 pub trait Executor: Send + Sync + 'static {
     /// Batches that may be on the way at once.
     fn lanes(&self) -> usize;
+
+    /// Batches whose rows may be sent to the device, by jobs of their own, while the lanes are taken.
+    fn stages(&self) -> usize {
+        0
+    }
+
     /// Never blocks, never runs the job on the calling thread.
     fn spawn(&self, job: Job);
 }
@@ -28,31 +34,41 @@ impl Executor for SharedPool {
     }
 }
 
-/// One OS thread of a device's own, one batch at a time.
+/// OS threads of a device's own: one runs batches, one at a time; the other sends the rows of the next.
 #[derive(Debug)]
-pub struct OwnThread(mpsc::SyncSender<Job>);
+pub struct OwnThreads(mpsc::SyncSender<Job>);
 
-impl OwnThread {
-    /// The thread ends once this is dropped and what was spawned has run.
+impl OwnThreads {
+    /// The threads end once this is dropped and what was spawned has run.
     pub fn start(device: DeviceId) -> std::io::Result<Self> {
-        let (sender, jobs) = mpsc::sync_channel::<Job>(2);
-        std::thread::Builder::new().name(format!("rserve-{device}")).spawn(move || {
-            for job in jobs {
-                job();
-            }
-        })?;
+        let (sender, jobs) = mpsc::sync_channel::<Job>(4);
+        let jobs = Arc::new(Mutex::new(jobs));
+        // Either may carry out either kind of work: there is never more than one of each.
+        for number in 0..2 {
+            let jobs = jobs.clone();
+            let next = move || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+            std::thread::Builder::new().name(format!("rserve-{device}-{number}")).spawn(move || {
+                while let Some(job) = next() {
+                    job();
+                }
+            })?;
+        }
         Ok(Self(sender))
     }
 }
 
-impl Executor for OwnThread {
+impl Executor for OwnThreads {
     fn lanes(&self) -> usize {
         1
     }
 
+    fn stages(&self) -> usize {
+        1
+    }
+
     fn spawn(&self, job: Job) {
-        // There is room: one batch is on the way at most, and one that has just ended. The thread ends only
-        // after the sender, so this cannot fail.
+        // There is room: one batch to run and one to send wait at most. The threads end only after the sender,
+        // so this cannot fail.
         let _ = self.0.send(job);
     }
 }

@@ -21,10 +21,10 @@ mod usage;
 
 pub use counters::{Counters, Snapshot};
 pub use device::{Device, Instance, Policy};
-pub use executor::{Executor, OwnThread, SharedPool};
+pub use executor::{Executor, OwnThreads, SharedPool};
 pub use queue::Terms;
 pub use replicas::Replicas;
 pub(crate) use run::panic_message;
-pub use runner::{Batch, Memory, Resident, RunError, Runner, Value, Want};
+pub use runner::{Batch, Memory, Resident, RunError, Runner, StagedBatch, Value, Want};
 pub use state::{ModelUsage, Usage};
 pub use ticket::{Done, ItemError, Rejected, Ticket, Timing};

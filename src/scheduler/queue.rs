@@ -198,6 +198,11 @@ impl Queue {
         if due <= now || self.is_full(first) { Ready::Now } else { Ready::At(due) }
     }
 
+    /// Whether as many wait together as a batch may have.
+    pub fn holds_whole_batch(&self) -> bool {
+        self.first().is_some_and(|first| self.is_full(first))
+    }
+
     /// Whether a whole batch waits for which `first` goes first.
     fn is_full(&self, first: &Item) -> bool {
         let max = self.batch.max.max(1);

@@ -1,10 +1,12 @@
 //! Runs one batch on the calling thread and answers every item of it, whatever happens.
 
 use super::queue::Item;
+use super::runner::StagedBatch;
 use super::{Batch, Counters, Done, ItemError, RunError, Runner, Timing, Value, Want};
 use crate::plan::BatchPolicy;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Rows = Vec<Vec<Option<Value>>>;
@@ -15,24 +17,68 @@ enum Failure {
     Panic(String),
 }
 
-/// Runs the rows of a batch, at least one, and answers each. Returns the time that the device was
-/// taken.
+/// Sends the rows of a batch to the device. `None` where that fails: what is wrong is found, and said, when the
+/// batch is run.
+pub(super) fn stage(
+    model: &str,
+    runner: &Arc<dyn Runner>,
+    policy: &BatchPolicy,
+    items: &[Item],
+) -> Option<Box<dyn StagedBatch>> {
+    let mut rows: Vec<Vec<Value>> = items.iter().map(|item| item.inputs.clone()).collect();
+    pad(&mut rows, policy);
+    let batch = Batch { rows, wants: greatest_wants(items) };
+    let why = match catch_unwind(AssertUnwindSafe(|| runner.clone().stage(batch))) {
+        Ok(Ok(staged)) => return Some(staged),
+        Ok(Err(error)) => error.to_string(),
+        Err(payload) => panic_message(&*payload),
+    };
+    tracing::debug!(model, why, "a batch was not staged");
+    None
+}
+
+/// Runs the rows of a batch and answers each. Returns the time that the device was taken.
 ///
-/// A batch that fails is tried again row by row, so that what is wrong with one item is not the others'
-/// loss. After a panic it is not: whatever broke then is not known to be whole.
+/// Those whose time is over by now are answered so and not run. A batch that fails is tried again row by row, so
+/// that what is wrong with one item is not the others' loss. After a panic it is not: whatever broke then is not
+/// known to be whole.
 pub(super) fn run(
     model: &str,
     runner: &dyn Runner,
     policy: &BatchPolicy,
     items: Vec<Item>,
+    staged: Option<Box<dyn StagedBatch>>,
     counters: &Counters,
 ) -> Duration {
     let rows = items.len();
     let now = Instant::now();
+    let items = match &staged {
+        Some(_) => living(items, now, counters),
+        None => items,
+    };
     items.iter().for_each(|item| counters.waited(now.saturating_duration_since(item.queued)));
-    let took = run_rows(model, runner, policy, items, counters);
+    let staged = staged.filter(|_| items.len() == rows);
+    let took = match items.is_empty() {
+        true => Duration::ZERO,
+        false => run_rows(model, runner, policy, items, staged, counters),
+    };
     counters.ends(rows);
     took
+}
+
+/// Answers those that need not be run any more, and gives the others.
+fn living(items: Vec<Item>, now: Instant, counters: &Counters) -> Vec<Item> {
+    let mut alive = Vec::with_capacity(items.len());
+    for item in items {
+        match item.dead(now) {
+            Some(why) => {
+                counters.dead(why);
+                item.answer(Err(why.error()));
+            }
+            None => alive.push(item),
+        }
+    }
+    alive
 }
 
 fn run_rows(
@@ -40,17 +86,24 @@ fn run_rows(
     runner: &dyn Runner,
     policy: &BatchPolicy,
     mut items: Vec<Item>,
+    staged: Option<Box<dyn StagedBatch>>,
     counters: &Counters,
 ) -> Duration {
     let started = Instant::now();
     let queued = |item: &Item| started.saturating_duration_since(item.queued);
-    let wants = greatest_wants(&items);
-    let mut rows: Vec<Vec<Value>> = match items.len() {
-        1 => items.iter_mut().map(|item| std::mem::take(&mut item.inputs)).collect(),
-        _ => items.iter().map(|item| item.inputs.clone()).collect(),
+    let padding = policy.padded(items.len()) - items.len();
+    let (result, took) = match staged {
+        Some(staged) => timed(|| attempt(|| staged.run(), items.len(), padding)),
+        None => {
+            let wants = greatest_wants(&items);
+            let mut rows: Vec<Vec<Value>> = match items.len() {
+                1 => items.iter_mut().map(|item| std::mem::take(&mut item.inputs)).collect(),
+                _ => items.iter().map(|item| item.inputs.clone()).collect(),
+            };
+            pad(&mut rows, policy);
+            timed(|| attempt(|| runner.run(Batch { rows, wants }), items.len(), padding))
+        }
     };
-    let padding = pad(&mut rows, policy);
-    let (result, took) = timed(|| attempt(runner, Batch { rows, wants }, items.len(), padding));
     counters.batch(items.len(), padding, took);
     match result {
         Ok(rows) => {
@@ -71,7 +124,7 @@ fn run_rows(
                         counters.dead(why);
                         item.answer(Err(why.error()));
                     }
-                    None => total += run_rows(model, runner, policy, vec![item], counters),
+                    None => total += run_rows(model, runner, policy, vec![item], None, counters),
                 }
             }
             total
@@ -99,17 +152,20 @@ fn run_rows(
 }
 
 /// Repeats the last row until the batch has one of the sizes that the model is to be run with.
-fn pad(rows: &mut Vec<Vec<Value>>, policy: &BatchPolicy) -> usize {
+fn pad(rows: &mut Vec<Vec<Value>>, policy: &BatchPolicy) {
     let padding = policy.padded(rows.len()) - rows.len();
     if let Some(last) = rows.last().filter(|_| padding > 0).cloned() {
         rows.extend(std::iter::repeat_n(last, padding));
     }
-    padding
 }
 
-/// The answer for `rows` rows, to which so many were added.
-fn attempt(runner: &dyn Runner, batch: Batch, rows: usize, padding: usize) -> Result<Rows, Failure> {
-    match catch_unwind(AssertUnwindSafe(|| runner.run(batch))) {
+/// The answer of `run` for `rows` rows, to which so many were added.
+fn attempt(
+    run: impl FnOnce() -> Result<Rows, RunError>,
+    rows: usize,
+    padding: usize,
+) -> Result<Rows, Failure> {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(mut answer)) if answer.len() == rows + padding => {
             answer.truncate(rows);
             Ok(answer)

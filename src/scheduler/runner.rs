@@ -83,6 +83,23 @@ pub trait Runner: Send + Sync + 'static {
     /// The answer has a row for each row, and in it a value for each output that is wanted (`None` for
     /// [`Want::Drop`]). An error is the whole batch's. Implementations may panic; the caller contains it.
     fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError>;
+
+    /// Whether there is anything to gain by [`Runner::stage`].
+    fn stages(&self) -> bool {
+        false
+    }
+
+    /// Sends a batch's rows to the device, while other batches run there. As [`Runner::run`] it may fail or
+    /// panic; then the batch is run as if it had never been staged.
+    fn stage(self: Arc<Self>, _batch: Batch) -> Result<Box<dyn StagedBatch>, RunError> {
+        Err(RunError::Failed("the model takes its batches as they run".into()))
+    }
+}
+
+/// A batch whose rows are on the device. Dropping it frees them.
+pub trait StagedBatch: Send {
+    /// As [`Runner::run`].
+    fn run(self: Box<Self>) -> Result<Vec<Vec<Option<Value>>>, RunError>;
 }
 
 /// A batch failed while it ran.

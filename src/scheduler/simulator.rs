@@ -5,7 +5,9 @@
 //! batches. `cargo bench --bench simulator` does that.
 
 use super::queue::{Item, Terms};
-use super::state::{Formed, Graveyard, State};
+use super::runner::StagedBatch;
+use super::share::Charge;
+use super::state::{Formed, Graveyard, State, Work};
 use super::ticket::Outcome;
 use super::{Batch, Counters, Policy, RunError, Runner, Usage, Value};
 use crate::plan::Batching;
@@ -62,8 +64,12 @@ pub struct Simulator {
     made: u64,
     loads: Vec<Playing>,
     events: BinaryHeap<Reverse<Event>>,
-    running: Vec<Option<Formed>>,
+    running: Vec<Option<(Formed, Charge)>>,
     free: Vec<usize>,
+    /// The batch that is being staged.
+    staging: Option<Formed>,
+    /// Seconds that a row's way to the device takes, where batches are staged.
+    upload: Option<f64>,
     dead: Graveyard,
     keeps_latencies: bool,
 }
@@ -90,19 +96,36 @@ enum What {
     Arrival(usize),
     /// Of the batch at this place in `running`.
     End(usize, f64),
+    /// The batch that was being staged is on the device.
+    Staged,
     /// A flood begins.
     Begin(usize),
 }
 
 /// Never run: the simulator says what a batch takes.
-struct Nothing;
+struct Nothing {
+    stages: bool,
+}
 
 impl Runner for Nothing {
     fn batching(&self) -> Batching {
         Batching::Dynamic
     }
 
+    fn stages(&self) -> bool {
+        self.stages
+    }
+
     fn run(&self, _: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
+        Err(RunError::Failed("a simulated model does not run".into()))
+    }
+}
+
+/// Rows that are on the device.
+struct Sent;
+
+impl StagedBatch for Sent {
+    fn run(self: Box<Self>) -> Result<Vec<Vec<Option<Value>>>, RunError> {
         Err(RunError::Failed("a simulated model does not run".into()))
     }
 }
@@ -111,8 +134,18 @@ impl Runner for Nothing {
 
 impl Simulator {
     pub fn new(lanes: usize, loads: Vec<Load>, seed: u64) -> Self {
+        Self::build(lanes, loads, seed, None)
+    }
+
+    /// A device to which a row takes `upload` seconds, on top of what its batch costs; one batch's rows may be
+    /// on their way while another batch runs.
+    pub fn staging(lanes: usize, loads: Vec<Load>, seed: u64, upload: f64) -> Self {
+        Self::build(lanes, loads, seed, Some(upload))
+    }
+
+    fn build(lanes: usize, loads: Vec<Load>, seed: u64, upload: Option<f64>) -> Self {
         let mut simulator = Self {
-            state: State::new(lanes),
+            state: State::new(lanes, usize::from(upload.is_some())),
             zero: Instant::now(),
             now: 0.0,
             seed: seed | 1,
@@ -121,6 +154,8 @@ impl Simulator {
             events: BinaryHeap::new(),
             running: vec![],
             free: vec![],
+            staging: None,
+            upload,
             dead: vec![],
             keeps_latencies: true,
         };
@@ -128,7 +163,8 @@ impl Simulator {
             let counters = Arc::new(Counters::default());
             let name = format!("model-{index}");
             let policy = load.policy.clone();
-            let id = simulator.state.add(&name, Arc::new(Nothing), policy, counters.clone());
+            let runner = Arc::new(Nothing { stages: upload.is_some() });
+            let id = simulator.state.add(&name, runner, policy, counters.clone());
             match &load.demand {
                 Demand::Flood(spans) => {
                     for (from, _) in spans.clone() {
@@ -221,18 +257,24 @@ impl Simulator {
                 }
             }
             What::End(place, took) => {
-                let Some(formed) = self.running[place].take() else { return };
+                let Some((formed, charge)) = self.running[place].take() else { return };
                 self.free.push(place);
-                self.ended(formed, took);
+                self.ended(formed, charge, took);
+            }
+            What::Staged => {
+                if let Some(mut formed) = self.staging.take() {
+                    formed.staged = Some(Box::new(Sent));
+                    self.state.staged(formed);
+                }
             }
         }
     }
 
-    fn ended(&mut self, formed: Formed, took: f64) {
+    fn ended(&mut self, formed: Formed, charge: Charge, took: f64) {
         let Formed { instance, hold, items, counters, .. } = formed;
         let now = self.instant(self.now);
         counters.ends(items.len());
-        self.state.finish(instance, hold, items.len(), Duration::from_secs_f64(took), now);
+        self.state.finish(instance, hold, charge, items.len(), Duration::from_secs_f64(took), now);
         let Some(index) = self.index(instance) else { return };
         let playing = &mut self.loads[index];
         playing.outcomes.batches += 1;
@@ -249,19 +291,37 @@ impl Simulator {
 
     fn start_ready(&mut self) {
         let now = self.instant(self.now);
-        while let Some(formed) = self.state.form_next(now, &mut self.dead) {
+        while let Some(work) = self.state.next(now, &mut self.dead) {
+            let (formed, charge) = match work {
+                Work::Run(formed, charge) => (formed, Some(charge)),
+                Work::Stage(formed) => (formed, None),
+            };
             let Some(index) = self.index(formed.instance) else { continue };
-            let (base, per_row) = self.loads[index].load.cost;
-            let jitter = 1.0 + self.loads[index].load.jitter * (2.0 * self.random() - 1.0);
-            let took = (base + per_row * formed.items.len() as f64) * jitter;
-            self.loads[index].waiting.drain(..formed.items.len());
-            let place = self.free.pop().unwrap_or(self.running.len());
-            if place == self.running.len() {
-                self.running.push(None);
+            let rows = formed.items.len();
+            let was_staged = formed.staged.is_some();
+            if !was_staged {
+                self.loads[index].waiting.drain(..rows);
+                self.bury(index);
             }
-            self.running[place] = Some(formed);
-            self.at(self.now + took, What::End(place, took));
-            self.bury(index);
+            let upload = self.upload.unwrap_or_default() * rows as f64;
+            match charge {
+                None => {
+                    self.staging = Some(formed);
+                    self.at(self.now + upload, What::Staged);
+                }
+                Some(charge) => {
+                    let (base, per_row) = self.loads[index].load.cost;
+                    let jitter = 1.0 + self.loads[index].load.jitter * (2.0 * self.random() - 1.0);
+                    let upload = if was_staged { 0.0 } else { upload };
+                    let took = (base + per_row * rows as f64) * jitter + upload;
+                    let place = self.free.pop().unwrap_or(self.running.len());
+                    if place == self.running.len() {
+                        self.running.push(None);
+                    }
+                    self.running[place] = Some((formed, charge));
+                    self.at(self.now + took, What::End(place, took));
+                }
+            }
             self.flood(index);
         }
         self.dead.clear();

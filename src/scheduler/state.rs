@@ -3,6 +3,7 @@
 
 use super::device::Policy;
 use super::queue::{Dead, Item, Queue, Ready, Terms};
+use super::runner::StagedBatch;
 use super::share::{AccountId, Charge, Rank, Shares};
 use super::ticket::Rejected;
 use super::usage::Window;
@@ -18,6 +19,12 @@ pub struct State {
     lanes: usize,
     /// Batches on the way.
     busy: usize,
+    /// Batches whose inputs may be brought to the device before it is their turn.
+    stages: usize,
+    /// Batches that are being staged now.
+    staging: usize,
+    /// Those that are staged and wait for their turn.
+    staged: Vec<Formed>,
     shares: Shares,
     accounts: HashMap<Arc<str>, Holding>,
     /// Taken by all together.
@@ -47,12 +54,12 @@ struct Holding {
     batches: u64,
 }
 
-/// What a batch on the way holds of its model's share, given back by [`State::finish`].
+/// What a batch holds of its model's memory, given back by [`State::finish`].
 #[derive(Debug)]
 #[must_use = "what is held is given back when the batch ends"]
 pub struct Hold {
     model: Arc<str>,
-    charge: Charge,
+    account: AccountId,
     bytes: u64,
 }
 
@@ -92,7 +99,7 @@ pub struct Entry {
     pace: Pace,
 }
 
-/// A batch to be run.
+/// A batch that was taken from its queue.
 pub struct Formed {
     pub instance: u64,
     pub model: Arc<str>,
@@ -101,6 +108,16 @@ pub struct Formed {
     pub hold: Hold,
     pub batch: BatchPolicy,
     pub items: Vec<Item>,
+    /// Its inputs, where they are on the device already.
+    pub staged: Option<Box<dyn StagedBatch>>,
+}
+
+/// What a device is to do next.
+pub enum Work {
+    /// It is this batch's turn, for which so much was charged.
+    Run(Formed, Charge),
+    /// Its inputs are brought to the device while others run there; then [`State::staged`] is told.
+    Stage(Formed),
 }
 
 /// What came out of the queues on the way, to be answered and dropped once nothing is locked.
@@ -117,8 +134,8 @@ struct Pace {
 // === impl State ===
 
 impl State {
-    pub fn new(lanes: usize) -> Self {
-        Self { lanes: lanes.max(1), ..Self::default() }
+    pub fn new(lanes: usize, stages: usize) -> Self {
+        Self { lanes: lanes.max(1), stages, ..Self::default() }
     }
 
     /// Whether any instance's batches wait for more.
@@ -271,15 +288,23 @@ impl State {
     }
 
     /// A batch has ended.
-    pub fn finish(&mut self, instance: u64, hold: Hold, rows: usize, took: Duration, now: Instant) {
+    pub fn finish(
+        &mut self,
+        instance: u64,
+        hold: Hold,
+        charge: Charge,
+        rows: usize,
+        took: Duration,
+        now: Instant,
+    ) {
         self.busy = self.busy.saturating_sub(1);
         // Of that name there may be another by now.
         if let Some(holding) = self.accounts.get_mut(&hold.model)
-            && holding.account == hold.charge.account()
+            && holding.account == hold.account
         {
             holding.batches = holding.batches.saturating_sub(hold.bytes);
         }
-        self.shares.finish(hold.charge, took);
+        self.shares.finish(charge, took);
         let end = self.seconds(now);
         self.window.add(end, took.as_secs_f64());
         if let Some(entry) = self.instances.get_mut(&instance) {
@@ -291,49 +316,84 @@ impl State {
         }
     }
 
-    /// Takes a batch of the instance whose turn it is, if a lane is free and any is ready.
-    pub fn form_next(&mut self, now: Instant, dead: &mut Graveyard) -> Option<Formed> {
+    /// What is to be done now, if a lane is free and any batch is ready, or the next one can be staged.
+    pub fn next(&mut self, now: Instant, dead: &mut Graveyard) -> Option<Work> {
         while self.busy < self.lanes {
-            let id = self.next_instance(now)?;
-            let entry = self.instances.get_mut(&id)?;
-            let taken = entry.queue.take(now);
-            entry.counters.queue_is(entry.queue.len());
-            for (_, why) in &taken.dead {
-                entry.counters.dead(*why);
-            }
-            dead.extend(taken.dead);
-            let charge = (!taken.rows.is_empty()).then(|| self.shares.start(entry.account));
-            if entry.queue.is_empty() {
-                self.backlogged.retain(|other| *other != id);
-                self.shares.queue_emptied(entry.account);
-            }
-            if let Some(charge) = charge {
+            let formed = match (self.next_instance(now, |_| true), self.next_staged()) {
+                (Some((rank, id)), Some((staged, _))) if rank.before(staged) => self.take(id, now, dead),
+                (_, Some((_, place))) => Some(self.staged.swap_remove(place)),
+                (Some((_, id)), None) => self.take(id, now, dead),
+                (None, None) => break,
+            };
+            if let Some(formed) = formed {
                 self.busy += 1;
-                entry.running += 1;
-                entry.counters.starts(taken.rows.len());
-                let bytes = entry.runner.memory().batch;
-                if let Some(holding) = self.accounts.get_mut(&entry.model) {
-                    holding.batches = holding.batches.saturating_add(bytes);
-                }
-                return Some(Formed {
-                    instance: id,
-                    model: entry.model.clone(),
-                    runner: entry.runner.clone(),
-                    counters: entry.counters.clone(),
-                    hold: Hold { model: entry.model.clone(), charge, bytes },
-                    batch: entry.policy.batch.clone(),
-                    items: taken.rows,
-                });
+                let charge = self.shares.start(formed.hold.account);
+                self.shares.queue_emptied(formed.hold.account);
+                return Some(Work::Run(formed, charge));
+            }
+        }
+        while self.staging + self.staged.len() < self.stages && self.busy > 0 {
+            // A batch that is not full yet gains more by what may still come.
+            let whole = |entry: &Entry| entry.runner.stages() && entry.queue.holds_whole_batch();
+            let (_, id) = self.next_instance(now, whole)?;
+            if let Some(formed) = self.take(id, now, dead) {
+                self.staging += 1;
+                return Some(Work::Stage(formed));
             }
         }
         None
     }
 
-    fn next_instance(&self, now: Instant) -> Option<u64> {
+    /// A batch of [`Work::Stage`] waits for its turn.
+    pub fn staged(&mut self, formed: Formed) {
+        self.staging = self.staging.saturating_sub(1);
+        self.staged.push(formed);
+    }
+
+    /// Takes a batch off an instance's queue, if any of what waits there is alive. Until it starts it counts as
+    /// waiting.
+    fn take(&mut self, id: u64, now: Instant, dead: &mut Graveyard) -> Option<Formed> {
+        let entry = self.instances.get_mut(&id)?;
+        let taken = entry.queue.take(now);
+        entry.counters.queue_is(entry.queue.len());
+        for (_, why) in &taken.dead {
+            entry.counters.dead(*why);
+        }
+        dead.extend(taken.dead);
+        if !taken.rows.is_empty() {
+            self.shares.queue_filled(entry.account);
+        }
+        if entry.queue.is_empty() {
+            self.backlogged.retain(|other| *other != id);
+            self.shares.queue_emptied(entry.account);
+        }
+        if taken.rows.is_empty() {
+            return None;
+        }
+        entry.running += 1;
+        entry.counters.starts(taken.rows.len());
+        let bytes = entry.runner.memory().batch;
+        if let Some(holding) = self.accounts.get_mut(&entry.model) {
+            holding.batches = holding.batches.saturating_add(bytes);
+        }
+        Some(Formed {
+            instance: id,
+            model: entry.model.clone(),
+            runner: entry.runner.clone(),
+            counters: entry.counters.clone(),
+            hold: Hold { model: entry.model.clone(), account: entry.account, bytes },
+            batch: entry.policy.batch.clone(),
+            items: taken.rows,
+            staged: None,
+        })
+    }
+
+    /// Of those for which `may` holds and whose batch is ready, the one whose turn it is.
+    fn next_instance(&self, now: Instant, may: impl Fn(&Entry) -> bool) -> Option<(Rank, u64)> {
         let mut best: Option<(Rank, u64)> = None;
         for id in &self.backlogged {
             let Some(entry) = self.instances.get(id) else { continue };
-            if !self.has_room(entry) || entry.queue.ready(now) != Ready::Now {
+            if !self.has_room(entry) || entry.queue.ready(now) != Ready::Now || !may(entry) {
                 continue;
             }
             let rank = self.shares.rank(entry.account);
@@ -341,7 +401,19 @@ impl State {
                 best = Some((rank, *id));
             }
         }
-        best.map(|(_, id)| id)
+        best
+    }
+
+    /// Of the staged batches the one whose turn it is, and where it lies.
+    fn next_staged(&self) -> Option<(Rank, usize)> {
+        let mut best: Option<(Rank, usize)> = None;
+        for (place, formed) in self.staged.iter().enumerate() {
+            let rank = self.shares.rank(formed.hold.account);
+            if best.is_none_or(|(least, _)| rank.before(least)) {
+                best = Some((rank, place));
+            }
+        }
+        best
     }
 
     /// Whether one more batch of the instance may be on the way.

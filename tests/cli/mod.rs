@@ -2,6 +2,8 @@
 
 mod batch;
 mod commands;
+#[cfg(all(unix, feature = "vulkan"))]
+mod device;
 mod house;
 mod resume;
 mod run;

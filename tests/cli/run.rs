@@ -29,7 +29,7 @@ pub fn start(arguments: &[&str]) -> Server {
 }
 
 /// `command` is to run rserve with what is added to it.
-fn start_by(mut command: Command, arguments: &[&str]) -> Server {
+pub fn start_by(mut command: Command, arguments: &[&str]) -> Server {
     let mut child = command
         .current_dir(root())
         .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
@@ -71,6 +71,11 @@ pub fn json(body: &[u8]) -> serde_json::Value {
 
 pub fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     ask(&server.address, &format!("POST {path} HTTP/1.1"), body)
+}
+
+#[cfg(feature = "vulkan")]
+pub fn status_page(server: &Server) -> serde_json::Value {
+    json(&ask(&server.admin, "GET /status HTTP/1.1", b"").2)
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! The node tests of the ONNX project, as `tests/conformance/dump.py` writes them.
 
 use rserve::engine::{self, Item};
+use rserve::plan::DeviceId;
 use rserve::tensor::{DType, Tensor, byte_len};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,12 +102,16 @@ fn kind(why: &str) -> String {
 }
 
 pub fn run(folder: &Path) -> Result<(), String> {
+    run_on(folder, DeviceId::Cpu)
+}
+
+pub fn run_on(folder: &Path, device: DeviceId) -> Result<(), String> {
     let case: Case = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
     let model = bytes::Bytes::from(std::fs::read(folder.join("model.onnx")).unwrap());
     let mut data = bytes::Bytes::from(std::fs::read(folder.join("data.bin")).unwrap());
     let inputs = case.inputs.iter().map(|d| item(d.as_ref(), &mut data)).collect::<Result<Vec<_>, _>>()?;
     let wanted = case.outputs.iter().map(|d| item(d.as_ref(), &mut data)).collect::<Result<Vec<_>, _>>()?;
-    let got = engine::compute(model, inputs).map_err(|e| e.to_string())??;
+    let got = engine::compute(model, inputs, device).map_err(|e| e.to_string())??;
     if got.len() < wanted.len() {
         return Err(format!("{} outputs instead of {}", got.len(), wanted.len()));
     }

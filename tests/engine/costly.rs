@@ -76,7 +76,7 @@ fn one_transpose_may_be_read_by_twenty_thousand() {
     ));
     let inputs = vec![Item::Tensor(Tensor::from_vec(vec![1, 2], vec![1f32, 2.0]).unwrap())];
     let began = Instant::now();
-    let outputs = engine::compute(Bytes::from(model.bytes()), inputs).unwrap().unwrap();
+    let outputs = engine::compute(Bytes::from(model.bytes()), inputs, DeviceId::Cpu).unwrap().unwrap();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let [Item::Tensor(y)] = &outputs[..] else { panic!("{outputs:?}") };
     assert_eq!(y.to_f64(), [2.0; 8]);
@@ -143,7 +143,7 @@ fn a_quantised_convolution_without_filters_is_refused_or_fails() {
         .node(node("ConvInteger", "conv", &["b", "w", "zero", "zeros"], &["i"], &[]))
         .node(node("Cast", "floats", &["i"], &["y"], &[attribute_int("to", 1)]));
     let x = Item::Tensor(Tensor::from_vec(vec![1, 2], vec![1f32, 1.0]).unwrap());
-    let error = match engine::compute(Bytes::from(model.bytes()), vec![x]) {
+    let error = match engine::compute(Bytes::from(model.bytes()), vec![x], DeviceId::Cpu) {
         Ok(ran) => ran.unwrap_err(),
         Err(error) => error.to_string(),
     };
@@ -164,7 +164,7 @@ fn weights_may_lie_beyond_two_gigabytes() {
         let onnx = model.initializer(tensor_external("w", 1, &[2], &entries)).bytes().into();
         let data = BTreeMap::from([("w.bin".to_owned(), file.clone())]);
         let x = Item::Tensor(Tensor::from_vec(vec![1, 2], vec![1f32, 1.0]).unwrap());
-        engine::compute(ModelFiles { onnx, data }, vec![x]).map_err(|e| e.to_string())
+        engine::compute(ModelFiles { onnx, data }, vec![x], DeviceId::Cpu).map_err(|e| e.to_string())
     };
     assert!(offset > 1 << 32);
     let outputs = add(offset + 3).unwrap().unwrap();

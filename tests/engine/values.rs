@@ -21,7 +21,7 @@ fn compare(folder: &Path) -> Result<(), String> {
     let files = store::model(&folder.join("model.onnx"), &engine::Onnx).unwrap();
     let signature = engine::inspect(files.clone()).map_err(|e| e.to_string())?.signature;
     let inputs = signature.inputs.iter().map(|p| Item::Tensor(case.inputs[&p.name].tensor())).collect();
-    let outputs = engine::compute(files, inputs).map_err(|e| e.to_string())??;
+    let outputs = engine::compute(files, inputs, DeviceId::Cpu).map_err(|e| e.to_string())??;
     for (port, output) in signature.outputs.iter().zip(outputs) {
         let Item::Tensor(got) = output else { return Err(format!("{} is {output:?}", port.name)) };
         same(&got, &case.outputs[&port.name].tensor()).map_err(|why| format!("{}: {why}", port.name))?;
@@ -105,7 +105,7 @@ fn a_graph_in_a_function_may_name_its_values_as_the_caller_does() {
     let graph = Model::new().node([node("turned", "t", &["x"], &["y"], &[]), domain("local")].concat());
     let x = Tensor::from_vec(vec![1, 2], vec![1f32, -2.0]).unwrap();
     let bytes = Bytes::from(of_graph_with(&graph, &[function]));
-    let given = engine::compute(bytes, vec![Item::Tensor(x)]).unwrap().unwrap();
+    let given = engine::compute(bytes, vec![Item::Tensor(x)], DeviceId::Cpu).unwrap().unwrap();
     let Some(Item::Tensor(y)) = given.first() else { panic!("{given:?}") };
     assert_eq!(y.to_f64(), [-1.0, 2.0]);
 }
@@ -120,7 +120,8 @@ fn loops_that_do_not_end_are_ended() {
         .node(node("Relu", "relu", &["x"], &["y"], &[]));
     let x = Tensor::from_vec(vec![1, 2], vec![1f32, -2.0]).unwrap();
     // Nothing reads what the loop gives, so it is not run.
-    let given = engine::compute(Bytes::from(model.bytes()), vec![Item::Tensor(x.clone())]).unwrap();
+    let given =
+        engine::compute(Bytes::from(model.bytes()), vec![Item::Tensor(x.clone())], DeviceId::Cpu).unwrap();
     assert!(given.is_ok());
 
     let body = Model::new()
@@ -131,7 +132,7 @@ fn loops_that_do_not_end_are_ended() {
     let body = [body, ports].concat();
     let model =
         Model::new().node(node("Loop", "forever", &["", "", "x"], &["y"], &[attribute_graph("body", &body)]));
-    let given = engine::compute(Bytes::from(model.bytes()), vec![Item::Tensor(x)]).unwrap();
+    let given = engine::compute(Bytes::from(model.bytes()), vec![Item::Tensor(x)], DeviceId::Cpu).unwrap();
     let error = given.unwrap_err();
     assert!(error.contains("forever") && error.contains("has not ended"), "{error}");
 }

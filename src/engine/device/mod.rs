@@ -1,7 +1,12 @@
 //! Which devices there are, and the Burn device behind each.
 
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod gpu;
 #[cfg(any(test, feature = "cuda"))]
 mod nvidia;
+
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+pub(super) use gpu::{Gpu, gpu};
 
 use crate::plan::{Capacity, DeviceFacts, DeviceId};
 
@@ -71,9 +76,19 @@ pub(super) fn max_tensor_bytes(id: DeviceId) -> usize {
     usize::try_from(total.unwrap_or(8 << 30) / 4).unwrap_or(usize::MAX)
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(not(any(feature = "cuda", feature = "vulkan")))]
 fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
     (Vec::new(), Some("this rserve was built without the `cuda` feature".to_owned()))
+}
+
+/// Vulkan stands in for CUDA where tests ask for it.
+#[cfg(all(feature = "vulkan", not(feature = "cuda")))]
+fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
+    if std::env::var_os("RSERVE_VULKAN").is_none() {
+        return (Vec::new(), Some("RSERVE_VULKAN is not set".to_owned()));
+    }
+    let name = "Vulkan in the place of CUDA".to_owned();
+    (vec![DeviceFacts { id: DeviceId::Cuda(0), name, memory: memory() }], None)
 }
 
 #[cfg(feature = "cuda")]

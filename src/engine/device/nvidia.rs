@@ -8,7 +8,11 @@ use std::process::Command;
 #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "without CUDA only what reads text is tried"))]
 /// Those that this process may see, or why there is none.
 pub fn devices() -> (Vec<DeviceFacts>, Option<String>) {
-    let names = names(Path::new("/proc/driver/nvidia/gpus"));
+    let mut names = names(Path::new("/proc/driver/nvidia/gpus"));
+    if names.is_empty() {
+        // In some containers the driver's folder is hidden, and its devices are there all the same.
+        names = vec!["NVIDIA GPU".to_owned(); nodes(Path::new("/dev"))];
+    }
     if names.is_empty() {
         return (Vec::new(), Some("no NVIDIA driver, or no GPU behind it".to_owned()));
     }
@@ -37,6 +41,13 @@ fn names(folder: &Path) -> Vec<String> {
         model.map_or_else(|| "NVIDIA GPU".to_owned(), |model| model.trim().to_owned())
     };
     folders.iter().map(name).collect()
+}
+
+/// How many GPUs have a device file: `nvidia0`, `nvidia1` and so on.
+fn nodes(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix("nvidia")?.parse::<u32>().ok()).count()
 }
 
 /// Bytes of each, where the driver's own tool is there to tell.
@@ -77,6 +88,17 @@ mod tests {
         assert_eq!(visible_indices(Some(""), 2), [0usize; 0]);
         assert_eq!(visible_indices(Some("GPU-4f, GPU-51"), 2), [0, 1]);
         assert_eq!(visible_indices(Some("7"), 2), [0usize; 0]);
+    }
+
+    #[test]
+    fn device_files_are_counted_where_the_drivers_folder_is_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-caps", "null"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(nodes(folder.path()), 2);
+        assert_eq!(nodes(&folder.path().join("absent")), 0);
+        assert!(names(&folder.path().join("absent")).is_empty());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod random;
 pub mod real;
 mod recurrent;
 pub mod reduce;
+pub mod scalars;
 mod sequence;
 pub mod shape;
 mod signal;

@@ -154,3 +154,38 @@ proptest! {
         prop_assert!(got[0] >= fair - slack, "{} of {fair} less {slack}", got[0]);
     }
 }
+
+/// As much again as a row costs.
+const UPLOAD: f64 = 0.001;
+
+#[test]
+fn shares_hold_where_batches_are_sent_ahead() {
+    let loads = vec![flooded(0.7, (0.001, 0.002)), flooded(0.3, (0.02, 0.01))];
+    let mut simulator = Simulator::staging(1, loads, 7, UPLOAD);
+    assert_near(&parts_until(&mut simulator, 30.0), &[0.7, 0.3], 0.02);
+}
+
+#[test]
+fn sending_batches_ahead_takes_the_way_to_the_device_out_of_its_time() {
+    let rows = |mut simulator: Simulator| {
+        simulator.play(30.0, u64::MAX);
+        simulator.outcomes().map(|outcomes| outcomes.rows).sum::<u64>() as f64
+    };
+    let loads = || vec![flooded(1.0, (0.001, 0.001))];
+    let ahead = rows(Simulator::staging(1, loads(), 5, UPLOAD));
+    // 1 ms a batch and 1 ms a row, of four rows: 5 ms, and 4 ms more for each batch that is not sent ahead.
+    let bound = rows(Simulator::new(1, loads(), 5));
+    assert!(ahead > bound * 0.98, "{ahead} rows, {bound} where the way costs nothing");
+}
+
+#[test]
+fn a_quiet_model_waits_for_one_batch_of_another_whose_next_was_sent_ahead() {
+    let other = (0.010, 0.005);
+    let loads = vec![load(0.3, (0.004, 0.001), Demand::Quiet(0.003)), flooded(0.7, other)];
+    let mut simulator = Simulator::staging(1, loads, 13, UPLOAD);
+    simulator.play(60.0, u64::MAX);
+    let quiet = simulator.outcomes().next().unwrap();
+    let (solo, batch) = (0.005 * 1.2 + UPLOAD, (other.0 + 4.0 * other.1) * 1.2);
+    let p99 = quiet.latency(0.99);
+    assert!(quiet.rows > 1000 && p99 <= (solo + batch) * 1.5, "{} rows, p99 {p99}", quiet.rows);
+}

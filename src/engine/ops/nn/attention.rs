@@ -142,8 +142,8 @@ impl Attention {
             let settings = get_device_settings::<B>(&cx.device);
             let bias = bias.float(&cx.device)?;
             let last = bias.rank() - 1;
-            let highest = B::float_max_dim(bias, last);
-            let nowhere = B::float_equal_elem(highest, f64::NEG_INFINITY.into(), settings.bool_dtype);
+            let closed = B::float_equal_elem(bias, f64::NEG_INFINITY.into(), settings.bool_dtype);
+            let nowhere = B::bool_all_dim(closed, last);
             let nowhere = broadcast::to(Value::Bool(nowhere), &shape, cx)?.bool(&cx.device)?;
             weights = B::float_mask_fill(weights, nowhere, 0.0.into());
         }

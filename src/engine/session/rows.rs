@@ -1,51 +1,20 @@
-//! A loaded model, as the scheduler sees it: rows in, rows out.
+//! A batch's rows become the tensors that the model takes, and what it gives becomes rows again.
 
-use super::backend::Accelerator;
-use super::device::max_tensor_bytes;
-use super::error::LoadError;
-use super::exec;
-use super::kernels::Running;
-use super::onnx::Model;
-use super::ops::{Context, Registry};
-use super::program::Program;
-use super::value::Value as Node;
-use crate::plan::{Batching, DeviceId, Dim, Port, Signature};
-use crate::scheduler::{Batch, Memory, Resident, RunError, Runner, Value, Want};
+use super::Session;
+use crate::engine::backend::Accelerator;
+use crate::engine::ops::shape::{concat, slice};
+use crate::engine::stream::Held;
+use crate::engine::value::Value as Node;
+use crate::plan::{Batching, DeviceId, Dim, Port};
+use crate::scheduler::{Resident, RunError, Value, Want};
 use crate::tensor::{DType, Tensor};
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-pub struct Session<B: Accelerator> {
-    program: Program<B>,
-    /// Bytes of the graph's constants.
-    weights: u64,
-    signature: Signature,
-    batching: Batching,
-    /// Outputs that turned out to begin with an axis of their own, whatever the file says. They are given
-    /// whole, and items are no longer joined.
-    own_axis: Vec<AtomicBool>,
-    id: DeviceId,
-    cx: Context<B>,
-}
+use std::sync::atomic::Ordering;
 
 impl<B: Accelerator> Session<B> {
-    pub fn new(mut model: Model, id: DeviceId, device: B::Device) -> Result<Self, LoadError> {
-        let weights = model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum();
-        let program = Program::build_taking(&mut model.graph, &device, &Registry::standard())?;
-        Ok(Self {
-            program,
-            weights,
-            batching: model.signature.batching(),
-            own_axis: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
-            signature: model.signature,
-            id,
-            cx: Context { device, max_bytes: max_tensor_bytes(id) },
-        })
-    }
-
     /// Joins one input of every row into the tensor that the model takes.
-    fn join(&self, index: usize, port: &Port, rows: &[Vec<Value>]) -> Result<Node<B>, RunError> {
+    pub(super) fn join(&self, index: usize, port: &Port, rows: &[Vec<Value>]) -> Result<Node<B>, RunError> {
         let column: Vec<&Value> = rows.iter().map(|row| &row[index]).collect();
         let Some(first) = column.first() else {
             return Err(RunError::Input("a batch without rows".into()));
@@ -89,10 +58,6 @@ impl<B: Accelerator> Session<B> {
         leading.into_iter().chain(item.iter().copied()).collect()
     }
 
-    fn on_host(&self) -> bool {
-        self.id == DeviceId::Cpu
-    }
-
     /// A batch of one whose tensor is on this device already.
     fn whole(&self, column: &[&Value], shape: &[usize]) -> Option<Node<B>> {
         let [Value::Device(resident)] = column else { return None };
@@ -100,7 +65,7 @@ impl<B: Accelerator> Session<B> {
         if row.id != self.id {
             return None;
         }
-        row.value.clone().reshaped(shape.to_vec()).ok()
+        Node::clone(&row.value).reshaped(shape.to_vec()).ok()
     }
 
     fn join_on_device(&self, column: &[&Value], shape: Vec<usize>) -> Result<Node<B>, RunError> {
@@ -110,18 +75,18 @@ impl<B: Accelerator> Session<B> {
             let part = match value {
                 Value::Host(tensor) => Node::Host(tensor.clone()).on_device(&self.cx.device),
                 Value::Device(resident) => match (resident.as_ref() as &dyn Any).downcast_ref::<Row<B>>() {
-                    Some(row) if row.id == self.id => row.value.clone(),
+                    Some(row) if row.id == self.id => Node::clone(&row.value),
                     _ => Node::Host(resident.to_host()?).on_device(&self.cx.device),
                 },
             };
             parts.push(part.reshaped(item).map_err(RunError::Failed)?);
         }
-        let joined = super::ops::shape::concat::join(parts, 0, &self.cx).map_err(RunError::Failed)?;
+        let joined = concat::join(parts, 0, &self.cx).map_err(RunError::Failed)?;
         joined.reshaped(shape).map_err(RunError::Failed)
     }
 
     /// Takes one output apart into its rows.
-    fn split(
+    pub(super) fn split(
         &self,
         index: usize,
         port: &Port,
@@ -170,6 +135,7 @@ impl<B: Accelerator> Session<B> {
         let id = self.id;
         let resident = |value: Node<B>| -> Result<Option<Value>, RunError> {
             let (shape, dtype) = (value.dims(), value.dtype());
+            let value = Held::new(value, &self.streams.load().compute);
             Ok(Some(Value::Device(Arc::new(Row { id, shape, dtype, value }))))
         };
         let dims = value.dims();
@@ -178,62 +144,10 @@ impl<B: Accelerator> Session<B> {
         }
         (0..rows)
             .map(|row| {
-                let row = super::ops::shape::slice::row(value.clone(), row);
+                let row = slice::row(value.clone(), row);
                 resident(row.reshaped(dims[1..].to_vec()).map_err(RunError::Failed)?)
             })
             .collect()
-    }
-}
-
-impl<B: Accelerator> Runner for Session<B> {
-    fn batching(&self) -> Batching {
-        let own = self.own_axis.iter().any(|own| own.load(Ordering::Relaxed));
-        if own { Batching::One } else { self.batching }
-    }
-
-    fn memory(&self) -> Memory {
-        Memory { weights: self.weights, batch: self.program.meter.peak() }
-    }
-
-    fn limit_batch_memory(&self, bytes: u64) {
-        self.program.meter.set_limit(bytes);
-    }
-
-    fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
-        let rows = batch.rows.len();
-        if rows == 0 {
-            return Ok(Vec::new());
-        }
-        if self.batching == Batching::One && rows > 1 {
-            return Err(RunError::Failed(format!("{rows} rows in a batch of a model that takes one")));
-        }
-        let ports = self.signature.inputs.len();
-        if let Some(row) = batch.rows.iter().find(|row| row.len() != ports) {
-            return Err(RunError::Input(format!("{} inputs where the model takes {ports}", row.len())));
-        }
-        let inputs = self.signature.inputs.iter().enumerate();
-        let inputs =
-            inputs.map(|(index, port)| self.join(index, port, &batch.rows)).collect::<Result<Vec<_>, _>>()?;
-        drop(batch.rows);
-        let _running = self.on_host().then(Running::begin);
-        let outputs = self.program.run(inputs, &self.cx).map_err(|why| {
-            // Where it was memory that ran out, what the backend keeps for later is given back.
-            B::memory_cleanup(&self.cx.device);
-            if exec::was_refused() { RunError::Input(why) } else { RunError::Failed(why) }
-        })?;
-        let mut answers: Vec<Vec<Option<Value>>> =
-            (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();
-        for (index, (value, port)) in outputs.into_iter().zip(&self.signature.outputs).enumerate() {
-            match batch.wants.get(index).copied().unwrap_or(Want::Drop) {
-                Want::Drop => answers.iter_mut().for_each(|row| row.push(None)),
-                want => {
-                    let column = self.split(index, port, value, want, rows)?;
-                    answers.iter_mut().zip(column).for_each(|(row, value)| row.push(value));
-                }
-            }
-        }
-        B::sync(&self.cx.device).map_err(|e| RunError::Failed(e.to_string()))?;
-        Ok(answers)
     }
 }
 
@@ -282,7 +196,7 @@ struct Row<B: Accelerator> {
     id: DeviceId,
     shape: Vec<usize>,
     dtype: DType,
-    value: Node<B>,
+    value: Held<Node<B>>,
 }
 
 impl<B: Accelerator> Resident for Row<B> {
@@ -299,6 +213,6 @@ impl<B: Accelerator> Resident for Row<B> {
     }
 
     fn to_host(&self) -> Result<Tensor, RunError> {
-        self.value.clone().into_host().map_err(RunError::Failed)
+        self.value.stream().on(|| Node::clone(&self.value).into_host()).map_err(RunError::Failed)
     }
 }

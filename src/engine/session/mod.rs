@@ -1,0 +1,220 @@
+//! A loaded model, as the scheduler sees it: rows in, rows out.
+
+mod rows;
+#[cfg(all(test, feature = "vulkan"))]
+mod tests;
+
+use super::backend::Accelerator;
+use super::device::max_tensor_bytes;
+use super::error::LoadError;
+use super::exec;
+use super::kernels::Running;
+use super::onnx::Model;
+use super::ops::{Context, Registry};
+use super::program::Program;
+use super::stream::{Held, Stream};
+use super::value::Value as Node;
+use crate::plan::{Batching, DeviceId, Signature};
+use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, Value, Want};
+use arc_swap::ArcSwap;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub struct Session<B: Accelerator> {
+    program: Program<B>,
+    /// Bytes of the graph's constants.
+    weights: u64,
+    signature: Signature,
+    batching: Batching,
+    /// Outputs that turned out to begin with an axis of their own, whatever the file says. They are given
+    /// whole, and items are no longer joined.
+    own_axis: Vec<AtomicBool>,
+    id: DeviceId,
+    cx: Context<B>,
+    streams: ArcSwap<Streams>,
+}
+
+struct Streams {
+    /// Where the weights came in, on which nothing runs.
+    weights: Arc<Stream>,
+    /// Where the model runs.
+    compute: Arc<Stream>,
+    /// Where the rows of its next batch come in meanwhile.
+    upload: Arc<Stream>,
+}
+
+/// A batch whose rows are on the device.
+struct Sent<B: Accelerator> {
+    session: Arc<Session<B>>,
+    inputs: Held<Vec<Node<B>>>,
+    rows: usize,
+    wants: Vec<Want>,
+}
+
+type Rows = Vec<Vec<Option<Value>>>;
+
+impl<B: Accelerator> Session<B> {
+    pub fn new(mut model: Model, id: DeviceId, device: B::Device) -> Result<Self, LoadError> {
+        let weights = model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum();
+        let streams = Streams::of_weights(Arc::new(Stream::open()));
+        let program =
+            streams.weights.on(|| Program::build_taking(&mut model.graph, &device, &Registry::standard()))?;
+        Ok(Self {
+            program,
+            weights,
+            batching: model.signature.batching(),
+            own_axis: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
+            signature: model.signature,
+            id,
+            cx: Context { device, max_bytes: max_tensor_bytes(id) },
+            streams: ArcSwap::from_pointee(streams),
+        })
+    }
+
+    fn on_host(&self) -> bool {
+        self.id == DeviceId::Cpu
+    }
+
+    /// The model's inputs of a batch.
+    fn inputs(&self, rows: &[Vec<Value>]) -> Result<Vec<Node<B>>, RunError> {
+        if self.batching == Batching::One && rows.len() > 1 {
+            return Err(RunError::Failed(format!(
+                "{} rows in a batch of a model that takes one",
+                rows.len()
+            )));
+        }
+        let ports = &self.signature.inputs;
+        if let Some(row) = rows.iter().find(|row| row.len() != ports.len()) {
+            return Err(RunError::Input(format!(
+                "{} inputs where the model takes {}",
+                row.len(),
+                ports.len()
+            )));
+        }
+        ports.iter().enumerate().map(|(index, port)| self.join(index, port, rows)).collect()
+    }
+
+    /// What it gives for the inputs of so many rows; waits until the device is done.
+    fn outputs(&self, inputs: Vec<Node<B>>, rows: usize, wants: &[Want]) -> Result<Rows, RunError> {
+        let _running = self.on_host().then(Running::begin);
+        let watch = Watch { session: self, sound: Cell::new(false) };
+        let outputs = self.program.run(inputs, &self.cx).map_err(|why| {
+            watch.sound.set(!exec::has_panicked());
+            // Where it was memory that ran out, what the backend keeps for later is given back.
+            B::memory_cleanup(&self.cx.device);
+            if exec::was_refused() { RunError::Input(why) } else { RunError::Failed(why) }
+        })?;
+        let mut answers: Rows = (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();
+        for (index, (value, port)) in outputs.into_iter().zip(&self.signature.outputs).enumerate() {
+            match wants.get(index).copied().unwrap_or(Want::Drop) {
+                Want::Drop => answers.iter_mut().for_each(|row| row.push(None)),
+                want => {
+                    let column = self.split(index, port, value, want, rows)?;
+                    answers.iter_mut().zip(column).for_each(|(row, value)| row.push(value));
+                }
+            }
+        }
+        B::sync(&self.cx.device).map_err(|e| RunError::Failed(e.to_string()))?;
+        watch.sound.set(true);
+        Ok(answers)
+    }
+
+    /// Goes on with streams of which nothing is known but good. Where something panicked on the device's side,
+    /// all that is asked for on the same streams afterwards may fail.
+    fn renew(&self) {
+        let streams = self.streams.load();
+        self.streams.store(Arc::new(Streams::of_weights(streams.weights.clone())));
+        streams.compute.abandon();
+        streams.upload.abandon();
+        streams.clean::<B>(&self.cx.device);
+    }
+}
+
+/// Sees a run that does not come to its end.
+struct Watch<'a, B: Accelerator> {
+    session: &'a Session<B>,
+    sound: Cell<bool>,
+}
+
+impl<B: Accelerator> Drop for Watch<'_, B> {
+    fn drop(&mut self) {
+        if !self.sound.get() && !B::ON_HOST {
+            tracing::warn!("a batch broke off on the device; the model goes on with streams of its own anew");
+            self.session.renew();
+        }
+    }
+}
+
+impl Streams {
+    fn of_weights(weights: Arc<Stream>) -> Self {
+        Self { weights, compute: Arc::new(Stream::open()), upload: Arc::new(Stream::open()) }
+    }
+
+    /// Gives back what the device keeps for them.
+    fn clean<B: Accelerator>(&self, device: &B::Device) {
+        for stream in [&self.weights, &self.compute, &self.upload] {
+            stream.on(|| B::memory_cleanup(device));
+        }
+    }
+}
+
+impl<B: Accelerator> Runner for Session<B> {
+    fn batching(&self) -> Batching {
+        let own = self.own_axis.iter().any(|own| own.load(Ordering::Relaxed));
+        if own { Batching::One } else { self.batching }
+    }
+
+    fn memory(&self) -> Memory {
+        Memory { weights: self.weights, batch: self.program.meter.peak() }
+    }
+
+    fn limit_batch_memory(&self, bytes: u64) {
+        self.program.meter.set_limit(bytes);
+    }
+
+    fn run(&self, batch: Batch) -> Result<Rows, RunError> {
+        let Batch { rows, wants } = batch;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.streams.load().compute.on(|| {
+            let inputs = self.inputs(&rows)?;
+            let count = rows.len();
+            drop(rows);
+            self.outputs(inputs, count, &wants)
+        })
+    }
+
+    fn stages(&self) -> bool {
+        !B::ON_HOST
+    }
+
+    fn stage(self: Arc<Self>, batch: Batch) -> Result<Box<dyn StagedBatch>, RunError> {
+        let Batch { rows, wants } = batch;
+        let streams = self.streams.load();
+        let inputs = streams.upload.on(|| {
+            let inputs = self.inputs(&rows)?;
+            B::flush(&self.cx.device).map_err(RunError::Failed)?;
+            Ok(inputs)
+        })?;
+        let inputs = Held::new(inputs, &streams.upload);
+        Ok(Box::new(Sent { session: self, inputs, rows: rows.len(), wants }))
+    }
+}
+
+impl<B: Accelerator> StagedBatch for Sent<B> {
+    fn run(self: Box<Self>) -> Result<Rows, RunError> {
+        let Self { session, inputs, rows, wants } = *self;
+        session.streams.load().compute.on(|| session.outputs(inputs.into_inner(), rows, &wants))
+    }
+}
+
+impl<B: Accelerator> Drop for Session<B> {
+    /// Frees the weights, and what the device keeps for the streams.
+    fn drop(&mut self) {
+        let (program, streams) = (std::mem::take(&mut self.program), self.streams.load());
+        streams.weights.on(|| drop(program));
+        streams.clean::<B>(&self.cx.device);
+    }
+}
