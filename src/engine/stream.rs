@@ -73,10 +73,6 @@ impl<T: Default> Held<T> {
         Self { value, stream: stream.clone() }
     }
 
-    pub fn into_inner(mut self) -> T {
-        std::mem::take(&mut self.value)
-    }
-
     pub fn stream(&self) -> &Stream {
         &self.stream
     }

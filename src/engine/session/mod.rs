@@ -48,7 +48,8 @@ struct Streams {
 struct Sent<B: Accelerator> {
     session: Arc<Session<B>>,
     inputs: Held<Vec<Node<B>>>,
-    rows: usize,
+    /// Where `inputs` came from.
+    rows: Vec<Vec<Value>>,
     wants: Vec<Want>,
 }
 
@@ -181,7 +182,7 @@ impl<B: Accelerator> Runner for Session<B> {
         self.streams.load().compute.on(|| {
             let inputs = self.inputs(&rows)?;
             let count = rows.len();
-            drop(rows);
+            let _kept = kept::<B>(rows);
             self.outputs(inputs, count, &wants)
         })
     }
@@ -199,15 +200,25 @@ impl<B: Accelerator> Runner for Session<B> {
             Ok(inputs)
         })?;
         let inputs = Held::new(inputs, &streams.upload);
-        Ok(Box::new(Sent { session: self, inputs, rows: rows.len(), wants }))
+        Ok(Box::new(Sent { session: self, inputs, rows, wants }))
     }
 }
 
 impl<B: Accelerator> StagedBatch for Sent<B> {
     fn run(self: Box<Self>) -> Result<Rows, RunError> {
         let Self { session, inputs, rows, wants } = *self;
-        session.streams.load().compute.on(|| session.outputs(inputs.into_inner(), rows, &wants))
+        let (count, _kept) = (rows.len(), kept::<B>(rows));
+        // What came in on another stream is held here until this one is done with it.
+        session.streams.load().compute.on(|| session.outputs(Vec::clone(&inputs), count, &wants))
     }
+}
+
+/// What of a batch's rows is to be held until the batch has run: tensors of other streams. CubeCL gives the memory of
+/// one that is dropped to whatever comes next on the tensor's own stream, and does not wait for others that are yet
+/// to read it.
+fn kept<B: Accelerator>(rows: Vec<Vec<Value>>) -> Vec<Value> {
+    let elsewhere = |value: &Value| matches!(value, Value::Device(_)) && !B::ON_HOST;
+    rows.into_iter().flatten().filter(elsewhere).collect()
 }
 
 impl<B: Accelerator> Drop for Session<B> {
