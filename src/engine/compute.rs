@@ -66,12 +66,7 @@ fn compute_on<B: Accelerator>(
         };
         Ok(run())
     };
-    let stream = Stream::open();
-    let ran = stream.on(|| super::contained(run));
-    if !matches!(ran, Ok(Ok(_))) {
-        stream.abandon();
-    }
-    ran
+    Stream::open().on(|| super::contained(run))
 }
 
 fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, String> {

@@ -30,8 +30,6 @@ pub(super) fn count_round() -> Result<(), String> {
 thread_local! {
     /// Whether the run on this thread was refused by what it was given.
     static REFUSED: Cell<bool> = const { Cell::new(false) };
-    /// Whether it panicked.
-    static PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// An operator's error that is the fault of the values in its input (a category that the model does not know),
@@ -46,11 +44,6 @@ pub(super) fn was_refused() -> bool {
     REFUSED.get()
 }
 
-/// Whether the last run on this thread panicked, so that what it asked of its device may be half done.
-pub(super) fn has_panicked() -> bool {
-    PANICKED.get()
-}
-
 struct Running;
 
 impl Running {
@@ -59,7 +52,6 @@ impl Running {
         RUNNING.set((depth + 1, if depth == 0 { 0 } else { rounds }));
         if depth == 0 {
             REFUSED.set(false);
-            PANICKED.set(false);
         }
         Self
     }
@@ -83,10 +75,7 @@ impl<B: Accelerator> Program<B> {
         let why = match ran {
             Ok(Ok(outputs)) => return Ok(outputs),
             Ok(Err(why)) => why,
-            Err(panic) => {
-                PANICKED.set(true);
-                panic_text(panic.as_ref())
-            }
+            Err(panic) => panic_text(panic.as_ref()),
         };
         Err(match trace.step.get().and_then(|index| self.steps.get(index)) {
             Some(step) => format!("{}: {why}{}", step.name, trace.shapes()),

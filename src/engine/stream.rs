@@ -7,16 +7,12 @@
 use burn_std::id::StreamId;
 use std::collections::BTreeSet;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A stream that nobody else has. Its number is given back when it is dropped, so that the memory that a device
 /// keeps for it is used again.
 #[derive(Debug)]
-pub struct Stream {
-    number: u64,
-    broken: AtomicBool,
-}
+pub struct Stream(u64);
 
 /// The numbers that are in use.
 static TAKEN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
@@ -28,7 +24,7 @@ impl Stream {
         while !taken.insert(number) {
             number += 1;
         }
-        Self { number, broken: AtomicBool::new(false) }
+        Self(number)
     }
 
     /// Whatever `f` asks of a device happens on this stream.
@@ -36,23 +32,21 @@ impl Stream {
         self.id().executes(f)
     }
 
-    /// Something panicked on the device's side: what waits on this stream may never end well, and its number is
-    /// not to be used again.
-    pub fn abandon(&self) {
-        self.broken.store(true, Ordering::Relaxed);
-    }
-
     /// Those of threads count up from 0, these down from the end, so that they seldom meet.
     fn id(&self) -> StreamId {
-        StreamId { value: u64::MAX - self.number }
+        StreamId { value: u64::MAX - self.0 }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self::open()
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if !self.broken.load(Ordering::Relaxed) {
-            taken().remove(&self.number);
-        }
+        taken().remove(&self.0);
     }
 }
 
@@ -103,12 +97,7 @@ mod tests {
         let ids: BTreeSet<StreamId> = streams.iter().map(Stream::id).collect();
         assert_eq!(ids.len(), 200);
         drop(streams);
-        let again = Stream::open();
-        assert!(again.number < 200, "the least that is free");
-        let broken = again.id();
-        again.abandon();
-        drop(again);
-        assert_ne!(Stream::open().id(), broken);
+        assert!(Stream::open().0 < 200, "the least that is free");
     }
 
     #[test]

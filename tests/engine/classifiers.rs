@@ -2,19 +2,26 @@
 //! for batches of 1 and 3 (`tests/fixtures/engine/make.py` makes them).
 
 use super::{Loaded, file, npy, relative_error};
+use rserve::plan::DeviceId;
 use rserve::tensor::Tensor;
 
 #[test]
 fn usual_classifiers_give_the_reference_outputs() {
+    let tried = compared(DeviceId::Cpu);
+    assert!(tried >= 50, "only {tried} were compared");
+}
+
+/// Gives how many batches were compared.
+pub fn compared(device: DeviceId) -> usize {
     let mut tried = 0;
     let mut wrong = Vec::new();
     for folder in std::fs::read_dir(file("tests/fixtures/engine")).unwrap() {
         let folder = folder.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         if !folder.join("model.onnx").exists() {
             continue;
         }
-        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let loaded = match Loaded::try_new(&folder.join("model.onnx")) {
+        let loaded = match Loaded::on(&folder.join("model.onnx"), device) {
             Ok(loaded) => loaded,
             Err(error) => {
                 wrong.push(format!("{name}: {error}"));
@@ -39,5 +46,5 @@ fn usual_classifiers_give_the_reference_outputs() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(tried >= 50, "only {tried} were compared");
+    tried
 }

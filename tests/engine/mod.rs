@@ -5,6 +5,8 @@ mod cases;
 mod classifiers;
 mod conformance;
 mod costly;
+#[cfg(feature = "vulkan")]
+mod device;
 mod entry;
 mod hostile;
 mod mutated;
@@ -41,9 +43,13 @@ impl Loaded {
     }
 
     fn try_new(path: &Path) -> Result<Self, engine::LoadError> {
+        Self::on(path, DeviceId::Cpu)
+    }
+
+    fn on(path: &Path, device: DeviceId) -> Result<Self, engine::LoadError> {
         let bytes = bytes::Bytes::from(std::fs::read(path).unwrap());
         let signature = engine::inspect(bytes.clone())?.signature;
-        Ok(Self { signature, runner: engine::load(bytes, DeviceId::Cpu)? })
+        Ok(Self { signature, runner: engine::load(bytes, device)? })
     }
 
     /// As [`Loaded::run`], where the signature may not be what the inputs were made for.

@@ -2,11 +2,16 @@
 //! to ONNX Runtime's outputs for several batches and shapes (`tests/fixtures/networks/make.py` makes them).
 
 use super::{Loaded, file, npy, relative_error};
+use rserve::plan::DeviceId;
 use rserve::tensor::Tensor;
 use std::path::Path;
 
 /// Runs every case of every folder that is wanted, and compares every output.
-fn compared(wanted: impl Fn(&str) -> bool, wrong: impl Fn(&[Tensor], &Tensor) -> Option<String>) -> usize {
+fn compared(
+    device: DeviceId,
+    wanted: impl Fn(&str) -> bool,
+    wrong: impl Fn(&[Tensor], &Tensor) -> Option<String>,
+) -> usize {
     let mut tried = 0;
     let mut errors = Vec::new();
     for folder in std::fs::read_dir(file("tests/fixtures/networks")).unwrap() {
@@ -15,7 +20,7 @@ fn compared(wanted: impl Fn(&str) -> bool, wrong: impl Fn(&[Tensor], &Tensor) ->
         if !folder.is_dir() || !wanted(&name) {
             continue;
         }
-        let loaded = match Loaded::try_new(&folder.join("model.onnx")) {
+        let loaded = match Loaded::on(&folder.join("model.onnx"), device) {
             Ok(loaded) => loaded,
             Err(error) => {
                 errors.push(format!("{name}: {error}"));
@@ -48,15 +53,21 @@ fn inputs(loaded: &Loaded, folder: &Path, case: usize) -> Option<Vec<Tensor>> {
     ports.iter().map(|p| path(&p.name).exists().then(|| npy::read(&path(&p.name)))).collect()
 }
 
-#[test]
-fn networks_give_the_reference_outputs() {
-    let tried = compared(
+/// Compares the networks of floats; gives how many cases there were.
+pub fn floats(device: DeviceId) -> usize {
+    compared(
+        device,
         |name| !name.ends_with(".int8"),
         |got, reference| {
             let error = relative_error(got, reference);
             (error >= 1e-4).then(|| format!("{error:.1e}"))
         },
-    );
+    )
+}
+
+#[test]
+fn networks_give_the_reference_outputs() {
+    let tried = floats(DeviceId::Cpu);
     assert!(tried >= 40, "only {tried} cases were compared");
 }
 
@@ -64,6 +75,7 @@ fn networks_give_the_reference_outputs() {
 #[test]
 fn networks_of_eight_bits_agree_on_the_greatest_score() {
     let tried = compared(
+        DeviceId::Cpu,
         |name| name.ends_with(".int8"),
         |got, reference| {
             let classes = reference.shape().last().copied().unwrap_or(1).max(1);

@@ -93,7 +93,13 @@ fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
 
 #[cfg(feature = "cuda")]
 fn cuda_devices() -> (Vec<DeviceFacts>, Option<String>) {
-    nvidia::devices()
+    let (devices, none) = nvidia::devices();
+    if devices.is_empty() || cubecl::cuda::install::cuda_path().is_some() {
+        return (devices, none);
+    }
+    let why =
+        "there is a GPU, but no CUDA toolkit to compile kernels with; set CUDA_PATH to where it is installed";
+    (Vec::new(), Some(why.to_owned()))
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use super::stream::{Held, Stream};
 use super::value::Value as Node;
 use crate::plan::{Batching, DeviceId, Signature};
 use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, Value, Want};
-use arc_swap::ArcSwap;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,16 +32,7 @@ pub struct Session<B: Accelerator> {
     own_axis: Vec<AtomicBool>,
     id: DeviceId,
     cx: Context<B>,
-    streams: ArcSwap<Streams>,
-}
-
-struct Streams {
-    /// Where the weights came in, on which nothing runs.
-    weights: Arc<Stream>,
-    /// Where the model runs.
-    compute: Arc<Stream>,
-    /// Where the rows of its next batch come in meanwhile.
-    upload: Arc<Stream>,
+    streams: Streams,
 }
 
 /// A batch whose rows are on the device.
@@ -58,7 +49,7 @@ type Rows = Vec<Vec<Option<Value>>>;
 impl<B: Accelerator> Session<B> {
     pub fn new(mut model: Model, id: DeviceId, device: B::Device) -> Result<Self, LoadError> {
         let weights = model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum();
-        let streams = Streams::of_weights(Arc::new(Stream::open()));
+        let streams = Streams::default();
         let program =
             streams.weights.on(|| Program::build_taking(&mut model.graph, &device, &Registry::standard()))?;
         Ok(Self {
@@ -69,7 +60,7 @@ impl<B: Accelerator> Session<B> {
             signature: model.signature,
             id,
             cx: Context { device, max_bytes: max_tensor_bytes(id) },
-            streams: ArcSwap::from_pointee(streams),
+            streams,
         })
     }
 
@@ -99,13 +90,11 @@ impl<B: Accelerator> Session<B> {
     /// What it gives for the inputs of so many rows; waits until the device is done.
     fn outputs(&self, inputs: Vec<Node<B>>, rows: usize, wants: &[Want]) -> Result<Rows, RunError> {
         let _running = self.on_host().then(Running::begin);
-        let watch = Watch { session: self, sound: Cell::new(false) };
-        let outputs = self.program.run(inputs, &self.cx).map_err(|why| {
-            watch.sound.set(!exec::has_panicked());
-            // Where it was memory that ran out, what the backend keeps for later is given back.
-            B::memory_cleanup(&self.cx.device);
-            if exec::was_refused() { RunError::Input(why) } else { RunError::Failed(why) }
-        })?;
+        let watch = Watch { session: self, ended: Cell::new(false) };
+        let outputs = self
+            .program
+            .run(inputs, &self.cx)
+            .map_err(|why| if exec::was_refused() { RunError::Input(why) } else { RunError::Failed(why) })?;
         let mut answers: Rows = (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();
         for (index, (value, port)) in outputs.into_iter().zip(&self.signature.outputs).enumerate() {
             match wants.get(index).copied().unwrap_or(Want::Drop) {
@@ -117,41 +106,47 @@ impl<B: Accelerator> Session<B> {
             }
         }
         B::sync(&self.cx.device).map_err(|e| RunError::Failed(e.to_string()))?;
-        watch.sound.set(true);
+        watch.ended.set(true);
         Ok(answers)
-    }
-
-    /// Goes on with streams of which nothing is known but good. Where something panicked on the device's side,
-    /// all that is asked for on the same streams afterwards may fail.
-    fn renew(&self) {
-        let streams = self.streams.load();
-        self.streams.store(Arc::new(Streams::of_weights(streams.weights.clone())));
-        streams.compute.abandon();
-        streams.upload.abandon();
-        streams.clean::<B>(&self.cx.device);
     }
 }
 
 /// Sees a run that does not come to its end.
 struct Watch<'a, B: Accelerator> {
     session: &'a Session<B>,
-    sound: Cell<bool>,
+    ended: Cell<bool>,
 }
 
 impl<B: Accelerator> Drop for Watch<'_, B> {
+    /// What went wrong on the device, and was not told yet, is not the next batch's fault; where it was memory that
+    /// ran out, what the device keeps for later is given back.
     fn drop(&mut self) {
-        if !self.sound.get() && !B::ON_HOST {
-            tracing::warn!("a batch broke off on the device; the model goes on with streams of its own anew");
-            self.session.renew();
+        if self.ended.get() {
+            return;
+        }
+        let device = &self.session.cx.device;
+        let settled = catch_unwind(AssertUnwindSafe(|| {
+            let told = B::sync(device);
+            B::memory_cleanup(device);
+            told.err()
+        }));
+        if let Ok(Some(error)) = settled {
+            tracing::debug!(%error, "the device told of a batch that had failed");
         }
     }
 }
 
-impl Streams {
-    fn of_weights(weights: Arc<Stream>) -> Self {
-        Self { weights, compute: Arc::new(Stream::open()), upload: Arc::new(Stream::open()) }
-    }
+#[derive(Debug, Default)]
+struct Streams {
+    /// Where the weights came in.
+    weights: Arc<Stream>,
+    /// Where the model runs.
+    compute: Arc<Stream>,
+    /// Where the rows of its next batch come in meanwhile.
+    upload: Arc<Stream>,
+}
 
+impl Streams {
     /// Gives back what the device keeps for them.
     fn clean<B: Accelerator>(&self, device: &B::Device) {
         for stream in [&self.weights, &self.compute, &self.upload] {
@@ -179,7 +174,7 @@ impl<B: Accelerator> Runner for Session<B> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.streams.load().compute.on(|| {
+        self.streams.compute.on(|| {
             let inputs = self.inputs(&rows)?;
             let count = rows.len();
             let _kept = kept::<B>(rows);
@@ -193,13 +188,12 @@ impl<B: Accelerator> Runner for Session<B> {
 
     fn stage(self: Arc<Self>, batch: Batch) -> Result<Box<dyn StagedBatch>, RunError> {
         let Batch { rows, wants } = batch;
-        let streams = self.streams.load();
-        let inputs = streams.upload.on(|| {
+        let inputs = self.streams.upload.on(|| {
             let inputs = self.inputs(&rows)?;
             B::flush(&self.cx.device).map_err(RunError::Failed)?;
             Ok(inputs)
         })?;
-        let inputs = Held::new(inputs, &streams.upload);
+        let inputs = Held::new(inputs, &self.streams.upload);
         Ok(Box::new(Sent { session: self, inputs, rows, wants }))
     }
 }
@@ -209,7 +203,7 @@ impl<B: Accelerator> StagedBatch for Sent<B> {
         let Self { session, inputs, rows, wants } = *self;
         let (count, _kept) = (rows.len(), kept::<B>(rows));
         // What came in on another stream is held here until this one is done with it.
-        session.streams.load().compute.on(|| session.outputs(Vec::clone(&inputs), count, &wants))
+        session.streams.compute.on(|| session.outputs(Vec::clone(&inputs), count, &wants))
     }
 }
 
@@ -224,8 +218,8 @@ fn kept<B: Accelerator>(rows: Vec<Vec<Value>>) -> Vec<Value> {
 impl<B: Accelerator> Drop for Session<B> {
     /// Frees the weights, and what the device keeps for the streams.
     fn drop(&mut self) {
-        let (program, streams) = (std::mem::take(&mut self.program), self.streams.load());
-        streams.weights.on(|| drop(program));
-        streams.clean::<B>(&self.cx.device);
+        let program = std::mem::take(&mut self.program);
+        self.streams.weights.on(|| drop(program));
+        self.streams.clean::<B>(&self.cx.device);
     }
 }

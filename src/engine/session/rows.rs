@@ -135,7 +135,7 @@ impl<B: Accelerator> Session<B> {
         let id = self.id;
         let resident = |value: Node<B>| -> Result<Option<Value>, RunError> {
             let (shape, dtype) = (value.dims(), value.dtype());
-            let value = Held::new(value, &self.streams.load().compute);
+            let value = Held::new(value, &self.streams.compute);
             Ok(Some(Value::Device(Arc::new(Row { id, shape, dtype, value }))))
         };
         let dims = value.dims();
