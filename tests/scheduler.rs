@@ -380,14 +380,21 @@ fn wait_for_staged(fake: &Fake, batches: usize) {
     wait_until("batches are staged", || fake.staged.lock().unwrap().len() >= batches);
 }
 
-#[test]
-fn the_next_whole_batch_is_sent_while_one_runs() {
+/// A device that is held back in a batch of 1, the numbers from 2 on waiting in batches of two, the first of which was
+/// sent ahead.
+fn sent_ahead(last: usize) -> (Arc<Fake>, Instance, Vec<Ticket>) {
     let (device, fake) = (one_lane(), Fake::staging(10.0));
     let instance = device.instance("model", fake.clone(), policy(2, 64));
     fake.gate.close();
-    let tickets: Vec<Ticket> = (1..=7).map(|n| take(&instance, n as f32)).collect();
+    let tickets = (1..=last).map(|n| take(&instance, n as f32)).collect();
     fake.gate.wait_for(1);
     wait_for_staged(&fake, 1);
+    (fake, instance, tickets)
+}
+
+#[test]
+fn the_next_whole_batch_is_sent_while_one_runs() {
+    let (fake, instance, tickets) = sent_ahead(7);
     assert_eq!(*fake.batches.lock().unwrap(), [vec![1.]], "it runs when it is its turn");
     assert_eq!(instance.counters().queue, 4, "one batch at a time is sent ahead");
     fake.gate.open();
@@ -443,12 +450,7 @@ fn another_model_whose_turn_comes_first_overtakes_what_was_sent_ahead() {
 
 #[test]
 fn what_dies_while_it_is_sent_ahead_costs_nothing() {
-    let (device, fake) = (one_lane(), Fake::staging(1.0));
-    let instance = device.instance("model", fake.clone(), policy(2, 64));
-    fake.gate.close();
-    let mut tickets: Vec<Ticket> = (1..=5).map(|n| take(&instance, n as f32)).collect();
-    fake.gate.wait_for(1);
-    wait_for_staged(&fake, 1);
+    let (fake, instance, mut tickets) = sent_ahead(5);
     // Of the batch that was sent one leaves; of the one after it, both.
     let (five, four, two) = (tickets.remove(4), tickets.remove(3), tickets.remove(1));
     drop((five, four, two));
@@ -479,12 +481,7 @@ fn a_batch_that_cannot_be_sent_ahead_is_run_all_the_same() {
 
 #[test]
 fn an_instance_that_goes_while_its_batch_waits_on_the_device_answers_it() {
-    let (device, fake) = (one_lane(), Fake::staging(1.0));
-    let instance = device.instance("model", fake.clone(), policy(2, 64));
-    fake.gate.close();
-    let mut tickets: Vec<Ticket> = (1..=5).map(|n| take(&instance, n as f32)).collect();
-    fake.gate.wait_for(1);
-    wait_for_staged(&fake, 1);
+    let (fake, instance, mut tickets) = sent_ahead(5);
     drop(instance);
     fake.gate.open();
     for waiting in tickets.split_off(3) {

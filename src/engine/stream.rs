@@ -6,8 +6,7 @@
 
 use burn_std::id::StreamId;
 use std::collections::BTreeSet;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A stream that nobody else has. Its number is given back when it is dropped, so that the memory that a device
 /// keeps for it is used again.
@@ -54,39 +53,6 @@ fn taken() -> MutexGuard<'static, BTreeSet<u64>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tensors of a stream, to be freed on it: on a thread's own stream that would wait until the thread next asks
-/// for something.
-#[derive(Debug)]
-pub struct Held<T: Default> {
-    value: T,
-    stream: Arc<Stream>,
-}
-
-impl<T: Default> Held<T> {
-    pub fn new(value: T, stream: &Arc<Stream>) -> Self {
-        Self { value, stream: stream.clone() }
-    }
-
-    pub fn stream(&self) -> &Stream {
-        &self.stream
-    }
-}
-
-impl<T: Default> Deref for Held<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: Default> Drop for Held<T> {
-    fn drop(&mut self) {
-        let value = std::mem::take(&mut self.value);
-        self.stream.on(|| drop(value));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,22 +64,5 @@ mod tests {
         assert_eq!(ids.len(), 200);
         drop(streams);
         assert!(Stream::open().0 < 200, "the least that is free");
-    }
-
-    #[test]
-    fn what_is_held_is_freed_on_its_stream() {
-        #[derive(Default)]
-        struct Tells(Option<Arc<Mutex<Vec<StreamId>>>>);
-        impl Drop for Tells {
-            fn drop(&mut self) {
-                if let Some(told) = &self.0 {
-                    told.lock().unwrap().push(StreamId::current());
-                }
-            }
-        }
-        let (stream, told) = (Arc::new(Stream::open()), Arc::<Mutex<Vec<StreamId>>>::default());
-        drop(Held::new(Tells(Some(told.clone())), &stream));
-        assert_eq!(*told.lock().unwrap(), [stream.id()]);
-        assert_ne!(StreamId::current(), stream.id());
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn run(
     let rows = items.len();
     let now = Instant::now();
     let items = match &staged {
-        Some(_) => living(items, now, counters),
+        Some(_) => items.into_iter().filter_map(|item| alive(item, now, counters)).collect(),
         None => items,
     };
     items.iter().for_each(|item| counters.waited(now.saturating_duration_since(item.queued)));
@@ -66,19 +66,12 @@ pub(super) fn run(
     took
 }
 
-/// Answers those that need not be run any more, and gives the others.
-fn living(items: Vec<Item>, now: Instant, counters: &Counters) -> Vec<Item> {
-    let mut alive = Vec::with_capacity(items.len());
-    for item in items {
-        match item.dead(now) {
-            Some(why) => {
-                counters.dead(why);
-                item.answer(Err(why.error()));
-            }
-            None => alive.push(item),
-        }
-    }
-    alive
+/// The item, unless it need not be run any more; then it is answered so.
+fn alive(item: Item, now: Instant, counters: &Counters) -> Option<Item> {
+    let Some(why) = item.dead(now) else { return Some(item) };
+    counters.dead(why);
+    item.answer(Err(why.error()));
+    None
 }
 
 fn run_rows(
@@ -118,13 +111,8 @@ fn run_rows(
             tracing::debug!(model, rows = items.len(), %error, "a batch failed and is run again row by row");
             let mut total = took;
             for item in items {
-                let now = Instant::now();
-                match item.dead(now) {
-                    Some(why) => {
-                        counters.dead(why);
-                        item.answer(Err(why.error()));
-                    }
-                    None => total += run_rows(model, runner, policy, vec![item], None, counters),
+                if let Some(item) = alive(item, Instant::now(), counters) {
+                    total += run_rows(model, runner, policy, vec![item], None, counters);
                 }
             }
             total

@@ -390,30 +390,17 @@ impl State {
 
     /// Of those for which `may` holds and whose batch is ready, the one whose turn it is.
     fn next_instance(&self, now: Instant, may: impl Fn(&Entry) -> bool) -> Option<(Rank, u64)> {
-        let mut best: Option<(Rank, u64)> = None;
-        for id in &self.backlogged {
-            let Some(entry) = self.instances.get(id) else { continue };
-            if !self.has_room(entry) || entry.queue.ready(now) != Ready::Now || !may(entry) {
-                continue;
-            }
-            let rank = self.shares.rank(entry.account);
-            if best.is_none_or(|(least, _)| rank.before(least)) {
-                best = Some((rank, *id));
-            }
-        }
-        best
+        least(self.backlogged.iter().filter_map(|id| {
+            let entry = self.instances.get(id)?;
+            let ready = self.has_room(entry) && entry.queue.ready(now) == Ready::Now && may(entry);
+            ready.then(|| (self.shares.rank(entry.account), *id))
+        }))
     }
 
     /// Of the staged batches the one whose turn it is, and where it lies.
     fn next_staged(&self) -> Option<(Rank, usize)> {
-        let mut best: Option<(Rank, usize)> = None;
-        for (place, formed) in self.staged.iter().enumerate() {
-            let rank = self.shares.rank(formed.hold.account);
-            if best.is_none_or(|(least, _)| rank.before(least)) {
-                best = Some((rank, place));
-            }
-        }
-        best
+        let places = self.staged.iter().enumerate();
+        least(places.map(|(place, formed)| (self.shares.rank(formed.hold.account), place)))
     }
 
     /// Whether one more batch of the instance may be on the way.
@@ -445,6 +432,11 @@ impl State {
             Ready::Never | Ready::Now => None,
         }
     }
+}
+
+/// The one that runs next; among equals the first.
+fn least<T>(ranked: impl Iterator<Item = (Rank, T)>) -> Option<(Rank, T)> {
+    ranked.reduce(|best, other| if other.0.before(best.0) { other } else { best })
 }
 
 // === impl Pace ===

@@ -12,7 +12,7 @@ use super::kernels::Running;
 use super::onnx::Model;
 use super::ops::{Context, Registry};
 use super::program::Program;
-use super::stream::{Held, Stream};
+use super::stream::Stream;
 use super::value::Value as Node;
 use crate::plan::{Batching, DeviceId, Signature};
 use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, Value, Want};
@@ -38,7 +38,7 @@ pub struct Session<B: Accelerator> {
 /// A batch whose rows are on the device.
 struct Sent<B: Accelerator> {
     session: Arc<Session<B>>,
-    inputs: Held<Vec<Node<B>>>,
+    inputs: Vec<Node<B>>,
     /// Where `inputs` came from.
     rows: Vec<Vec<Value>>,
     wants: Vec<Want>,
@@ -139,17 +139,17 @@ impl<B: Accelerator> Drop for Watch<'_, B> {
 #[derive(Debug, Default)]
 struct Streams {
     /// Where the weights came in.
-    weights: Arc<Stream>,
-    /// Where the model runs.
+    weights: Stream,
+    /// Where the model runs; rows that stay on the device may outlive it.
     compute: Arc<Stream>,
     /// Where the rows of its next batch come in meanwhile.
-    upload: Arc<Stream>,
+    upload: Stream,
 }
 
 impl Streams {
     /// Gives back what the device keeps for them.
     fn clean<B: Accelerator>(&self, device: &B::Device) {
-        for stream in [&self.weights, &self.compute, &self.upload] {
+        for stream in [&self.weights, &*self.compute, &self.upload] {
             stream.on(|| B::memory_cleanup(device));
         }
     }
@@ -193,7 +193,6 @@ impl<B: Accelerator> Runner for Session<B> {
             B::flush(&self.cx.device).map_err(RunError::Failed)?;
             Ok(inputs)
         })?;
-        let inputs = Held::new(inputs, &self.streams.upload);
         Ok(Box::new(Sent { session: self, inputs, rows, wants }))
     }
 }
@@ -203,7 +202,7 @@ impl<B: Accelerator> StagedBatch for Sent<B> {
         let Self { session, inputs, rows, wants } = *self;
         let (count, _kept) = (rows.len(), kept::<B>(rows));
         // What came in on another stream is held here until this one is done with it.
-        session.streams.compute.on(|| session.outputs(Vec::clone(&inputs), count, &wants))
+        session.streams.compute.on(|| session.outputs(inputs.clone(), count, &wants))
     }
 }
 
@@ -218,8 +217,7 @@ fn kept<B: Accelerator>(rows: Vec<Vec<Value>>) -> Vec<Value> {
 impl<B: Accelerator> Drop for Session<B> {
     /// Frees the weights, and what the device keeps for the streams.
     fn drop(&mut self) {
-        let program = std::mem::take(&mut self.program);
-        self.streams.weights.on(|| drop(program));
+        drop(std::mem::take(&mut self.program));
         self.streams.clean::<B>(&self.cx.device);
     }
 }

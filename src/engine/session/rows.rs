@@ -3,7 +3,7 @@
 use super::Session;
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::shape::{concat, slice};
-use crate::engine::stream::Held;
+use crate::engine::stream::Stream;
 use crate::engine::value::Value as Node;
 use crate::plan::{Batching, DeviceId, Dim, Port};
 use crate::scheduler::{Resident, RunError, Value, Want};
@@ -65,7 +65,7 @@ impl<B: Accelerator> Session<B> {
         if row.id != self.id {
             return None;
         }
-        Node::clone(&row.value).reshaped(shape.to_vec()).ok()
+        row.value.clone().reshaped(shape.to_vec()).ok()
     }
 
     fn join_on_device(&self, column: &[&Value], shape: Vec<usize>) -> Result<Node<B>, RunError> {
@@ -75,7 +75,7 @@ impl<B: Accelerator> Session<B> {
             let part = match value {
                 Value::Host(tensor) => Node::Host(tensor.clone()).on_device(&self.cx.device),
                 Value::Device(resident) => match (resident.as_ref() as &dyn Any).downcast_ref::<Row<B>>() {
-                    Some(row) if row.id == self.id => Node::clone(&row.value),
+                    Some(row) if row.id == self.id => row.value.clone(),
                     _ => Node::Host(resident.to_host()?).on_device(&self.cx.device),
                 },
             };
@@ -135,8 +135,8 @@ impl<B: Accelerator> Session<B> {
         let id = self.id;
         let resident = |value: Node<B>| -> Result<Option<Value>, RunError> {
             let (shape, dtype) = (value.dims(), value.dtype());
-            let value = Held::new(value, &self.streams.compute);
-            Ok(Some(Value::Device(Arc::new(Row { id, shape, dtype, value }))))
+            let stream = self.streams.compute.clone();
+            Ok(Some(Value::Device(Arc::new(Row { id, shape, dtype, value, stream }))))
         };
         let dims = value.dims();
         if !leading {
@@ -196,7 +196,8 @@ struct Row<B: Accelerator> {
     id: DeviceId,
     shape: Vec<usize>,
     dtype: DType,
-    value: Held<Node<B>>,
+    value: Node<B>,
+    stream: Arc<Stream>,
 }
 
 impl<B: Accelerator> Resident for Row<B> {
@@ -213,6 +214,6 @@ impl<B: Accelerator> Resident for Row<B> {
     }
 
     fn to_host(&self) -> Result<Tensor, RunError> {
-        self.value.stream().on(|| Node::clone(&self.value).into_host()).map_err(RunError::Failed)
+        self.stream.on(|| self.value.clone().into_host()).map_err(RunError::Failed)
     }
 }

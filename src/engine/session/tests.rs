@@ -116,7 +116,7 @@ fn many_threads_share_the_device() {
 fn a_batch_that_breaks_off_on_the_device_is_the_only_one() {
     let device = load("road-mask/2", GPU);
     let wanted = numbers(device.run(pictures(2, Want::Host)).unwrap());
-    // More than one tensor may take of any device: it fails after some of the operators were asked for.
+    // It fails after some of the operators were asked for.
     device.limit_batch_memory(1 << 18);
     assert!(device.run(pictures(4, Want::Host)).is_err());
     assert!(device.clone().stage(pictures(4, Want::Host)).unwrap().run().is_err());
