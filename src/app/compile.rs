@@ -3,7 +3,7 @@
 use super::Trouble;
 use super::facts;
 use super::token::token;
-use crate::diagnostic::{Diagnostic, Place, Report, SourceText};
+use crate::diagnostic::{Diagnostic, Report, SourceText, Span};
 use crate::plan::{self, Capacity, Facts, Plan};
 use crate::spec::{self, DeviceUse, Spec};
 use crate::{codec, engine};
@@ -89,7 +89,7 @@ fn text(file: &Path, bytes: Vec<u8>, report: &mut Report) -> Option<Arc<SourceTe
                 _ => "save it as UTF-8",
             };
             let source = SourceText::new(file, String::from_utf8_lossy(&bytes));
-            let odd = Place::new(&source, at..at + char::REPLACEMENT_CHARACTER.len_utf8());
+            let odd = Span::new(&source, at..at + char::REPLACEMENT_CHARACTER.len_utf8());
             report.push(
                 Diagnostic::error(format!("`{}` is not UTF-8 text", file.display())).at(&odd, "").help(help),
             );

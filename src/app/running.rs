@@ -6,7 +6,7 @@ use super::fit::PlanFit;
 use super::handler::Served;
 use super::serve::Overrides;
 use super::token::token;
-use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, render};
+use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, render};
 use crate::flow::{self, CodecThreads};
 use crate::ingress::{Admin, Handler, Metrics, Routes, Server};
 use crate::lifecycle::{Failure, Lifecycle, Staged};
@@ -252,17 +252,17 @@ impl Current {
     }
 }
 
-fn place_of<T>(at: &At<T>) -> Place {
+fn place_of<T>(at: &At<T>) -> Span {
     at.place.clone()
 }
 
-fn place(specs: &[Spec], find: impl Fn(&crate::spec::Server) -> Option<Place>) -> Place {
+fn place(specs: &[Spec], find: impl Fn(&crate::spec::Server) -> Option<Span>) -> Span {
     let found = specs.iter().filter_map(|spec| find(spec.server.as_ref()?)).next();
     let first = || specs.first().map_or_else(|| SourceText::new("", ""), |spec| spec.source.clone());
-    found.unwrap_or_else(|| Place::new(&first(), 0..0))
+    found.unwrap_or_else(|| Span::new(&first(), 0..0))
 }
 
-fn bound(key: &str, was: &str, now: &str, place: Place) -> Diagnostic {
+fn bound(key: &str, was: &str, now: &str, place: Span) -> Diagnostic {
     Diagnostic::error(format!("`{key}` cannot be changed while rserve runs"))
         .at(&place, format!("it is {was} until rserve is started again"))
         .help(format!(

@@ -21,7 +21,7 @@ pub mod parquet;
 mod payload;
 mod picture;
 
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::plan::{Codecs, Decode, Draft};
 use crate::spec;
 use crate::spec::document::Reader;
@@ -70,7 +70,7 @@ impl Codecs for Registry {
 /// it, or of a key that may be meant for one.
 fn about_the_type(codec: &spec::Codec, error: &Diagnostic) -> bool {
     let Some((place, _)) = error.places.first() else { return true };
-    let on = |at: &Place| at.span.start <= place.span.start && place.span.end <= at.span.end;
+    let on = |at: &Span| at.range.start <= place.range.start && place.range.end <= at.range.end;
     let option = codec.options.entries.iter().find(|(key, value)| on(&key.place) || on(&value.place));
     option.is_none_or(|(key, value)| {
         !on(&value.place) || ["size", "color", "layout", "dtype", "shape"].contains(&key.value.as_str())

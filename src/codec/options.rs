@@ -1,7 +1,7 @@
 //! Options that several formats share: dtypes, shapes, colours, sources.
 
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::spec::document::{Reader, Value, Wanted};
+use crate::spec::document::{Expected, Reader, Value};
 use crate::tensor::{DType, byte_len};
 
 /// A shape from the options, `None` for an axis of any length.
@@ -21,7 +21,7 @@ pub fn dtype_or_string(options: &mut Reader<'_>, report: &mut Report) -> Option<
 /// `shape = [-1, 4]`: -1 or "?" for an axis of any length.
 pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>> {
     let wanted = || {
-        Wanted::new("an array of lengths, each at least 1")
+        Expected::new("an array of lengths, each at least 1")
             .help("write -1 for an axis of any length, as in `shape = [-1, 4]`")
     };
     let shape = options.take_as("shape", report, |value| {
@@ -60,8 +60,8 @@ pub fn shape_fits(actual: &[usize], wanted: &[Option<usize>]) -> bool {
 }
 
 /// `"#ff3b30"` or `[255, 59, 48]`.
-pub fn color(value: &At<Value>) -> Result<[u8; 3], Wanted> {
-    let wanted = || Wanted::new("a colour").help("write it as \"#ff3b30\" or as [255, 59, 48]");
+pub fn color(value: &At<Value>) -> Result<[u8; 3], Expected> {
+    let wanted = || Expected::new("a colour").help("write it as \"#ff3b30\" or as [255, 59, 48]");
     match &value.value {
         Value::String(s) => {
             let hex =

@@ -1,7 +1,7 @@
 //! The registry, and options of the formats that are wrong.
 
 use super::registry;
-use crate::diagnostic::{At, Place, Report, SourceText};
+use crate::diagnostic::{At, Report, SourceText, Span};
 use crate::plan::Codecs;
 use crate::spec::Codec;
 use crate::spec::document::{Value, parse};
@@ -18,7 +18,7 @@ pub fn codec(text: &str) -> Codec {
         Some((Value::String(format), place)) => At::new(format.clone(), place.clone()),
         _ => panic!("no format"),
     };
-    Codec { name, format, options: At::new(table, Place::new(&source, 0..source.text.len())) }
+    Codec { name, format, options: At::new(table, Span::new(&source, 0..source.text.len())) }
 }
 
 /// Titles and helps of what is wrong, each with the text its first place underlines.
@@ -27,7 +27,7 @@ fn errors(report: &Report) -> Vec<String> {
         .diagnostics
         .iter()
         .map(|d| {
-            let at = d.places.first().map(|(p, _)| &p.source.text[p.span.clone()]).unwrap_or_default();
+            let at = d.places.first().map(|(p, _)| &p.source.text[p.range.clone()]).unwrap_or_default();
             format!("{} @ {at} | {}", d.title, d.helps.join("; "))
         })
         .collect()

@@ -31,26 +31,26 @@ impl SourceText {
     }
 }
 
-/// A range of bytes in a text.
+/// A range of bytes in a text that the user wrote.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Span {
     pub source: Arc<SourceText>,
-    pub span: Range<usize>,
+    pub range: Range<usize>,
 }
 
-impl Place {
-    pub fn new(source: &Arc<SourceText>, span: Range<usize>) -> Self {
-        Self { source: source.clone(), span }
+impl Span {
+    pub fn new(source: &Arc<SourceText>, range: Range<usize>) -> Self {
+        Self { source: source.clone(), range }
     }
 
-    /// What stands there.
+    /// The text that the span covers.
     pub fn text(&self) -> &str {
-        self.source.text.get(self.span.clone()).unwrap_or_default()
+        self.source.text.get(self.range.clone()).unwrap_or_default()
     }
 
-    /// The 1-based line at which the place begins.
+    /// The 1-based line at which the span begins.
     pub fn line(&self) -> usize {
-        self.source.line(self.span.start)
+        self.source.line(self.range.start)
     }
 }
 
@@ -58,11 +58,11 @@ impl Place {
 #[derive(Clone, Debug)]
 pub struct At<T> {
     pub value: T,
-    pub place: Place,
+    pub place: Span,
 }
 
 impl<T> At<T> {
-    pub fn new(value: T, place: Place) -> Self {
+    pub fn new(value: T, place: Span) -> Self {
         Self { value, place }
     }
 
@@ -96,7 +96,7 @@ pub struct Diagnostic {
     /// What is wrong, in one line.
     pub title: String,
     /// Where, with a few words under each place; the first is the primary one.
-    pub places: Vec<(Place, String)>,
+    pub places: Vec<(Span, String)>,
     /// Facts that explain it, such as the model's own signature.
     pub notes: Vec<String>,
     /// How to mend it.
@@ -112,7 +112,7 @@ impl Diagnostic {
         Self { level: Level::Warning, ..Self::error(title) }
     }
 
-    pub fn at(mut self, place: &Place, label: impl Into<String>) -> Self {
+    pub fn at(mut self, place: &Span, label: impl Into<String>) -> Self {
         self.places.push((place.clone(), label.into()));
         self
     }
@@ -177,7 +177,7 @@ impl Report {
         if place.is_some_and(|place| self.is_closed(place)) {
             return;
         }
-        let key = place.map(|place| (place.source.path.clone(), place.span.clone()));
+        let key = place.map(|place| (place.source.path.clone(), place.range.clone()));
         if self.seen.insert((diagnostic.title.clone(), key)) {
             self.diagnostics.push(diagnostic);
         }
@@ -185,16 +185,16 @@ impl Report {
 
     /// Drops whatever is pushed from here on about the line of this place: it could not be understood, so
     /// that anything more would be nonsense.
-    pub fn close_line(&mut self, place: &Place) {
+    pub fn close_line(&mut self, place: &Span) {
         let bytes = place.source.text.as_bytes();
-        let at = place.span.start.min(bytes.len());
+        let at = place.range.start.min(bytes.len());
         let start = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
         let end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
         self.closed.push((place.source.path.clone(), start..end + 1));
     }
 
-    fn is_closed(&self, place: &Place) -> bool {
-        self.closed.iter().any(|(path, line)| line.contains(&place.span.start) && *path == place.source.path)
+    fn is_closed(&self, place: &Span) -> bool {
+        self.closed.iter().any(|(path, line)| line.contains(&place.range.start) && *path == place.source.path)
     }
 
     /// How many errors were pushed, so that who compares before and after knows of its own.
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_line_that_is_closed_takes_no_more() {
         let source = SourceText::new("a.toml", "one\ntwo\nthree");
-        let at = |span: Range<usize>| Place::new(&source, span);
+        let at = |span: Range<usize>| Span::new(&source, span);
         let mut report = Report::default();
         report.push(Diagnostic::error("first").at(&at(4..5), ""));
         report.push(Diagnostic::error("first").at(&at(4..5), "again"));

@@ -1,6 +1,6 @@
 //! A report as text for people, in the manner of rustc.
 
-use super::{Diagnostic, Level, Place, Report};
+use super::{Diagnostic, Level, Report, Span};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Mark, Renderer, Snippet};
 use std::borrow::Cow;
@@ -44,7 +44,7 @@ fn in_order(report: &Report) -> Vec<&Diagnostic> {
                     files.push(path);
                     files.len() - 1
                 });
-                (file, place.span.start)
+                (file, place.range.start)
             }
         };
         ordered.push((file, start, diagnostic));
@@ -99,10 +99,10 @@ fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, annotate_snippets::Annot
 }
 
 /// The span within its text and on whole characters; of a place over several lines, the first line.
-fn span(place: &Place) -> Range<usize> {
+fn span(place: &Span) -> Range<usize> {
     let text = place.source.text.as_str();
-    let start = text.floor_char_boundary(place.span.start);
-    let end = text.ceil_char_boundary(place.span.end).max(start);
+    let start = text.floor_char_boundary(place.range.start);
+    let end = text.ceil_char_boundary(place.range.end).max(start);
     let first_line = text[start..end].lines().next().unwrap_or_default();
     start..start + first_line.len()
 }
@@ -161,7 +161,7 @@ fn clean(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Place, SourceText};
+    use super::super::{SourceText, Span};
     use super::*;
     use insta::assert_snapshot;
 
@@ -171,8 +171,8 @@ mod tests {
         report
     }
 
-    fn place(path: &str, text: &str, span: Range<usize>) -> Place {
-        Place::new(&SourceText::new(path, text), span)
+    fn place(path: &str, text: &str, span: Range<usize>) -> Span {
+        Span::new(&SourceText::new(path, text), span)
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
     fn thousands_of_findings_are_counted_and_not_all_shown() {
         let text = "key = 1\n".repeat(20_000);
         let source = SourceText::new("a.toml", text);
-        let at = |line: usize| Place::new(&source, line * 8..line * 8 + 3);
+        let at = |line: usize| Span::new(&source, line * 8..line * 8 + 3);
         let all = (0..20_000).map(|line| Diagnostic::error("unknown").at(&at(line), "")).collect();
         let shown = render(&report(all), false);
         assert!(shown.contains(" --> a.toml:500:1\n"), "{shown}");

@@ -2,7 +2,7 @@
 
 use super::align::Contract;
 use super::cell::{Cell, Generation};
-use super::decide::Wanted;
+use super::decide::Versions;
 use super::load::Place;
 use super::model::lock;
 use crate::plan::memory::Allowed;
@@ -36,7 +36,7 @@ pub(super) struct Config {
     pub store: PathBuf,
     pub settle: Duration,
     /// As the plan has it; what was asked for by hand is not in it.
-    pub wanted: Wanted,
+    pub wanted: Versions,
     /// What one replica holds of its device.
     pub share: f64,
     pub places: Vec<Place>,
@@ -91,11 +91,11 @@ impl Config {
         Self {
             store: model.store.clone(),
             settle: plan.watch.settle,
-            wanted: Wanted {
+            wanted: Versions {
                 latest: model.latest,
                 listed: if model.latest { BTreeSet::new() } else { model.versions.iter().copied().collect() },
                 shadow: model.rollout.shadow,
-                ..Wanted::default()
+                ..Versions::default()
             },
             share: model.share,
             places: devices.into_iter().map(place).collect(),

@@ -6,9 +6,9 @@
 use crate::store::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The versions that are asked for.
+/// The versions of a model that are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Versions {
     /// The newest that can be served is among them.
     pub latest: bool,
     pub listed: BTreeSet<u64>,
@@ -32,7 +32,7 @@ pub enum Look {
 /// All that is known.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
-    pub wanted: &'a Wanted,
+    pub wanted: &'a Versions,
     /// The versions in the store, ascending; `None` where the store cannot be read.
     pub in_store: Option<&'a [u64]>,
     /// Of the versions looked at so far.
@@ -69,7 +69,7 @@ enum Choice {
     Without,
 }
 
-impl Wanted {
+impl Versions {
     /// Whether a version answers requests where it is loaded.
     pub fn answers(&self, version: u64) -> bool {
         self.shadow != Some(version) || self.listed.contains(&version) || self.more.contains(&version)
@@ -157,7 +157,7 @@ mod tests {
     /// `wanted`: "latest" and numbers; `+3` and `-3` by hand, `~3` as a shadow. `looks`: as generations, with
     /// the content `!` for what cannot be read, `?` for what is not settled.
     fn next(wanted: &str, in_store: &str, looks: &str, loaded: &str, refused: &str) -> String {
-        let mut asked = Wanted::default();
+        let mut asked = Versions::default();
         for word in wanted.split_whitespace() {
             let number = |text: &str| text.parse().unwrap();
             match word.split_at(1) {

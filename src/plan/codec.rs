@@ -108,14 +108,14 @@ pub enum DecodeError {
 
 /// One source that an encode reads.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct SourceRef {
     /// "surface.probabilities", "mask" or "photo".
     pub from: At<String>,
     /// A labels file beside the model that computes the source.
     pub labels: Option<At<String>>,
 }
 
-/// A [`Wanted`] source, resolved by the plan.
+/// A [`SourceRef`] that the plan has resolved.
 #[derive(Clone, Debug)]
 pub struct Bound {
     pub from: At<String>,
@@ -129,12 +129,12 @@ pub struct Bound {
 
 /// An encode whose options are read and whose sources are not yet resolved.
 pub trait Draft: Debug {
-    fn wanted(&self) -> Vec<Wanted>;
+    fn sources(&self) -> Vec<SourceRef>;
     /// The decode whose picture is drawn on or whose size is resized to: `on = "photo"`.
     fn on(&self) -> Option<At<String>> {
         None
     }
-    /// `bound` is in the order of [`Draft::wanted`], `None` for a source that does not resolve, which was
+    /// `bound` is in the order of [`Draft::sources`], `None` for a source that does not resolve, which was
     /// reported. Reports a type that the encode cannot take, labels that do not count what the axis has, and
     /// so on. `None` where there were errors, now or in the options.
     fn bind(
@@ -165,7 +165,7 @@ pub trait Encode: Send + Sync + Debug {
     /// Of a file with one answer, without a dot: "json".
     fn extension(&self) -> &'static str;
     /// One whole answer, as over HTTP or as a file of its own. `inputs` is in the order of
-    /// [`Draft::wanted`].
+    /// [`Draft::sources`].
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
     /// Where the format gathers items into one table offline: how.
     fn rows(&self) -> Option<&dyn Rows> {

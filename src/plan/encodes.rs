@@ -7,7 +7,7 @@ use super::scope::{Resolved, Scope, Source, note};
 use super::slots::Layout;
 use super::types::type_of;
 use super::whole::Whole;
-use super::{Codecs, EncodePlan, EncodeSource, Wanted};
+use super::{Codecs, EncodePlan, EncodeSource, SourceRef};
 use crate::diagnostic::{At, Diagnostic, Report};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 pub struct ReadEncode<'a> {
     pub codec: &'a spec::Codec,
     draft: Box<dyn Draft>,
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<SourceRef>,
     pub sources: Vec<Resolved>,
     pub on: Option<Resolved>,
 }
@@ -44,7 +44,7 @@ pub fn read_encodes<'a>(
         complete &= draft.is_some() && report.errors() == before;
         let Some(draft) = draft else { continue };
         let what = format!("encode `{}`", codec.name.value);
-        let wanted = draft.wanted();
+        let wanted = draft.sources();
         let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, whole, report)).collect();
         let on = draft.on().map(|on| resolve_on(scope, view, &on, &what, whole, report));
         all.push(ReadEncode { codec, draft, wanted, sources, on });
@@ -117,7 +117,7 @@ pub fn bind(
 fn bind_source(
     ground: &Ground<'_, '_>,
     view: &View<'_>,
-    wanted: &Wanted,
+    wanted: &SourceRef,
     source: Resolved,
     layout: &Layout<'_, '_>,
     report: &mut Report,
@@ -158,7 +158,7 @@ type FoundLabels = (At<String>, usize);
 /// The labels that are wanted of a source, looked up beside its model; and the line of its signature.
 fn describe(
     scope: &Scope<'_>,
-    wanted: &Wanted,
+    wanted: &SourceRef,
     source: Source,
     models: &[Loaded<'_>],
     report: &mut Report,

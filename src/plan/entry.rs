@@ -5,7 +5,7 @@ use super::models::Loaded;
 use super::scope::{Scope, Source};
 use super::slots::Layout;
 use super::{Codecs, Decode, DecodePlan, Entry, Step};
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub struct View<'a> {
     /// "online" or "offline".
     pub which: &'static str,
-    pub place: Place,
+    pub place: Span,
     /// By [`Scope::decodes`]; `None` where this entry point lacks it.
     pub decodes: Vec<Option<ReadDecode<'a>>>,
     pub encodes: Vec<&'a spec::Codec>,

@@ -29,7 +29,7 @@ mod whole;
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
     Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Origin, Payload,
-    Region, RowContext, Rows, Wanted,
+    Region, RowContext, Rows, SourceRef,
 };
 
 pub use compile::compile;
@@ -208,7 +208,7 @@ pub struct Step {
 pub struct EncodePlan {
     pub name: String,
     pub encode: Arc<dyn Encode>,
-    /// In the order of [`Draft::wanted`].
+    /// In the order of [`Draft::sources`].
     pub sources: Vec<EncodeSource>,
     /// The decode whose [`Origin`] is handed in.
     pub origin: Option<usize>,

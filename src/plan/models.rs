@@ -3,7 +3,7 @@
 use super::rollout::{self, Asked};
 use super::whole::Whole;
 use super::{Facts, ModelFacts, Signature, VersionFacts};
-use crate::diagnostic::{Diagnostic, Place, Report, nearest};
+use crate::diagnostic::{Diagnostic, Report, Span, nearest};
 use crate::spec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,7 @@ pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec
         let path = whole.store.value.display();
         let d = Diagnostic::error(format!("the model store `{path}` cannot be read"));
         let place = &whole.store.place;
-        let d = if place.span.is_empty() { d } else { d.at(place, "") };
+        let d = if place.range.is_empty() { d } else { d.at(place, "") };
         report.push(d.note(reason).help(
             "`path` in `[store]` names a folder, relative to the file, that holds <model>/<version>/model.onnx",
         ));
@@ -138,7 +138,7 @@ fn latest<'a>(spec: &spec::Model, there: &'a There, report: &mut Report) -> Vec<
 
 fn listed<'a>(
     spec: &spec::Model,
-    place: &Place,
+    place: &Span,
     versions: &[u64],
     there: &'a ModelFacts,
     report: &mut Report,

@@ -1,7 +1,7 @@
 //! Which versions of a model are asked for, and how they share its traffic.
 
 use super::{Rollout, VersionsWanted};
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec::{Model, Reload, Version};
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ pub enum Asked<'a> {
     /// The newest that can be served.
     Latest,
     /// These, and where they are written; a shadow is beside them.
-    Listed(&'a Place, Vec<u64>),
+    Listed(&'a Span, Vec<u64>),
 }
 
 /// What `version`, `traffic` and `shadow` say together. Where `version` is left out, the versions that have
@@ -73,7 +73,7 @@ pub fn asked<'a>(model: &'a Model, report: &mut Report) -> Asked<'a> {
 /// "latest" names no version that traffic could be measured out to, or a shadow be compared with.
 fn contradiction(model: &Model, report: &mut Report) {
     let name = &model.name.value;
-    let mut push = |key: &str, place: &Place, help: &str| {
+    let mut push = |key: &str, place: &Span, help: &str| {
         report.push(
             Diagnostic::error(format!("`{key}` of model `{name}` needs versions that are named"))
                 .at(place, "")

@@ -1,6 +1,6 @@
 //! Each pipeline's route, and that no two are the same.
 
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 
 /// As written, or "/PIPELINE/predict".
@@ -11,7 +11,7 @@ pub fn route(pipeline: &spec::Pipeline) -> String {
     }
 }
 
-fn written(pipeline: &spec::Pipeline) -> Option<(&str, &Place)> {
+fn written(pipeline: &spec::Pipeline) -> Option<(&str, &Span)> {
     let route = pipeline.online.as_ref()?.route.as_ref()?;
     Some((&route.value, &route.place))
 }

@@ -5,7 +5,7 @@ use super::fit::{Mismatch, mend_decode};
 use super::models::Loaded;
 use super::scope::{Feed, Node, Scope, Source, note};
 use super::{Port, TensorType};
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 
 /// The type of a source at one entry point, where it is known.
@@ -55,14 +55,14 @@ pub fn check(
 
 struct Finding {
     /// What the step takes, and where it says so.
-    takes: (Place, String),
+    takes: (Span, String),
     diagnostic: Diagnostic,
 }
 
 /// A decode that feeds several steps is wrong once.
 fn merge(found: &mut Vec<Finding>, finding: Finding) {
     let is_decode = |f: &Finding| f.diagnostic.places.len() > 1;
-    let place = |f: &Finding| f.diagnostic.places.first().map(|(p, _)| p.span.clone());
+    let place = |f: &Finding| f.diagnostic.places.first().map(|(p, _)| p.range.clone());
     let same = |f: &&mut Finding| {
         is_decode(f) && place(f) == place(&finding) && f.diagnostic.helps == finding.diagnostic.helps
     };
@@ -73,7 +73,7 @@ fn merge(found: &mut Vec<Finding>, finding: Finding) {
         None => found.push(finding),
         Some(first) => {
             let (at, label) = finding.takes;
-            if !first.diagnostic.places.iter().any(|(p, _)| p.span == at.span) {
+            if !first.diagnostic.places.iter().any(|(p, _)| p.range == at.range) {
                 first.diagnostic.places.push((at, label));
             }
         }
@@ -212,7 +212,7 @@ fn not_a_tensor(node: &Node<'_>, model: &Loaded<'_>, input: &Port) -> Diagnostic
 }
 
 /// The option that is at fault: the first that a help names and that is written, else the decode's name.
-fn decode_place(codec: &spec::Codec, helps: &[String], mismatch: Mismatch) -> Place {
+fn decode_place(codec: &spec::Codec, helps: &[String], mismatch: Mismatch) -> Span {
     let keys: &[&str] = match mismatch {
         Mismatch::DType => &["dtype"],
         Mismatch::Shape => &["layout", "color", "size", "shape"],

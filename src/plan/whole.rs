@@ -2,7 +2,7 @@
 //! differ.
 
 use super::{Server, VersionsWanted, Watch, rollout};
-use crate::diagnostic::{At, Diagnostic, Place, Report};
+use crate::diagnostic::{At, Diagnostic, Report, Span};
 use crate::spec::{self, DeviceUse, Spec};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -117,7 +117,7 @@ fn store_path(specs: &[Spec]) -> Option<At<PathBuf>> {
         specs
             .iter()
             .find_map(declared_store)
-            .unwrap_or_else(|| At::new(beside(first, Path::new("models")), Place::new(&first.source, 0..0))),
+            .unwrap_or_else(|| At::new(beside(first, Path::new("models")), Span::new(&first.source, 0..0))),
     )
 }
 
@@ -215,7 +215,7 @@ fn pipelines<'a>(specs: &'a [Spec], report: &mut Report) -> Vec<&'a spec::Pipeli
     {
         report.push(
             Diagnostic::error("no pipeline is declared")
-                .at(&Place::new(&first.source, 0..0), "")
+                .at(&Span::new(&first.source, 0..0), "")
                 .help("declare one as `[pipelines.NAME]`, with a decode, a step and an encode"),
         );
     }

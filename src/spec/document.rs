@@ -1,11 +1,11 @@
 //! TOML text to a tree of values, each with its place.
 
 use super::syntax::{DUPLICATE, blanked, duplicate, other_language, syntax_error, unclosed_bracket};
-use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText};
+use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
-pub use super::reader::{Reader, Wanted, number};
+pub use super::reader::{Expected, Reader, number};
 
 /// A TOML value.
 #[derive(Clone, Debug)]
@@ -68,11 +68,11 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
     if let Some(language) = other_language(source) {
         report.push(
             Diagnostic::error(format!("this is {language}, and pipelines are written in TOML"))
-                .at(&Place::new(source, 0..source.text.trim_end().lines().next().map_or(0, str::len)), "")
+                .at(&Span::new(source, 0..source.text.trim_end().lines().next().map_or(0, str::len)), "")
                 .help("a table is `[models.road-mask]`, a value in it `gpu = 0.7`"),
         );
         let root = Table { entries: vec![], broken: true };
-        return At::new(root, Place::new(source, 0..0));
+        return At::new(root, Span::new(source, 0..0));
     }
     let mut text = source.text.clone();
     let mut unclosed: Vec<Diagnostic> = vec![];
@@ -86,7 +86,7 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
         {
             unclosed.push(
                 Diagnostic::error(format!("syntax: this `{}` is not closed", &text[bracket..bracket + 1]))
-                    .at(&Place::new(source, bracket..bracket + 1), ""),
+                    .at(&Span::new(source, bracket..bracket + 1), ""),
             );
             text = blanked(&text, unreadable);
             continue;
@@ -94,7 +94,7 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
         let broken = !unclosed.is_empty() || errors.iter().any(|e| e.message() != DUPLICATE);
         unclosed.into_iter().for_each(|d| report.push(d));
         let (twice, wrong): (Vec<_>, Vec<_>) = errors.iter().partition(|e| e.message() == DUPLICATE);
-        let place = |error: &toml::de::Error| Place::new(source, error.span().unwrap_or(0..0));
+        let place = |error: &toml::de::Error| Span::new(source, error.span().unwrap_or(0..0));
         for error in wrong {
             report.push(syntax_error(error.message(), &place(error)));
             report.close_line(&place(error));
@@ -105,7 +105,7 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
             report.push(diagnostic);
             root.broken |= hides_a_table;
         }
-        return At::new(root, Place::new(source, 0..0));
+        return At::new(root, Span::new(source, 0..0));
     }
 }
 
@@ -120,17 +120,17 @@ impl Syntax<'_> {
             .iter()
             .filter(|(_, value)| !is_absent(value.get_ref()))
             .map(|(key, value)| {
-                let key = At::new(key.get_ref().to_string(), Place::new(self.source, key.span()));
-                let place = Place::new(self.source, value.span());
+                let key = At::new(key.get_ref().to_string(), Span::new(self.source, key.span()));
+                let place = Span::new(self.source, value.span());
                 let value = self.value(value.get_ref(), &place, report);
                 (key, At::new(value, place))
             })
             .collect();
-        entries.sort_by_key(|(key, _)| key.place.span.start);
+        entries.sort_by_key(|(key, _)| key.place.range.start);
         Table { entries, broken: self.broken }
     }
 
-    fn value(&self, value: &DeValue<'_>, place: &Place, report: &mut Report) -> Value {
+    fn value(&self, value: &DeValue<'_>, place: &Span, report: &mut Report) -> Value {
         let mut number_error = |what: &str| {
             report.push(Diagnostic::error(format!("this {what} is out of range")).at(place, ""));
             report.close_line(place);
@@ -158,7 +158,7 @@ impl Syntax<'_> {
                     .iter()
                     .filter(|item| !is_absent(item.get_ref()))
                     .map(|item| {
-                        let place = Place::new(self.source, item.span());
+                        let place = Span::new(self.source, item.span());
                         let value = self.value(item.get_ref(), &place, report);
                         At::new(value, place)
                     })

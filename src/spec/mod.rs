@@ -10,7 +10,7 @@ mod setting;
 mod syntax;
 pub mod unit;
 
-use crate::diagnostic::{At, Place, SourceText};
+use crate::diagnostic::{At, SourceText, Span};
 use document::Table;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub struct Spec {
 /// `[server]`. What is left out is `None`; `plan` knows the defaults.
 #[derive(Clone, Debug)]
 pub struct Server {
-    pub place: Place,
+    pub place: Span,
     pub listen: Option<At<SocketAddr>>,
     /// `None` within where it is "off".
     pub admin: Option<At<Option<SocketAddr>>>,
@@ -49,7 +49,7 @@ pub struct Server {
 /// `[store]`.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub place: Place,
+    pub place: Span,
     /// As written; relative to the file's folder.
     pub path: Option<At<PathBuf>>,
     pub watch: Option<At<bool>>,
@@ -59,7 +59,7 @@ pub struct Store {
 /// `[device]`.
 #[derive(Clone, Debug)]
 pub struct Device {
-    pub place: Place,
+    pub place: Span,
     pub uses: Option<At<DeviceUse>>,
 }
 
@@ -173,7 +173,7 @@ pub struct Step {
 /// no encodes or lacks a decode.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub place: Place,
+    pub place: Span,
     /// Online only. "/PIPELINE/predict" where left out.
     pub route: Option<At<String>>,
     pub decodes: Vec<Codec>,

@@ -1,13 +1,13 @@
 //! A parsed document to a typed [`Spec`]. Reads on after an error, so that one pass finds all of them.
 
 use super::document::{Table, Value, parse};
-use super::reader::{Reader, Wanted, mended, number};
+use super::reader::{Expected, Reader, mended, number};
 use super::setting::{
     address, admin, batch_sizes, device_use, duration, header_name, one_version, positive_duration, route,
     size, traffic, version,
 };
 use super::{Batch, Codec, Device, Entry, Model, Pipeline, Priority, Reload, Server, Spec, Step, Store};
-use crate::diagnostic::{At, Diagnostic, Place, Report, SourceText, nearest};
+use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, nearest};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
         drain: r.take_as("drain", report, duration),
         token_file: r.take_as("token_file", report, |v| match &v.value {
             Value::String(s) if !s.is_empty() => Ok(PathBuf::from(s)),
-            _ => Err(Wanted::new("the path of a file, relative to this file")),
+            _ => Err(Expected::new("the path of a file, relative to this file")),
         }),
     };
     if let (Some(listen), Some(At { value: Some(admin), place })) = (&server.listen, &server.admin)
@@ -61,7 +61,7 @@ fn store(t: &At<&Table>, report: &mut Report) -> Store {
         place: t.place.clone(),
         path: r.take_as("path", report, |v| match &v.value {
             Value::String(s) if !s.is_empty() => Ok(PathBuf::from(s)),
-            _ => Err(Wanted::new("the path of a folder, relative to this file")),
+            _ => Err(Expected::new("the path of a folder, relative to this file")),
         }),
         watch: r.bool("watch", report),
         settle: r.take_as("settle", report, duration),
@@ -83,7 +83,7 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
         Ok(share) => Err(share_help(share)),
         Err(_) => {
-            let wanted = Wanted::new(SHARE);
+            let wanted = Expected::new(SHARE);
             match &v.value {
                 Value::String(s) if s.parse::<f64>().is_ok() => {
                     Err(wanted.help(format!("write the number without quotes: {s}")))
@@ -115,8 +115,8 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
 
 const SHARE: &str = "a share of one device, above 0 and at most 1";
 
-fn share_help(share: f64) -> Wanted {
-    let wanted = Wanted::new(SHARE);
+fn share_help(share: f64) -> Expected {
+    let wanted = Expected::new(SHARE);
     if (2.0..=100.0).contains(&share) {
         wanted.help(format!("for {share} percent, write `gpu = {}`", share / 100.0))
     } else if share > 1.0 {
@@ -219,12 +219,12 @@ fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
     let model = r.string("model", report);
     r.require("model", "say which model it calls: `model = \"NAME\"`");
     let mut inputs = vec![];
-    let written = r.take_as("inputs", report, |v| match &v.value {
-        Value::Table(t) => Ok(t),
-        _ => {
-            Err(Wanted::new("a table").help("name what feeds each input: `inputs = { INPUT = \"SOURCE\" }`"))
-        }
-    });
+    let written =
+        r.take_as("inputs", report, |v| match &v.value {
+            Value::Table(t) => Ok(t),
+            _ => Err(Expected::new("a table")
+                .help("name what feeds each input: `inputs = { INPUT = \"SOURCE\" }`")),
+        });
     let broken = written.is_none() && r.has("inputs") || t.value.broken;
     if let Some(t) = written {
         for (input, source) in &t.value.entries {
@@ -258,8 +258,8 @@ fn named<T>(
 ) -> Vec<T> {
     let tables = r.take_as(key, report, |v| match &v.value {
         Value::Table(t) => Ok(t),
-        Value::Array(_) => Err(Wanted::new("a table").help("write its header with one pair of brackets")),
-        _ => Err(Wanted::new("a table")),
+        Value::Array(_) => Err(Expected::new("a table").help("write its header with one pair of brackets")),
+        _ => Err(Expected::new("a table")),
     });
     let Some(tables) = tables else { return vec![] };
     let mut all = vec![];
@@ -279,7 +279,7 @@ fn named<T>(
     all
 }
 
-fn not_a_table(key: &str, name: &str, place: &Place, value: &Value) -> Diagnostic {
+fn not_a_table(key: &str, name: &str, place: &Span, value: &Value) -> Diagnostic {
     let d = Diagnostic::error(format!("`{name}` in `{key}` must be a table"))
         .at(place, format!("this is {}", value.describe()));
     match key {

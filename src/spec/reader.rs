@@ -2,7 +2,7 @@
 //! over a file finds every such error.
 
 use super::document::{Table, Value};
-use crate::diagnostic::{At, Diagnostic, Place, Report, nearest};
+use crate::diagnostic::{At, Diagnostic, Report, Span, nearest};
 
 /// Takes the known keys from a table; [`Reader::finish`] reports the rest as unknown.
 ///
@@ -11,7 +11,7 @@ pub struct Reader<'a> {
     /// What the table is, in the words of an error message: "`[models.surface]`".
     what: String,
     table: &'a Table,
-    place: Place,
+    place: Span,
     known: Vec<&'static str>,
     /// Keys that are required and absent, with a help for each.
     missing: Vec<(&'static str, String)>,
@@ -19,7 +19,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// `place` is shown where a required key is missing.
-    pub fn new(what: impl Into<String>, table: &'a Table, place: &Place) -> Self {
+    pub fn new(what: impl Into<String>, table: &'a Table, place: &Span) -> Self {
         Self { what: what.into(), table, place: place.clone(), known: vec![], missing: vec![] }
     }
 
@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         &self.what
     }
 
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Span {
         &self.place
     }
 
@@ -42,12 +42,12 @@ impl<'a> Reader<'a> {
         &mut self,
         key: &'static str,
         report: &mut Report,
-        read: impl FnOnce(&'a At<Value>) -> Result<T, Wanted>,
+        read: impl FnOnce(&'a At<Value>) -> Result<T, Expected>,
     ) -> Option<At<T>> {
         let value = self.take(key)?;
         match read(value) {
             Ok(v) => Some(value.with(v)),
-            Err(Wanted { what, help }) => {
+            Err(Expected { what, help }) => {
                 let mut d = Diagnostic::error(format!("`{key}` in {} must be {what}", self.what))
                     .at(&value.place, format!("this is {}", value.describe()));
                 if let Some(help) = help {
@@ -62,14 +62,14 @@ impl<'a> Reader<'a> {
     pub fn string(&mut self, key: &'static str, report: &mut Report) -> Option<At<String>> {
         self.take_as(key, report, |v| match &v.value {
             Value::String(s) => Ok(s.clone()),
-            _ => Err(Wanted::new("a string")),
+            _ => Err(Expected::new("a string")),
         })
     }
 
     pub fn bool(&mut self, key: &'static str, report: &mut Report) -> Option<At<bool>> {
         self.take_as(key, report, |v| match &v.value {
             Value::Bool(b) => Ok(*b),
-            _ => Err(Wanted::new("true or false")),
+            _ => Err(Expected::new("true or false")),
         })
     }
 
@@ -82,8 +82,8 @@ impl<'a> Reader<'a> {
     ) -> Option<At<i64>> {
         self.take_as(key, report, |v| match &v.value {
             Value::Integer(i) if range.contains(i) => Ok(*i),
-            _ if *range.end() == i64::MAX => Err(Wanted::new(format!("an integer from {}", range.start()))),
-            _ => Err(Wanted::new(format!("an integer from {} to {}", range.start(), range.end()))),
+            _ if *range.end() == i64::MAX => Err(Expected::new(format!("an integer from {}", range.start()))),
+            _ => Err(Expected::new(format!("an integer from {} to {}", range.start(), range.end()))),
         })
     }
 
@@ -106,13 +106,13 @@ impl<'a> Reader<'a> {
                 None => {
                     let list: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
                     let near = nearest(s, names.iter().copied());
-                    Err(Wanted {
+                    Err(Expected {
                         what: format!("one of {}", list.join(", ")),
                         help: near.map(|n| format!("did you mean `\"{n}\"`?")),
                     })
                 }
             },
-            _ => Err(Wanted::new(format!("one of {names:?}"))),
+            _ => Err(Expected::new(format!("one of {names:?}"))),
         })
     }
 
@@ -120,14 +120,14 @@ impl<'a> Reader<'a> {
     pub fn numbers(&mut self, key: &'static str, report: &mut Report) -> Option<At<Vec<f64>>> {
         self.take_as(key, report, |v| match &v.value {
             Value::Array(items) => items.iter().map(number).collect(),
-            _ => Err(Wanted::new("an array of numbers")),
+            _ => Err(Expected::new("an array of numbers")),
         })
     }
 
     pub fn table(&mut self, key: &'static str, report: &mut Report) -> Option<At<&'a Table>> {
         self.take_as(key, report, |v| match &v.value {
             Value::Table(t) => Ok(t),
-            _ => Err(Wanted::new("a table")),
+            _ => Err(Expected::new("a table")),
         })
     }
 
@@ -190,13 +190,13 @@ pub fn mended(what: &str, table: &Table, known: &[&str], report: &mut Report) ->
     mended
 }
 
-/// What a value should have been, for "must be …".
-pub struct Wanted {
+/// What a value should have been: the end of a sentence that begins with "must be".
+pub struct Expected {
     pub what: String,
     pub help: Option<String>,
 }
 
-impl Wanted {
+impl Expected {
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), help: None }
     }
@@ -208,10 +208,10 @@ impl Wanted {
 }
 
 /// A finite number; integers count.
-pub fn number(value: &At<Value>) -> Result<f64, Wanted> {
+pub fn number(value: &At<Value>) -> Result<f64, Expected> {
     match value.value {
         Value::Integer(i) => Ok(i as f64),
         Value::Float(f) if f.is_finite() => Ok(f),
-        _ => Err(Wanted::new("a number")),
+        _ => Err(Expected::new("a number")),
     }
 }

@@ -1,17 +1,17 @@
 //! Single values that are more than a string or a number: addresses, durations, routes, versions, devices.
 
 use super::document::Value;
-use super::reader::{Wanted, number};
+use super::reader::{Expected, number};
 use super::unit::{mend_duration, mend_size, parse_duration, parse_size};
 use super::{DeviceUse, Version};
 use crate::diagnostic::At;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-type Read<T> = Result<T, Wanted>;
+type Read<T> = Result<T, Expected>;
 
 pub fn duration(value: &At<Value>) -> Read<Duration> {
-    let wanted = || Wanted::new("a duration with a unit, such as \"500ms\" or \"30s\"");
+    let wanted = || Expected::new("a duration with a unit, such as \"500ms\" or \"30s\"");
     match &value.value {
         Value::String(s) => parse_duration(s).ok_or_else(|| match mend_duration(s) {
             Some(meant) => wanted().help(format!("did you mean \"{meant}\"? units: us, ms, s, m, h, d")),
@@ -24,18 +24,18 @@ pub fn duration(value: &At<Value>) -> Read<Duration> {
 
 pub fn positive_duration(value: &At<Value>) -> Read<Duration> {
     match duration(value)? {
-        Duration::ZERO => Err(Wanted::new("a duration above zero")),
+        Duration::ZERO => Err(Expected::new("a duration above zero")),
         d => Ok(d),
     }
 }
 
 /// Bytes, at least one.
 pub fn size(value: &At<Value>) -> Read<u64> {
-    let wanted = || Wanted::new("a size with a unit, such as \"16MiB\"");
+    let wanted = || Expected::new("a size with a unit, such as \"16MiB\"");
     let units = "units: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB";
     match &value.value {
         Value::String(s) => match parse_size(s) {
-            Some(0) => Err(Wanted::new("a size above zero")),
+            Some(0) => Err(Expected::new("a size above zero")),
             Some(size) => Ok(size),
             None => Err(match mend_size(s) {
                 Some(meant) => wanted().help(format!("did you mean \"{meant}\"? {units}")),
@@ -48,7 +48,7 @@ pub fn size(value: &At<Value>) -> Read<u64> {
 }
 
 pub fn address(value: &At<Value>) -> Read<SocketAddr> {
-    let wanted = || Wanted::new("an IP address and a port, such as \"127.0.0.1:8080\"");
+    let wanted = || Expected::new("an IP address and a port, such as \"127.0.0.1:8080\"");
     match &value.value {
         Value::String(s) => s.parse().map_err(|_| match mend_address(s) {
             Some(mended) => wanted().help(format!("did you mean \"{mended}\"?")),
@@ -77,18 +77,20 @@ pub fn admin(value: &At<Value>) -> Read<Option<SocketAddr>> {
     match &value.value {
         Value::String(s) if s == "off" => Ok(None),
         Value::Bool(false) => {
-            Err(Wanted::new("an address or \"off\"").help("write `admin = \"off\"` to have none"))
+            Err(Expected::new("an address or \"off\"").help("write `admin = \"off\"` to have none"))
         }
         _ => match address(value) {
             Ok(address) => Ok(Some(address)),
-            Err(wanted) => Err(Wanted { what: format!("{}, or \"off\"", wanted.what), help: wanted.help }),
+            Err(wanted) => Err(Expected { what: format!("{}, or \"off\"", wanted.what), help: wanted.help }),
         },
     }
 }
 
 pub fn device_use(value: &At<Value>) -> Read<DeviceUse> {
     let wanted = || {
-        Wanted::new("\"auto\", \"cpu\", \"cuda\" or CUDA devices by number, such as [\"cuda:0\", \"cuda:1\"]")
+        Expected::new(
+            "\"auto\", \"cpu\", \"cuda\" or CUDA devices by number, such as [\"cuda:0\", \"cuda:1\"]",
+        )
     };
     let index = |s: &str| s.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok());
     match &value.value {
@@ -109,7 +111,7 @@ pub fn device_use(value: &At<Value>) -> Read<DeviceUse> {
                 let Value::String(name) = &item.value else { return Err(wanted()) };
                 let index = index(name).ok_or_else(wanted)?;
                 if listed.contains(&index) {
-                    return Err(Wanted::new(format!(
+                    return Err(Expected::new(format!(
                         "a list that has each device once; \"{name}\" is twice in it"
                     )));
                 }
@@ -122,7 +124,7 @@ pub fn device_use(value: &At<Value>) -> Read<DeviceUse> {
 }
 
 pub fn version(value: &At<Value>) -> Read<Version> {
-    let wanted = || Wanted::new("\"latest\", a version such as 3, or several such as [2, 3]");
+    let wanted = || Expected::new("\"latest\", a version such as 3, or several such as [2, 3]");
     let one = |v: &At<Value>| match &v.value {
         Value::Integer(n) => u64::try_from(*n).map_err(|_| wanted()),
         Value::String(s) if s.parse::<u64>().is_ok() => {
@@ -142,7 +144,7 @@ pub fn version(value: &At<Value>) -> Read<Version> {
             let mut versions: Vec<u64> = items.iter().map(one).collect::<Read<_>>()?;
             versions.sort_unstable();
             if let Some(pair) = versions.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(Wanted::new(format!(
+                return Err(Expected::new(format!(
                     "a list that has each version once; {} is twice in it",
                     pair[0]
                 )));
@@ -155,7 +157,7 @@ pub fn version(value: &At<Value>) -> Read<Version> {
 
 /// Rows that a batch may have: ascending, each once.
 pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
-    let wanted = || Wanted::new("an array of batch sizes from 1 to 65536, such as [1, 4, 16]");
+    let wanted = || Expected::new("an array of batch sizes from 1 to 65536, such as [1, 4, 16]");
     let Value::Array(items) = &value.value else { return Err(wanted()) };
     let one = |item: &At<Value>| match item.value {
         Value::Integer(n @ 1..=65_536) => Ok(n as usize),
@@ -166,7 +168,7 @@ pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
     match sizes.windows(2).find(|pair| pair[0] == pair[1]) {
         _ if sizes.is_empty() => Err(wanted().help("leave `sizes` out for batches of any size")),
         Some(pair) => {
-            Err(Wanted::new(format!("an array that has each size once; {} is twice in it", pair[0])))
+            Err(Expected::new(format!("an array that has each size once; {} is twice in it", pair[0])))
         }
         None => Ok(sizes),
     }
@@ -174,7 +176,7 @@ pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
 
 /// `{ 2 = 95, 3 = 5 }`: weights by version, at least one of them above zero.
 pub fn traffic(value: &At<Value>) -> Read<Vec<(u64, f64)>> {
-    let wanted = || Wanted::new("weights by version, such as { 2 = 95, 3 = 5 }");
+    let wanted = || Expected::new("weights by version, such as { 2 = 95, 3 = 5 }");
     let Value::Table(table) = &value.value else { return Err(wanted()) };
     let mut weights = vec![];
     for (key, weight) in &table.entries {
@@ -194,7 +196,7 @@ pub fn traffic(value: &At<Value>) -> Read<Vec<(u64, f64)>> {
 
 /// One version by number.
 pub fn one_version(value: &At<Value>) -> Read<u64> {
-    let wanted = || Wanted::new("a version, such as 3");
+    let wanted = || Expected::new("a version, such as 3");
     match &value.value {
         Value::Integer(n) => u64::try_from(*n).map_err(|_| wanted()),
         Value::String(s) if s.parse::<u64>().is_ok() => {
@@ -211,19 +213,19 @@ pub fn header_name(value: &At<Value>) -> Read<String> {
         Value::String(s) if !s.is_empty() && s.len() <= 64 && s.bytes().all(plain) => {
             Ok(s.to_ascii_lowercase())
         }
-        _ => Err(Wanted::new("the name of a header, such as \"x-user-id\"")),
+        _ => Err(Expected::new("the name of a header, such as \"x-user-id\"")),
     }
 }
 
 /// Begins with `/`; segments of letters, digits, `-`, `_`, `.` and `~`; not a path that rserve itself answers.
 pub fn route(value: &At<Value>) -> Read<String> {
-    let wanted = || Wanted::new("a path such as \"/road/predict\"");
+    let wanted = || Expected::new("a path such as \"/road/predict\"");
     let Value::String(route) = &value.value else { return Err(wanted()) };
     let Some(path) = route.strip_prefix('/') else {
         return Err(wanted().help(format!("begin it with a slash: \"/{route}\"")));
     };
     if path.is_empty() || path == "healthz" || path.starts_with("healthz/") {
-        return Err(Wanted::new("a path that rserve does not answer itself")
+        return Err(Expected::new("a path that rserve does not answer itself")
             .help("`/` lists the routes, and `/healthz/...` tells whether the server is up"));
     }
     if let Some(stripped) = route.strip_suffix('/') {
@@ -239,7 +241,7 @@ pub fn route(value: &At<Value>) -> Read<String> {
         return Err(wanted().help("every part between two slashes needs a name"));
     }
     if route.len() > 1024 {
-        return Err(Wanted::new("a path of at most 1024 characters"));
+        return Err(Expected::new("a path of at most 1024 characters"));
     }
     Ok(route.clone())
 }

@@ -1,13 +1,13 @@
 //! Syntax errors of the toml crate, told as a person would tell them.
 
 use super::document::{Table, Value};
-use crate::diagnostic::{Diagnostic, Place, SourceText};
+use crate::diagnostic::{Diagnostic, SourceText, Span};
 use std::ops::Range;
 
 /// The toml crate's words for a key or a table that is given twice.
 pub const DUPLICATE: &str = "duplicate key";
 
-pub fn syntax_error(message: &str, place: &Place) -> Diagnostic {
+pub fn syntax_error(message: &str, place: &Span) -> Diagnostic {
     let error = |title: String| Diagnostic::error(format!("syntax: {title}")).at(place, "");
     if message.starts_with("string values must be quoted") {
         return match place.text().trim() {
@@ -47,7 +47,7 @@ fn is_number(word: &str) -> bool {
 }
 
 /// The report of a key that is given twice; and whether a table of the user's went missing with it.
-pub fn duplicate(root: &Table, place: &Place) -> (Diagnostic, bool) {
+pub fn duplicate(root: &Table, place: &Span) -> (Diagnostic, bool) {
     let key = place.text();
     let d = Diagnostic::error(format!("`{key}` is given twice")).at(place, "the second time");
     let kept = earlier(root, key, place);
@@ -63,8 +63,8 @@ pub fn duplicate(root: &Table, place: &Place) -> (Diagnostic, bool) {
 }
 
 /// The nearest key of this text before `place`, and its value.
-fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<(&'a Place, &'a Value)> {
-    let before = |p: &Place| p.text() == key && p.span.start < place.span.start;
+fn earlier<'a>(table: &'a Table, key: &str, place: &Span) -> Option<(&'a Span, &'a Value)> {
+    let before = |p: &Span| p.text() == key && p.range.start < place.range.start;
     table
         .entries
         .iter()
@@ -73,20 +73,20 @@ fn earlier<'a>(table: &'a Table, key: &str, place: &Place) -> Option<(&'a Place,
             [inner, before(&k.place).then_some((&k.place, &v.value))]
         })
         .flatten()
-        .max_by_key(|(p, _)| p.span.start)
+        .max_by_key(|(p, _)| p.range.start)
 }
 
 /// Of a table header, which the parser forgets once it is repeated: the same header on an earlier line.
-fn same_line_before(place: &Place) -> Option<Place> {
+fn same_line_before(place: &Span) -> Option<Span> {
     let text = &place.source.text;
-    let start = line_start(text, place.span.start);
+    let start = line_start(text, place.range.start);
     let line = line_of(place);
-    let within = text[start..place.span.start].trim_start().len();
+    let within = text[start..place.range.start].trim_start().len();
     let mut at = 0;
     for earlier in text[..start].split_inclusive('\n') {
         if earlier.trim() == line {
             let first = at + earlier.len() - earlier.trim_start().len() + within;
-            return Some(Place::new(&place.source, first..first + place.span.len()));
+            return Some(Span::new(&place.source, first..first + place.range.len()));
         }
         at += earlier.len();
     }
@@ -94,9 +94,9 @@ fn same_line_before(place: &Place) -> Option<Place> {
 }
 
 /// The line that holds the beginning of a place, without its indent.
-fn line_of(place: &Place) -> &str {
+fn line_of(place: &Span) -> &str {
     let text = &place.source.text;
-    text[line_start(text, place.span.start)..].lines().next().unwrap_or_default().trim()
+    text[line_start(text, place.range.start)..].lines().next().unwrap_or_default().trim()
 }
 
 fn line_start(text: &str, offset: usize) -> usize {

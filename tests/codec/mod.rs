@@ -88,7 +88,7 @@ fn bind(options: &str, sources: &[(&str, usize)]) -> Result<Arc<dyn Encode>, Vec
     let draft = rserve::codec::registry()
         .encode(&codec(options), &mut report)
         .unwrap_or_else(|| panic!("{options}: {:?}", report.diagnostics));
-    let wanted = draft.wanted();
+    let wanted = draft.sources();
     assert_eq!(wanted.len(), sources.len());
     let bound: Vec<Option<Bound>> = wanted
         .into_iter()
@@ -108,7 +108,7 @@ fn bind(options: &str, sources: &[(&str, usize)]) -> Result<Arc<dyn Encode>, Vec
             .iter()
             .map(|d| {
                 let (place, label) = &d.places[0];
-                let at = &place.source.text[place.span.clone()];
+                let at = &place.source.text[place.range.clone()];
                 format!("{} @ {at} ({label}) | {}", d.title, d.helps.join("; "))
             })
             .collect()

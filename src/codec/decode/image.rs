@@ -11,7 +11,7 @@ use crate::codec::picture::{self, Limits};
 use crate::diagnostic::{At, Diagnostic, Report};
 use crate::plan::{Decode, DecodeError, Decoded, Origin, Payload, Region, TensorType};
 use crate::spec;
-use crate::spec::document::{Reader, Value, Wanted};
+use crate::spec::document::{Expected, Reader, Value};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,7 +95,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
 /// `size = [width, height]`, or one number for a square.
 fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u32)>> {
     let wanted = || {
-        Wanted::new("[width, height], each from 1 to 16384")
+        Expected::new("[width, height], each from 1 to 16384")
             .help("the width comes first: a model that takes [N, 3, 480, 640] wants `size = [640, 480]`")
     };
     let side = |value: &At<Value>| match value.value {
@@ -111,7 +111,7 @@ fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u
             Value::Integer(_) => (side(value)?, side(value)?),
             Value::String(s) => match s.split_once(['x', 'X', '*', ',']).map(|(w, h)| (w.trim(), h.trim())) {
                 Some((w, h)) if w.parse::<u16>().is_ok() && h.parse::<u16>().is_ok() => {
-                    return Err(Wanted::new("[width, height], each from 1 to 16384")
+                    return Err(Expected::new("[width, height], each from 1 to 16384")
                         .help(format!("write `size = [{w}, {h}]`")));
                 }
                 _ => return Err(wanted()),
@@ -119,7 +119,7 @@ fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u
             _ => return Err(wanted()),
         };
         if w * h > MAX_TARGET {
-            return Err(Wanted::new(format!("of at most {MAX_TARGET} pixels")));
+            return Err(Expected::new(format!("of at most {MAX_TARGET} pixels")));
         }
         Ok((w as u32, h as u32))
     })

@@ -1,7 +1,7 @@
 //! Levels of 8 bits to the elements of a tensor, by table: one entry for each channel and level.
 
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::spec::document::{Reader, Value, Wanted, number};
+use crate::spec::document::{Expected, Reader, Value, number};
 use crate::tensor::{DType, Element, SizeMismatch, Tensor};
 use half::{bf16, f16};
 
@@ -72,8 +72,8 @@ impl Normalise {
 }
 
 /// A number, or a fraction such as "1/255".
-fn fraction(value: &At<Value>) -> Result<f64, Wanted> {
-    let wanted = || Wanted::new("a number other than 0, or a fraction").help("as in `scale = \"1/255\"`");
+fn fraction(value: &At<Value>) -> Result<f64, Expected> {
+    let wanted = || Expected::new("a number other than 0, or a fraction").help("as in `scale = \"1/255\"`");
     let scale = match &value.value {
         Value::String(s) => {
             let (over, under) = s.split_once('/').ok_or_else(wanted)?;
@@ -94,8 +94,8 @@ fn per_channel(
 ) -> Option<At<[f64; 3]>> {
     options.take_as(key, report, |value| {
         let wanted = || match channels {
-            1 => Wanted::new("one number").help("a gray picture has one channel"),
-            n => Wanted::new(format!("one number, or {n}: one for each channel in the order of `color`")),
+            1 => Expected::new("one number").help("a gray picture has one channel"),
+            n => Expected::new(format!("one number, or {n}: one for each channel in the order of `color`")),
         };
         match &value.value {
             Value::Array(items) if items.len() == channels => {

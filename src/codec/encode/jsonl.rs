@@ -2,7 +2,7 @@
 
 use crate::codec::fields::{self, Field, FieldDraft};
 use crate::diagnostic::Report;
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, Wanted};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, SourceRef};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
 }
 
 impl Draft for JsonlDraft {
-    fn wanted(&self) -> Vec<Wanted> {
-        self.fields.iter().map(FieldDraft::wanted).collect()
+    fn sources(&self) -> Vec<SourceRef> {
+        self.fields.iter().map(FieldDraft::source).collect()
     }
 
     fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {

@@ -3,7 +3,7 @@
 use crate::codec::npy::Header;
 use crate::codec::options;
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, Wanted};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, SourceRef};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
@@ -22,8 +22,8 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
 }
 
 impl Draft for NpyDraft {
-    fn wanted(&self) -> Vec<Wanted> {
-        vec![Wanted { from: self.from.clone(), labels: None }]
+    fn sources(&self) -> Vec<SourceRef> {
+        vec![SourceRef { from: self.from.clone(), labels: None }]
     }
 
     fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {

@@ -2,7 +2,7 @@
 
 use crate::codec::options;
 use crate::diagnostic::{At, Report};
-use crate::spec::document::{Reader, Value, Wanted};
+use crate::spec::document::{Expected, Reader, Value};
 
 /// The colour of a class; `None` is not drawn.
 pub type Shade = Option<[u8; 3]>;
@@ -33,7 +33,7 @@ pub fn default(class: usize) -> [u8; 3] {
 pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Vec<Shade>>> {
     options.take_as("palette", report, |value| {
         let wanted = || {
-            Wanted::new("an array of 1 to 255 colours, one for each class")
+            Expected::new("an array of 1 to 255 colours, one for each class")
                 .help("as in `palette = [\"#4caf50\", \"#ffb300\", \"none\"]`")
         };
         let Value::Array(items) = &value.value else { return Err(wanted()) };

@@ -7,7 +7,7 @@ use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, FieldDraft, Number};
 use crate::codec::parquet::{self, Cell, Column, Kind};
 use crate::diagnostic::Report;
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, Wanted};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, SourceRef};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
@@ -33,8 +33,8 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
 }
 
 impl Draft for ParquetDraft {
-    fn wanted(&self) -> Vec<Wanted> {
-        self.fields.iter().map(FieldDraft::wanted).collect()
+    fn sources(&self) -> Vec<SourceRef> {
+        self.fields.iter().map(FieldDraft::source).collect()
     }
 
     fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {

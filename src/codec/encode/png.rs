@@ -7,10 +7,10 @@ use super::draw;
 use super::palette::{self, Shade};
 use crate::codec::classes::{self, ClassMap};
 use crate::codec::options;
-use crate::diagnostic::{At, Diagnostic, Place, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, Wanted};
+use crate::diagnostic::{At, Diagnostic, Report, Span};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, SourceRef};
 use crate::spec;
-use crate::spec::document::{Reader, Value, Wanted as Expected, number};
+use crate::spec::document::{Expected, Reader, Value, number};
 use crate::tensor::{DType, Tensor};
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ struct PngDraft {
     kind: Option<At<As>>,
     on: Option<At<String>>,
     labels: Option<At<String>>,
-    palette: Option<Place>,
+    palette: Option<Span>,
     options: Options,
 }
 
@@ -82,7 +82,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
     let threshold = options.number("threshold", report);
     let from = from?;
 
-    let useless: [(&str, Option<&Place>, &[As]); 6] = [
+    let useless: [(&str, Option<&Span>, &[As]); 6] = [
         ("labels", labels.as_ref().map(|v| &v.place), &[As::Classes, As::Overlay]),
         ("palette", palette.as_ref().map(|v| &v.place), &[As::Classes, As::Overlay]),
         ("color", color.as_ref().map(|v| &v.place), &[As::Overlay]),
@@ -156,8 +156,8 @@ fn content(kind: As, dims: &[Option<usize>], dtype: Option<DType>) -> Result<Con
 }
 
 impl Draft for PngDraft {
-    fn wanted(&self) -> Vec<Wanted> {
-        vec![Wanted { from: self.from.clone(), labels: self.labels.clone() }]
+    fn sources(&self) -> Vec<SourceRef> {
+        vec![SourceRef { from: self.from.clone(), labels: self.labels.clone() }]
     }
 
     fn on(&self) -> Option<At<String>> {

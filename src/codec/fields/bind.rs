@@ -17,7 +17,7 @@ impl FieldDraft {
         let shown = format!("`{}` is {}", bound.from.value, bound.ty);
         let mut refuse = |title: String, help: &str| {
             let mut d = Diagnostic::error(title).at(&bound.from.place, shown.clone());
-            if self.kind.place.span != self.name.place.span {
+            if self.kind.place.range != self.name.place.range {
                 d = d.at(&self.kind.place, "");
             }
             if let Some(note) = &bound.note {

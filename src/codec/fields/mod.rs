@@ -11,8 +11,8 @@ pub mod number;
 pub use answer::{Answer, label, write_string};
 pub use number::Number;
 
-use crate::diagnostic::{At, Diagnostic, Place, Report};
-use crate::plan::{Bound, EncodeError, EncodeInput, Wanted};
+use crate::diagnostic::{At, Diagnostic, Report, Span};
+use crate::plan::{Bound, EncodeError, EncodeInput, SourceRef};
 use crate::spec::document::{Reader, Table, Value};
 use std::collections::BTreeSet;
 
@@ -155,7 +155,7 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
     draft.round = round.as_ref().map(|r| r.value as u32);
 
     // What the field's kind has no use for is an error, not a silence.
-    let useless: [(&str, Option<&Place>, &[As]); 5] = [
+    let useless: [(&str, Option<&Span>, &[As]); 5] = [
         ("labels", draft.labels.as_ref().map(|v| &v.place), &[As::Label, As::Top, As::Shares]),
         ("top", draft.top.as_ref().map(|v| &v.place), &[As::Top]),
         ("axis", draft.axis.as_ref().map(|v| &v.place), &[As::Argmax, As::Shares]),
@@ -188,12 +188,12 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
 }
 
 impl FieldDraft {
-    pub fn wanted(&self) -> Wanted {
-        Wanted { from: self.from.clone(), labels: self.labels.clone() }
+    pub fn source(&self) -> SourceRef {
+        SourceRef { from: self.from.clone(), labels: self.labels.clone() }
     }
 }
 
-/// All fields against their sources, in the order of [`FieldDraft::wanted`]; `None` where one was refused.
+/// All fields against their sources, in the order of [`FieldDraft::source`]; `None` where one was refused.
 pub fn bind(
     what: &str,
     drafts: &[FieldDraft],
