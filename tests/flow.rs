@@ -7,7 +7,7 @@ use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side,
 use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
 use rserve::plan::{
     self, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput, EncodePlan,
-    EncodeSource, Entry, Origin, Payload, Region, RowContext, Rows, Step, TensorType, VersionFacts,
+    EncodeSource, Entry, Format, Origin, Payload, Region, RowContext, Rows, Step, TensorType, VersionFacts,
 };
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
@@ -30,6 +30,9 @@ impl Decode for NumberDecode {
     }
     fn extensions(&self) -> &'static [&'static str] {
         &[]
+    }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
     fn curl_example(&self) -> String {
         String::new()
@@ -57,14 +60,11 @@ impl Decode for NumberDecode {
 struct TextEncode;
 
 impl Encode for TextEncode {
-    fn format(&self) -> &'static str {
-        "text"
+    fn about(&self) -> Format {
+        Format { name: "text", media_type: "text/plain", extension: "txt" }
     }
-    fn media_type(&self) -> &'static str {
-        "text/plain"
-    }
-    fn extension(&self) -> &'static str {
-        "txt"
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let one = |input: &EncodeInput| {
@@ -119,7 +119,14 @@ impl Model for Ready {
 }
 
 fn step(name: &str, model: usize, inputs: &[usize], output: Option<usize>, to_host: bool) -> Step {
-    Step { name: name.into(), model, inputs: inputs.to_vec(), outputs: vec![output], to_host: vec![to_host] }
+    Step {
+        name: name.into(),
+        calls: String::new(),
+        model,
+        inputs: inputs.to_vec(),
+        outputs: vec![output],
+        to_host: vec![to_host],
+    }
 }
 
 fn encode(name: &str, slots: &[usize], origin: Option<usize>, needs: &[usize]) -> EncodePlan {

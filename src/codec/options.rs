@@ -3,6 +3,7 @@
 use crate::diagnostic::{At, Diagnostic, Report};
 use crate::spec::document::{Expected, Reader, Value};
 use crate::tensor::{DType, byte_len};
+use serde::Serialize;
 
 /// A shape from the options, `None` for an axis of any length.
 pub type Shape = Vec<Option<usize>>;
@@ -57,6 +58,15 @@ pub fn show_shape(shape: &[Option<usize>]) -> String {
 /// Whether `actual` has the rank and the known lengths of `wanted`.
 pub fn shape_fits(actual: &[usize], wanted: &[Option<usize>]) -> bool {
     actual.len() == wanted.len() && actual.iter().zip(wanted).all(|(a, w)| w.is_none_or(|w| w == *a))
+}
+
+/// What a codec is made of, for [`crate::plan::Decode::options`]: the keys in the order of the alphabet.
+pub fn canonical(codec: &impl Serialize) -> serde_json::Value {
+    match serde_json::to_value(codec) {
+        Ok(value) => value,
+        // A key that is no string, which no codec has.
+        Err(error) => serde_json::json!({ "error": error.to_string() }),
+    }
 }
 
 /// `"#ff3b30"` or `[255, 59, 48]`.

@@ -2,9 +2,10 @@
 
 use super::registry;
 use crate::diagnostic::{At, Report, SourceText, Span};
-use crate::plan::Codecs;
+use crate::plan::{Bound, Codecs, SourceRef, TensorType};
 use crate::spec::Codec;
 use crate::spec::document::{Value, parse};
+use crate::tensor::DType;
 
 /// The codec that `text` writes as `photo = { format = …, … }`.
 pub fn codec(text: &str) -> Codec {
@@ -131,4 +132,144 @@ fn options_of_the_encodes() {
             "`encode.photo` has no `on` @ photo | name the decode whose picture is drawn on: `on = \"photo\"`",
         ]
     );
+}
+
+/// The options of a format that the reference names: the first cells of the tables below its heading.
+fn documented(heading: &str) -> Vec<String> {
+    let text = include_str!("../../docs/formats.md");
+    let section = text.split("\n### ").find(|section| section.starts_with(heading)).expect("a section");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    let names = cells.flat_map(|(cell, _)| cell.split(", ")).map(|name| name.trim_matches('`').to_owned());
+    names.filter(|name| !name.starts_with('"')).collect()
+}
+
+/// What `canonical` says changes with each of `changed`, of which each changes one option of `plain`.
+fn each_counts(
+    heading: &str,
+    plain: &str,
+    changed: &[(&str, &str)],
+    not_of_the_codec: &[&str],
+    canonical: impl Fn(&str) -> serde_json::Value,
+) {
+    let before = canonical(plain);
+    for (option, change) in changed {
+        let text = plain.replace(" }", &format!(", {change} }}"));
+        assert_ne!(canonical(&text), before, "{heading}: {option} in {text}");
+    }
+    for option in documented(heading) {
+        let tried = changed.iter().any(|(name, _)| *name == option);
+        assert!(tried || not_of_the_codec.contains(&option.as_str()), "{heading}: `{option}` is not tried");
+    }
+}
+
+#[test]
+fn every_option_of_a_decode_counts() {
+    let options = |text: &str| {
+        let mut report = Report::default();
+        let decode = registry().decode(&codec(text), &mut report);
+        assert!(!report.has_errors(), "{:?}", errors(&report));
+        decode.unwrap().options()
+    };
+    let image = [
+        ("size", "size = 32"),
+        ("scale", "scale = 1"),
+        ("mean", "mean = 0.5"),
+        ("mean", "mean = [0, 0, 0.5]"),
+        ("std", "std = [1, 2, 1]"),
+        ("color", "color = \"bgr\""),
+        ("background", "background = \"#ffffff\""),
+        ("layout", "layout = \"nhwc\""),
+        ("dtype", "dtype = \"float64\""),
+        ("max_pixels", "max_pixels = 1000"),
+        ("max_side", "max_side = 1000"),
+    ];
+    let with_size = ["size", "fit", "filter", "pad"];
+    each_counts("image", r#"{ format = "image" }"#, &image, &with_size, options);
+    let image = [("fit", "fit = \"cover\""), ("filter", "filter = \"box\"")];
+    for (_, change) in image {
+        let plain = r#"{ format = "image", size = 32 }"#;
+        assert_ne!(options(&plain.replace(" }", &format!(", {change} }}"))), options(plain), "{change}");
+    }
+    let contain = |pad: &str| options(&format!(r#"{{ format = "image", size = 8, fit = "contain"{pad} }}"#));
+    assert_ne!(contain(", pad = \"#ffffff\""), contain(""));
+    let json = [
+        ("field", "field = \"x\""),
+        ("dtype", "dtype = \"string\""),
+        ("shape", "shape = [2]"),
+        ("max_elements", "max_elements = 5"),
+    ];
+    each_counts("json", r#"{ format = "json" }"#, &json, &[], options);
+    let npy = [("dtype", "dtype = \"int64\""), ("shape", "shape = [2]")];
+    each_counts("npy", r#"{ format = "npy" }"#, &npy, &["cast"], options);
+    let cast = |cast: &str| options(&format!(r#"{{ format = "npy", dtype = "int64"{cast} }}"#));
+    assert_ne!(cast(", cast = true"), cast(""));
+    let raw = [("dtype", "dtype = \"int64\"")];
+    each_counts("raw", r#"{ format = "raw", shape = [2] }"#, &raw, &["shape"], options);
+    assert_ne!(options(r#"{ format = "raw", shape = [2] }"#), options(r#"{ format = "raw", shape = [3] }"#));
+}
+
+/// An encode bound to sources of this type, as it says what it does.
+fn encode_options(text: &str, dims: &[usize], dtype: DType) -> serde_json::Value {
+    let mut report = Report::default();
+    let draft = registry().encode(&codec(text), &mut report).unwrap();
+    let bound = |source: SourceRef| Bound {
+        ty: TensorType { dtype: Some(dtype), dims: Some(dims.iter().map(|n| Some(*n)).collect()) },
+        labels: source.labels.map(|file| (file, dims.first().copied().unwrap_or(0))),
+        from: source.from,
+        note: None,
+    };
+    let bound: Vec<Option<Bound>> = draft.sources().into_iter().map(|source| Some(bound(source))).collect();
+    let encode = draft.bind(&bound, &mut report);
+    assert!(!report.has_errors(), "{text}: {:?}", errors(&report));
+    encode.unwrap().options()
+}
+
+#[test]
+fn every_option_of_an_encode_counts() {
+    let fields = "json, jsonl, csv, parquet";
+    for format in ["json", "jsonl", "csv", "parquet"] {
+        let options = |text: &str| encode_options(text, &[7], DType::F32);
+        let text =
+            |option: &str| format!(r#"{{ format = "{format}", fields.f = {{ from = "s", {option} }} }}"#);
+        // Where a source comes from and which labels it has, the plan says for every format.
+        let each = |plain: &str, changed: &[(&str, &str)]| {
+            for (_, change) in changed {
+                let change = format!("{plain}, {change}");
+                assert_ne!(options(&text(&change)), options(&text(plain)), "{format}: {change}");
+            }
+        };
+        each("as = \"top\"", &[("top", "top = 3"), ("softmax", "softmax = true"), ("round", "round = 2")]);
+        each("as = \"top\"", &[("labels", "labels = \"l\"")]);
+        each("round = 3", &[("as", "as = \"mean\"")]);
+        assert_ne!(options(&text("round = 2")), options(&text("round = 3")));
+        let axis = |axis: usize| {
+            let option = format!("as = \"argmax\", axis = {axis}");
+            encode_options(&text(&option), &[3, 1], DType::F32)
+        };
+        if format != "csv" {
+            assert_ne!(axis(0), axis(1));
+        }
+        assert_ne!(options(&text("round = 2")), options(&text("round = 2").replace("fields.f", "fields.g")));
+    }
+    let tried = ["from", "as", "labels", "top", "softmax", "axis", "round"];
+    for option in documented(fields) {
+        assert!(tried.contains(&option.as_str()), "`{option}` is not tried");
+    }
+
+    let mask = |text: &str| encode_options(text, &[1, 8, 8], DType::F32);
+    let scores = |text: &str| encode_options(text, &[2, 8, 8], DType::F32);
+    let overlay = r#"{ format = "png", from = "m", as = "overlay", on = "photo" }"#;
+    let changed = [
+        ("range", "range = [0, 2]"),
+        ("threshold", "threshold = 0.5"),
+        ("color", "color = \"#ffffff\""),
+        ("alpha", "alpha = 0.25"),
+    ];
+    each_counts("png", overlay, &changed, &["from", "as", "on", "palette", "labels"], mask);
+    let palette = overlay.replace(" }", ", palette = [\"none\", \"#ffffff\"] }");
+    assert_ne!(scores(&palette), scores(overlay));
+    let gray = r#"{ format = "png", from = "m", as = "gray" }"#;
+    assert_ne!(mask(gray), mask(overlay));
+    assert_ne!(mask(gray), mask(&gray.replace(" }", ", on = \"photo\" }")));
 }

@@ -6,6 +6,7 @@ use super::names::Shard;
 use super::output::write_whole;
 use super::run::Counts;
 use super::state::FOLDER;
+use crate::plan::are_comparable;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -52,7 +53,13 @@ impl Identity {
     /// What is not as it was, a line each.
     pub fn changes(&self, before: &Self) -> Vec<String> {
         let mut changes = vec![];
-        if self.pipeline != before.pipeline {
+        if !are_comparable(&self.plan, &before.plan) {
+            changes.push(
+                "it was begun by an rserve that compared pipelines by another rule, so that it cannot be told \
+                 whether this is the same"
+                    .to_owned(),
+            );
+        } else if self.pipeline != before.pipeline {
             changes.push(format!("the pipeline was `{}` and is `{}`", before.pipeline, self.pipeline));
         } else if (&self.plan, &self.tables, &self.folders) != (&before.plan, &before.tables, &before.folders)
         {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::plan::{
-    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Origin,
-    Payload, RowContext, Rows, TensorType,
+    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Format,
+    Origin, Payload, RowContext, Rows, TensorType,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ impl Decode for Text {
     fn extensions(&self) -> &'static [&'static str] {
         &["txt"]
     }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
     fn curl_example(&self) -> String {
         String::new()
     }
@@ -43,14 +46,12 @@ struct Written {
 }
 
 impl Encode for Written {
-    fn format(&self) -> &'static str {
-        "written"
+    fn about(&self) -> Format {
+        let extension = if self.rows { "csv" } else { "up" };
+        Format { name: "written", media_type: "text/plain", extension }
     }
-    fn media_type(&self) -> &'static str {
-        "text/plain"
-    }
-    fn extension(&self) -> &'static str {
-        if self.rows { "csv" } else { "up" }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
     fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError("the flow of these tests does not encode".into()))

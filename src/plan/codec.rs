@@ -58,6 +58,9 @@ pub trait Decode: Send + Sync + Debug {
     fn weight(&self, payload: &Payload) -> usize {
         payload.len()
     }
+    /// Every option that has a part in what the decode gives, with its default where the file says nothing.
+    /// Two decodes of one format with equal options give the same for the same payload.
+    fn options(&self) -> serde_json::Value;
     /// Pure work on the calling thread. `keep_origin` asks for [`Decoded::origin`].
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError>;
 }
@@ -157,13 +160,32 @@ pub struct EncodeInput {
 #[error("{0}")]
 pub struct EncodeError(pub String);
 
-pub trait Encode: Send + Sync + Debug {
+/// What an encode's format is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
     /// The name in the registry: "json".
-    fn format(&self) -> &'static str;
+    pub name: &'static str,
     /// "application/json".
-    fn media_type(&self) -> &'static str;
-    /// Of a file with one answer, without a dot: "json".
-    fn extension(&self) -> &'static str;
+    pub media_type: &'static str,
+    /// The extension of a file with one answer, without a dot: "json".
+    pub extension: &'static str,
+}
+
+pub trait Encode: Send + Sync + Debug {
+    fn about(&self) -> Format;
+    /// Every option that has a part in what the encode writes, with its default where the file says nothing,
+    /// and what it learned of its sources. Two encodes of one format with equal options write the same of the
+    /// same inputs.
+    fn options(&self) -> serde_json::Value;
+    fn format(&self) -> &'static str {
+        self.about().name
+    }
+    fn media_type(&self) -> &'static str {
+        self.about().media_type
+    }
+    fn extension(&self) -> &'static str {
+        self.about().extension
+    }
     /// One whole answer, as over HTTP or as a file of its own. `inputs` is in the order of
     /// [`Draft::sources`].
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod signature;
 
 mod compile;
+mod digest;
 mod encodes;
 mod entry;
 mod fit;
@@ -28,11 +29,12 @@ mod whole;
 
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
-    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Origin, Payload,
-    Region, RowContext, Rows, SourceRef,
+    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Format, Origin,
+    Payload, Region, RowContext, Rows, SourceRef,
 };
 
 pub use compile::compile;
+pub use digest::are_comparable;
 pub use fit::Mismatch;
 pub use models::interchangeable;
 pub use whole::needs;
@@ -174,14 +176,6 @@ pub struct Entry {
     pub slots: usize,
 }
 
-impl Entry {
-    /// Of everything that it says, in hex: two entries with the same one do the same with the same models.
-    pub fn digest(&self) -> String {
-        // What is not written out by `Debug` is not part of a codec.
-        blake3::hash(format!("{self:?}").as_bytes()).to_hex().to_string()
-    }
-}
-
 #[derive(Debug)]
 pub struct DecodePlan {
     pub name: String,
@@ -193,6 +187,8 @@ pub struct DecodePlan {
 #[derive(Debug)]
 pub struct Step {
     pub name: String,
+    /// The name of the model that it calls.
+    pub calls: String,
     /// Position in [`Pipeline::models`].
     pub model: usize,
     /// A slot for each input of the model, in the order of its signature.

@@ -68,6 +68,7 @@ impl<'s, 'a> Layout<'s, 'a> {
         };
         Some(Step {
             name: node.spec.name.value.clone(),
+            calls: node.spec.model.as_ref()?.value.clone(),
             model: called.iter().position(|m| Some(*m) == node.model)?,
             inputs: (0..node.signature?.inputs.len()).map(input).collect::<Option<_>>()?,
             outputs: self.slot[at].clone(),

@@ -230,3 +230,37 @@ fn through_a_server_the_results_are_the_same_and_those_of_its_route() {
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.err.contains("is declared otherwise there than here"), "{}", said.err);
 }
+
+#[test]
+fn another_normalisation_does_not_go_on_with_a_run() {
+    let (input, folder) = (pictures(6), tempfile::tempdir().unwrap());
+    let file = folder.path().join("landing-spot.toml");
+    let text = fs::read_to_string(super::house::root().join("pipelines/landing-spot.toml")).unwrap();
+    let store = super::house::root().join("examples/models");
+    let text = text.replace("../examples/models", store.to_str().unwrap());
+    let output = folder.path().join("out");
+    let mut arguments = arguments(input.path(), &output);
+    arguments[1] = file.to_str().unwrap();
+    fs::write(&file, &text).unwrap();
+    assert_eq!(say(&arguments).code, 0);
+    let first = tree(&output);
+
+    let other = text.replace("0.485", "0.5");
+    assert_ne!(other, text);
+    fs::write(&file, other).unwrap();
+    let said = say(&arguments);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("`landing-spot` is not declared as it was"), "{}", said.err);
+    assert_eq!(tree(&output), first, "nothing was touched");
+
+    // Begun by an rserve that knew no more of a codec than what its debug form said.
+    fs::write(&file, &text).unwrap();
+    let record = output.join(".rserve/run.json");
+    let written = fs::read_to_string(&record).unwrap();
+    let old = written.replace("\"plan\": \"v2-", "\"plan\": \"");
+    assert_ne!(old, written);
+    fs::write(&record, old).unwrap();
+    let said = say(&arguments);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("compared pipelines by another rule"), "{}", said.err);
+}

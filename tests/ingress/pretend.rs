@@ -34,6 +34,9 @@ impl Decode for Format {
     fn extensions(&self) -> &'static [&'static str] {
         &[]
     }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
     fn curl_example(&self) -> String {
         "--data-binary @photo.jpg".into()
     }
@@ -43,17 +46,15 @@ impl Decode for Format {
 }
 
 impl Encode for Format {
-    fn format(&self) -> &'static str {
-        self.0
-    }
-    fn media_type(&self) -> &'static str {
-        match self.0 {
+    fn about(&self) -> rserve::plan::Format {
+        let media_type = match self.0 {
             "png" => "image/png",
             _ => "application/json",
-        }
+        };
+        rserve::plan::Format { name: self.0, media_type, extension: self.0 }
     }
-    fn extension(&self) -> &'static str {
-        self.0
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
     fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError("nothing here encodes".into()))

@@ -3,6 +3,7 @@
 //! The store and the machine are told, not looked at, so that no model file is needed.
 
 mod broken;
+mod digest;
 mod drawn;
 mod many_files;
 mod syntax;

@@ -13,16 +13,20 @@ use crate::plan::{Decode, DecodeError, Decoded, Origin, Payload, Region, TensorT
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value};
 use bytes::Bytes;
+use serde::Serialize;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct ImageDecode {
     /// `None` keeps the picture's own size.
     target: Option<Target>,
     color: Color,
     layout: Layout,
+    normalise: Normalise,
+    /// Follows from `normalise`.
+    #[serde(skip)]
     table: Table,
     background: Option<[u8; 3]>,
     limits: Limits,
@@ -73,6 +77,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
     let normalise = Normalise::read(color.channels(), options, report);
     let background = options.take_as("background", report, options::color);
     let limits = read_limits(options, report);
+    let normalise = normalise?;
     let decode = ImageDecode {
         target: size.map(|size| Target {
             size: size.value,
@@ -85,7 +90,8 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
         }),
         color,
         layout,
-        table: Table::new(&normalise?),
+        table: Table::new(&normalise),
+        normalise,
         background: background.map(|b| b.value),
         limits,
     };
@@ -152,6 +158,10 @@ impl Decode for ImageDecode {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
+    }
+
+    fn options(&self) -> serde_json::Value {
+        options::canonical(self)
     }
 
     fn curl_example(&self) -> String {

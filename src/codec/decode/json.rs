@@ -8,10 +8,11 @@ use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor};
+use serde::Serialize;
 use serde::de::DeserializeSeed;
 use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct JsonDecode {
     field: String,
     dtype: DType,
@@ -44,6 +45,10 @@ impl Decode for JsonDecode {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["json"]
+    }
+
+    fn options(&self) -> serde_json::Value {
+        options::canonical(self)
     }
 
     fn curl_example(&self) -> String {

@@ -9,10 +9,13 @@ use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor, byte_len};
 use bytes::Bytes;
+use serde::Serialize;
 use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct NpyDecode {
+    /// For the example of a request.
+    #[serde(skip)]
     name: String,
     /// The file must have this one, or where `cast` is set, is converted to it.
     dtype: Option<DType>,
@@ -46,6 +49,10 @@ impl Decode for NpyDecode {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["npy"]
+    }
+
+    fn options(&self) -> serde_json::Value {
+        options::canonical(self)
     }
 
     fn curl_example(&self) -> String {

@@ -4,8 +4,10 @@ use crate::diagnostic::{At, Diagnostic, Report};
 use crate::spec::document::{Expected, Reader, Value, number};
 use crate::tensor::{DType, Element, SizeMismatch, Tensor};
 use half::{bf16, f16};
+use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Color {
     Rgb,
     Bgr,
@@ -18,14 +20,15 @@ impl Color {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layout {
     Nchw,
     Nhwc,
 }
 
 /// `(level * scale - mean) / std`, mean and std in the order of the tensor's channels.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Normalise {
     pub dtype: DType,
     pub scale: f64,

@@ -7,10 +7,13 @@ use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor};
+use serde::Serialize;
 use std::sync::Arc;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct RawDecode {
+    /// For the example of a request.
+    #[serde(skip)]
     name: String,
     dtype: DType,
     /// At most one axis is not known; its length follows from that of the body.
@@ -44,6 +47,10 @@ impl Decode for RawDecode {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["bin", "raw"]
+    }
+
+    fn options(&self) -> serde_json::Value {
+        options::canonical(self)
     }
 
     fn curl_example(&self) -> String {

@@ -6,10 +6,14 @@
 
 use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, FieldDraft};
+use crate::codec::options;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, SourceRef};
+use crate::plan::{
+    Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows, SourceRef,
+};
 use crate::spec;
 use crate::spec::document::Reader;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,7 +23,7 @@ struct CsvDraft {
     fields: Vec<FieldDraft>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct CsvEncode {
     /// Each with the names of its columns.
     fields: Vec<(Field, Vec<String>)>,
@@ -93,16 +97,12 @@ fn columns(field: &Field, bound: &Bound) -> Result<Vec<String>, String> {
 }
 
 impl Encode for CsvEncode {
-    fn format(&self) -> &'static str {
-        "csv"
+    fn about(&self) -> Format {
+        Format { name: "csv", media_type: "text/csv", extension: "csv" }
     }
 
-    fn media_type(&self) -> &'static str {
-        "text/csv"
-    }
-
-    fn extension(&self) -> &'static str {
-        "csv"
+    fn options(&self) -> serde_json::Value {
+        options::canonical(self)
     }
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {

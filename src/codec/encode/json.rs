@@ -1,8 +1,9 @@
 //! `format = "json"`: one object with the named fields, in the order of the file.
 
 use crate::codec::fields::{self, Field, FieldDraft};
+use crate::codec::options;
 use crate::diagnostic::Report;
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, SourceRef};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
@@ -35,16 +36,12 @@ impl Draft for JsonDraft {
 }
 
 impl Encode for JsonEncode {
-    fn format(&self) -> &'static str {
-        "json"
+    fn about(&self) -> Format {
+        Format { name: "json", media_type: "application/json", extension: "json" }
     }
 
-    fn media_type(&self) -> &'static str {
-        "application/json"
-    }
-
-    fn extension(&self) -> &'static str {
-        "json"
+    fn options(&self) -> serde_json::Value {
+        options::canonical(&self.fields)
     }
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {

@@ -1,8 +1,11 @@
 //! `format = "jsonl"`: the object of json, one a line; offline with the item and the models that served it.
 
 use crate::codec::fields::{self, Field, FieldDraft};
+use crate::codec::options;
 use crate::diagnostic::Report;
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, SourceRef};
+use crate::plan::{
+    Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows, SourceRef,
+};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
@@ -36,16 +39,12 @@ impl Draft for JsonlDraft {
 }
 
 impl Encode for JsonlEncode {
-    fn format(&self) -> &'static str {
-        "jsonl"
+    fn about(&self) -> Format {
+        Format { name: "jsonl", media_type: "application/jsonl", extension: "jsonl" }
     }
 
-    fn media_type(&self) -> &'static str {
-        "application/jsonl"
-    }
-
-    fn extension(&self) -> &'static str {
-        "jsonl"
+    fn options(&self) -> serde_json::Value {
+        options::canonical(&self.fields)
     }
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {

@@ -3,7 +3,7 @@
 use crate::codec::npy::Header;
 use crate::codec::options;
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, SourceRef};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
@@ -41,16 +41,12 @@ impl Draft for NpyDraft {
 }
 
 impl Encode for NpyEncode {
-    fn format(&self) -> &'static str {
-        "npy"
+    fn about(&self) -> Format {
+        Format { name: "npy", media_type: "application/x-npy", extension: "npy" }
     }
 
-    fn media_type(&self) -> &'static str {
-        "application/x-npy"
-    }
-
-    fn extension(&self) -> &'static str {
-        "npy"
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {

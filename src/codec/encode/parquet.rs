@@ -5,12 +5,16 @@
 
 use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, FieldDraft, Number};
+use crate::codec::options;
 use crate::codec::parquet::{self, Cell, Column, Kind};
 use crate::diagnostic::Report;
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, RowContext, Rows, SourceRef};
+use crate::plan::{
+    Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows, SourceRef,
+};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,7 +24,7 @@ struct ParquetDraft {
     fields: Vec<FieldDraft>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct ParquetEncode {
     /// Each with its columns.
     fields: Vec<(Field, Vec<Column>)>,
@@ -86,16 +90,12 @@ fn columns(field: &Field, dtype: Option<DType>) -> Vec<Column> {
 }
 
 impl Encode for ParquetEncode {
-    fn format(&self) -> &'static str {
-        "parquet"
+    fn about(&self) -> Format {
+        Format { name: "parquet", media_type: "application/vnd.apache.parquet", extension: "parquet" }
     }
 
-    fn media_type(&self) -> &'static str {
-        "application/vnd.apache.parquet"
-    }
-
-    fn extension(&self) -> &'static str {
-        "parquet"
+    fn options(&self) -> serde_json::Value {
+        options::canonical(self)
     }
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {

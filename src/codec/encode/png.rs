@@ -8,13 +8,15 @@ use super::palette::{self, Shade};
 use crate::codec::classes::{self, ClassMap};
 use crate::codec::options;
 use crate::diagnostic::{At, Diagnostic, Report, Span};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Origin, SourceRef};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value, number};
 use crate::tensor::{DType, Tensor};
+use serde::Serialize;
 use std::sync::Arc;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum As {
     /// Values of a range to levels.
     Gray,
@@ -26,7 +28,7 @@ enum As {
 
 const KINDS: &[(&str, As)] = &[("gray", As::Gray), ("classes", As::Classes), ("overlay", As::Overlay)];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Options {
     kind: As,
     /// The values that are drawn black and white (or not at all and in full).
@@ -216,16 +218,12 @@ impl Draft for PngDraft {
 }
 
 impl Encode for PngEncode {
-    fn format(&self) -> &'static str {
-        "png"
+    fn about(&self) -> Format {
+        Format { name: "png", media_type: "image/png", extension: "png" }
     }
 
-    fn media_type(&self) -> &'static str {
-        "image/png"
-    }
-
-    fn extension(&self) -> &'static str {
-        "png"
+    fn options(&self) -> serde_json::Value {
+        options::canonical(&self.0)
     }
 
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {

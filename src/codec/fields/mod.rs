@@ -14,10 +14,12 @@ pub use number::Number;
 use crate::diagnostic::{At, Diagnostic, Report, Span};
 use crate::plan::{Bound, EncodeError, EncodeInput, SourceRef};
 use crate::spec::document::{Reader, Table, Value};
+use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// What a field says of its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum As {
     /// Every element, nested as the tensor is.
     Values,
@@ -68,7 +70,7 @@ pub struct FieldDraft {
 }
 
 /// A field whose source is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Field {
     pub name: String,
     pub kind: As,

@@ -17,9 +17,10 @@ mod turn;
 use crate::plan::DecodeError;
 use image::ImageFormat;
 use image::metadata::Orientation;
+use serde::Serialize;
 
 /// What a picture may have at most, checked from its header.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Limits {
     pub pixels: u64,
     /// Of either side.

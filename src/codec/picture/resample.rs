@@ -10,9 +10,11 @@
 
 use super::resize::Pixels;
 use crate::plan::Region;
+use serde::Serialize;
 use std::f64::consts::PI;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Filter {
     Nearest,
     Box,

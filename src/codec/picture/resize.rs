@@ -2,8 +2,10 @@
 
 use super::resample::{Filter, Room, scale};
 use crate::plan::Region;
+use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// The whole picture, its proportions lost.
     Stretch,
@@ -14,7 +16,7 @@ pub enum Fit {
 }
 
 /// What a picture is brought to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Target {
     /// Width and height.
     pub size: (u32, u32),

@@ -19,6 +19,9 @@ impl Decode for Takes {
     fn extensions(&self) -> &'static [&'static str] {
         self.0
     }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
     fn curl_example(&self) -> String {
         String::new()
     }

@@ -47,6 +47,9 @@ impl crate::plan::Decode for Json {
     fn extensions(&self) -> &'static [&'static str] {
         &["json"]
     }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
     fn curl_example(&self) -> String {
         String::new()
     }

@@ -92,10 +92,7 @@ impl<'a> Drawing<'a> {
 
     fn decodes(&mut self, which: &'static str, entry: &Entry, other: &Entry) {
         for decode in &entry.decodes {
-            let same = |d: &&super::DecodePlan| {
-                d.name == decode.name && format!("{:?}", d.decode) == format!("{:?}", decode.decode)
-            };
-            let shared = other.decodes.iter().any(|d| same(&d));
+            let shared = other.decodes.iter().any(|d| d.is_as(decode));
             if shared && self.find(Kind::Decode, &decode.name, None).is_some() {
                 continue;
             }
@@ -142,8 +139,8 @@ impl<'a> Drawing<'a> {
 
     fn encodes(&mut self, which: &'static str, entry: &Entry, other: &Entry) {
         for encode in &entry.encodes {
-            let print = |e: &super::EncodePlan| format!("{:?}{:?}{:?}", e.encode, e.sources, e.origin);
-            let shared = other.encodes.iter().any(|e| e.name == encode.name && print(e) == print(encode));
+            let of = entry.described(encode);
+            let shared = other.encodes.iter().any(|e| e.name == encode.name && other.described(e) == of);
             let found = self.find(Kind::Encode, &encode.name, None).filter(|_| shared);
             let to = found.unwrap_or(self.boxes.len());
             let mut inputs: Vec<String> =
