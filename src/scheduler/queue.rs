@@ -62,10 +62,11 @@ pub enum Dead {
 
 impl Item {
     pub fn dead(&self, now: Instant) -> Option<Dead> {
-        if self.reply.is_closed() {
-            Some(Dead::Gone)
-        } else if self.terms.deadline <= now {
+        // Whoever waits gives up at the deadline too, and does not count as gone for that.
+        if self.terms.deadline <= now {
             Some(Dead::Deadline)
+        } else if self.reply.is_closed() {
+            Some(Dead::Gone)
         } else {
             None
         }

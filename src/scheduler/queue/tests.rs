@@ -139,3 +139,16 @@ fn those_who_left_make_room() {
     assert_eq!(bench.come(2, "h3", false), (true, vec![(2., Dead::Gone)]));
     assert_eq!(bench.take(3), [3., 1.]);
 }
+
+/// Whoever waits gives up at the deadline as well, so that such items counted as those of clients that left.
+#[test]
+fn an_item_past_its_deadline_is_that_although_nobody_waits_for_it_any_more() {
+    let mut bench = Bench::new(8, 8);
+    bench.come_all(&[(0, "n1"), (100, "n2")]);
+    bench.waiting.clear();
+    let dead = |millis, bench: &mut Bench| {
+        let now = bench.at(millis);
+        bench.queue.take(now).dead.iter().map(|(item, why)| (number_of(item), *why)).collect::<Vec<_>>()
+    };
+    assert_eq!(dead(8050, &mut bench), [(1.0, Dead::Deadline), (2.0, Dead::Gone)]);
+}
