@@ -4,10 +4,11 @@ use super::body::Inbound;
 use super::host::{Done, Order};
 use super::listener::Respond;
 use super::problem::Problem;
+use super::routes::normalised;
 use super::server::{contained, finished};
 use super::socket::Signals;
 use super::token::Token;
-use super::{Host, Metrics, Response, pages};
+use super::{Host, Limits, Metrics, Response, accept, framing, metrics, pages};
 use arc_swap::ArcSwapOption;
 use hyper::body::Incoming;
 use hyper::header::ORIGIN;
@@ -15,11 +16,13 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub struct Admin {
     host: Arc<dyn Host>,
     metrics: Arc<Metrics>,
     token: ArcSwapOption<Token>,
+    keep_alive: Duration,
 }
 
 const ROUTES: [&str; 8] = [
@@ -35,7 +38,8 @@ const ROUTES: [&str; 8] = [
 
 impl Admin {
     pub fn new(host: Arc<dyn Host>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { host, metrics, token: ArcSwapOption::empty() })
+        let keep_alive = Limits::default().keep_alive;
+        Arc::new(Self { host, metrics, token: ArcSwapOption::empty(), keep_alive })
     }
 
     /// From here on requests need this token; none where it is `None`.
@@ -44,7 +48,8 @@ impl Admin {
     }
 
     async fn route(&self, head: &Parts) -> Result<Response, Problem> {
-        let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
+        let path = normalised(head.uri.path());
+        let path: Vec<&str> = path.split('/').skip(1).collect();
         if path == ["healthz", "live"] {
             return read(head, || pages::json_page(StatusCode::OK, &json!({ "status": "live" })));
         }
@@ -64,7 +69,11 @@ impl Admin {
             }
             ["metrics"] => read(head, || {
                 let text = self.metrics.text(self.host.samples());
-                pages::page("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+                // A scraper asks for OpenMetrics; others read the text format that came before it.
+                match accept::prefers(&head.headers, [metrics::PLAIN, metrics::OPEN]) {
+                    Some(1) => pages::page(metrics::OPEN, text),
+                    _ => pages::page(metrics::PLAIN, metrics::plain(&text)),
+                }
             }),
             ["reload"] => self.order(head, Order::Reload).await,
             ["models", model, "reload"] => self.order(head, Order::ReloadModel((*model).to_owned())).await,
@@ -116,9 +125,16 @@ impl Respond for Admin {
     async fn respond(&self, request: Request<Incoming>, signals: &Signals) -> Response {
         let (head, incoming) = request.into_parts();
         let body = Inbound::new(incoming);
-        let result = contained(self.route(&head)).await;
-        finished(result, &head, &body, signals)
+        let result = match framing::check(&head) {
+            Ok(()) => contained(self.route(&head)).await,
+            Err(problem) => Err(problem),
+        };
+        finished(result, &head, body, signals)
     }
 
     fn count_connection(&self, _: i64) {}
+
+    fn keep_alive(&self) -> Duration {
+        self.keep_alive
+    }
 }

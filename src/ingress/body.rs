@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use hyper::header::{CONTENT_LENGTH, EXPECT};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -17,19 +17,27 @@ const FIRST_RESERVE: usize = 256 * 1024;
 const DISCARDED: usize = 1 << 20;
 const DISCARD_WAIT: Duration = Duration::from_millis(100);
 
+/// The bytes of a stream of HTTP/2, the time, and the time between two pieces, that a client may go on to send
+/// after it was answered.
+const DRAINED: usize = 64 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+const DRAIN_IDLE: Duration = Duration::from_secs(5);
+
 /// A body that may be given up before its end, and knows it.
 pub struct Inbound {
     incoming: Incoming,
+    /// Its end was seen. hyper itself does not tell so of a body in chunks.
+    ended: bool,
 }
 
 impl Inbound {
     pub fn new(incoming: Incoming) -> Self {
-        Self { incoming }
+        Self { incoming, ended: false }
     }
 
     /// Whether nothing of it is left unread on the connection.
     pub fn is_read(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ended || self.incoming.is_end_stream()
     }
 
     /// Reads it whole. A body that comes in one piece is not copied.
@@ -43,12 +51,6 @@ impl Inbound {
         place: &mut Place,
         idle: Duration,
     ) -> Result<Bytes, Problem> {
-        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|e| *e != "identity") {
-            return Err(Problem::wrong_type(format!(
-                "send the body as it is, without `Content-Encoding: {}`",
-                encoding.to_str().unwrap_or("?"),
-            )));
-        }
         let announced = announced(headers);
         if let Some(announced) = announced.filter(|a| *a > limit) {
             return Err(over(limit).with("content_length", announced));
@@ -97,6 +99,22 @@ impl Inbound {
         let _ = timeout(DISCARD_WAIT, rest).await;
     }
 
+    /// Takes in what the client of a stream of HTTP/2 goes on to send after its answer. Many clients read the
+    /// answer only once they have sent all, and some take the reset of a stream that is not read on for the
+    /// loss of its answer.
+    pub async fn drain(mut self) {
+        let rest = async {
+            let mut left = DRAINED;
+            while let Ok(Some(piece)) = self.piece(DRAIN_IDLE).await {
+                match left.checked_sub(piece.len()) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        };
+        let _ = timeout(DRAIN_TIME, rest).await;
+    }
+
     /// The next piece of data; `None` at the end.
     async fn piece(&mut self, idle: Duration) -> Result<Option<Bytes>, Problem> {
         loop {
@@ -107,7 +125,10 @@ impl Inbound {
                 ))
             })?;
             match frame {
-                None => return Ok(None),
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Err(error)) => {
                     return Err(Problem::malformed(format!("the body broke off: {}", root(&error))));
                 }
@@ -126,12 +147,12 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn over(limit: usize) -> Problem {
+pub fn over(limit: usize) -> Problem {
     Problem::too_large(format!("a body may have {limit} bytes here (`max_body` in `[server]`)"))
         .with("max_body", limit)
 }
 
-fn no_room() -> Problem {
+pub fn no_room() -> Problem {
     Problem::no_room("the bodies of other requests take all the memory that there is for them; send it again")
 }
 

@@ -1,4 +1,7 @@
 //! A body to one payload for each decode: raw, multipart fields, or fields of a JSON object.
+//!
+//! Fields that no decode is called after are passed over: a form has a button with a name and a `_charset_`, and
+//! a document more keys than a pipeline reads. A misspelt one shows in the field that is then missing.
 
 use super::problem::Problem;
 use crate::diagnostic::nearest;
@@ -12,8 +15,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Parts that a multipart body may have beside those of the decodes; they are refused by name, so that a
-/// form with a few fields too many gets a useful answer, and one with very many a quick one.
+/// Parts that a multipart body may have beside those of the decodes: more than a form has, and few enough to be
+/// passed over quickly.
 const SPARE_PARTS: usize = 64;
 
 /// In the order of `decodes`.
@@ -50,16 +53,28 @@ pub async fn payloads(
 struct Slots<'a> {
     decodes: &'a [DecodePlan],
     filled: Vec<Option<Payload>>,
+    /// The first few fields that no decode is called after.
+    others: Vec<String>,
 }
+
+/// Fields that are remembered for what they may have been meant to be.
+const REMEMBERED: usize = 16;
 
 impl<'a> Slots<'a> {
     fn new(decodes: &'a [DecodePlan]) -> Self {
-        Self { decodes, filled: decodes.iter().map(|_| None).collect() }
+        Self { decodes, filled: decodes.iter().map(|_| None).collect(), others: vec![] }
+    }
+
+    fn pass_over(&mut self, name: &str) {
+        if self.others.len() < REMEMBERED {
+            self.others.push(name.chars().take(64).collect());
+        }
     }
 
     fn put(&mut self, name: &str, payload: Payload) -> Result<(), Problem> {
         let Some(index) = self.decodes.iter().position(|d| d.name == name) else {
-            return Err(unknown_field(name, self.decodes));
+            self.pass_over(name);
+            return Ok(());
         };
         if self.filled[index].replace(payload).is_some() {
             return Err(Problem::malformed(format!("the field `{name}` is there twice")).with("field", name));
@@ -78,9 +93,16 @@ impl<'a> Slots<'a> {
             .collect();
         if !missing.is_empty() {
             let list: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();
-            return Err(Problem::malformed(format!("missing field {}", list.join(", ")))
-                .with("missing", missing)
-                .with("decodes", names(decodes)));
+            let meant = missing.iter().find_map(|missing| {
+                let near = self.others.iter().find(|other| nearest(other, [*missing]).is_some())?;
+                Some(format!("; there is `{near}`, did you mean `{missing}`?"))
+            });
+            let detail = format!("missing field {}{}", list.join(", "), meant.unwrap_or_default());
+            let problem = Problem::malformed(detail).with("missing", missing).with("decodes", names(decodes));
+            return Err(match self.others.is_empty() {
+                true => problem,
+                false => problem.with("others", self.others),
+            });
         }
         Ok(self.filled.into_iter().flatten().collect())
     }
@@ -108,7 +130,6 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
     let constraints = Constraints::new().size_limit(limits);
     let mut parts = Multipart::with_constraints(stream, boundary, constraints);
     let mut slots = Slots::new(decodes);
-    let mut unknown: Option<Problem> = None;
     let mut count = 0;
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         count += 1;
@@ -119,16 +140,13 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
             return Err(malformed(&format!("part {count} has no name; it must be {}", listed(decodes))));
         };
         if !decodes.iter().any(|d| d.name == name) {
-            unknown.get_or_insert_with(|| unknown_field(&name, decodes));
+            slots.pass_over(&name);
             continue;
         }
         let bytes = part.bytes().await.map_err(broken)?;
         slots.put(&name, Payload::Bytes(bytes))?;
     }
-    match unknown {
-        Some(problem) => Err(problem),
-        None => slots.all(),
-    }
+    slots.all()
 }
 
 fn json_fields(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {
@@ -154,15 +172,6 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::malformed(format!("the body is not JSON: {error}"))
         .with("line", error.line())
         .with("column", error.column())
-}
-
-fn unknown_field(name: &str, decodes: &[DecodePlan]) -> Problem {
-    let shown: String = name.chars().take(64).collect();
-    let near = nearest(&shown, decodes.iter().map(|d| d.name.as_str()));
-    let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-    Problem::malformed(format!("there is no field `{shown}` here; there is {}{hint}", listed(decodes)))
-        .with("field", shown)
-        .with("decodes", names(decodes))
 }
 
 fn names(decodes: &[DecodePlan]) -> Vec<&str> {

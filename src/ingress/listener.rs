@@ -28,6 +28,9 @@ pub trait Respond: Send + Sync + 'static {
 
     /// Counts a connection that was opened (1) or closed (-1).
     fn count_connection(&self, change: i64);
+
+    /// How long a connection may rest between two requests.
+    fn keep_alive(&self) -> Duration;
 }
 
 /// A bound address. Clients that connect wait until it is served.
@@ -95,9 +98,9 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // Without a timer hyper's header timeout does nothing.
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
+        // hyper counts the rest between two requests as a part of the next head; `Socket` tells them apart.
+        .header_read_timeout(None)
         .max_headers(limits.max_headers)
         .max_buf_size(limits.max_head.max(8192));
     builder
@@ -124,12 +127,12 @@ async fn connection<R: Respond>(
     let _ = stream.set_nodelay(true);
     let _counted = Counted::new(server.clone());
     let signals = Arc::new(Signals::default());
-    let socket = Socket::new(stream, signals.clone(), limits.write_stall);
+    let socket = Socket::new(stream, signals.clone(), limits.write_stall, limits.head);
     let stopped = stop.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (server, signals, stopped) = (server.clone(), signals.clone(), stopped.clone());
         async move {
-            signals.saw_head();
+            let _in_flight = signals.begin_request();
             let version = request.version();
             let mut response = server.respond(request, &signals).await;
             if version < Version::HTTP_2 && *stopped.borrow() {
@@ -141,13 +144,10 @@ async fn connection<R: Respond>(
         }
     });
     let mut connection = pin!(builder.serve_connection(socket, service));
-    // hyper's own timer begins with HTTP/1; this one also ends a client that sends too little to tell
-    // which version it speaks, or an HTTP/2 preface and nothing more.
-    let mut first_head = pin!(sleep(limits.head));
+    let mut rest = pin!(sleep(server.keep_alive()));
     let mut last_call = pin!(sleep(limits.last_call));
     let mut stopped = false;
     let mut ending = false;
-    let mut overdue = false;
     loop {
         tokio::select! {
             biased;
@@ -167,9 +167,14 @@ async fn connection<R: Respond>(
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = first_head.as_mut(), if !overdue => {
-                overdue = true;
-                if !signals.has_seen_head() {
+            // The timer is not touched by requests: it looks at when the last of them was answered.
+            () = rest.as_mut(), if !ending => {
+                let now = tokio::time::Instant::now();
+                let since = signals.idle_since().map_or(now, tokio::time::Instant::from_std);
+                let due = since + server.keep_alive();
+                if due > now {
+                    rest.as_mut().reset(due);
+                } else {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -14,6 +14,11 @@ use prometheus_client::registry::Registry;
 use std::fmt::Write;
 use std::time::Duration;
 
+/// The media type of the OpenMetrics text format, in which the numbers are written.
+pub const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The media type of Prometheus' own text format, which came before it.
+pub const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// The statuses that a route answers with; 499 is a client that went away.
 const STATUSES: [u16; 14] = [200, 204, 400, 405, 406, 408, 413, 415, 422, 429, 499, 500, 503, 504];
 
@@ -121,6 +126,39 @@ impl RouteMetrics {
     }
 }
 
+/// A text in the OpenMetrics format as one in Prometheus' own: there a counter is called as its sample, and
+/// nothing says where the text ends.
+pub fn plain(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut help: Option<(&str, &str)> = None;
+    // Writing to a string does not fail.
+    for line in open_metrics.lines() {
+        let comment = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+        let family = comment.and_then(|(what, rest)| Some((what, rest.split_once(' ')?)));
+        match (comment, family) {
+            (_, Some(("HELP", said))) => help = Some(said),
+            (_, Some(("TYPE", (name, kind)))) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", "counter"),
+                    "info" => ("_info", "gauge"),
+                    "unknown" => ("", "untyped"),
+                    other => ("", other),
+                };
+                if let Some((_, help)) = help.take().filter(|(of, _)| *of == name) {
+                    let _ = writeln!(text, "# HELP {name}{suffix} {help}");
+                }
+                let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
+            }
+            (None, _) if !line.starts_with('#') => {
+                let _ = writeln!(text, "{line}");
+            }
+            // Units, and the end.
+            _ => {}
+        }
+    }
+    text
+}
+
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -145,6 +183,17 @@ mod tests {
         assert!(text.contains("rserve_request_seconds_count{pipeline=\"road\"} 1\n"), "{text}");
         let foreign = "# HELP rserve_batches Batches run.\n# TYPE rserve_batches counter\n\
                        rserve_batches_total{model=\"a\"} 2\nrserve_batches_total{model=\"b\\\"\"} 3\n# EOF\n";
+        assert!(text.ends_with(foreign), "{text}");
+
+        let text = plain(&text);
+        let requests = "# HELP rserve_requests_total Requests by pipeline and status.\n\
+                        # TYPE rserve_requests_total counter\n";
+        assert!(text.contains(requests), "{text}");
+        assert!(text.contains("rserve_requests_total{pipeline=\"road\",status=\"200\"} 1\n"), "{text}");
+        assert!(text.contains("# TYPE rserve_request_seconds histogram\n"), "{text}");
+        assert!(text.contains("# TYPE rserve_connections gauge\n"), "{text}");
+        let foreign = "# HELP rserve_batches_total Batches run.\n# TYPE rserve_batches_total counter\n\
+                       rserve_batches_total{model=\"a\"} 2\nrserve_batches_total{model=\"b\\\"\"} 3\n";
         assert!(text.ends_with(foreign), "{text}");
     }
 }

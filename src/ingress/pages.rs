@@ -2,6 +2,7 @@
 
 use super::Response;
 use super::accept::prefers;
+use super::predict::METHODS;
 use super::problem::Problem;
 use super::routes::Routes;
 use crate::plan::{DecodePlan, Pipeline};
@@ -119,11 +120,8 @@ pub fn not_found(path: &str, routes: &Routes) -> Problem {
 /// A predict route that was asked with another method than POST.
 pub fn how_to_post(headers: &HeaderMap, pipeline: &Pipeline) -> Problem {
     let line = curl(pipeline, &origin(headers), &|_| None);
-    Problem::method_not_allowed(
-        "POST, OPTIONS",
-        format!("send what is to be predicted from with POST: {line}"),
-    )
-    .with("curl", line)
+    Problem::method_not_allowed(METHODS, format!("send what is to be predicted from with POST: {line}"))
+        .with("curl", line)
 }
 
 pub fn json_page(status: StatusCode, value: &Value) -> Response {

@@ -1,6 +1,7 @@
 //! One request to a pipeline: choose the encode, read the body, run the item, answer.
 
 use super::body::Inbound;
+use super::coding::Coding;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
@@ -13,6 +14,9 @@ use hyper::{Method, StatusCode};
 use std::time::Instant;
 use tokio::time::timeout_at;
 
+/// The methods of a pipeline's route.
+pub const METHODS: &str = "POST, PUT, OPTIONS";
+
 pub async fn predict(
     server: &Server,
     route: &Route,
@@ -21,12 +25,13 @@ pub async fn predict(
     begun: Instant,
 ) -> Result<Response, Problem> {
     match head.method {
-        Method::POST => {}
+        // What a guide of another server says with `curl -T` is a PUT of the same body.
+        Method::POST | Method::PUT => {}
         Method::OPTIONS => {
             let mut response = Response::new(Full::new(Bytes::new()));
             *response.status_mut() = StatusCode::NO_CONTENT;
             let headers = response.headers_mut();
-            headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            headers.insert(ALLOW, HeaderValue::from_static(METHODS));
             // What `rserve batch --via` asks before it begins.
             let told = [
                 (side::PLAN, Some(route.offline.clone())),
@@ -79,6 +84,7 @@ async fn answered(
         body.discard(&head.headers).await;
         return Err(Problem::from(full));
     }
+    let coding = Coding::of(&head.headers)?;
     let mut body_is_whole = false;
     // Given back with the answer: a body is held for as long as its item.
     let mut place = server.room.place();
@@ -87,6 +93,10 @@ async fn answered(
         let max_body = server.max_body();
         let bytes = body.collect(&head.headers, max_body, &mut place, limits.body_idle).await?;
         body_is_whole = true;
+        let bytes = match coding {
+            Coding::Identity => bytes,
+            _ => server.unpack(coding, bytes, max_body, &mut place).await?,
+        };
         let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
         let item = Item { payloads, encode, offline, priority, deadline, pins, keys };
         handler.run(item).await.map_err(Problem::from)

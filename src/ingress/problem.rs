@@ -1,11 +1,13 @@
 //! Problem documents (RFC 9457). The one place where an error becomes a status.
 
-use super::{Failure, Response};
+use super::{Failure, Response, coding};
 use crate::plan::DecodeError;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde_json::{Map, Value, json};
 
 /// An answer that is not 200.
@@ -44,6 +46,11 @@ impl Problem {
     fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.document.headers.push((name, value));
         self
+    }
+
+    /// Ends the connection with the answer. For HTTP/1 alone: HTTP/2 forbids the header.
+    pub fn closing(self) -> Self {
+        self.header(CONNECTION, HeaderValue::from_static("close"))
     }
 
     fn retry_after(self, seconds: u32) -> Self {
@@ -121,6 +128,11 @@ impl Problem {
             "This type of content is not taken here",
             detail,
         )
+    }
+
+    /// RFC 9110, 15.5.16: the answer names the codings that are taken.
+    pub fn wrong_coding(detail: impl Into<String>) -> Self {
+        Self::wrong_type(detail).header(ACCEPT_ENCODING, HeaderValue::from_static(coding::TAKEN))
     }
 
     pub fn unprocessable(detail: impl Into<String>) -> Self {

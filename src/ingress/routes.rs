@@ -5,6 +5,7 @@ use super::metrics::{Metrics, RouteMetrics};
 use crate::diagnostic::nearest;
 use crate::plan::{EncodePlan, Pipeline};
 use hyper::header::HeaderValue;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What every server answers beside its pipelines.
@@ -78,7 +79,7 @@ impl Routes {
     }
 
     pub fn find(&self, path: &str) -> Option<Found<'_>> {
-        match *self.router.at(path).ok()?.value {
+        match *self.router.at(&normalised(path)).ok()?.value {
             Target::Builtin(builtin) => Some(Found::Builtin(builtin)),
             Target::Pipeline(index) => self.pipelines.get(index).map(Found::Pipeline),
         }
@@ -95,5 +96,55 @@ impl Routes {
             return None;
         }
         nearest(path, self.paths())
+    }
+}
+
+/// A path whose percent-encoded letters, digits, `-`, `.`, `_` and `~` stand as themselves: by RFC 3986, 6.2.2.2
+/// the two are one path. A route consists of nothing else.
+pub fn normalised(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            Some(byte) => {
+                out.push(byte.into());
+                rest = &after[2..];
+            }
+            None => {
+                out.push('%');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalised;
+
+    #[test]
+    fn characters_that_need_no_encoding_are_those_that_they_stand_for() {
+        for (path, same) in [
+            ("/road/predict", "/road/predict"),
+            ("/%72oad%2Dmask/%70redict", "/road-mask/predict"),
+            ("/a%7eb%5Fc%2ed", "/a~b_c.d"),
+            // Others stand for themselves alone: an encoded slash does not part a path.
+            ("/road%2Fpredict", "/road%2Fpredict"),
+            ("/caf%C3%A9", "/caf%C3%A9"),
+            ("/%", "/%"),
+            ("/%4", "/%4"),
+            ("/%+1", "/%+1"),
+            ("/%é", "/%é"),
+            ("/%2572", "/%2572"),
+        ] {
+            assert_eq!(normalised(path), same);
+        }
     }
 }

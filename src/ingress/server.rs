@@ -1,14 +1,15 @@
 //! A request to a response: finds what its path leads to, contains panics, puts on what every answer has.
 
 use super::body::Inbound;
+use super::coding::Coding;
 use super::listener::Respond;
 use super::predict::predict;
 use super::problem::Problem;
 use super::request_id::request_id;
-use super::room::Room;
+use super::room::{Place, Room};
 use super::routes::{Builtin, Found, Routes};
 use super::socket::Signals;
-use super::{Host, Metrics, Response, pages};
+use super::{Host, Metrics, Response, framing, pages};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -21,9 +22,10 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,8 +39,11 @@ pub struct Limits {
     /// Bytes of a request's head.
     pub max_head: usize,
     pub max_headers: usize,
-    /// Until a head has come whole, and between two requests of a connection.
+    /// From the first byte of a head to its last.
     pub head: Duration,
+    /// That a connection rests between two requests. Longer than a load balancer keeps its own, which is 60 s
+    /// with many: a connection that both close at once costs a request.
+    pub keep_alive: Duration,
     /// Between two pieces of a body.
     pub body_idle: Duration,
     /// That a client takes nothing of its answer.
@@ -59,6 +64,7 @@ impl Default for Limits {
             max_head: 64 << 10,
             max_headers: 100,
             head: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(75),
             body_idle: Duration::from_secs(10),
             write_stall: Duration::from_secs(30),
             last_call: Duration::from_millis(250),
@@ -78,6 +84,10 @@ pub struct Server {
     draining: AtomicBool,
     /// Bytes of a body, now.
     max_body: AtomicUsize,
+    /// How long connections may rest, now, in milliseconds.
+    keep_alive: AtomicU64,
+    /// Bodies that are unpacked at once.
+    unpacking: Arc<Semaphore>,
 }
 
 impl Server {
@@ -85,13 +95,44 @@ impl Server {
         let routes = ArcSwap::from_pointee(routes);
         let room = Room::new(limits.bodies);
         let max_body = AtomicUsize::new(limits.max_body);
-        Arc::new(Self { host, limits, room, metrics, routes, draining: AtomicBool::new(false), max_body })
+        let keep_alive = AtomicU64::new(millis(limits.keep_alive));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let unpacking = Arc::new(Semaphore::new(cores));
+        let draining = AtomicBool::new(false);
+        Arc::new(Self { host, limits, room, metrics, routes, draining, max_body, keep_alive, unpacking })
     }
 
     /// Bodies may have so many bytes from here on.
     pub fn set_max_body(&self, bytes: usize) {
         self.max_body.store(bytes, Ordering::Relaxed);
         self.room.grow(room_for(bytes));
+    }
+
+    /// Connections may rest for so long from here on.
+    pub fn set_keep_alive(&self, rest: Duration) {
+        self.keep_alive.store(millis(rest), Ordering::Relaxed);
+    }
+
+    /// Unpacks a body on a thread that may compute.
+    pub(super) async fn unpack(
+        &self,
+        coding: Coding,
+        packed: Bytes,
+        limit: usize,
+        place: &mut Place,
+    ) -> Result<Bytes, Problem> {
+        // The semaphore is never closed. The permit goes along: a request that is given up makes no room for
+        // another before the work is done.
+        let permit = self.unpacking.clone().acquire_owned().await.ok();
+        let mut held = std::mem::replace(place, self.room.place());
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let unpacked = coding.unpack(packed, limit, &mut held);
+            (held, unpacked)
+        });
+        let (held, unpacked) = work.await.map_err(|error| Problem::internal(error.to_string()))?;
+        *place = held;
+        unpacked
     }
 
     pub(super) fn max_body(&self) -> usize {
@@ -118,7 +159,7 @@ impl Server {
                 _ => Err(Problem::method_not_allowed("GET, HEAD, OPTIONS", "this is to be read with GET")),
             },
             None if head.method == Method::OPTIONS && head.uri.path() == "*" => {
-                Ok(options("GET, HEAD, POST, OPTIONS"))
+                Ok(options("GET, HEAD, POST, PUT, OPTIONS"))
             }
             None => Err(pages::not_found(head.uri.path(), &routes)),
         }
@@ -145,6 +186,10 @@ impl Server {
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A few of the largest bodies must always find room.
 pub fn room_for(max_body: usize) -> usize {
     max_body.saturating_mul(4)
@@ -158,8 +203,11 @@ impl Respond for Server {
         let id = request_id(head.headers.get(REQUEST_ID));
         head.headers.insert(REQUEST_ID, id);
         let mut body = Inbound::new(incoming);
-        let result = contained(self.route(&head, &mut body, begun)).await;
-        let response = finished(result, &head, &body, signals);
+        let result = match framing::check(&head) {
+            Ok(()) => contained(self.route(&head, &mut body, begun)).await,
+            Err(problem) => Err(problem),
+        };
+        let response = finished(result, &head, body, signals);
         tracing::debug!(
             method = %head.method,
             path = head.uri.path(),
@@ -172,6 +220,10 @@ impl Respond for Server {
 
     fn count_connection(&self, change: i64) {
         self.metrics.connections.inc_by(change);
+    }
+
+    fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive.load(Ordering::Relaxed))
     }
 }
 
@@ -196,11 +248,12 @@ pub async fn contained(work: impl Future<Output = Result<Response, Problem>>) ->
     .await
 }
 
-/// What every answer has: its request's id, and the connection closed where a body was left unread.
+/// What every answer has: its request's id. Where a body was left unread, a connection of HTTP/1 is closed, and
+/// of a stream of HTTP/2 the rest is taken in and forgotten.
 pub fn finished(
     result: Result<Response, Problem>,
     head: &Parts,
-    body: &Inbound,
+    body: Inbound,
     signals: &Signals,
 ) -> Response {
     let id = request_id(head.headers.get(REQUEST_ID));
@@ -216,6 +269,8 @@ pub fn finished(
         signals.leaves_unread();
         if head.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        } else {
+            tokio::spawn(body.drain());
         }
     }
     if head.method == Method::HEAD {

@@ -1,15 +1,16 @@
-//! A client's connection as hyper reads and writes it, with two things that hyper does not do: it gives up
-//! on a client that does not take its answer, and it closes gently where a body was left unread, so that
-//! the answer is not lost to a reset.
+//! A client's connection as hyper reads and writes it, with three things that hyper does not do: it gives up
+//! on a client that does not take its answer, it tells a client that begins a request and does not go on from
+//! one that rests between two requests, and it closes gently where a body was left unread, so that the answer
+//! is not lost to a reset.
 
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -18,29 +19,68 @@ use tokio::time::{Sleep, sleep};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// What a connection's requests tell its socket.
-#[derive(Debug, Default)]
+/// What an HTTP/2 client sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What the requests of a connection, its socket and its timers tell each other.
+#[derive(Debug)]
 pub struct Signals {
-    /// Some request came whole as far as its head.
-    head_seen: AtomicBool,
+    opened: Instant,
+    /// The number of requests whose head has come whole.
+    heads: AtomicU64,
+    /// The number of requests that are being answered.
+    in_flight: AtomicUsize,
+    /// When the last request was answered, in milliseconds since the connection was opened.
+    answered: AtomicU64,
+    /// A head of HTTP/1 has begun to come and is not whole.
+    head_begun: AtomicBool,
     /// Something that the client sent is left unread.
     linger: AtomicBool,
 }
 
-impl Signals {
-    pub fn saw_head(&self) {
-        // A load is cheaper than a store where many requests share the line.
-        if !self.head_seen.load(Ordering::Relaxed) {
-            self.head_seen.store(true, Ordering::Relaxed);
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            opened: Instant::now(),
+            heads: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            head_begun: AtomicBool::new(false),
+            linger: AtomicBool::new(false),
         }
     }
+}
 
-    pub fn has_seen_head(&self) -> bool {
-        self.head_seen.load(Ordering::Relaxed)
+impl Signals {
+    /// A request's head has come whole. The request is in flight until the guard is dropped.
+    pub fn begin_request(self: &Arc<Self>) -> RequestInFlight {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        self.head_begun.store(false, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        RequestInFlight(self.clone())
     }
 
     pub fn leaves_unread(&self) {
         self.linger.store(true, Ordering::Relaxed);
+    }
+
+    /// Since when the connection has neither a request in flight nor a part of a head; `None` where it has.
+    pub fn idle_since(&self) -> Option<Instant> {
+        if self.in_flight.load(Ordering::Relaxed) > 0 || self.head_begun.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.opened + Duration::from_millis(self.answered.load(Ordering::Relaxed)))
+    }
+}
+
+/// Counts a request as in flight for as long as it lives.
+pub struct RequestInFlight(Arc<Signals>);
+
+impl Drop for RequestInFlight {
+    fn drop(&mut self) {
+        let passed = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.answered.store(passed, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -50,7 +90,19 @@ pub struct Socket {
     /// How long a write may wait for the client.
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// How long a head may take from its first byte to its last.
+    head_patience: Duration,
+    head: Option<Head>,
+    /// How much of HTTP/2's preface the first bytes were; `None` once they were something else.
+    preface: Option<usize>,
     closing: Option<Closing>,
+}
+
+/// A head of HTTP/1 that has begun to come.
+struct Head {
+    until: Pin<Box<Sleep>>,
+    /// The number of heads that had come whole before it.
+    earlier: u64,
 }
 
 struct Closing {
@@ -59,8 +111,56 @@ struct Closing {
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, signals: Arc<Signals>, patience: Duration) -> TokioIo<Self> {
-        TokioIo::new(Self { stream, signals, patience, stalled: None, closing: None })
+    pub fn new(
+        stream: TcpStream,
+        signals: Arc<Signals>,
+        patience: Duration,
+        head_patience: Duration,
+    ) -> TokioIo<Self> {
+        TokioIo::new(Self {
+            stream,
+            signals,
+            patience,
+            stalled: None,
+            head_patience,
+            head: None,
+            preface: Some(0),
+            closing: None,
+        })
+    }
+
+    /// Begins to time a head where these bytes are the first of one.
+    fn took(&mut self, bytes: &[u8]) {
+        if let Some(seen) = self.preface.filter(|seen| *seen < PREFACE.len()) {
+            let known = bytes.len().min(PREFACE.len() - seen);
+            self.preface = (bytes[..known] == PREFACE[seen..seen + known]).then_some(seen + known);
+        }
+        if self.preface == Some(PREFACE.len()) {
+            // The frames of HTTP/2 are no heads: pings and settings come at any time.
+            self.head = None;
+            self.signals.head_begun.store(false, Ordering::Relaxed);
+            return;
+        }
+        let earlier = self.signals.heads.load(Ordering::Relaxed);
+        let is_timed = self.head.as_ref().is_some_and(|head| head.earlier == earlier);
+        // Some clients end a body with a line end too many, which begins nothing.
+        let is_blank = bytes.iter().all(|byte| b"\r\n".contains(byte));
+        if !is_timed && !is_blank && self.signals.in_flight.load(Ordering::Relaxed) == 0 {
+            self.head = Some(Head { until: Box::pin(sleep(self.head_patience)), earlier });
+            self.signals.head_begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ready once a head has taken too long.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let earlier = self.signals.heads.load(Ordering::Relaxed);
+        match &mut self.head {
+            Some(head) if head.earlier == earlier => head.until.as_mut().poll(cx),
+            _ => {
+                self.head = None;
+                Poll::Pending
+            }
+        }
     }
 
     /// Passes on what a write gave, and an error in its place once the client has not taken anything for
@@ -83,7 +183,21 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        match &read {
+            Poll::Ready(_) => {
+                let taken = buffer.filled().get(before..).unwrap_or_default();
+                if !taken.is_empty() {
+                    self.took(taken);
+                }
+                read
+            }
+            Poll::Pending => {
+                ready!(self.poll_head(cx));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head came too slowly")))
+            }
+        }
     }
 }
 

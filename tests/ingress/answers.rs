@@ -16,6 +16,22 @@ async fn an_answer_says_what_served_it() {
     assert!(reply.header("server-timing").starts_with("mask;dur=1.000, total;dur="), "{reply:?}");
 }
 
+/// Guides of other servers upload with `curl -T`, which is a PUT.
+#[tokio::test]
+async fn a_put_is_answered_as_a_post() {
+    let rig = start(short()).await;
+    let reply = send(rig.address, "PUT /one/predict?encode=overlay HTTP/1.1", "hello").await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "overlay[hello]"));
+}
+
+#[tokio::test]
+async fn a_path_is_the_same_however_its_letters_are_encoded() {
+    let rig = start(short()).await;
+    assert_eq!(send(rig.address, "POST /%6Fne/%70redict HTTP/1.1", "x").await.text(), "reply[x]");
+    assert_eq!(send(rig.address, "POST /one%2Fpredict HTTP/1.1", "x").await.status, 404);
+    assert_eq!(get(rig.admin, "/%73tatus").await.status, 200);
+}
+
 #[tokio::test]
 async fn the_encode_is_chosen_by_name_or_accept() {
     let rig = start(short()).await;
@@ -89,7 +105,7 @@ async fn who_is_lost_is_shown_the_way() {
     assert_eq!(reply.json()["routes"].as_array().unwrap().len(), 4);
 
     let reply = get(rig.address, "/one/predict").await;
-    assert_eq!((reply.status, reply.header("allow")), (405, "POST, OPTIONS"));
+    assert_eq!((reply.status, reply.header("allow")), (405, "POST, PUT, OPTIONS"));
     let line = format!("curl --data-binary @photo.jpg http://{}/one/predict", rig.address);
     assert_eq!(reply.json()["curl"], line);
 
@@ -103,7 +119,7 @@ async fn who_is_lost_is_shown_the_way() {
     assert!(client.reply().await.text().starts_with("<!doctype html>"));
     client.write("OPTIONS /one/predict HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let options = client.reply().await;
-    assert_eq!((options.status, options.header("allow")), (204, "POST, OPTIONS"));
+    assert_eq!((options.status, options.header("allow")), (204, "POST, PUT, OPTIONS"));
     client.write("HEAD /healthz/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let head = client.head_reply().await;
     assert_eq!((head.status, head.header("content-length")), (200, "23"));
@@ -135,7 +151,21 @@ async fn admin_shows_and_reloads() {
     held.reply().await;
     send(rig.address, "POST /one/predict HTTP/1.1", "x").await;
     assert_eq!(get(rig.admin, "/status").await.json()["models"], json!(["mask"]));
-    let metrics = get(rig.admin, "/metrics").await.text();
+    let openly = async || {
+        let mut scraper = Client::connect(rig.admin).await;
+        let accept =
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        scraper.write(format!("GET /metrics HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\n\r\n")).await;
+        scraper.reply().await
+    };
+    let plain = get(rig.admin, "/metrics").await;
+    assert_eq!(plain.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(plain.text().contains("# TYPE rserve_requests_total counter\n"), "{}", plain.text());
+    assert!(!plain.text().contains("# EOF"), "{}", plain.text());
+    let metrics = openly().await;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(metrics.header("content-type"), kind);
+    let metrics = metrics.text();
     assert!(metrics.contains("rserve_requests_total{pipeline=\"one\",status=\"200\"} 1\n"), "{metrics}");
     assert!(metrics.contains("rserve_batches_total{model=\"mask\"} 7\n"), "{metrics}");
     let open = metrics.lines().find_map(|l| l.strip_prefix("rserve_connections ")).unwrap();

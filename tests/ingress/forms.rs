@@ -1,8 +1,9 @@
 //! The forms that a body may take.
 
-use super::client::{Reply, send};
+use super::client::{Client, Reply, send};
 use super::pretend::{Rig, short, start};
 use serde_json::json;
+use std::io::Write;
 
 async fn post(rig: &Rig, route: &str, kind: &str, body: impl AsRef<[u8]>) -> Reply {
     let kind = if kind.is_empty() { String::new() } else { format!("\r\ncontent-type: {kind}") };
@@ -40,8 +41,20 @@ async fn multipart_fields_go_to_the_decodes_of_their_names() {
     let missing = post(&rig, "two", FORM, form(&[("photo", "P")])).await;
     assert_eq!((missing.status, missing.json()["missing"].clone()), (400, json!(["meta"])));
     let unknown = post(&rig, "one", FORM, form(&[("phot", "P")])).await;
-    assert_eq!(unknown.status, 400);
+    assert_eq!((unknown.status, unknown.json()["others"].clone()), (400, json!(["phot"])));
     assert!(unknown.text().contains("did you mean `photo`?"), "{}", unknown.text());
+    // A browser's form has more: a button with a name, a hidden field.
+    for route in ["one", "two"] {
+        let more = form(&[
+            ("_charset_", "utf-8"),
+            ("meta", "{}"),
+            ("photo", "P"),
+            ("send", "Send"),
+            ("send", "Send"),
+        ]);
+        let expected = if route == "one" { "reply[P]" } else { "reply[P][{}]" };
+        assert_eq!(post(&rig, route, FORM, more).await.text(), expected);
+    }
     let twice = post(&rig, "one", FORM, form(&[("photo", "P"), ("photo", "Q")])).await;
     assert_eq!(twice.status, 400);
 }
@@ -85,6 +98,10 @@ async fn json_fields_go_to_the_decodes_of_their_names() {
     assert!(twice.text().contains("`meta` is there twice"), "{}", twice.text());
     assert_eq!(post(&rig, "one", json, r#"{"photo": "aGk="}"#).await.text(), r#"reply["aGk="]"#);
 
+    let more = r#"{"id": 7, "photo": "aGk=", "meta": [2], "id": 8}"#;
+    assert_eq!(post(&rig, "two", json, more).await.text(), r#"reply["aGk="][[2]]"#);
+    assert_eq!(post(&rig, "one", json, more).await.text(), r#"reply["aGk="]"#);
+
     for (body, part) in [
         (r#"{"photo": 1}"#, "missing field `meta`"),
         (r#"{"photo": 1, "photo": 2, "meta": 3}"#, "twice"),
@@ -111,10 +128,34 @@ async fn a_json_decode_takes_the_whole_body_whatever_it_is_called() {
     }
 }
 
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+    packer.write_all(text).unwrap();
+    packer.finish().unwrap()
+}
+
 #[tokio::test]
-async fn a_compressed_body_is_refused_by_name() {
+async fn a_packed_body_is_unpacked_within_the_size_of_a_body() {
     let rig = start(short()).await;
-    let reply = send(rig.address, "POST /one/predict HTTP/1.1\r\ncontent-encoding: gzip", "x").await;
-    assert_eq!(reply.status, 415);
-    assert!(reply.text().contains("Content-Encoding: gzip"), "{}", reply.text());
+    let head = "POST /one/predict HTTP/1.1\r\ncontent-encoding: ";
+    let packed = async |coding: &str, body: &[u8]| send(rig.address, &format!("{head}{coding}"), body).await;
+    let long = "y".repeat(100_000);
+    assert_eq!(packed("gzip", &gzip(b"hello")).await.text(), "reply[hello]");
+    assert_eq!(packed("gzip", &gzip(long.as_bytes())).await.body.len(), long.len() + 7);
+    let bomb = packed("gzip", &gzip(&vec![0; 50 << 20])).await;
+    assert_eq!((bomb.status, bomb.json()["max_body"].clone()), (413, json!(100_000)));
+    assert_eq!(packed("gzip", b"hello").await.status, 400);
+    assert_eq!(packed("gzip", &gzip(long.as_bytes())[..60]).await.status, 400);
+    let other = packed("br", b"hello").await;
+    assert_eq!((other.status, other.header("accept-encoding")), (415, "gzip, deflate"));
+    assert!(other.text().contains("packed with gzip or deflate"), "{}", other.text());
+    // A form too, and the connection goes on.
+    let mut client = Client::connect(rig.address).await;
+    for _ in 0..2 {
+        let body = gzip(form(&[("photo", "P")]).as_bytes());
+        let head = format!("{head}gzip\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: {}", body.len());
+        client.write(format!("{head}\r\n\r\n")).await;
+        client.write(body).await;
+        assert_eq!(client.reply().await.text(), "reply[P]");
+    }
 }

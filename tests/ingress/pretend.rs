@@ -266,6 +266,7 @@ pub fn short() -> Limits {
     Limits {
         max_body: 100_000,
         head: Duration::from_millis(400),
+        keep_alive: Duration::from_millis(900),
         body_idle: Duration::from_millis(300),
         ..Limits::default()
     }
