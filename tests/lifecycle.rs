@@ -102,6 +102,8 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
             admin: None,
             max_body: 1 << 20,
             drain: Duration::from_secs(1),
+            grace: Duration::ZERO,
+            keep_alive: Duration::from_secs(75),
             token_file: None,
         },
         watch: plan::Watch { enabled: false, settle: Duration::ZERO },

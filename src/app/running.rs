@@ -215,6 +215,7 @@ impl Running {
         self.current.store(Arc::new(Current::of(compiled, generation)));
         if let Some(server) = self.server.get() {
             server.set_max_body(plan.server.max_body);
+            server.set_keep_alive(plan.server.keep_alive);
             server.replace_routes(routes);
         }
         Ok(())

@@ -100,7 +100,7 @@ async fn serving(
     };
     tokio::select! {
         loaded = loaded => loaded.unwrap_or_else(|e| Err(Trouble::CouldNotRun(e.to_string())))?,
-        () = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(()),
     }
     let models = lifecycle.status();
     let banner = Banner { compiled: &compiled, models: &models, listen, admin, took: begun.elapsed() };
@@ -109,12 +109,15 @@ async fn serving(
     let watching = Watching::begin(&running);
     let looking = tokio::spawn(look_when_told(running.clone(), signals.hang_up()?));
 
-    signals.next().await;
+    let told = signals.next().await;
     looking.abort();
     drop(watching);
     server.drain();
-    let allowed = running.current.load().plan.server.drain;
-    drain(serving, stop, allowed, signals).await;
+    let current = running.current.load_full();
+    if told == Stop::Terminate {
+        last_requests(current.plan.server.grace, &mut signals).await;
+    }
+    drain(serving, stop, current.plan.server.drain, signals).await;
     Ok(())
 }
 
@@ -146,6 +149,7 @@ fn limits(plan: &Plan) -> Limits {
     Limits {
         max_body: plan.server.max_body,
         bodies: usual.bodies.max(room_for(plan.server.max_body)),
+        keep_alive: plan.server.keep_alive,
         last_call: usual.last_call.min(plan.server.drain / 4),
         ..usual
     }
@@ -182,6 +186,19 @@ pub fn bring_up(lifecycle: &Lifecycle, plan: &Plan) -> Result<(), Trouble> {
     Err(Trouble::CouldNotRun(format!("cannot load every model{lines}")))
 }
 
+/// Goes on taking requests for `grace`, while readiness says no: whoever balances the load learns only by and
+/// by that this server is on its way out. A second signal ends it at once.
+async fn last_requests(grace: Duration, signals: &mut Signals) {
+    if grace.is_zero() {
+        return;
+    }
+    tracing::info!(seconds = grace.as_secs_f64(), "told to stop; not ready, and still taking requests");
+    tokio::select! {
+        () = tokio::time::sleep(grace) => {}
+        _ = signals.next() => exit_at_once(),
+    }
+}
+
 /// Lets what is in flight finish, for as long as the file allows. A second signal ends it at once.
 async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, allowed: Duration, mut signals: Signals) {
     tracing::info!(seconds = allowed.as_secs_f64(), "stopping; finishing the requests in flight");
@@ -191,13 +208,22 @@ async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, allowed: Dura
             Ok(_) => tracing::info!("stopped"),
             Err(_) => tracing::warn!("stopped; the requests that were not finished in time are cut off"),
         },
-        () = signals.next() => exit_at_once(),
+        _ = signals.next() => exit_at_once(),
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the second signal asks not to wait for what could be dropped")]
 pub fn exit_at_once() {
     std::process::exit(130);
+}
+
+/// Which signal asks for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGTERM, as a process manager sends it.
+    Terminate,
+    /// SIGINT: somebody at a terminal, who waits.
+    Interrupt,
 }
 
 pub struct Signals {
@@ -217,10 +243,10 @@ impl Signals {
             .map_err(|e| Trouble::CouldNotRun(format!("cannot wait for signals: {e}")))
     }
 
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => Stop::Interrupt,
         }
     }
 }

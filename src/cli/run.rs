@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 
 New versions in the model store and edits of the files are taken up while it runs; SIGHUP, or
 `rserve reload`, has it look at once.
-SIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once.")]
+SIGTERM says no to health checks and takes requests for `grace` (5 s) more; then, or at once on
+SIGINT, the requests in flight are finished, and it exits 0. A second signal exits at once.")]
 pub struct Arguments {
     #[command(flatten)]
     files: Files,

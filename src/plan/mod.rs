@@ -66,7 +66,12 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Bytes that a body may have.
     pub max_body: usize,
+    /// How long a stop waits for requests in flight.
     pub drain: Duration,
+    /// How long requests are still taken after SIGTERM, while readiness says no.
+    pub grace: Duration,
+    /// How long a connection may rest between two requests.
+    pub keep_alive: Duration,
     /// What it holds, the admin listener asks for.
     pub token_file: Option<PathBuf>,
 }

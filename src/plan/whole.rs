@@ -48,6 +48,8 @@ impl<'a> Whole<'a> {
         let max_body = agree("max_body", servers().map(|s| s.max_body.as_ref()), report);
         let timeout = agree("timeout", servers().map(|s| s.timeout.as_ref()), report);
         let drain = agree("drain", servers().map(|s| s.drain.as_ref()), report);
+        let grace = agree("grace", servers().map(|s| s.grace.as_ref()), report);
+        let keep_alive = agree("keep_alive", servers().map(|s| s.keep_alive.as_ref()), report);
         let watch = agree("watch", stores().map(|s| s.watch.as_ref()), report);
         let settle = agree("settle", stores().map(|s| s.settle.as_ref()), report);
         let paths: Vec<At<PathBuf>> = specs.iter().filter_map(declared_store).collect();
@@ -61,6 +63,8 @@ impl<'a> Whole<'a> {
                 admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value),
                 max_body: max_body.map_or(16 << 20, |m| usize::try_from(m.value).unwrap_or(usize::MAX)),
                 drain: value(drain, Duration::from_secs(30)),
+                grace: value(grace, Duration::from_secs(5)),
+                keep_alive: value(keep_alive, Duration::from_secs(75)),
                 token_file: token_files.first().map(|file| file.value.clone()),
             },
             timeout: value(timeout, Duration::from_secs(30)),

@@ -42,6 +42,8 @@ pub struct Server {
     pub max_body: Option<At<u64>>,
     pub timeout: Option<At<Duration>>,
     pub drain: Option<At<Duration>>,
+    pub grace: Option<At<Duration>>,
+    pub keep_alive: Option<At<Duration>>,
     /// As written; relative to the file's folder. What it holds, the admin listener asks for.
     pub token_file: Option<At<PathBuf>>,
 }

@@ -35,6 +35,8 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
         max_body: r.take_as("max_body", report, size),
         timeout: r.take_as("timeout", report, positive_duration),
         drain: r.take_as("drain", report, duration),
+        grace: r.take_as("grace", report, duration),
+        keep_alive: r.take_as("keep_alive", report, positive_duration),
         token_file: r.take_as("token_file", report, |v| match &v.value {
             Value::String(s) if !s.is_empty() => Ok(PathBuf::from(s)),
             _ => Err(Expected::new("the path of a file, relative to this file")),

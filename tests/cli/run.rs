@@ -139,8 +139,38 @@ fn the_two_use_cases_are_served_and_a_signal_ends_it() {
     let (status, _, _) = ask(&server.address, "GET /healthz/ready HTTP/1.1", b"");
     assert_eq!(status, 200);
 
+    // Whoever balances the load is told at once, and sends on for a while.
     signal(&server, "-TERM");
+    let told = std::time::Instant::now();
+    while ask(&server.address, "GET /healthz/ready HTTP/1.1", b"").0 != 503 {
+        assert!(told.elapsed() < Duration::from_secs(3), "it stays ready");
+    }
+    assert_eq!(post(&server, road, &photo_of("road")).0, 200);
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    let took = told.elapsed();
+    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(20), "{took:?}");
+}
+
+#[cfg(unix)]
+fn photo_of(folder: &str) -> Vec<u8> {
+    fs::read(&images(folder)[0]).unwrap()
+}
+
+/// Somebody at a terminal is not kept waiting, and a second signal does not wait either.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_has_no_grace_and_a_second_signal_ends_it_at_once() {
+    let mut server = start(&["pipelines/road.toml"]);
+    let told = std::time::Instant::now();
+    signal(&server, "-INT");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+
+    let mut server = start(&["pipelines/road.toml"]);
+    signal(&server, "-TERM");
+    while ask(&server.address, "GET /healthz/ready HTTP/1.1", b"").0 != 503 {}
+    signal(&server, "-TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(130));
 }
 
 /// Each is refused with its status, says which decode, and the next request is served.
