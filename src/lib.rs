@@ -10,6 +10,7 @@
 //! | [`spec`] | TOML text to a typed `Spec`, every value with its place | models, codecs |
 //! | [`plan`] | specs, signatures and capacity to a checked plan. Pure | files, clocks, Burn |
 //! | [`store`] | the model store on disk: layout, versions, digests | what a model computes |
+//! | [`picture`] | pictures of all formats to upright RGB, resized and cut; pixels to numbers | options, requests |
 //! | [`codec`] | bytes to tensors and back, a file a format | HTTP, folders |
 //! | [`scheduler`] | queues, forming batches, the device's own threads | the engine |
 //! | [`engine`] | an ONNX graph on Burn tensors. The only room that knows Burn | requests |
@@ -29,8 +30,10 @@ pub mod spec;
 
 pub mod plan;
 
-pub mod codec;
+pub mod picture;
 pub mod store;
+
+pub mod codec;
 
 pub mod scheduler;
 

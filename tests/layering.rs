@@ -10,7 +10,8 @@ const ORDER: &[&[&str]] = &[
     &["diagnostic", "tensor"],
     &["spec"],
     &["plan"],
-    &["store", "codec"],
+    &["store", "picture"],
+    &["codec"],
     &["scheduler"],
     &["engine"],
     &["lifecycle"],
@@ -26,6 +27,7 @@ const NARROW: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("spec", &["diagnostic"]),
     ("store", &["diagnostic", "tensor", "plan"]),
+    ("picture", &["tensor", "plan"]),
     ("scheduler", &["tensor", "plan"]),
     ("watch", &[]),
 ];

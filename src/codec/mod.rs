@@ -4,7 +4,6 @@
 //!   payloads on the calling thread.
 //! - `encode`: what the pipeline answers; a format reads its options, is bound to the sources it names,
 //!   and then writes whole answers or rows.
-//! - `picture`: pictures of all formats to upright RGB, resized as Pillow resizes.
 //! - `fields`: the named fields that json, jsonl, csv and parquet share.
 //! - `npy`, `parquet`: the files themselves, for who reads rows from one or adds to one.
 //!
@@ -19,7 +18,6 @@ pub mod npy;
 mod options;
 pub mod parquet;
 mod payload;
-mod picture;
 
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::plan::{Codecs, Decode, Draft};

@@ -2,13 +2,14 @@
 //!
 //! Upright, in RGB, BGR or gray; brought to `size`; then `(level * scale - mean) / std` for each channel.
 
-use super::pixels::{Color, Layout, Normalise, Table};
+use super::normalise;
 use crate::codec::options;
 use crate::codec::payload;
-use crate::codec::picture::resample::{self, Filter};
-use crate::codec::picture::resize::{Fit, Pixels, Target, resize};
-use crate::codec::picture::{self, Limits};
 use crate::diagnostic::{At, Diagnostic, Report};
+use crate::picture::pixels::{self, Color, Layout, Normalise, Table};
+use crate::picture::resample::{self, Filter};
+use crate::picture::resize::{Fit, Pixels, Target, resize};
+use crate::picture::{self, Limits};
 use crate::plan::{Decode, DecodeError, Decoded, Origin, Payload, Region, TensorType};
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value};
@@ -74,7 +75,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
     let color = options.choice("color", &colors, report).map_or(Color::Rgb, |c| c.value);
     let layouts = [("nchw", Layout::Nchw), ("nhwc", Layout::Nhwc)];
     let layout = options.choice("layout", &layouts, report).map_or(Layout::Nchw, |l| l.value);
-    let normalise = Normalise::read(color.channels(), options, report);
+    let normalise = normalise::read(color.channels(), options, report);
     let background = options.take_as("background", report, options::color);
     let limits = read_limits(options, report);
     let normalise = normalise?;
@@ -84,7 +85,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
             fit: fit.map_or(Fit::Stretch, |f| f.value),
             filter: filter.map_or(Filter::Bilinear, |f| f.value),
             pad: match (pad.map_or([0; 3], |p| p.value), color) {
-                (pad, Color::Gray) => [super::pixels::luma(pad); 3],
+                (pad, Color::Gray) => [pixels::luma(pad); 3],
                 (pad, _) => pad,
             },
         }),
@@ -226,7 +227,7 @@ impl ImageDecode {
         let (width, height) = picture::read(bytes, self.limits, self.background, rgb, spare)?;
         let channels = self.color.channels();
         let source: &[u8] = if self.color == Color::Gray {
-            super::pixels::to_gray(rgb, gray);
+            pixels::to_gray(rgb, gray);
             gray
         } else {
             rgb

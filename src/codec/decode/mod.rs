@@ -6,4 +6,4 @@ pub mod npy;
 pub mod raw;
 
 mod nested;
-mod pixels;
+mod normalise;

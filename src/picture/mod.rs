@@ -9,6 +9,7 @@
 mod jpeg;
 mod other;
 mod palette_tiff;
+pub mod pixels;
 pub mod resample;
 pub mod resize;
 pub mod size;
