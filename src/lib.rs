@@ -6,6 +6,7 @@
 //! | room | what it is for | what it must not know |
 //! |---|---|---|
 //! | [`diagnostic`] | one kind of report about what the user gave | anything else of rserve |
+//! | `sync` | the locks of what is tried by shuttle | anything else of rserve |
 //! | [`tensor`] | a tensor on the host: dtype, shape, bytes | Burn |
 //! | [`spec`] | TOML text to a typed `Spec`, every value with its place | models, codecs |
 //! | [`plan`] | specs, signatures and capacity to a checked plan. Pure | files, clocks, Burn |
@@ -24,6 +25,7 @@
 #![deny(unsafe_code)]
 
 pub mod diagnostic;
+mod sync;
 pub mod tensor;
 
 pub mod spec;

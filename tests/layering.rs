@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms in the order in which the data goes through them. A room may use those on earlier lines,
 /// and none of its own line but itself.
 const ORDER: &[&[&str]] = &[
-    &["diagnostic", "tensor"],
+    &["diagnostic", "sync", "tensor"],
     &["spec"],
     &["plan"],
     &["store", "picture"],
@@ -24,11 +24,12 @@ const ORDER: &[&[&str]] = &[
 /// Rooms with a narrower door than their place in the order gives them: all that they may use.
 const NARROW: &[(&str, &[&str])] = &[
     ("diagnostic", &[]),
+    ("sync", &[]),
     ("tensor", &[]),
     ("spec", &["diagnostic"]),
     ("store", &["diagnostic", "tensor", "plan"]),
     ("picture", &["tensor", "plan"]),
-    ("scheduler", &["tensor", "plan"]),
+    ("scheduler", &["sync", "tensor", "plan"]),
     ("watch", &[]),
 ];
 

@@ -12,10 +12,11 @@ use crate::ingress::{Admin, Handler, Metrics, Routes, Server};
 use crate::lifecycle::{Failure, Lifecycle, Staged};
 use crate::plan::{Capacity, Facts, Plan};
 use crate::spec::Spec;
+use crate::sync::{Mutex, lock};
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 
@@ -301,8 +302,4 @@ fn said(trouble: &Trouble) -> String {
         }
         Trouble::Given(text) | Trouble::CouldNotRun(text) => text.clone(),
     }
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,12 +5,13 @@
 //! without events do not matter: a look that finds nothing changed reads no model file.
 
 use super::allocator::{Tidying, give_back};
-use super::running::{Running, lock};
+use super::running::Running;
+use crate::sync::{Mutex, lock};
 use crate::watch::{Changes, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;

@@ -12,7 +12,8 @@ use super::state::{Formed, Graveyard, State, Usage, Work};
 use super::ticket::{Rejected, Ticket};
 use super::{Counters, Executor, OwnThreads, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, Batching, DeviceId};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -202,7 +203,7 @@ impl Drop for Instance {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Guarded> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn submit(self: &Arc<Self>, id: u64, item: Item, now: Instant) -> Result<(), Rejected> {
