@@ -611,3 +611,115 @@ fn what_does_not_fit_the_plan_is_refused_with_its_own_words() {
     assert_eq!(reload.failures[0].reason, "13 does not fit `mask` (beside Some([1]))");
     assert_eq!(loader.loads.load(SeqCst), loads, "nothing was put on a device for it");
 }
+
+/// The share by which the device goes for `model`, whatever a plan says.
+fn share_in_force(device: &Device) -> f64 {
+    let usage = device.usage();
+    let shares: Vec<f64> =
+        usage.models.iter().filter(|of| &*of.model == "model").map(|of| of.share).collect();
+    let [share] = shares[..] else { panic!("{usage:?}") };
+    share
+}
+
+/// `model` on a device of its own, by `plan`.
+fn start_on(store: &Path, plan: &Plan) -> (Arc<TextLoader>, Arc<Lifecycle>, Device) {
+    write(store, "model", 1, "times 10");
+    let device = Device::new(DeviceId::Cpu, TwoLanes);
+    let loader = Arc::new(TextLoader::default());
+    let lifecycle = Arc::new(Lifecycle::with_devices(loader.clone(), [device.clone()]));
+    assert_eq!(lifecycle.apply(plan).unwrap(), []);
+    (loader, lifecycle, device)
+}
+
+#[test]
+fn a_staged_plan_changes_nothing_of_what_serves_and_a_refused_one_forgets_nothing() {
+    let store = tempfile::tempdir().unwrap();
+    write(store.path(), "model", 2, "times 100");
+    let (_, lifecycle, device) = start_on(store.path(), &plan(store.path(), &[("model", &[], true)]));
+    assert_eq!(lifecycle.unload("model", 2).unwrap().serving, [1]);
+    // An edit that asks for other versions, one of which cannot be served, and for another share.
+    write(store.path(), "model", 3, "beast");
+    let mut edited = rollout(store.path(), &[1, 2, 3], |_| ());
+    edited.models[0].share = 0.25;
+    edited.models[0].queue = 1;
+    let staged = lifecycle.stage(&edited, None).unwrap();
+    assert_eq!(staged.failures.len(), 1);
+    assert_eq!(staged.cells()[0].served().versions(), [1, 2], "the second was loaded beside what serves");
+    assert_eq!(share_in_force(&device), 0.5);
+    lifecycle.dismiss(staged);
+    assert_eq!(share_in_force(&device), 0.5);
+    assert_eq!(lifecycle.status()[0].wanted, "latest, not 2 by hand");
+    std::fs::remove_dir_all(store.path().join("model/3")).unwrap();
+    assert_eq!(lifecycle.refresh("model").unwrap().serving, [1], "it stays rolled back");
+    assert_eq!(states(&lifecycle).pop(), Some((2, State::Unloaded)), "{:?}", states(&lifecycle));
+    // The same edit, in order this time.
+    edited.models[0].versions = vec![1, 2];
+    let staged = lifecycle.stage(&edited, None).unwrap();
+    assert_eq!((staged.failures.len(), share_in_force(&device)), (0, 0.5));
+    lifecycle.commit(staged);
+    assert_eq!(share_in_force(&device), 0.25);
+    assert_eq!(lifecycle.status()[0].wanted, "1, 2");
+    let serving = [(2, State::Unloaded), (1, State::Ready), (2, State::Unloaded), (2, State::Ready)];
+    assert_eq!(states(&lifecycle), serving, "version 1 was never loaded again");
+}
+
+#[test]
+fn a_plan_that_is_committed_beside_a_load_is_the_one_that_holds() {
+    let store = tempfile::tempdir().unwrap();
+    write(store.path(), "model", 2, "times 100");
+    let split = |first: f64, share: f64| {
+        let mut plan = rollout(store.path(), &[1, 2], |r| r.traffic = vec![(1, first), (2, 100.0 - first)]);
+        plan.models[0].share = share;
+        plan
+    };
+    let (loader, lifecycle, device) = start_on(store.path(), &split(50.0, 0.5));
+    let cell = lifecycle.cells(&split(50.0, 0.5)).unwrap().remove(0);
+    loader.gate.close();
+    write(store.path(), "model", 2, "hang 7");
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| lifecycle.refresh("model").unwrap());
+        loader.gate.wait_for(1);
+        lifecycle.commit(lifecycle.stage(&split(90.0, 0.25), None).unwrap());
+        assert_eq!(cell.served().traffic, [(1, 90.0), (2, 10.0)]);
+        loader.gate.open();
+        assert_eq!(looking.join().unwrap().loaded, [2]);
+    });
+    assert_eq!(cell.served().traffic, [(1, 90.0), (2, 10.0)]);
+    assert_eq!((share_in_force(&device), ask(&cell, 2.0)), (0.25, (2, 14.0)));
+}
+
+#[test]
+fn what_is_loaded_for_a_model_that_the_plan_has_no_more_does_not_serve() {
+    let store = tempfile::tempdir().unwrap();
+    let (loader, lifecycle, _) = start_on(store.path(), &plan(store.path(), &[("model", &[], true)]));
+    let cell = lifecycle.cells(&plan(store.path(), &[("model", &[], true)])).unwrap().remove(0);
+    write(store.path(), "other", 1, "times 3");
+    loader.gate.close();
+    write(store.path(), "model", 2, "hang 7");
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| lifecycle.refresh("model").unwrap());
+        loader.gate.wait_for(1);
+        assert_eq!(lifecycle.apply(&plan(store.path(), &[("other", &[], true)])).unwrap(), []);
+        loader.gate.open();
+        assert!(looking.join().unwrap().loaded.is_empty());
+    });
+    assert_eq!(cell.served().versions(), [1], "for those who hold it");
+}
+
+#[test]
+fn a_version_that_failed_is_shown_until_its_folder_is_gone() {
+    let Setup { store, lifecycle, .. } = start();
+    write(store.path(), "model", 2, "<html>");
+    fs::create_dir_all(store.path().join("model/3")).unwrap();
+    fs::write(store.path().join("model/3/model.onnx"), "").unwrap();
+    lifecycle.refresh("model").unwrap();
+    let shown: Vec<u64> = states(&lifecycle).into_iter().map(|(version, _)| version).collect();
+    assert_eq!(shown, [1, 3, 2]);
+    fs::remove_dir_all(store.path().join("model/3")).unwrap();
+    lifecycle.refresh("model").unwrap();
+    assert_eq!(states(&lifecycle).len(), 2);
+    fs::remove_dir_all(store.path().join("model/2")).unwrap();
+    lifecycle.refresh("model").unwrap();
+    assert_eq!(states(&lifecycle), [(1, State::Ready)]);
+    assert_eq!(lifecycle.status()[0].loads.failed.len(), 2, "they are counted all the same");
+}

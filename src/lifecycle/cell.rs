@@ -2,12 +2,13 @@
 
 use super::align::Align;
 use super::choose::by_weight;
+use super::memory::Presence;
 use super::shadow::Shadow;
-use super::state::{Records, State, Track};
+use super::state::{Records, Track};
 use crate::plan::VersionFacts;
 use crate::scheduler::Replicas;
 use crate::store::Digest;
-use arc_swap::ArcSwap;
+use crate::sync::Pointer;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,15 @@ pub struct Generation {
     pub facts: VersionFacts,
     /// Loaded to be compared with others, not to answer.
     pub shadow: bool,
-    /// Reading, checking and placing it.
+    /// How long reading, checking and placing it took.
     pub load: Duration,
-    /// Its first batches.
+    /// How long its first batches took.
     pub warm_up: Duration,
-    /// Its queues, one a device.
+    /// Its instances with their queues, one a device.
     pub replicas: Replicas,
     pub(super) track: Track,
+    /// Dropped last, so that whoever waits for the generation to go finds its memory free.
+    pub(super) presence: Presence,
 }
 
 /// A generation that answers, as one plan knows it.
@@ -41,7 +44,7 @@ pub struct Answering {
 /// All that serves for a model at one moment.
 #[derive(Clone, Default)]
 pub struct Served {
-    /// Ascending by version.
+    /// The versions that answer, ascending.
     pub answering: Vec<Answering>,
     /// Weights by version; empty where the newest answers all.
     pub traffic: Vec<(u64, f64)>,
@@ -59,7 +62,7 @@ pub struct Picked {
 /// One model as requests see it.
 pub struct Cell {
     name: String,
-    served: ArcSwap<Served>,
+    served: Pointer<Served>,
     pub(super) records: Records,
 }
 
@@ -87,7 +90,7 @@ impl NotReady {
 
 impl Cell {
     pub(super) fn new(name: &str, records: Records) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), served: ArcSwap::default(), records })
+        Arc::new(Self { name: name.to_owned(), served: Pointer::new(Served::default()), records })
     }
 
     pub fn name(&self) -> &str {
@@ -142,24 +145,29 @@ impl Cell {
         self.served.load().answering.iter().all(|one| one.generation.replicas.is_roomy())
     }
 
-    /// The swap: from here on requests take these. Those that serve no more drain.
+    /// The swap: from here on requests take these. Those that serve no more drain, unless a cell of another plan
+    /// serves them too.
+    ///
+    /// REQUIRES that one caller at a time writes the cell, and none once it is retired.
     pub(super) fn serve(&self, mut new: Served) {
         new.answering.sort_by_key(|one| one.generation.version);
         let old = self.served.load_full();
         for generation in new.generations().filter(|one| !old.has(one)) {
-            generation.track.to(State::Ready);
+            generation.track.serves();
         }
+        let new = Arc::new(new);
+        self.served.store(new.clone());
         for generation in old.generations().filter(|one| !new.has(one)) {
-            generation.track.to(State::Draining);
+            generation.track.serves_no_more();
         }
-        self.served.store(Arc::new(new));
     }
 
-    /// Marks as draining what serves here and not there. It goes on for those who hold it.
-    pub(super) fn give_way_to(&self, other: Option<&Cell>) {
-        let there = other.map(Cell::served).unwrap_or_default();
-        for generation in self.served().generations().filter(|one| !there.has(one)) {
-            generation.track.to(State::Draining);
+    /// What serves here goes on for those who hold the cell, and drains unless another cell serves it too.
+    ///
+    /// REQUIRES that this is called once, by whoever may write the cell.
+    pub(super) fn retire(&self) {
+        for generation in self.served().generations() {
+            generation.track.serves_no_more();
         }
     }
 }
@@ -190,7 +198,7 @@ impl std::ops::Deref for Picked {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.track.to(State::Unloaded);
+        self.track.unloaded();
     }
 }
 

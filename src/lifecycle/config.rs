@@ -3,14 +3,14 @@
 use super::align::Contract;
 use super::cell::{Cell, Generation};
 use super::decide::Versions;
-use super::load::Place;
-use super::model::lock;
+use super::load::Target;
 use crate::plan::memory::Allowed;
 use crate::plan::{BatchPolicy, DeviceId, Plan, Rollout, VersionFacts};
 use crate::scheduler::{Device, Instance, Policy};
+use crate::sync::{Mutex, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// By model: what answers now, ascending by version.
@@ -23,8 +23,7 @@ pub trait Fit: Send + Sync + 'static {
 }
 
 /// One plan's models together.
-#[derive(Default)]
-pub(super) struct Surroundings {
+pub(super) struct PlanContext {
     pub fit: Option<Arc<dyn Fit>>,
     pub cells: Mutex<BTreeMap<String, Arc<Cell>>>,
     /// Held from the last check of a generation to its swap, so that two models do not move at once.
@@ -37,17 +36,21 @@ pub(super) struct Config {
     pub settle: Duration,
     /// As the plan has it; what was asked for by hand is not in it.
     pub wanted: Versions,
-    /// What one replica holds of its device.
+    /// The share of its device that one replica holds.
     pub share: f64,
-    pub places: Vec<Place>,
+    pub targets: Vec<Target>,
     /// Where a shadow runs.
-    pub aside: Place,
+    pub aside: Target,
     pub rollout: Rollout,
     pub contract: Contract,
-    pub surroundings: Arc<Surroundings>,
+    pub context: Arc<PlanContext>,
 }
 
-impl Surroundings {
+impl PlanContext {
+    pub(super) fn new(fit: Option<Arc<dyn Fit>>) -> Self {
+        Self { fit, cells: Mutex::new(BTreeMap::new()), swapping: Mutex::new(()) }
+    }
+
     pub(super) fn fits(&self, model: &str, version: u64, facts: &VersionFacts) -> Result<(), String> {
         let Some(fit) = &self.fit else { return Ok(()) };
         let cells = lock(&self.cells).clone();
@@ -67,7 +70,7 @@ impl Config {
         index: usize,
         devices: Vec<Device>,
         aside: Device,
-        surroundings: &Arc<Surroundings>,
+        context: &Arc<PlanContext>,
     ) -> Self {
         let model = &plan.models[index];
         let place = |device: Device| {
@@ -83,7 +86,7 @@ impl Config {
                 lanes: usize::MAX,
                 memory: memory.map(Allowed::bytes),
             };
-            Place { device, replicas, policy, memory }
+            Target { device, replicas, policy, memory }
         };
         // In what others leave idle, one item at a time, so that it never holds a device for long.
         let alone =
@@ -98,11 +101,11 @@ impl Config {
                 ..Versions::default()
             },
             share: model.share,
-            places: devices.into_iter().map(place).collect(),
-            aside: Place { device: aside, replicas: 1, policy: alone, memory: None },
+            targets: devices.into_iter().map(place).collect(),
+            aside: Target { device: aside, replicas: 1, policy: alone, memory: None },
             rollout: model.rollout.clone(),
             contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, index) },
-            surroundings: surroundings.clone(),
+            context: context.clone(),
         }
     }
 
@@ -115,27 +118,27 @@ impl Config {
     }
 
     fn devices(&self) -> Vec<DeviceId> {
-        self.places.iter().map(|place| place.device.id()).collect()
+        self.targets.iter().map(|target| target.device.id()).collect()
     }
 
     /// Where a generation is to be: one that answers, or a shadow.
-    pub(super) fn places(&self, shadow: bool) -> &[Place] {
-        if shadow { std::slice::from_ref(&self.aside) } else { &self.places }
+    pub(super) fn targets(&self, shadow: bool) -> &[Target] {
+        if shadow { std::slice::from_ref(&self.aside) } else { &self.targets }
     }
 
     /// Whether a generation is where it is to be.
     pub(super) fn has_in_place(&self, generation: &Generation) -> bool {
-        let places = self.places(generation.shadow);
+        let targets = self.targets(generation.shadow);
         let there: Vec<DeviceId> = generation.replicas.iter().map(Instance::device).collect();
-        there.len() == places.len() && places.iter().all(|place| there.contains(&place.device.id()))
+        there.len() == targets.len() && targets.iter().all(|target| there.contains(&target.device.id()))
     }
 
     /// Serves a generation by this plan's policy.
     pub(super) fn set_policy(&self, generation: &Generation) {
         for instance in generation.replicas.iter() {
-            let places = self.places(generation.shadow);
-            if let Some(place) = places.iter().find(|place| place.device.id() == instance.device()) {
-                instance.set_policy(place.policy.clone());
+            let targets = self.targets(generation.shadow);
+            if let Some(target) = targets.iter().find(|target| target.device.id() == instance.device()) {
+                instance.set_policy(target.policy.clone());
             }
         }
     }

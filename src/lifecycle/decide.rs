@@ -22,7 +22,7 @@ pub struct Versions {
 
 /// What a look at a version's files gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Snapshot {
     Is(Digest),
     Unreadable,
     /// They change, or have changed too lately.
@@ -36,7 +36,7 @@ pub struct Situation<'a> {
     /// The versions in the store, ascending; `None` where the store cannot be read.
     pub in_store: Option<&'a [u64]>,
     /// Of the versions looked at so far.
-    pub looks: &'a BTreeMap<u64, Look>,
+    pub snapshots: &'a BTreeMap<u64, Snapshot>,
     /// Generations that serve or could at once.
     pub loaded: &'a [(u64, Digest)],
     /// Generations that failed, and will again.
@@ -46,16 +46,16 @@ pub struct Situation<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Read the version's files and see.
-    Look(u64),
+    Scan(u64),
     /// Load the version as it was looked at.
     Load(u64),
     /// Swap to these loaded generations, ascending; drop every other.
-    Serve { generations: Vec<(u64, Digest)>, kept: Option<Kept> },
+    Serve { generations: Vec<(u64, Digest)>, kept: Option<KeepReason> },
 }
 
 /// Why something serves on that the store no longer gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeepReason {
     StoreUnreadable,
     /// None of the wanted versions is in the store, or none can be served.
     NothingElse,
@@ -85,7 +85,7 @@ impl Versions {
 pub fn decide(situation: &Situation<'_>) -> Next {
     let Situation { wanted, .. } = situation;
     let Some(in_store) = situation.in_store else {
-        return keep(situation, Kept::StoreUnreadable);
+        return keep(situation, KeepReason::StoreUnreadable);
     };
     let mut serve = BTreeSet::new();
     if wanted.latest {
@@ -110,7 +110,7 @@ pub fn decide(situation: &Situation<'_>) -> Next {
         }
     }
     if !serve.iter().any(|(version, _)| wanted.answers(*version)) {
-        return keep(situation, Kept::NothingElse);
+        return keep(situation, KeepReason::NothingElse);
     }
     Next::Serve { generations: serve.into_iter().collect(), kept: None }
 }
@@ -119,17 +119,19 @@ pub fn decide(situation: &Situation<'_>) -> Next {
 fn choose(situation: &Situation<'_>, version: u64) -> Choice {
     let serving = || situation.loaded.iter().rfind(|(loaded, _)| *loaded == version);
     let stay = || serving().map_or(Choice::Without, |(_, digest)| Choice::Serve(*digest));
-    match situation.looks.get(&version) {
-        None => Choice::Do(Next::Look(version)),
-        Some(Look::Unreadable | Look::Unsettled) => stay(),
-        Some(Look::Is(digest)) if situation.loaded.contains(&(version, *digest)) => Choice::Serve(*digest),
-        Some(Look::Is(digest)) if situation.refused.contains(&(version, *digest)) => stay(),
-        Some(Look::Is(_)) => Choice::Do(Next::Load(version)),
+    match situation.snapshots.get(&version) {
+        None => Choice::Do(Next::Scan(version)),
+        Some(Snapshot::Unreadable | Snapshot::Unsettled) => stay(),
+        Some(Snapshot::Is(digest)) if situation.loaded.contains(&(version, *digest)) => {
+            Choice::Serve(*digest)
+        }
+        Some(Snapshot::Is(digest)) if situation.refused.contains(&(version, *digest)) => stay(),
+        Some(Snapshot::Is(_)) => Choice::Do(Next::Load(version)),
     }
 }
 
 /// Whatever serves goes on serving.
-fn keep(situation: &Situation<'_>, why: Kept) -> Next {
+fn keep(situation: &Situation<'_>, why: KeepReason) -> Next {
     let mut generations = situation.loaded.to_vec();
     generations.sort_unstable();
     let kept = (!generations.is_empty()).then_some(why);
@@ -173,21 +175,21 @@ mod tests {
         let looks = generations(looks)
             .into_iter()
             .map(|(v, d)| match d.0[0] {
-                b'!' => (v, Look::Unreadable),
-                b'?' => (v, Look::Unsettled),
-                _ => (v, Look::Is(d)),
+                b'!' => (v, Snapshot::Unreadable),
+                b'?' => (v, Snapshot::Unsettled),
+                _ => (v, Snapshot::Is(d)),
             })
             .collect();
         let (loaded, refused) = (generations(loaded), generations(refused).into_iter().collect());
         let situation = Situation {
             wanted: &asked,
             in_store: in_store.as_deref(),
-            looks: &looks,
+            snapshots: &looks,
             loaded: &loaded,
             refused: &refused,
         };
         match decide(&situation) {
-            Next::Look(version) => format!("look {version}"),
+            Next::Scan(version) => format!("look {version}"),
             Next::Load(version) => format!("load {version}"),
             Next::Serve { generations, kept } => {
                 let list: Vec<String> =

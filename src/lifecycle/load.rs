@@ -1,9 +1,9 @@
 //! One generation, from files to ready, in three strides between which it may be given up. Blocks; runs on
-//! threads that serve nobody and give way to those that do.
+//! threads that serve nobody and give loading to those that do.
 
 use super::aside::{Aside, aside};
 use super::cell::Generation;
-use super::room::{Living, Room, room};
+use super::memory::{LoadedGenerations, Verdict, judge};
 use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::warm_up;
 use crate::plan::memory::{Allowed, Need};
@@ -40,47 +40,44 @@ pub trait Model: Send {
 
 /// A device that a model runs on, and how it is served there.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct Target {
     pub device: Device,
     /// Replicas on this device: they hold its share together and have one copy of the weights.
     pub replicas: usize,
     pub policy: Policy,
-    /// Of the device's memory; `None` where the device does not say what it has.
+    /// The part of the device's memory that it may take; `None` where the device does not say what it has.
     pub memory: Option<Allowed>,
 }
-
-/// Between two looks at whether what drains is gone.
-const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Why a generation does not come to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub cause: Cause,
-    /// One a line.
+    /// The reasons, one a line.
     pub reason: String,
 }
 
 /// How a generation is to be loaded.
 #[derive(Clone)]
-pub(super) struct Order {
+pub(super) struct LoadRequest {
     pub loader: Arc<dyn Loader>,
     pub model: String,
-    /// At least one; each device once.
-    pub places: Vec<Place>,
+    /// At least one target; each device once.
+    pub targets: Vec<Target>,
     /// It is to be compared with others, and answers nobody.
     pub shadow: bool,
     pub limit: Duration,
     /// The model's generations that are on devices already.
-    pub living: Living,
+    pub loaded: LoadedGenerations,
     /// What is there goes once this one serves, so that it might go before.
     pub replaces: bool,
     /// Something serves that must not suffer.
     pub background: bool,
 }
 
-/// A generation on its way.
-struct Way {
-    order: Order,
+/// A load in progress.
+struct Loading {
+    request: LoadRequest,
     version: u64,
     digest: Digest,
     facts: VersionFacts,
@@ -88,21 +85,21 @@ struct Way {
     track: Track,
 }
 
-/// Known by what its file declares; nothing of it is on a device.
+/// A generation whose file was read. Nothing of it is on a device.
 pub(super) struct Inspected {
-    way: Way,
+    loading: Loading,
     model: Box<dyn Model>,
 }
 
-/// On its device.
+/// A generation that is on its devices and has not run.
 pub(super) struct Placed {
-    way: Way,
-    /// For each place.
+    loading: Loading,
+    /// A runner for each target.
     runners: Vec<Arc<dyn Runner>>,
     load: Duration,
 }
 
-impl Place {
+impl Target {
     pub(super) fn status(&self, model: &str) -> PlaceStatus {
         let usage = self.device.usage();
         let got = usage.models.iter().find(|of| &*of.model == model).map_or([0.0; 2], |of| of.got);
@@ -117,7 +114,7 @@ impl Place {
     }
 }
 
-/// To four digits: more is noise.
+/// A share to four digits: more is noise.
 pub(super) fn rounded(share: f64) -> f64 {
     (share * 1e4).round() / 1e4
 }
@@ -127,11 +124,12 @@ impl Fault {
         Self { cause, reason: reason.into() }
     }
 
-    fn aside(aside: Aside, cause: Cause, order: &Order) -> Self {
+    fn aside(aside: Aside, cause: Cause, request: &LoadRequest) -> Self {
         match aside {
-            Aside::Overdue => {
-                Self::new(Cause::Timeout, format!("it was not ready within {} s", order.limit.as_secs_f64()))
-            }
+            Aside::Overdue => Self::new(
+                Cause::Timeout,
+                format!("it was not ready within {} s", request.limit.as_secs_f64()),
+            ),
             Aside::Panicked(said) => Self::new(cause, format!("the engine panicked: {said}")),
             Aside::NoThread(error) => Self::new(cause, format!("no thread to load it with: {error}")),
         }
@@ -140,7 +138,7 @@ impl Fault {
 
 /// Reads what the file declares.
 pub(super) fn inspect(
-    order: Order,
+    request: LoadRequest,
     version: u64,
     files: VersionFiles,
     records: &Records,
@@ -148,15 +146,15 @@ pub(super) fn inspect(
     let digest = files.digest;
     let track = records.track(version, Some(digest));
     let begun = Instant::now();
-    let loader = order.loader.clone();
-    let inspected = aside(order.limit, order.background, move || loader.open(files));
+    let loader = request.loader.clone();
+    let inspected = aside(request.limit, request.background, move || loader.open(files));
     let fault = match inspected {
         Ok(Ok(Opened { facts, model })) => {
-            let way = Way { order, version, digest, facts, begun, track };
-            return Ok(Inspected { way, model });
+            let loading = Loading { request, version, digest, facts, begun, track };
+            return Ok(Inspected { loading, model });
         }
         Ok(Err(reason)) => Fault::new(Cause::Invalid, reason),
-        Err(error) => Fault::aside(error, Cause::Invalid, &order),
+        Err(error) => Fault::aside(error, Cause::Invalid, &request),
     };
     track.failed(fault.cause, &fault.reason);
     Err(fault)
@@ -164,27 +162,31 @@ pub(super) fn inspect(
 
 impl Inspected {
     pub(super) fn facts(&self) -> &VersionFacts {
-        &self.way.facts
+        &self.loading.facts
     }
 
     pub(super) fn give_up(self, fault: Fault) -> Fault {
-        self.way.give_up(fault)
+        self.loading.give_up(fault)
     }
 
     /// Puts it on its device.
     pub(super) fn place(self) -> Result<Placed, Fault> {
-        let Self { way, model } = self;
-        way.track.to(State::Reserved);
-        way.track.to(State::Loading);
+        let Self { loading, model } = self;
         // Before anything is taken of a device.
-        let need =
-            |place: &Place| Need::estimate(way.facts.weights, &way.facts.signature, &place.policy.batch);
-        let room = way.order.places.iter().try_for_each(|place| way.find_room(place, need(place)));
+        let need = |target: &Target| {
+            Need::estimate(loading.facts.weights, &loading.facts.signature, &target.policy.batch)
+        };
+        let room =
+            loading.request.targets.iter().try_for_each(|target| loading.find_room(target, need(target)));
         if let Err(reason) = room {
-            return Err(way.give_up(Fault::new(Cause::Memory, format!("by estimate, {reason}"))));
+            return Err(loading.give_up(Fault::new(Cause::Memory, format!("by estimate, {reason}"))));
         }
-        let mut devices: Vec<DeviceId> = way.order.places.iter().map(|place| place.device.id()).collect();
+        loading.track.to(State::Reserved);
+        let track = loading.track.clone();
+        let mut devices: Vec<DeviceId> =
+            loading.request.targets.iter().map(|target| target.device.id()).collect();
         let load = move || {
+            track.to(State::Loading);
             // The last takes the model with it, so that its weights are freed as the device has them.
             let Some(last) = devices.pop() else { return Ok(Vec::new()) };
             let on = |device: DeviceId| model.another().load(device);
@@ -192,15 +194,15 @@ impl Inspected {
             runners.push(model.load(last)?);
             Ok::<_, String>(runners)
         };
-        match aside(way.left(), way.order.background, load) {
+        match aside(loading.left(), loading.request.background, load) {
             Ok(Ok(runners)) => {
-                let load = way.begun.elapsed();
-                Ok(Placed { way, runners, load })
+                let load = loading.begun.elapsed();
+                Ok(Placed { loading, runners, load })
             }
-            Ok(Err(reason)) => Err(way.give_up(Fault::new(Cause::Load, reason))),
+            Ok(Err(reason)) => Err(loading.give_up(Fault::new(Cause::Load, reason))),
             Err(error) => {
-                let fault = Fault::aside(error, Cause::Load, &way.order);
-                Err(way.give_up(fault))
+                let fault = Fault::aside(error, Cause::Load, &loading.request);
+                Err(loading.give_up(fault))
             }
         }
     }
@@ -208,84 +210,87 @@ impl Inspected {
 
 impl Placed {
     pub(super) fn give_up(self, fault: Fault) -> Fault {
-        self.way.give_up(fault)
+        self.loading.give_up(fault)
     }
 
     /// Runs its first batches. Then it may serve.
     pub(super) fn warm_up(self) -> Result<Arc<Generation>, Fault> {
-        let Self { way, runners, load } = self;
-        way.track.to(State::Warming);
+        let Self { loading, runners, load } = self;
+        loading.track.to(State::Warming);
         let begun = Instant::now();
         // What those that serve may need at any time is not the warm-up's to take.
-        for (runner, place) in runners.iter().zip(&way.order.places) {
-            if let Some(allowed) = place.memory {
-                let there = way.order.living.on(place.device.id());
-                let taken = there.iter().map(|tenant| tenant.need.total()).fold(0, u64::saturating_add);
+        for (runner, target) in runners.iter().zip(&loading.request.targets) {
+            if let Some(allowed) = target.memory {
+                let there = loading.request.loaded.on(target.device.id());
+                let taken = there.iter().map(|occupant| occupant.need.total()).fold(0, u64::saturating_add);
                 runner.limit_batch_memory(allowed.beside(taken.saturating_add(runner.memory().weights)));
             }
         }
         let warmed = {
-            let (runners, signature) = (runners.clone(), way.facts.signature.clone());
-            let places = way.order.places.clone();
-            aside(way.left(), way.order.background, move || {
-                let warm = |(runner, place): (&Arc<dyn Runner>, &Place)| {
-                    warm_up(&**runner, &signature, &place.policy.batch)
+            let (runners, signature) = (runners.clone(), loading.facts.signature.clone());
+            let targets = loading.request.targets.clone();
+            aside(loading.left(), loading.request.background, move || {
+                let warm = |(runner, target): (&Arc<dyn Runner>, &Target)| {
+                    warm_up(&**runner, &signature, &target.policy.batch)
                         .map_err(|error| format!("warm-up: {error}"))
                 };
-                runners.iter().zip(&places).try_for_each(warm)
+                runners.iter().zip(&targets).try_for_each(warm)
             })
         };
         let measured = |runner: &Arc<dyn Runner>| {
             let memory = runner.memory();
             Need { weights: memory.weights, batch: memory.batch }
         };
-        let room = runners.iter().zip(&way.order.places);
-        let room = room.map(|(runner, place)| way.find_room(place, measured(runner)));
+        let room = runners.iter().zip(&loading.request.targets);
+        let room = room.map(|(runner, target)| loading.find_room(target, measured(runner)));
         if let Err(reason) = room.collect::<Result<(), String>>() {
             let reason = if matches!(warmed, Ok(Ok(()))) { reason } else { format!("at least, {reason}") };
-            return Err(way.give_up(Fault::new(Cause::Memory, reason)));
+            return Err(loading.give_up(Fault::new(Cause::Memory, reason)));
         }
         match warmed {
             Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(way.give_up(Fault::new(Cause::WarmUp, reason))),
+            Ok(Err(reason)) => return Err(loading.give_up(Fault::new(Cause::WarmUp, reason))),
             Err(error) => {
-                let fault = Fault::aside(error, Cause::WarmUp, &way.order);
-                return Err(way.give_up(fault));
+                let fault = Fault::aside(error, Cause::WarmUp, &loading.request);
+                return Err(loading.give_up(fault));
             }
         }
         let warm_up = begun.elapsed();
-        for (runner, place) in runners.iter().zip(&way.order.places) {
-            if let Some(allowed) = place.memory {
+        for (runner, target) in runners.iter().zip(&loading.request.targets) {
+            if let Some(allowed) = target.memory {
                 runner.limit_batch_memory(allowed.beside(runner.memory().weights));
             }
         }
-        let Way { order, version, digest, facts, track, .. } = way;
+        let Loading { request, version, digest, facts, track, .. } = loading;
         track.took(load, warm_up);
         // A shadow has a share of its own, which is none: it runs in what the others leave idle.
-        let account = if order.shadow { format!("{} (shadow)", order.model) } else { order.model.clone() };
+        let account =
+            if request.shadow { format!("{} (shadow)", request.model) } else { request.model.clone() };
+        let held = runners.iter().zip(&request.targets);
+        let held = held.map(|(runner, target)| (target.device.id(), measured(runner))).collect();
         let instances = runners
             .into_iter()
-            .zip(&order.places)
-            .map(|(runner, place)| place.device.instance(&account, runner, place.policy.clone()));
-        let generation = Arc::new(Generation {
+            .zip(&request.targets)
+            .map(|(runner, target)| target.device.instance(&account, runner, target.policy.clone()));
+        let replicas = Replicas::new(instances.collect());
+        Ok(Arc::new_cyclic(|generation| Generation {
             version,
             digest,
-            tag: format!("{}@{version}", order.model),
+            tag: format!("{}@{version}", request.model),
             facts,
-            shadow: order.shadow,
+            shadow: request.shadow,
             load,
             warm_up,
-            replicas: Replicas::new(instances.collect()),
+            replicas,
             track,
-        });
-        order.living.add(&generation);
-        Ok(generation)
+            presence: request.loaded.enter(generation, version, request.shadow, held),
+        }))
     }
 }
 
-impl Way {
+impl Loading {
     fn left(&self) -> Duration {
-        self.order.limit.saturating_sub(self.begun.elapsed())
+        self.request.limit.saturating_sub(self.begun.elapsed())
     }
 
     fn give_up(self, fault: Fault) -> Fault {
@@ -295,19 +300,22 @@ impl Way {
 
     /// Waits until what drains has made room, where that is all that is in the way. The error says what is
     /// needed and what is allowed.
-    fn find_room(&self, place: &Place, need: Need) -> Result<(), String> {
-        loop {
-            match room(place.memory, need, &self.order.living.on(place.device.id())) {
-                Room::Enough => return Ok(()),
-                Room::Later(_) if !self.left().is_zero() => std::thread::park_timeout(DRAIN_POLL),
-                Room::Later(reason) => {
-                    return Err(format!("{reason}; requests still hold what serves no more"));
-                }
-                Room::Crowded(reason) if self.order.replaces => {
-                    return Err(format!("{reason}; `reload = \"stop-first\"` has what serves go first"));
-                }
-                Room::Crowded(reason) | Room::TooLarge(reason) => return Err(reason),
+    fn find_room(&self, target: &Target, need: Need) -> Result<(), String> {
+        let look = || judge(target.memory, need, &self.request.loaded.on(target.device.id()));
+        let mut verdict = look();
+        if matches!(verdict, Verdict::Later(_)) {
+            self.request.loaded.wait_until(self.left(), || {
+                verdict = look();
+                !matches!(verdict, Verdict::Later(_))
+            });
+        }
+        match verdict {
+            Verdict::Enough => Ok(()),
+            Verdict::Later(reason) => Err(format!("{reason}; requests still hold what serves no more")),
+            Verdict::Crowded(reason) if self.request.replaces => {
+                Err(format!("{reason}; `reload = \"stop-first\"` has what serves go first"))
             }
+            Verdict::Crowded(reason) | Verdict::TooLarge(reason) => Err(reason),
         }
     }
 }

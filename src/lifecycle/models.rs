@@ -5,16 +5,17 @@
 
 use super::aside::Background;
 use super::cell::Cell;
-use super::config::{Config, Fit, Surroundings};
+use super::config::{Config, Fit, PlanContext};
 use super::load::{Loader, rounded};
-use super::model::{Failure, Model, Reload, lock};
+use super::model::{Failure, Model, Reload};
 use super::state::{DeviceStatus, ModelStatus, State};
 use crate::plan::{DeviceId, Plan};
 use crate::scheduler::Device;
+use crate::sync::{Mutex, lock};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// Every model that is served, and how it came to be.
@@ -30,7 +31,7 @@ pub struct Lifecycle {
 
 /// A plan whose models are there, and which does not serve yet.
 pub struct Staged {
-    /// By name, with what the plan says of it.
+    /// Every model of the plan by name, with what the plan says of it.
     models: Vec<(String, Arc<Model>, Config)>,
     /// What failed on the way. What serves in its place may do.
     pub failures: Vec<Failure>,
@@ -60,7 +61,7 @@ pub enum Refused {
 
 #[cfg(test)]
 impl Population {
-    /// Of generations that are ready.
+    /// A population of generations that are ready.
     pub fn of<const N: usize>(models: [(&str, Vec<u64>); N]) -> Self {
         let ready = |ids: Vec<u64>| ids.into_iter().map(|id| (id, State::Ready)).collect();
         Self(models.into_iter().map(|(name, ids)| (name.to_owned(), ready(ids))).collect())
@@ -81,15 +82,16 @@ impl Lifecycle {
         Self {
             loader,
             devices: Mutex::new(devices),
-            aside: Mutex::default(),
-            models: Mutex::default(),
+            aside: Mutex::new(None),
+            models: Mutex::new(BTreeMap::new()),
             serves: AtomicBool::new(false),
         }
     }
 
-    /// Brings up what a plan needs and does not yet run, beside what serves, which goes on as it was.
+    /// Brings up what a plan needs and does not yet run, beside what serves, which goes on as it was: its shares,
+    /// batches and queues are changed by [`Lifecycle::commit`] alone.
     pub fn stage(&self, plan: &Plan, fit: Option<Arc<dyn Fit>>) -> io::Result<Staged> {
-        let surroundings = Arc::new(Surroundings { fit, ..Surroundings::default() });
+        let context = Arc::new(PlanContext::new(fit));
         let running = lock(&self.models).clone();
         let mut models = vec![];
         let mut fresh = vec![];
@@ -99,7 +101,7 @@ impl Lifecycle {
             let first = ids.first().copied().unwrap_or(DeviceId::Cpu);
             let devices = ids.into_iter().map(|id| self.device(id)).collect::<io::Result<Vec<_>>>()?;
             let aside = if model.rollout.shadow.is_some() { self.aside(first)? } else { self.device(first)? };
-            let config = Config::new(plan, index, devices, aside, &surroundings);
+            let config = Config::new(plan, index, devices, aside, &context);
             let model = match running.get(&model.name) {
                 Some(same) if same.planned().serves_alike(&config) => same.clone(),
                 other => {
@@ -114,7 +116,7 @@ impl Lifecycle {
             models.push((model.cell.name().to_owned(), model, config));
         }
         let cells = models.iter().map(|(name, model, _)| (name.clone(), model.cell.clone()));
-        *lock(&surroundings.cells) = cells.collect();
+        *lock(&context.cells) = cells.collect();
         Ok(Staged { failures: self.look_at_all(&fresh), models })
     }
 
@@ -122,34 +124,24 @@ impl Lifecycle {
     pub fn commit(&self, staged: Staged) {
         let mut models = BTreeMap::new();
         for (name, model, config) in staged.models {
-            model.set_config(config);
+            model.commit(config);
             models.insert(name, model);
         }
         self.serves.store(true, Ordering::Release);
         let old = std::mem::replace(&mut *lock(&self.models), models.clone());
         for (name, model) in old {
-            let now = models.get(&name);
-            if now.is_none_or(|now| !Arc::ptr_eq(now, &model)) {
+            if models.get(&name).is_none_or(|now| !Arc::ptr_eq(now, &model)) {
                 model.stop();
-                model.cell.give_way_to(now.map(|now| &*now.cell));
             }
         }
     }
 
-    /// Gives up a staged plan.
+    /// Gives up a staged plan. What serves was not changed by it, and is not now.
     pub fn dismiss(&self, staged: Staged) {
         let running = lock(&self.models).clone();
         for (name, model, _) in staged.models {
-            match running.get(&name) {
-                Some(same) if Arc::ptr_eq(same, &model) => {}
-                other => {
-                    model.stop();
-                    model.cell.give_way_to(other.map(|other| &*other.cell));
-                    // What both had may have been given another policy.
-                    if let Some(other) = other {
-                        other.set_config(other.planned());
-                    }
-                }
+            if running.get(&name).is_none_or(|same| !Arc::ptr_eq(same, &model)) {
+                model.stop();
             }
         }
     }
@@ -207,13 +199,13 @@ impl Lifecycle {
         Ok(reload)
     }
 
-    /// By name.
+    /// The status of every model, by name.
     pub fn status(&self) -> Vec<ModelStatus> {
         let models: Vec<_> = lock(&self.models).values().cloned().collect();
         models.iter().map(|model| model.status()).collect()
     }
 
-    /// Which generations there are of each model: another population after each load, swap and unload.
+    /// The generations of each model: another population after each load, swap and unload.
     pub fn population(&self) -> Population {
         let models = lock(&self.models);
         Population(models.iter().map(|(name, model)| (name.clone(), model.cell.records.standing())).collect())
@@ -267,7 +259,9 @@ impl Lifecycle {
         let until = Instant::now() + model.config().rollout.load_timeout;
         let mut all = self.look(model, true);
         while let Some(pause) = all.again_in.filter(|pause| Instant::now() + *pause < until) {
-            std::thread::park_timeout(pause);
+            if model.pause(pause) {
+                break;
+            }
             let mut next = self.look(model, false);
             next.loaded.splice(0..0, all.loaded);
             next.dropped.splice(0..0, all.dropped);

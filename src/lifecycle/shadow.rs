@@ -5,13 +5,13 @@
 
 use super::align::Align;
 use super::cell::Generation;
-use super::model::lock;
 use crate::plan::Priority;
 use crate::scheduler::{Terms, Value, Want};
+use crate::sync::{Mutex, lock};
 use crate::tensor::Tensor;
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Copies that wait; one more is dropped.

@@ -1,24 +1,33 @@
 //! The states of a generation, with their times, as they are shown.
 
-use super::model::lock;
 use super::shadow::Comparison;
 use crate::plan::DeviceId;
 use crate::scheduler::Snapshot;
 use crate::store::Digest;
+use crate::sync::{Mutex, MutexGuard, lock};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where a generation stands. It goes through them in this order and may fail before it is ready.
+/// Where a generation stands.
+///
+/// ```text
+/// new -> reserved -> loading -> warming -> ready -> draining -> unloaded
+/// ```
+///
+/// It may fail from each of the first four. One that drains becomes ready again where a plan that was staged
+/// meanwhile serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Seen in the store.
     New,
-    /// Its place on the device is taken.
+    /// There is memory for it on its devices.
     Reserved,
+    /// It is being put on its devices.
     Loading,
+    /// Its first batches run.
     Warming,
     /// It serves.
     Ready,
@@ -28,7 +37,7 @@ pub enum State {
     Failed(String),
 }
 
-/// Why a version does not come to serve: what a metric can count.
+/// Why a version does not come to serve, as a metric counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
@@ -65,15 +74,15 @@ impl Cause {
     }
 }
 
-/// What has been counted of a model's loads since rserve began.
+/// The counts of a model's loads since rserve began.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Loads {
-    /// That came to be ready.
+    /// Loads that came to be ready.
     pub ready: u64,
     pub failed: BTreeMap<Cause, u64>,
-    /// Swaps: times that what serves became something else.
+    /// The number of times that what serves became something else.
     pub swaps: u64,
-    /// Of those that came to be ready, all together.
+    /// The seconds of all loads that came to be ready, without their warm-up.
     pub load_seconds: f64,
     pub warm_up_seconds: f64,
 }
@@ -81,6 +90,21 @@ pub struct Loads {
 impl State {
     fn is_over(&self) -> bool {
         matches!(self, Self::Unloaded | Self::Failed(_))
+    }
+
+    /// Whether a generation in this state may go over into that one.
+    fn may_become(&self, next: &Self) -> bool {
+        use State::{Draining, Failed, Loading, New, Ready, Reserved, Unloaded, Warming};
+        matches!(
+            (self, next),
+            (New, Reserved)
+                | (Reserved, Loading)
+                | (Loading, Warming)
+                | (Warming, Ready)
+                | (Ready, Draining)
+                | (Draining, Ready | Unloaded)
+                | (New | Reserved | Loading | Warming, Failed(_))
+        )
     }
 }
 
@@ -177,16 +201,24 @@ pub(super) struct Records(Arc<Mutex<Recorded>>);
 
 #[derive(Debug, Default)]
 struct Recorded {
-    generations: Vec<(u64, GenerationStatus)>,
+    generations: Vec<Record>,
     next: u64,
     loads: Loads,
 }
 
-/// How many that are over are still shown.
+#[derive(Debug)]
+struct Record {
+    id: u64,
+    status: GenerationStatus,
+    /// The number of cells that serve it: that of the plan, and that of a plan which is staged.
+    cells: usize,
+}
+
+/// The number of generations that are over and still shown.
 const HISTORY: usize = 8;
 
 /// Moves one generation's record from state to state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Track {
     records: Records,
     id: u64,
@@ -210,18 +242,26 @@ impl Records {
             load: Duration::ZERO,
             warm_up: Duration::ZERO,
         };
-        recorded.generations.push((id, status));
+        recorded.generations.push(Record { id, status, cells: 0 });
         drop(recorded);
         Track { records: self.clone(), id }
     }
 
     pub(super) fn all(&self) -> Vec<GenerationStatus> {
-        self.lock().generations.iter().map(|(_, status)| status.clone()).collect()
+        self.lock().generations.iter().map(|record| record.status.clone()).collect()
     }
 
-    /// Which generations there are and where each stands.
+    /// The generations there are, each with its state.
     pub(super) fn standing(&self) -> Vec<(u64, State)> {
-        self.lock().generations.iter().map(|(id, status)| (*id, status.state.clone())).collect()
+        self.lock().generations.iter().map(|record| (record.id, record.status.state.clone())).collect()
+    }
+
+    /// Shows no more the generations that failed of versions that are gone.
+    pub(super) fn forget_failures(&self, is_gone: impl Fn(u64) -> bool) {
+        let failed = |state: &State| matches!(state, State::Failed(_));
+        self.lock()
+            .generations
+            .retain(|Record { status, .. }| !failed(&status.state) || !is_gone(status.version));
     }
 
     pub(super) fn loads(&self) -> Loads {
@@ -244,49 +284,95 @@ impl Records {
     }
 }
 
-impl Track {
-    pub(super) fn to(&self, state: State) {
-        self.change(|status| {
-            status.state = state;
-            status.since = SystemTime::now();
+impl Recorded {
+    fn record(&mut self, id: u64) -> Option<&mut Record> {
+        self.generations.iter_mut().find(|record| record.id == id)
+    }
+
+    /// Drops the oldest of those that are over, but for the latest few.
+    fn prune(&mut self) {
+        let over = self.generations.iter().filter(|record| record.status.state.is_over()).count();
+        let mut surplus = over.saturating_sub(HISTORY);
+        self.generations.retain(|record| {
+            let drop = surplus > 0 && record.status.state.is_over();
+            surplus -= usize::from(drop);
+            !drop
         });
+    }
+}
+
+impl Record {
+    /// Whether the generation is in the state now; it is not where it cannot come to it from where it stood.
+    fn enter(&mut self, state: State) -> bool {
+        let may = self.status.state.may_become(&state);
+        if may {
+            self.status.state = state;
+            self.status.since = SystemTime::now();
+        }
+        may
+    }
+}
+
+impl Track {
+    /// Moves the generation on; whether it could come to this state from where it stood. A load that goes on after
+    /// it was given up moves nothing.
+    pub(super) fn to(&self, state: State) -> bool {
+        self.records.lock().record(self.id).is_some_and(|record| record.enter(state))
     }
 
     pub(super) fn state(&self) -> Option<State> {
-        let records = self.records.lock();
-        let mine = records.generations.iter().find(|(id, _)| *id == self.id);
-        mine.map(|(_, status)| status.state.clone())
+        self.records.lock().record(self.id).map(|record| record.status.state.clone())
     }
 
+    /// One more cell serves the generation.
+    pub(super) fn serves(&self) {
+        if let Some(record) = self.records.lock().record(self.id) {
+            record.cells += 1;
+            record.enter(State::Ready);
+        }
+    }
+
+    /// A cell serves the generation no more. It drains once none does.
+    pub(super) fn serves_no_more(&self) {
+        if let Some(record) = self.records.lock().record(self.id) {
+            record.cells = record.cells.saturating_sub(1);
+            if record.cells == 0 {
+                record.enter(State::Draining);
+            }
+        }
+    }
+
+    /// The generation is gone. One that never served was overtaken; one that failed stays so.
+    pub(super) fn unloaded(&self) {
+        self.failed(Cause::Overtaken, "it was given up before it served");
+        let mut recorded = self.records.lock();
+        if let Some(record) = recorded.record(self.id) {
+            record.enter(State::Draining);
+            record.enter(State::Unloaded);
+        }
+        recorded.prune();
+    }
+
+    /// Does nothing where the generation has been ready, or has failed already.
     pub(super) fn failed(&self, cause: Cause, reason: &str) {
-        *self.records.lock().loads.failed.entry(cause).or_default() += 1;
-        self.change(|status| status.cause = Some(cause));
-        self.to(State::Failed(reason.to_owned()));
+        let mut recorded = self.records.lock();
+        let Some(record) = recorded.record(self.id) else { return };
+        if record.enter(State::Failed(reason.to_owned())) {
+            record.status.cause = Some(cause);
+            *recorded.loads.failed.entry(cause).or_default() += 1;
+            recorded.prune();
+        }
     }
 
     /// It is loaded and warm, and may serve.
     pub(super) fn took(&self, load: Duration, warm_up: Duration) {
-        {
-            let loads = &mut self.records.lock().loads;
-            loads.ready += 1;
-            loads.load_seconds += load.as_secs_f64();
-            loads.warm_up_seconds += warm_up.as_secs_f64();
+        let mut recorded = self.records.lock();
+        recorded.loads.ready += 1;
+        recorded.loads.load_seconds += load.as_secs_f64();
+        recorded.loads.warm_up_seconds += warm_up.as_secs_f64();
+        if let Some(record) = recorded.record(self.id) {
+            (record.status.load, record.status.warm_up) = (load, warm_up);
         }
-        self.change(|status| (status.load, status.warm_up) = (load, warm_up));
-    }
-
-    fn change(&self, f: impl FnOnce(&mut GenerationStatus)) {
-        let records = &mut self.records.lock().generations;
-        if let Some((_, status)) = records.iter_mut().find(|(id, _)| *id == self.id) {
-            f(status);
-        }
-        let over = records.iter().filter(|(_, status)| status.state.is_over()).count();
-        let mut surplus = over.saturating_sub(HISTORY);
-        records.retain(|(_, status)| {
-            let drop = surplus > 0 && status.state.is_over();
-            surplus -= usize::from(drop);
-            !drop
-        });
     }
 }
 
@@ -311,15 +397,79 @@ mod tests {
     fn all_that_live_are_shown_and_the_latest_of_those_that_are_over() {
         let records = Records::default();
         let live = records.track(1, None);
-        live.to(State::Ready);
+        assert!(live.to(State::Reserved));
         for version in 2..20 {
-            records.track(version, None).to(State::Unloaded);
+            records.track(version, None).failed(Cause::Invalid, "no");
         }
         let shown: Vec<u64> = records.all().iter().map(|status| status.version).collect();
         assert_eq!(shown, [1, 12, 13, 14, 15, 16, 17, 18, 19]);
         let json = serde_json::to_value(&records.all()[0]).unwrap();
-        assert_eq!(json["state"], "ready");
+        assert_eq!(json["state"], "reserved");
         assert!(json["since"].as_f64().unwrap() > 1.7e9);
+        records.forget_failures(|version| version != 15);
+        let shown: Vec<u64> = records.all().iter().map(|status| status.version).collect();
+        assert_eq!(shown, [1, 15], "what lives is shown, whatever the store has");
+    }
+
+    /// In the order of [`State`]'s declaration, a row for where it stands and a column for where it goes.
+    #[test]
+    fn every_transition() {
+        use State::{Draining, Failed, Loading, New, Ready, Reserved, Unloaded, Warming};
+        let states = [New, Reserved, Loading, Warming, Ready, Draining, Unloaded, Failed("no".to_owned())];
+        let table = [
+            "-+-----+", // new
+            "--+----+", // reserved
+            "---+---+", // loading
+            "----+--+", // warming
+            "-----+--", // ready
+            "----+-+-", // draining
+            "--------", // unloaded
+            "--------", // failed
+        ];
+        for (from, row) in states.iter().zip(table) {
+            let found: String = states.iter().map(|to| if from.may_become(to) { '+' } else { '-' }).collect();
+            assert_eq!(found, row, "from {from:?}");
+        }
+    }
+
+    #[test]
+    fn a_generation_drains_when_no_cell_serves_it_and_is_ready_again_where_one_does() {
+        let records = Records::default();
+        let track = records.track(1, None);
+        for state in [State::Reserved, State::Loading, State::Warming] {
+            assert!(track.to(state));
+        }
+        track.serves();
+        track.serves();
+        track.serves_no_more();
+        assert_eq!(track.state(), Some(State::Ready), "a staged plan serves it too");
+        track.serves_no_more();
+        assert_eq!(track.state(), Some(State::Draining));
+        track.serves();
+        assert_eq!(track.state(), Some(State::Ready));
+        track.failed(Cause::Misfit, "too late");
+        track.serves_no_more();
+        track.unloaded();
+        assert_eq!(track.state(), Some(State::Unloaded));
+        assert_eq!(records.loads().failed.len(), 0);
+    }
+
+    #[test]
+    fn what_never_served_is_shown_as_failed_with_its_own_reason() {
+        let records = Records::default();
+        let (given_up, refused) = (records.track(1, None), records.track(2, None));
+        refused.failed(Cause::Misfit, "it does not fit");
+        assert!(!refused.to(State::Reserved), "a load that goes on after it failed changes nothing");
+        given_up.unloaded();
+        refused.unloaded();
+        let reasons: Vec<State> = records.all().into_iter().map(|status| status.state).collect();
+        assert_eq!(
+            reasons,
+            [
+                State::Failed("it was given up before it served".to_owned()),
+                State::Failed("it does not fit".to_owned())
+            ]
+        );
     }
 
     #[test]

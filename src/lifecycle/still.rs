@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// What is remembered of a version between two looks.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct Observation {
     pub stamp: Stamp,
     /// Since when the stamp is that one, as far as is known.
     pub since: Instant,
@@ -18,7 +18,7 @@ pub struct Memory {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ReadStep {
     /// It may be taken as it is read now.
     Take,
     /// To be read, and remembered.
@@ -32,18 +32,24 @@ pub enum Step {
 /// The coarsest clocks of file systems count in steps of 2 s.
 const COARSE: Duration = Duration::from_secs(3);
 
-/// `memory` is of the same stamp, else `None`. `age` is how long ago the files were last changed, by their
+/// `observation` is of the same stamp, else `None`. `age` is how long ago the files were last changed, by their
 /// own account.
-pub fn step(memory: Option<&Memory>, age: Option<Duration>, settle: Duration, now: Instant) -> Step {
-    let seen = memory.map_or(Duration::ZERO, |memory| now.saturating_duration_since(memory.since));
+pub fn step(
+    observation: Option<&Observation>,
+    age: Option<Duration>,
+    settle: Duration,
+    now: Instant,
+) -> ReadStep {
+    let seen =
+        observation.map_or(Duration::ZERO, |observation| now.saturating_duration_since(observation.since));
     let quiet = age.unwrap_or_default().max(seen);
     if settle.is_zero() || age.is_some_and(|age| age >= settle.max(COARSE)) {
-        return Step::Take;
+        return ReadStep::Take;
     }
     let half = settle / 2;
-    let rest = |whole: Duration, gone: Duration| Step::Wait(whole.saturating_sub(gone));
-    match memory.and_then(|memory| memory.digest) {
-        None if quiet >= half => Step::Peek,
+    let rest = |whole: Duration, gone: Duration| ReadStep::Wait(whole.saturating_sub(gone));
+    match observation.and_then(|observation| observation.digest) {
+        None if quiet >= half => ReadStep::Peek,
         None => rest(half, quiet),
         Some((digest, at)) => {
             let since_read = now.saturating_duration_since(at);
@@ -52,7 +58,7 @@ pub fn step(memory: Option<&Memory>, age: Option<Duration>, settle: Duration, no
             } else if since_read < half {
                 rest(half, since_read)
             } else {
-                Step::Confirm(digest)
+                ReadStep::Confirm(digest)
             }
         }
     }
@@ -78,30 +84,30 @@ mod tests {
         // Age by the files; seen for; digest read how long after it was first seen -> what to do. The
         // settling time is 500 ms.
         let table = [
-            (Some(10_000), None, None, Step::Take),
-            (Some(2_000), None, None, Step::Peek),
-            (Some(0), None, None, Step::Wait(ms(250))),
-            (Some(100), None, None, Step::Wait(ms(150))),
-            (Some(300), Some(0), None, Step::Peek),
-            (Some(300), Some(0), Some(0), Step::Wait(ms(200))),
-            (Some(500), Some(200), Some(0), Step::Wait(ms(50))),
-            (Some(550), Some(250), Some(0), Step::Confirm(digest)),
+            (Some(10_000), None, None, ReadStep::Take),
+            (Some(2_000), None, None, ReadStep::Peek),
+            (Some(0), None, None, ReadStep::Wait(ms(250))),
+            (Some(100), None, None, ReadStep::Wait(ms(150))),
+            (Some(300), Some(0), None, ReadStep::Peek),
+            (Some(300), Some(0), Some(0), ReadStep::Wait(ms(200))),
+            (Some(500), Some(200), Some(0), ReadStep::Wait(ms(50))),
+            (Some(550), Some(250), Some(0), ReadStep::Confirm(digest)),
             // A server whose clock is ahead: only what was seen counts.
-            (None, Some(0), None, Step::Wait(ms(250))),
-            (None, Some(250), None, Step::Peek),
-            (None, Some(400), Some(250), Step::Wait(ms(100))),
-            (None, Some(500), Some(250), Step::Confirm(digest)),
+            (None, Some(0), None, ReadStep::Wait(ms(250))),
+            (None, Some(250), None, ReadStep::Peek),
+            (None, Some(400), Some(250), ReadStep::Wait(ms(100))),
+            (None, Some(500), Some(250), ReadStep::Confirm(digest)),
         ];
         for (age, seen, read, expected) in table {
-            let memory = seen.map(|_| Memory {
+            let observation = seen.map(|_| Observation {
                 stamp: stamp.clone(),
                 since: begun,
                 digest: read.map(|at| (digest, begun + ms(at))),
             });
             let now = begun + ms(seen.unwrap_or(0));
-            let found = step(memory.as_ref(), age.map(ms), ms(500), now);
+            let found = step(observation.as_ref(), age.map(ms), ms(500), now);
             assert_eq!(found, expected, "{:?}", (age, seen, read));
         }
-        assert_eq!(step(None, None, Duration::ZERO, begun), Step::Take);
+        assert_eq!(step(None, None, Duration::ZERO, begun), ReadStep::Take);
     }
 }

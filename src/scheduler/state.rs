@@ -161,12 +161,11 @@ impl State {
             batches: 0,
         });
         let weights = runner.memory().weights;
+        // A share that others hold already is changed by `set_policy` alone: the new instance may be of a plan that
+        // does not serve yet.
         holding.instances += 1;
-        holding.share = policy.share;
-        holding.memory = policy.memory;
         holding.weights += weights;
         let account = holding.account;
-        self.shares.set_share(account, policy.share);
         self.patient += usize::from(policy.is_patient());
         let queue = Queue::new(policy.queue, policy.batch.clone());
         let pace = Pace::default();

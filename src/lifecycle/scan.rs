@@ -1,7 +1,7 @@
 //! Looks at a version's files: reads no more than has changed, and nothing that is still being written.
 
-use super::decide::Look;
-use super::still::{Memory, Step, step};
+use super::decide::Snapshot;
+use super::still::{Observation, ReadStep, step};
 use crate::store::{self, Digest, Format, Stamp, StoreError, VersionFiles};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// What is remembered of one model's versions between two looks.
 #[derive(Default)]
-pub(super) struct Eyes {
+pub(super) struct Scanner {
     /// Files as they were when they were last read whole, and their digest: so that a look does not read
     /// again what has not changed.
     known: BTreeMap<u64, (Stamp, Digest)>,
     /// Files that have changed lately.
-    settling: BTreeMap<u64, Memory>,
+    settling: BTreeMap<u64, Observation>,
     /// The stamp under which a version was last taken.
     taken: BTreeMap<u64, Stamp>,
     /// How often in a row a version was refused: what is copied in fits and starts is waited for longer.
     refusals: BTreeMap<u64, u32>,
 }
 
-pub(super) struct Seen {
-    pub look: Look,
+pub(super) struct Scan {
+    pub snapshot: Snapshot,
     /// Where they may have to be loaded.
     pub files: Option<VersionFiles>,
     pub again_in: Option<Duration>,
@@ -34,7 +34,7 @@ const LONGEST: u32 = 4;
 /// Beyond the time that is to be waited, so that it is over when it is looked at again.
 const MARGIN: Duration = Duration::from_millis(5);
 
-impl Eyes {
+impl Scanner {
     /// Reads everything again.
     pub(super) fn forget(&mut self) {
         self.known.clear();
@@ -49,7 +49,7 @@ impl Eyes {
     }
 
     /// `is_known` says of a digest that it need not be loaded.
-    pub(super) fn look(
+    pub(super) fn scan(
         &mut self,
         root: &Path,
         model: &str,
@@ -57,7 +57,7 @@ impl Eyes {
         settle: Duration,
         format: &dyn Format,
         is_known: &dyn Fn(Digest) -> bool,
-    ) -> Result<Seen, StoreError> {
+    ) -> Result<Scan, StoreError> {
         let before = match store::stamp(root, model, version) {
             Ok(stamp) => stamp,
             Err(error) => {
@@ -70,22 +70,22 @@ impl Eyes {
             && is_known(*digest)
         {
             self.taken.insert(version, before);
-            return Ok(Seen { look: Look::Is(*digest), files: None, again_in: None });
+            return Ok(Scan { snapshot: Snapshot::Is(*digest), files: None, again_in: None });
         }
         let settle = settle * (1 + self.refusals.get(&version).copied().unwrap_or(0)).min(LONGEST);
         let now = Instant::now();
-        let memory = self.settling.entry(version).or_insert_with(|| fresh(&before, now));
-        if memory.stamp != before {
-            *memory = fresh(&before, now);
+        let observation = self.settling.entry(version).or_insert_with(|| fresh(&before, now));
+        if observation.stamp != before {
+            *observation = fresh(&before, now);
         }
         let age = before.age(SystemTime::now());
-        let next = step(Some(memory), age, settle, now);
-        if let Step::Wait(pause) = next {
+        let next = step(Some(observation), age, settle, now);
+        if let ReadStep::Wait(pause) = next {
             return Ok(unsettled(pause));
         }
         let read = store::read(root, model, version, format);
         let unchanged = store::stamp(root, model, version).is_ok_and(|after| after == before);
-        let still = age.unwrap_or_default().max(now.saturating_duration_since(memory.since)) >= settle;
+        let still = age.unwrap_or_default().max(now.saturating_duration_since(observation.since)) >= settle;
         let files = match read {
             Ok(files) if unchanged => files,
             Err(error) if unchanged && still => return Err(error),
@@ -95,10 +95,10 @@ impl Eyes {
         match next {
             // What is known already may be taken at once: nothing will be loaded.
             _ if is_known(digest) => {}
-            Step::Take => {}
-            Step::Confirm(earlier) if earlier == digest => {}
-            Step::Peek | Step::Confirm(_) | Step::Wait(_) => {
-                memory.digest = Some((digest, now));
+            ReadStep::Take => {}
+            ReadStep::Confirm(earlier) if earlier == digest => {}
+            ReadStep::Peek | ReadStep::Confirm(_) | ReadStep::Wait(_) => {
+                observation.digest = Some((digest, now));
                 let rest = settle.saturating_sub(age.unwrap_or_default());
                 return Ok(unsettled(rest.max(settle / 2)));
             }
@@ -112,7 +112,7 @@ impl Eyes {
         self.taken.insert(version, before);
         // What will not be loaded need not be held.
         let files = (!is_known(digest)).then_some(files);
-        Ok(Seen { look: Look::Is(digest), files, again_in: None })
+        Ok(Scan { snapshot: Snapshot::Is(digest), files, again_in: None })
     }
 
     /// Whether the files are those that were last taken, as far as can be told without reading them.
@@ -122,10 +122,10 @@ impl Eyes {
     }
 }
 
-fn fresh(stamp: &Stamp, now: Instant) -> Memory {
-    Memory { stamp: stamp.clone(), since: now, digest: None }
+fn fresh(stamp: &Stamp, now: Instant) -> Observation {
+    Observation { stamp: stamp.clone(), since: now, digest: None }
 }
 
-fn unsettled(pause: Duration) -> Seen {
-    Seen { look: Look::Unsettled, files: None, again_in: Some(pause + MARGIN) }
+fn unsettled(pause: Duration) -> Scan {
+    Scan { snapshot: Snapshot::Unsettled, files: None, again_in: Some(pause + MARGIN) }
 }
