@@ -2,7 +2,7 @@
 
 use super::backend::Accelerator;
 use super::device::max_tensor_bytes;
-use super::error::LoadError;
+use super::error::{LoadError, OpError};
 use super::onnx;
 use super::ops::{Context, Registry};
 use super::program::Program;
@@ -29,7 +29,7 @@ pub fn compute(
     files: impl Into<ModelFiles>,
     inputs: Vec<Item>,
     device: DeviceId,
-) -> Result<Result<Vec<Item>, String>, LoadError> {
+) -> Result<Result<Vec<Item>, OpError>, LoadError> {
     let files = files.into();
     match device {
         DeviceId::Cpu => compute_on::<Flex>(files, inputs, device, FlexDevice),
@@ -47,7 +47,7 @@ fn compute_on<B: Accelerator>(
     inputs: Vec<Item>,
     id: DeviceId,
     device: B::Device,
-) -> Result<Result<Vec<Item>, String>, LoadError> {
+) -> Result<Result<Vec<Item>, OpError>, LoadError> {
     let run = || {
         let mut model = onnx::read(files.onnx, &files.data)?;
         super::optimized(&mut model);
@@ -58,7 +58,7 @@ fn compute_on<B: Accelerator>(
         let cx = Context { device, max_bytes: max_tensor_bytes(id) };
         if inputs.len() != model.graph.inputs.len() {
             let (given, wanted) = (inputs.len(), model.graph.inputs.len());
-            return Ok(Err(format!("{given} inputs where the model takes {wanted}")));
+            return Ok(Err(OpError::input(format!("{given} inputs where the model takes {wanted}"))));
         }
         let run = || {
             let inputs = inputs.into_iter().map(|item| enter(item, &cx)).collect::<Result<_, _>>()?;
@@ -69,11 +69,11 @@ fn compute_on<B: Accelerator>(
     Stream::open().on(|| super::contained(run))
 }
 
-fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, String> {
+fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, OpError> {
     match item {
         Item::Tensor(tensor) if tensor.dtype().is_float() => {
             let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
-            Value::from_parts(dtype, shape, &[tensor.bytes().clone()], &cx.device)
+            Ok(Value::from_parts(dtype, shape, &[tensor.bytes().clone()], &cx.device)?)
         }
         Item::Tensor(tensor) => Ok(Value::Host(tensor)),
         Item::Sequence(items) => {
@@ -87,7 +87,7 @@ fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, String
     }
 }
 
-fn leave<B: Accelerator>(value: Value<B>) -> Result<Item, String> {
+fn leave<B: Accelerator>(value: Value<B>) -> Result<Item, OpError> {
     match value {
         Value::Sequence(list) => {
             Ok(Item::Sequence(list.items.iter().cloned().map(leave).collect::<Result<_, _>>()?))

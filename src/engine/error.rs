@@ -1,5 +1,6 @@
-//! Why a model cannot be loaded.
+//! Why a model cannot be loaded, and why an operator of a loaded model cannot run.
 
+use crate::scheduler::RunError;
 use std::fmt;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,4 +41,83 @@ fn listed(nodes: &[UnsupportedNode]) -> String {
     let lines: Vec<String> = nodes.iter().map(|n| format!("\n  {n}")).collect();
     let nodes = if nodes.len() == 1 { "1 node that is" } else { &format!("{} nodes that are", nodes.len()) };
     format!("the model has {nodes} not supported:{}", lines.concat())
+}
+
+/// Why an operator could not run, and whose fault that is.
+///
+/// An operator that knows the kind says it with [`OpError::input`] and its like. Plain text becomes an error of
+/// [`OpErrorKind::Operands`], of which the executor says the kind. Graphs around the node keep it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct OpError {
+    pub kind: OpErrorKind,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpErrorKind {
+    /// What the operator was given does not fit it, or would make a tensor that is too large. The executor makes this
+    /// an error of the input where any of that follows from the input, and one of the graph where it does not.
+    Operands,
+    /// The values or sizes of an input of the model: others could be run.
+    Input,
+    /// The model, the engine or the device: the graph cannot be run so, whatever it is given.
+    Graph,
+    /// The values of the batch would together take more memory than the model has.
+    Memory,
+}
+
+impl OpError {
+    /// An error that the values of an input cause: an index out of range, an unknown category.
+    pub fn input(reason: impl Into<String>) -> Self {
+        Self { kind: OpErrorKind::Input, reason: reason.into() }
+    }
+
+    /// An error that no other input would mend: a dtype that the operator does not take, a device that failed.
+    pub fn graph(reason: impl Into<String>) -> Self {
+        Self { kind: OpErrorKind::Graph, reason: reason.into() }
+    }
+
+    pub fn memory(reason: impl Into<String>) -> Self {
+        Self { kind: OpErrorKind::Memory, reason: reason.into() }
+    }
+
+    /// The error with its kind decided, of a node whose operands follow from the model's input or do not.
+    ///
+    /// Where they do not, other values of the input would not mend it.
+    pub fn of(mut self, follows_input: bool) -> Self {
+        self.kind = match (self.kind, follows_input) {
+            (OpErrorKind::Operands, true) => OpErrorKind::Input,
+            (OpErrorKind::Operands | OpErrorKind::Input, false) => OpErrorKind::Graph,
+            (kind, _) => kind,
+        };
+        self
+    }
+
+    /// The same error told by a node around the one that failed.
+    pub fn within(self, node: &str, shapes: &str) -> Self {
+        Self { reason: format!("{node}: {}{shapes}", self.reason), ..self }
+    }
+}
+
+impl From<String> for OpError {
+    fn from(reason: String) -> Self {
+        Self { kind: OpErrorKind::Operands, reason }
+    }
+}
+
+impl From<&str> for OpError {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl From<OpError> for RunError {
+    fn from(OpError { kind, reason }: OpError) -> Self {
+        match kind {
+            OpErrorKind::Input => Self::Input(reason),
+            OpErrorKind::Graph | OpErrorKind::Operands => Self::Failed(reason),
+            OpErrorKind::Memory => Self::Memory(reason),
+        }
+    }
 }

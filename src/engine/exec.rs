@@ -1,7 +1,8 @@
 //! Runs a program: its steps in order, each value freed at its last use.
 
 use super::backend::Accelerator;
-use super::ops::{Context, Inputs};
+use super::error::OpError;
+use super::ops::{Context, Inputs, OpResult};
 use super::program::{Program, Source};
 use super::value::{Sketch, Value};
 use std::cell::{Cell, RefCell};
@@ -21,27 +22,14 @@ thread_local! {
 }
 
 /// To be asked before a body is run once more.
-pub(super) fn count_round() -> Result<(), String> {
+pub(super) fn count_round() -> Result<(), OpError> {
     let (depth, rounds) = RUNNING.get();
     RUNNING.set((depth, rounds + 1));
-    if rounds < MAX_ROUNDS { Ok(()) } else { Err(format!("it has not ended after {MAX_ROUNDS} rounds")) }
-}
-
-thread_local! {
-    /// Whether the run on this thread was refused by what it was given.
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// An operator's error that is the fault of the values in its input (a category that the model does not know),
-/// not of the model or of their shapes.
-pub(super) fn refuse(why: String) -> String {
-    REFUSED.set(true);
-    why
-}
-
-/// Whether the last run on this thread failed by [`refuse`].
-pub(super) fn was_refused() -> bool {
-    REFUSED.get()
+    if rounds < MAX_ROUNDS {
+        Ok(())
+    } else {
+        Err(format!("it has not ended after {MAX_ROUNDS} rounds").into())
+    }
 }
 
 struct Running;
@@ -50,9 +38,6 @@ impl Running {
     fn enter() -> Self {
         let (depth, rounds) = RUNNING.get();
         RUNNING.set((depth + 1, if depth == 0 { 0 } else { rounds }));
-        if depth == 0 {
-            REFUSED.set(false);
-        }
         Self
     }
 }
@@ -67,23 +52,24 @@ impl Drop for Running {
 impl<B: Accelerator> Program<B> {
     /// Runs it on the values of its inputs.
     ///
-    /// An error, or a panic inside an operator, says which node it was and what shapes it was given.
-    pub fn run(&self, inputs: Vec<Value<B>>, cx: &Context<B>) -> Result<Vec<Value<B>>, String> {
+    /// An error, or a panic inside an operator, says which node it was and what shapes it was given. It is never one
+    /// of [`OpErrorKind::Operands`](super::error::OpErrorKind::Operands) where a node failed.
+    pub fn run(&self, inputs: Vec<Value<B>>, cx: &Context<B>) -> OpResult<B> {
         let _running = Running::enter();
         let trace = Trace::default();
         let ran = catch_unwind(AssertUnwindSafe(|| self.steps(inputs, cx, &trace)));
         let why = match ran {
             Ok(Ok(outputs)) => return Ok(outputs),
             Ok(Err(why)) => why,
-            Err(panic) => panic_text(panic.as_ref()),
+            Err(panic) => OpError::graph(panic_text(panic.as_ref())),
         };
         Err(match trace.step.get().and_then(|index| self.steps.get(index)) {
-            Some(step) => format!("{}: {why}{}", step.name, trace.shapes()),
+            Some(step) => why.of(step.follows_input).within(&step.name, &trace.shapes()),
             None => why,
         })
     }
 
-    fn steps(&self, inputs: Vec<Value<B>>, cx: &Context<B>, trace: &Trace) -> Result<Vec<Value<B>>, String> {
+    fn steps(&self, inputs: Vec<Value<B>>, cx: &Context<B>, trace: &Trace) -> OpResult<B> {
         let mut slots: Vec<Option<Value<B>>> = Vec::new();
         slots.resize_with(self.slots, || None);
         let mut meter = self.meter.begin(self.slots);
@@ -103,7 +89,7 @@ impl<B: Accelerator> Program<B> {
                 tracing::trace!(target: STEPS, step = %step.name, shapes = %trace.shapes(), nanos, depth);
             }
             if outputs.len() < step.outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1) {
-                return Err(format!("it gave {} outputs of {}", outputs.len(), step.outputs.len()));
+                return Err(format!("it gave {} outputs of {}", outputs.len(), step.outputs.len()).into());
             }
             for (slot, value) in step.outputs.iter().zip(outputs) {
                 if let Some(slot) = slot {
@@ -178,16 +164,17 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::error::OpErrorKind;
     use crate::engine::onnx::{Attributes, Graph, Node};
     use crate::engine::ops::Registry;
     use crate::tensor::Tensor;
     use burn_flex::{Flex, FlexDevice};
 
     /// Nodes of the standard domain over one input, value 0; the last value is the output.
-    fn program(nodes: &[(&str, &[usize], usize)]) -> Program<Flex> {
-        let mut graph =
-            Graph { values: vec![String::new(); nodes.len() + 1], inputs: vec![0], ..Graph::default() };
-        graph.outputs = vec![nodes.len()];
+    fn graph(nodes: &[(&str, &[usize], usize)]) -> Graph {
+        let last = nodes.last().map_or(0, |(.., output)| *output);
+        let mut graph = Graph { values: vec![String::new(); last + 1], inputs: vec![0], ..Graph::default() };
+        graph.outputs = vec![last];
         graph.nodes = (nodes.iter())
             .map(|(op, inputs, output)| Node {
                 name: String::new(),
@@ -199,7 +186,11 @@ mod tests {
                 attributes: Attributes::default(),
             })
             .collect();
-        Program::build(&graph, &FlexDevice, &Registry::standard()).unwrap()
+        graph
+    }
+
+    fn program(nodes: &[(&str, &[usize], usize)]) -> Program<Flex> {
+        Program::build(&graph(nodes), &FlexDevice, &Registry::standard()).unwrap()
     }
 
     /// The result, and whether it lies where the input lay.
@@ -221,6 +212,26 @@ mod tests {
     fn the_last_reader_of_a_value_writes_in_its_place() {
         let chain = program(&[("Neg", &[0], 1), ("Relu", &[1], 2), ("Exp", &[2], 3)]);
         assert_eq!(run(&chain), (vec![1.0; 4], true));
+    }
+
+    #[test]
+    fn whose_fault_an_error_is_follows_from_what_the_node_reads() {
+        let kind = |nodes: &[(&str, &[usize], usize)], constants: &[(usize, Tensor)]| {
+            let mut graph = graph(nodes);
+            graph.constants.extend(constants.iter().cloned());
+            let program: Program<Flex> = Program::build(&graph, &FlexDevice, &Registry::standard()).unwrap();
+            let x = Tensor::from_vec(vec![4], vec![1i64, 2, 3, 4]).unwrap();
+            let cx = Context { device: FlexDevice, max_bytes: 1 << 20 };
+            let error = program.run(vec![Value::Host(x)], &cx).unwrap_err();
+            assert!(error.reason.starts_with("Reshape \"\": "), "{error}");
+            error.kind
+        };
+        let odd = Tensor::from_vec(vec![1], vec![3i64]).unwrap();
+        let of_input = kind(&[("Reshape", &[0, 1], 2)], &[(1, odd.clone())]);
+        assert_eq!(of_input, OpErrorKind::Input);
+        let two = Tensor::from_vec(vec![2], vec![1i64, 2]).unwrap();
+        let of_constants = kind(&[("Reshape", &[1, 2], 3), ("Add", &[0, 3], 4)], &[(1, two), (2, odd)]);
+        assert_eq!(of_constants, OpErrorKind::Graph);
     }
 
     #[test]

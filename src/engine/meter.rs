@@ -3,6 +3,7 @@
 //! Counted is what the graph's values hold between operators, with an operator's inputs and outputs at the
 //! same time. What an operator needs within itself, and what a backend keeps for later, is not.
 
+use super::error::OpError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Of one program, over all its batches.
@@ -44,7 +45,7 @@ impl Meter {
 
 impl Running<'_> {
     /// A value has come to be.
-    pub fn put(&mut self, slot: usize, bytes: u64) -> Result<(), String> {
+    pub fn put(&mut self, slot: usize, bytes: u64) -> Result<(), OpError> {
         self.add(bytes);
         if let Some(held) = self.held.get_mut(slot) {
             // What was in the slot was read for the last time by the operator that filled it again.
@@ -53,10 +54,10 @@ impl Running<'_> {
         let limit = self.meter.limit.load(Relaxed);
         if self.peak > limit {
             let (needed, allowed) = (self.peak, limit);
-            return Err(format!(
+            return Err(OpError::memory(format!(
                 "out of memory: the batch takes {needed} bytes at this point, and the model's share leaves it \
                  {allowed}"
-            ));
+            )));
         }
         Ok(())
     }
@@ -112,6 +113,7 @@ mod tests {
         let mut running = meter.begin(2);
         running.put(0, 100).unwrap();
         let error = running.put(1, 50).unwrap_err();
-        assert!(error.contains("150 bytes") && error.contains("120"), "{error}");
+        assert_eq!(error.kind, crate::engine::error::OpErrorKind::Memory);
+        assert!(error.reason.contains("150 bytes") && error.reason.contains("120"), "{error}");
     }
 }

@@ -26,7 +26,7 @@ mod value;
 
 pub use compute::{Item, compute};
 pub use device::capacity;
-pub use error::{LoadError, UnsupportedNode};
+pub use error::{LoadError, OpError, OpErrorKind, UnsupportedNode};
 pub use inspect::{Inspection, inspect, optimized as inspect_optimized};
 pub use optimize::Applied;
 

@@ -9,7 +9,7 @@ use super::ops::{BoxOp, Registry, Site, scalars};
 use super::value::Value;
 use crate::tensor::Tensor;
 use bytes::Bytes;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Integer constants of up to so many elements stay on the host, where shapes are computed.
 const HOST_INTS: usize = 4096;
@@ -45,6 +45,8 @@ pub(super) struct Step<B: Accelerator> {
     pub inputs: Vec<Source>,
     /// `None` where nothing reads it.
     pub outputs: Vec<Option<usize>>,
+    /// Whether anything that it reads follows from an input of the graph.
+    pub follows_input: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -185,11 +187,16 @@ impl<'a> Layout<'a> {
         let mut constants = Vec::new();
         let inputs = graph.inputs.iter().chain(&graph.captures).map(|id| self.open(*id)).collect();
         let mut steps = Vec::with_capacity(operators.len());
+        let mut following: HashSet<ValueId> = graph.inputs.iter().chain(&graph.captures).copied().collect();
         for ((node, (op, _)), ids) in graph.nodes.iter().zip(operators).zip(reads) {
+            let follows_input = ids.iter().flatten().any(|id| following.contains(id));
+            if follows_input {
+                following.extend(node.outputs.iter().flatten());
+            }
             let inputs =
                 ids.into_iter().map(|id| self.source(id, &mut constants, &mut known)).collect::<Vec<_>>();
             let outputs = node.outputs.iter().map(|id| id.and_then(|id| self.open(id))).collect();
-            steps.push(Step { op, name: node.to_string(), inputs, outputs });
+            steps.push(Step { op, name: node.to_string(), inputs, outputs, follows_input });
         }
         let outputs = graph.outputs.iter();
         let outputs = outputs.map(|id| self.source(Some(*id), &mut constants, &mut known)).collect();

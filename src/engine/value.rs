@@ -4,6 +4,7 @@
 //! device; an operator that needs one on the device sends it there.
 
 use super::backend::Accelerator;
+use super::error::OpError;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor};
 use burn::tensor::{AllocationProperty, BoolStore, DType as BurnType, try_read_sync};
@@ -36,10 +37,10 @@ pub struct List<B: Accelerator> {
 
 impl<B: Accelerator> List<B> {
     /// An error where the sequence would take more than `max` bytes. REQUIRES an index within it, or its end.
-    pub fn insert(&mut self, index: usize, value: Value<B>, max: usize) -> Result<(), String> {
+    pub fn insert(&mut self, index: usize, value: Value<B>, max: usize) -> Result<(), OpError> {
         let weight = self.weight.saturating_add(value.weight()).saturating_add(ITEM);
         if weight > max {
-            return Err(format!("the sequence would take more than {max} bytes"));
+            return Err(format!("the sequence would take more than {max} bytes").into());
         }
         self.weight = weight;
         self.items.insert(index, value);
@@ -138,21 +139,21 @@ impl<B: Accelerator> Value<B> {
     }
 
     /// Brings it to the host; waits for the device.
-    pub fn into_host(self) -> Result<Tensor, String> {
+    pub fn into_host(self) -> Result<Tensor, OpError> {
         let shape = self.dims();
         if shape.is_empty() && !B::ON_HOST && !self.is_host() {
             let host = self.reshaped(vec![1])?.into_host()?;
-            return host.reshaped(shape).map_err(|e| e.to_string());
+            return host.reshaped(shape).map_err(|e| e.to_string().into());
         }
         let read = match self {
             Self::Host(tensor) => return Ok(tensor),
             Self::Float(t) => try_read_sync(B::float_into_data(B::contiguous(t))),
             Self::Int(t) => try_read_sync(B::int_into_data(t)),
             Self::Bool(t) => try_read_sync(B::bool_into_data(t)),
-            other => return Err(format!("{other:?} where a tensor should be")),
+            other => return Err(OpError::graph(format!("{other:?} where a tensor should be"))),
         };
-        let data = read.ok_or("the device cannot be read from here")?.map_err(|e| e.to_string())?;
-        from_data(data)
+        let data = read.ok_or_else(|| OpError::graph("the device cannot be read from here"))?;
+        Ok(from_data(data.map_err(|e| OpError::graph(e.to_string()))?)?)
     }
 
     /// Sends it to the device, if it is not there and of a dtype that can be.
@@ -174,45 +175,45 @@ impl<B: Accelerator> Value<B> {
         }
     }
 
-    pub fn float(self, device: &B::Device) -> Result<FloatTensor<B>, String> {
+    pub fn float(self, device: &B::Device) -> Result<FloatTensor<B>, OpError> {
         match self.on_device(device) {
             Self::Float(t) => Ok(t),
-            other => Err(format!("{other:?} where a float tensor should be")),
+            other => Err(OpError::graph(format!("{other:?} where a float tensor should be"))),
         }
     }
 
-    pub fn int(self, device: &B::Device) -> Result<IntTensor<B>, String> {
+    pub fn int(self, device: &B::Device) -> Result<IntTensor<B>, OpError> {
         match self.on_device(device) {
             Self::Int(t) => Ok(t),
-            other => Err(format!("{other:?} where an integer tensor should be")),
+            other => Err(OpError::graph(format!("{other:?} where an integer tensor should be"))),
         }
     }
 
-    pub fn bool(self, device: &B::Device) -> Result<BoolTensor<B>, String> {
+    pub fn bool(self, device: &B::Device) -> Result<BoolTensor<B>, OpError> {
         match self.on_device(device) {
             Self::Bool(t) => Ok(t),
-            other => Err(format!("{other:?} where a bool tensor should be")),
+            other => Err(OpError::graph(format!("{other:?} where a bool tensor should be"))),
         }
     }
 
     /// REQUIRES as many elements in `shape`; checked, as Burn panics where they differ.
-    pub fn reshaped(self, shape: Vec<usize>) -> Result<Self, String> {
+    pub fn reshaped(self, shape: Vec<usize>) -> Result<Self, OpError> {
         let wanted = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
         if wanted != Some(self.elements()) {
-            return Err(format!("{:?} cannot be reshaped to {shape:?}", self.dims()));
+            return Err(format!("{:?} cannot be reshaped to {shape:?}", self.dims()).into());
         }
         if wanted == Some(0) && !self.is_host() && !B::ON_HOST {
             // Burn takes an axis of length 0 for one that stays as long as it is.
             return Tensor::from_bytes(self.dtype(), shape, Bytes::new())
                 .map(Self::Host)
-                .map_err(|e| e.to_string());
+                .map_err(|e| e.to_string().into());
         }
         Ok(match self {
             Self::Host(t) => Self::Host(t.reshaped(shape).map_err(|e| e.to_string())?),
             Self::Float(t) => Self::Float(B::reshape(t, &shape)),
             Self::Int(t) => Self::Int(B::int_reshape(t, shape.into())),
             Self::Bool(t) => Self::Bool(B::bool_reshape(t, shape.into())),
-            other => return Err(format!("{other:?} where a tensor should be")),
+            other => return Err(OpError::graph(format!("{other:?} where a tensor should be"))),
         })
     }
 
@@ -230,10 +231,10 @@ impl<B: Accelerator> Value<B> {
         !matches!(self, Self::Sequence(_) | Self::Nothing)
     }
 
-    pub fn into_sequence(self) -> Result<Sequence<B>, String> {
+    pub fn into_sequence(self) -> Result<Sequence<B>, OpError> {
         match self {
             Self::Sequence(all) => Ok(all),
-            other => Err(format!("{other:?} where a sequence should be")),
+            other => Err(OpError::graph(format!("{other:?} where a sequence should be"))),
         }
     }
 

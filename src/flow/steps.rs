@@ -131,7 +131,7 @@ impl Steps<'_> {
             Err(ItemError::Run(RunError::Input(reason))) => {
                 return Err(Error::Input { step: name(), model: self.model(step), reason });
             }
-            Err(ItemError::Run(RunError::Failed(reason))) => {
+            Err(ItemError::Run(RunError::Failed(reason) | RunError::Memory(reason))) => {
                 return Err(Error::Step { step: name(), model: self.model(step), reason });
             }
         };

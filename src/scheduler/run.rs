@@ -120,7 +120,7 @@ fn run_rows(
         Err(failure) => {
             let error = match failure {
                 Failure::Run(error) => {
-                    if let RunError::Failed(_) = error {
+                    if let RunError::Failed(_) | RunError::Memory(_) = error {
                         tracing::error!(model, %error, "the model failed");
                     }
                     error

@@ -105,9 +105,12 @@ pub trait StagedBatch: Send {
 /// A batch failed while it ran.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RunError {
-    /// The rows cannot be run by this model (dtype or shape), which is the fault of what was sent.
+    /// The rows cannot be run by this model (dtype, shape or values), which is the fault of what was sent.
     #[error("{0}")]
     Input(String),
+    /// The batch would take more memory than the model may.
+    #[error("{0}")]
+    Memory(String),
     /// The model or the device failed: node, operator, shapes.
     #[error("{0}")]
     Failed(String),

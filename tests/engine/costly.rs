@@ -144,7 +144,7 @@ fn a_quantised_convolution_without_filters_is_refused_or_fails() {
         .node(node("Cast", "floats", &["i"], &["y"], &[attribute_int("to", 1)]));
     let x = Item::Tensor(Tensor::from_vec(vec![1, 2], vec![1f32, 1.0]).unwrap());
     let error = match engine::compute(Bytes::from(model.bytes()), vec![x], DeviceId::Cpu) {
-        Ok(ran) => ran.unwrap_err(),
+        Ok(ran) => ran.unwrap_err().to_string(),
         Err(error) => error.to_string(),
     };
     assert!(error.contains("conv") && !error.contains("out of bounds"), "{error}");

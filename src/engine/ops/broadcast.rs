@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::host;
 use crate::engine::value::Value;
 use crate::tensor::DType;
@@ -23,7 +24,7 @@ pub fn shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
 /// A view of the value in the larger shape.
 ///
 /// REQUIRES that its shape broadcasts to it.
-pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> Result<Value<B>, OpError> {
     let own = value.dims();
     if own == dims {
         return Ok(value);
@@ -65,7 +66,7 @@ pub fn both<B: Accelerator>(
     a: Value<B>,
     b: Value<B>,
     cx: &Context<B>,
-) -> Result<(Value<B>, Value<B>), String> {
+) -> Result<(Value<B>, Value<B>), OpError> {
     let (a, b) = (a.on_device(&cx.device), b.on_device(&cx.device));
     let (left, right) = (a.shape(), b.shape());
     if left == right {

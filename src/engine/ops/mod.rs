@@ -30,6 +30,7 @@ mod vision;
 pub use microsoft::INNER;
 
 use super::backend::Accelerator;
+pub use super::error::OpError;
 use super::onnx::{Node, ValueId};
 use super::value::Value;
 use crate::tensor::{DType, Tensor, byte_len};
@@ -37,7 +38,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 
 /// What an operator says when it cannot run; the executor adds node and shapes.
-pub type OpResult<B> = Result<Vec<Value<B>>, String>;
+pub type OpResult<B> = Result<Vec<Value<B>>, OpError>;
 pub type BoxOp<B> = Box<dyn Op<B>>;
 pub type Build<B> = fn(&Site<'_, B>) -> Result<BoxOp<B>, String>;
 
@@ -60,8 +61,8 @@ where
 pub struct Inputs<B: Accelerator>(pub Vec<Option<Value<B>>>);
 
 impl<B: Accelerator> Inputs<B> {
-    pub fn take(&mut self, index: usize) -> Result<Value<B>, String> {
-        self.optional(index).ok_or_else(|| format!("input {index} is missing"))
+    pub fn take(&mut self, index: usize) -> Result<Value<B>, OpError> {
+        self.optional(index).ok_or_else(|| OpError::graph(format!("input {index} is missing")))
     }
 
     pub fn optional(&mut self, index: usize) -> Option<Value<B>> {
@@ -69,12 +70,12 @@ impl<B: Accelerator> Inputs<B> {
     }
 
     /// A list of integers (axes, shapes, sizes), one-dimensional or a scalar.
-    pub fn ints(&mut self, index: usize) -> Result<Vec<i64>, String> {
-        ints(&self.take(index)?.into_host()?)
+    pub fn ints(&mut self, index: usize) -> Result<Vec<i64>, OpError> {
+        Ok(ints(&self.take(index)?.into_host()?)?)
     }
 
-    pub fn optional_ints(&mut self, index: usize) -> Result<Option<Vec<i64>>, String> {
-        self.optional(index).map(|v| ints(&v.into_host()?)).transpose()
+    pub fn optional_ints(&mut self, index: usize) -> Result<Option<Vec<i64>>, OpError> {
+        self.optional(index).map(|v| Ok(ints(&v.into_host()?)?)).transpose()
     }
 }
 
@@ -97,13 +98,13 @@ pub struct Context<B: Accelerator> {
 impl<B: Accelerator> Context<B> {
     /// An error where a tensor of that shape would take more memory than one may. To be asked before an
     /// operator makes something that is larger than what it was given.
-    pub fn check(&self, dtype: DType, dims: &[usize]) -> Result<(), String> {
+    pub fn check(&self, dtype: DType, dims: &[usize]) -> Result<(), OpError> {
         match byte_len(dtype, dims) {
             Some(size) if size <= self.max_bytes => Ok(()),
-            _ => Err(format!(
+            _ => Err(OpError::from(format!(
                 "the result {dtype}{dims:?} would take more than the {} bytes that one tensor may",
                 self.max_bytes
-            )),
+            ))),
         }
     }
 }

@@ -7,7 +7,6 @@ mod tests;
 use super::backend::Accelerator;
 use super::device::max_tensor_bytes;
 use super::error::LoadError;
-use super::exec;
 use super::kernels::Running;
 use super::onnx::Model;
 use super::ops::{Context, Registry};
@@ -91,10 +90,7 @@ impl<B: Accelerator> Session<B> {
     fn outputs(&self, inputs: Vec<Node<B>>, rows: usize, wants: &[Want]) -> Result<Rows, RunError> {
         let _running = self.on_host().then(Running::begin);
         let watch = Watch { session: self, ended: Cell::new(false) };
-        let outputs = self
-            .program
-            .run(inputs, &self.cx)
-            .map_err(|why| if exec::was_refused() { RunError::Input(why) } else { RunError::Failed(why) })?;
+        let outputs = self.program.run(inputs, &self.cx)?;
         let mut answers: Rows = (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();
         for (index, (value, port)) in outputs.into_iter().zip(&self.signature.outputs).enumerate() {
             match wants.get(index).copied().unwrap_or(Want::Drop) {
@@ -191,7 +187,7 @@ impl<B: Accelerator> Runner for Session<B> {
         let inputs = self.streams.upload.on(|| {
             let inputs = self.inputs(&rows)?;
             B::flush(&self.cx.device).map_err(RunError::Failed)?;
-            Ok(inputs)
+            Ok::<_, RunError>(inputs)
         })?;
         Ok(Box::new(Sent { session: self, inputs, rows, wants }))
     }

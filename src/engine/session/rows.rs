@@ -79,10 +79,10 @@ impl<B: Accelerator> Session<B> {
                     _ => Node::Host(resident.to_host()?).on_device(&self.cx.device),
                 },
             };
-            parts.push(part.reshaped(item).map_err(RunError::Failed)?);
+            parts.push(part.reshaped(item)?);
         }
-        let joined = concat::join(parts, 0, &self.cx).map_err(RunError::Failed)?;
-        joined.reshaped(shape).map_err(RunError::Failed)
+        let joined = concat::join(parts, 0, &self.cx)?;
+        Ok(joined.reshaped(shape)?)
     }
 
     /// Takes one output apart into its rows.
@@ -145,7 +145,7 @@ impl<B: Accelerator> Session<B> {
         (0..rows)
             .map(|row| {
                 let row = slice::row(value.clone(), row);
-                resident(row.reshaped(dims[1..].to_vec()).map_err(RunError::Failed)?)
+                resident(row.reshaped(dims[1..].to_vec())?)
             })
             .collect()
     }
@@ -214,6 +214,6 @@ impl<B: Accelerator> Resident for Row<B> {
     }
 
     fn to_host(&self) -> Result<Tensor, RunError> {
-        self.stream.on(|| self.value.clone().into_host()).map_err(RunError::Failed)
+        Ok(self.stream.on(|| self.value.clone().into_host())?)
     }
 }

@@ -82,7 +82,7 @@ pub fn swiglu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (gate, x) = (inputs.take(0)?, inputs.take(1)?);
         if gate.dims() != x.dims() || gate.dtype() != x.dtype() {
-            return Err(format!("{gate:?} and {x:?} are not alike"));
+            return Err(format!("{gate:?} and {x:?} are not alike").into());
         }
         let gate = gate.float(&cx.device)?;
         let gate = if alpha == 1.0 {

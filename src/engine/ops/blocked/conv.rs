@@ -3,6 +3,7 @@
 use super::layout::product;
 use super::{check_channels, dims_of, filter, refused};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::kernels::blocked::{BLOCK, Conv2d, Input, Layout, blocks};
 use crate::engine::kernels::{Activation, blocked};
 use crate::engine::ops::math::{Arithmetic, arithmetic};
@@ -85,7 +86,7 @@ impl Conv {
         &self,
         inputs: &mut Inputs<B>,
         cx: &Context<B>,
-    ) -> Result<(FloatTensor<B>, Option<FloatTensor<B>>), String> {
+    ) -> Result<(FloatTensor<B>, Option<FloatTensor<B>>), OpError> {
         let (x, by) = (inputs.take(0)?, inputs.optional(4));
         let Some(by) = by else { return Ok((x.float(&cx.device)?, None)) };
         let ([batch, channels, ..], [n, c, ..]) = (dims_of(&x.dims())?, dims_of(&by.dims())?);

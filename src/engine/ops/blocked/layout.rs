@@ -2,6 +2,7 @@
 
 use super::{channels, check_channels, dims_of, refused};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, join_channels, to_planes, to_space, view};
 use crate::engine::ops::make::shape::dimensions;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
@@ -16,10 +17,10 @@ pub fn blocked<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.float(&cx.device)?;
         let dims = x.shape().to_vec();
         let [batch, channels, height, width] = dims[..] else {
-            return Err(format!("{dims:?} where [N, {wanted}, H, W] should be"));
+            return Err(format!("{dims:?} where [N, {wanted}, H, W] should be").into());
         };
         if channels != wanted {
-            return Err(format!("{dims:?} where [N, {wanted}, H, W] should be"));
+            return Err(format!("{dims:?} where [N, {wanted}, H, W] should be").into());
         }
         let out = [batch, blocks(channels), height, width, BLOCK];
         cx.check(DType::F32, &out)?;
@@ -106,7 +107,7 @@ pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         for (tensor, channels) in given.iter().zip(&parts) {
             let dims = tensor.shape().to_vec();
             if dims != [batch, blocks(*channels), height, width, BLOCK] {
-                return Err(format!("{dims:?} and {:?} do not join", given[0].shape().as_slice()));
+                return Err(format!("{dims:?} and {:?} do not join", given[0].shape().as_slice()).into());
             }
         }
         let out = [batch, blocks(channels), height, width, BLOCK];
@@ -127,7 +128,7 @@ pub fn mul<B: Accelerator>() -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let ([n, c, ..], [m, d, ..]) = (dims_of(&a.dims())?, dims_of(&b.dims())?);
     if (n, c) != (m, d) || a.dims() == b.dims() || a.elements() == 0 || b.elements() == 0 {
         return arithmetic(Arithmetic::Mul, a, b, cx);

@@ -2,6 +2,7 @@
 
 use super::{Inner, inner};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
@@ -24,7 +25,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (q, k, v) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
         let (given, dims) = (q.dtype(), q.dims());
-        let [_, heads, _, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes")) };
+        let [_, heads, _, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes").into()) };
         let computed = precision.unwrap_or(if given == DType::F64 { DType::F64 } else { DType::F32 });
         let single = |v: Value<B>| cast(v, computed, cx).map(|v| v.on_device(&cx.device));
         let (q, k, v) =
@@ -45,13 +46,13 @@ fn modified<B: Accelerator>(
     x: Value<B>,
     inputs: &mut Inputs<B>,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let Some(graph) = graph else { return Ok(x) };
     let (dims, dtype) = (x.dims(), x.dtype());
     let captured = graph.captures.clone().map(|i| inputs.take(i));
     let given = std::iter::once(Ok(x)).chain(captured).collect::<Result<Vec<_>, _>>()?;
     match graph.program.run(given, cx)?.into_iter().next() {
         Some(y) if y.dims() == dims && y.dtype() == dtype => Ok(y),
-        other => Err(format!("a graph makes {other:?} of {dtype}{dims:?}")),
+        other => Err(format!("a graph makes {other:?} of {dtype}{dims:?}").into()),
     }
 }

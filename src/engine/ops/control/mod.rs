@@ -7,7 +7,7 @@ mod repeat;
 mod scan;
 
 use super::shape::concat;
-use super::{Context, Registry, Site};
+use super::{Context, OpError, Registry, Site};
 use crate::engine::backend::Accelerator;
 use crate::engine::onnx::OutputType;
 use crate::engine::program::Program;
@@ -61,7 +61,7 @@ impl<B: Accelerator> Gathered<B> {
         Self { parts: (0..outputs).map(|_| Vec::new()).collect(), bytes: 0 }
     }
 
-    fn push(&mut self, values: impl Iterator<Item = Value<B>>, cx: &Context<B>) -> Result<(), String> {
+    fn push(&mut self, values: impl Iterator<Item = Value<B>>, cx: &Context<B>) -> Result<(), OpError> {
         for (parts, value) in self.parts.iter_mut().zip(values) {
             self.bytes = self.bytes.saturating_add(value.weight());
             if self.bytes > cx.max_bytes {
@@ -79,7 +79,7 @@ fn stack<B: Accelerator>(
     axis: i64,
     declared: &OutputType,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let Some(first) = parts.first() else {
         let mut dims = declared.dims.clone();
         dims.insert(super::axis(axis, dims.len() + 1)?, 0);

@@ -14,8 +14,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = body.results.len().checked_sub(1).ok_or("its body gives no condition")?;
     let scanned = given.checked_sub(carried).ok_or("its body gives fewer outputs than it carries")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let trips =
-            inputs.optional(0).map(|v| host::only(&v.into_host()?).map(Number::as_i64)).transpose()?;
+        let trips = inputs.optional(0).map(|v| v.into_host()).transpose()?;
+        let trips = trips.map(|v| host::only(&v).map(Number::as_i64)).transpose()?;
         let mut go = match inputs.optional(1) {
             Some(condition) => host::only(&condition.into_host()?)?.as_f64() != 0.0,
             None => true,

@@ -2,6 +2,7 @@
 
 use super::{Gathered, Inner, inner};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::exec;
 use crate::engine::ops::shape::concat;
 use crate::engine::ops::shape::slice::{Part, slice};
@@ -59,7 +60,7 @@ impl<B: Accelerator> Scan<B> {
         let lengths: Vec<usize> = axes.iter().zip(slices).map(|(a, x)| x.dims()[*a]).collect();
         let length = lengths.first().copied().unwrap_or(0);
         if lengths.iter().any(|l| *l != length) {
-            return Err(format!("its inputs have {lengths:?} slices"));
+            return Err(format!("its inputs have {lengths:?} slices").into());
         }
         let mut scans = Gathered::new(self.output_axes.len());
         for round in 0..length {
@@ -85,7 +86,7 @@ impl<B: Accelerator> Scan<B> {
 }
 
 /// One slice, without its axis.
-fn at<B: Accelerator>(x: &Value<B>, axis: usize, index: usize) -> Result<Value<B>, String> {
+fn at<B: Accelerator>(x: &Value<B>, axis: usize, index: usize) -> Result<Value<B>, OpError> {
     let mut dims = x.dims();
     let mut parts: Vec<Part> = dims.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
     parts[axis] = Part { start: index, count: 1, step: 1 };

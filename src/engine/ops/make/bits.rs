@@ -13,7 +13,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         if x.strings().is_some() || dtype.bits().is_none() || x.dtype().bits() != dtype.bits() {
-            return Err(format!("{x:?} has not as many bits as {dtype}"));
+            return Err(format!("{x:?} has not as many bits as {dtype}").into());
         }
         let bytes = match dtype.bits() {
             // An element takes a byte, whose upper bits are the sign's or 0.

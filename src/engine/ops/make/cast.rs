@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, to_burn};
 use crate::tensor::{DType, Rounding, Tensor};
 use burn::tensor::get_device_settings;
@@ -44,7 +44,7 @@ pub fn cast_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 }
 
 /// The same elements as another type.
-pub fn to<B: Accelerator>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn to<B: Accelerator>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<Value<B>, OpError> {
     convert(x, dtype, Rules { saturate: true, rounding: Rounding::Up }, cx)
 }
 
@@ -53,9 +53,9 @@ fn convert<B: Accelerator>(
     dtype: DType,
     rules: Rules,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     if !x.is_tensor() {
-        return Err(format!("{x:?} where a tensor should be"));
+        return Err(format!("{x:?} where a tensor should be").into());
     }
     if x.dtype() == dtype {
         return Ok(x);
@@ -79,7 +79,7 @@ fn convert<B: Accelerator>(
         Value::Float(x) => Value::Int(B::float_into_int(x, burn.into())),
         Value::Int(x) => Value::Int(B::int_cast(x, burn.into())),
         Value::Bool(x) => Value::Int(B::bool_into_int(x, burn.into())),
-        other => return Err(format!("{other:?} where a tensor should be")),
+        other => return Err(format!("{other:?} where a tensor should be").into()),
     })
 }
 

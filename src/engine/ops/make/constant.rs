@@ -86,7 +86,7 @@ pub fn eye_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
         let dims = x.dims();
-        let [rows, columns] = dims[..] else { return Err(format!("{dims:?} is not a matrix")) };
+        let [rows, columns] = dims[..] else { return Err(format!("{dims:?} is not a matrix").into()) };
         let dtype = given.unwrap_or(x.dtype());
         cx.check(dtype, &dims)?;
         let mut numbers = vec![Number::Int(0); rows * columns];

@@ -14,7 +14,7 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let depth = host::only(&inputs.take(1)?.into_host()?)?.as_i64();
         let values = inputs.take(2)?.into_host()?;
         if values.len() != 2 {
-            return Err(format!("values are {values:?}, not two"));
+            return Err(format!("values are {values:?}, not two").into());
         }
         let size = usize::try_from(depth).map_err(|_| format!("a depth of {depth}"))?;
         let axis = axis(given, indices.shape().len() + 1)?;

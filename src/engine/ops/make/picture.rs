@@ -27,7 +27,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let file = inputs.take(0)?.into_host()?;
         if file.dtype() != DType::U8 || file.shape().len() != 1 {
-            return Err(format!("{file:?} where the bytes of a file should be"));
+            return Err(format!("{file:?} where the bytes of a file should be").into());
         }
         let (height, width, cells) = match decode(file.bytes(), cx.max_bytes) {
             Some(picture) => (picture.height() as usize, picture.width() as usize, shown(picture, pixels)),

@@ -13,7 +13,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             Some(k) => host::only(&k.into_host()?)?.as_i64(),
             None => 0,
         };
-        let [.., rows, columns] = x.shape()[..] else { return Err(format!("{x:?} is not a matrix")) };
+        let [.., rows, columns] = x.shape()[..] else { return Err(format!("{x:?} is not a matrix").into()) };
         let mut numbers = host::numbers(&x);
         for (at, number) in numbers.iter_mut().enumerate() {
             let (row, column) = (at / columns % rows, at % columns);

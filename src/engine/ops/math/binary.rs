@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
-use crate::engine::ops::{BoxOp, Context, Inputs, OpResult, Site, broadcast, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, OpResult, Site, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
@@ -20,7 +20,7 @@ pub fn arithmetic<B: Accelerator>(
     a: Value<B>,
     b: Value<B>,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     broadcast::same_dtype(&a, &b)?;
     let (a, b) = match broadcast::settled(a, b, cx) {
         (Value::Host(a), Value::Host(b)) => return on_host(op, &a, &b, cx).map(Value::Host),
@@ -45,7 +45,7 @@ pub fn arithmetic<B: Accelerator>(
             Arithmetic::Mul => B::int_mul(a, b),
             Arithmetic::Div => B::int_div(a, b),
         }),
-        (a, _) => return Err(format!("{} has no arithmetic", a.dtype())),
+        (a, _) => return Err(format!("{} has no arithmetic", a.dtype()).into()),
     })
 }
 
@@ -58,7 +58,7 @@ fn on_host<B: Accelerator>(
     a: &Tensor,
     b: &Tensor,
     cx: &Context<B>,
-) -> Result<Tensor, String> {
+) -> Result<Tensor, OpError> {
     elementwise(a, b, a.dtype(), cx, |a, b| {
         Ok(match (a, b) {
             (Number::Int(a), Number::Int(b)) => Number::Int(match op {
@@ -87,7 +87,7 @@ pub fn elementwise<B: Accelerator>(
     dtype: DType,
     cx: &Context<B>,
     f: impl Fn(Number, Number) -> Result<Number, String>,
-) -> Result<Tensor, String> {
+) -> Result<Tensor, OpError> {
     let dims = broadcast::shape(a.shape(), b.shape())?;
     cx.check(dtype, &dims)?;
     let (left, right) = (host::numbers(a), host::numbers(b));
@@ -98,7 +98,7 @@ pub fn elementwise<B: Accelerator>(
         let right = host::broadcast_indices(b.shape(), &dims).into_iter().map(|i| right[i]);
         left.zip(right).map(|(a, b)| f(a, b)).collect::<Result<Vec<_>, _>>()?
     };
-    host::from_numbers(dtype, dims, &result)
+    Ok(host::from_numbers(dtype, dims, &result)?)
 }
 
 /// The exponent may be of another type; the result is of the base's.

@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -16,15 +16,15 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     };
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let given = |value: Option<Value<B>>, known: Option<Number>| match value {
-            Some(bound) => host::only(&bound.into_host()?).map(Some),
-            None => Ok::<_, String>(known),
+            Some(bound) => Ok(Some(host::only(&bound.into_host()?)?)),
+            None => Ok::<_, OpError>(known),
         };
         let (low, high) = (given(inputs.optional(1), low)?, given(inputs.optional(2), high)?);
         one(clip(inputs.take(0)?, low, high)?)
     }))
 }
 
-fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) -> Result<Value<B>, String> {
+fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) -> Result<Value<B>, OpError> {
     Ok(match x {
         Value::Float(x) => Value::Float(match (low, high) {
             (Some(low), Some(high)) if low > high => {

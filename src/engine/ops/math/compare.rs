@@ -3,7 +3,7 @@
 use super::binary::elementwise;
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
-use crate::engine::ops::{BoxOp, Context, Inputs, broadcast, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::get_device_settings;
@@ -53,12 +53,12 @@ pub fn build<B: Accelerator>(op: Relation) -> Result<BoxOp<B>, String> {
             (Relation::Less, (Value::Int(a), Value::Int(b))) => B::int_lower(a, b, out),
             (Relation::LessOrEqual, (Value::Int(a), Value::Int(b))) => B::int_lower_equal(a, b, out),
             (Relation::Equal, (Value::Bool(a), Value::Bool(b))) => B::bool_equal(a, b),
-            (_, (a, b)) => return Err(format!("{} and {} are not ordered", a.dtype(), b.dtype())),
+            (_, (a, b)) => return Err(format!("{} and {} are not ordered", a.dtype(), b.dtype()).into()),
         }))
     }))
 }
 
-fn strings<B: Accelerator>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>) -> Result<Tensor, String> {
+fn strings<B: Accelerator>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
     if !matches!(op, Relation::Equal) {
         return Err("strings are not ordered".into());
     }
@@ -68,7 +68,7 @@ fn strings<B: Accelerator>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>
     let pairs =
         host::broadcast_indices(a.shape(), &dims).into_iter().zip(host::broadcast_indices(b.shape(), &dims));
     let equal = pairs.map(|(l, r)| left[l] == right[r]).collect();
-    Tensor::from_bools(dims, equal).map_err(|e| e.to_string())
+    Ok(Tensor::from_bools(dims, equal).map_err(|e| e.to_string())?)
 }
 
 #[derive(Clone, Copy, Debug)]

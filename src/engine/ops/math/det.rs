@@ -10,7 +10,7 @@ pub fn build<B: Accelerator>() -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.into_host()?;
         let (outer, size) = match x.shape() {
             [outer @ .., rows, columns] if rows == columns => (outer, *rows),
-            _ => return Err(format!("{x:?} is not square")),
+            _ => return Err(format!("{x:?} is not square").into()),
         };
         let cells = x.to_f64();
         let matrices: usize = outer.iter().product();

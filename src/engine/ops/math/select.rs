@@ -53,7 +53,7 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             (Value::Float(t), Value::Float(o)) => Value::Float(B::float_mask_where(o, condition, t)),
             (Value::Int(t), Value::Int(o)) => Value::Int(B::int_mask_where(o, condition, t)),
             (Value::Bool(t), Value::Bool(o)) => Value::Bool(B::bool_mask_where(o, condition, t)),
-            (t, o) => return Err(format!("{} and {} do not go together", t.dtype(), o.dtype())),
+            (t, o) => return Err(format!("{} and {} do not go together", t.dtype(), o.dtype()).into()),
         })
     }))
 }

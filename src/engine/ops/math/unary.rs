@@ -3,7 +3,7 @@
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::kernels::elementwise::Map;
-use crate::engine::ops::{BoxOp, Context, Inputs, Registry, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 use burn::tensor::get_device_settings;
@@ -91,7 +91,7 @@ fn host_ints<B: Accelerator>(f: fn(i128) -> i128) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.into_host()?;
         let results = host::numbers(&x).into_iter().map(|v| match v {
             Number::Int(v) => Ok(Number::Int(f(v))),
-            Number::Float(_) => Err(format!("it takes integers, not {}", x.dtype())),
+            Number::Float(_) => Err(OpError::graph(format!("it takes integers, not {}", x.dtype()))),
         });
         let results = results.collect::<Result<Vec<_>, _>>()?;
         one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &results)?))

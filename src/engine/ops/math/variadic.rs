@@ -3,7 +3,7 @@
 use super::binary::{Arithmetic, arithmetic, elementwise};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{Number, scalar};
-use crate::engine::ops::{BoxOp, Context, Inputs, broadcast, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, broadcast, one};
 use crate::engine::value::Value;
 use burn::tensor::get_device_settings;
 
@@ -36,7 +36,12 @@ pub fn build<B: Accelerator>(op: Fold) -> Result<BoxOp<B>, String> {
 }
 
 /// NaN wins, as in NumPy.
-fn extreme<B: Accelerator>(a: Value<B>, b: Value<B>, max: bool, cx: &Context<B>) -> Result<Value<B>, String> {
+fn extreme<B: Accelerator>(
+    a: Value<B>,
+    b: Value<B>,
+    max: bool,
+    cx: &Context<B>,
+) -> Result<Value<B>, OpError> {
     let dtype = broadcast::same_dtype(&a, &b)?;
     if matches!((&a, &b), (Value::Float(_), _) | (_, Value::Float(_))) {
         let (a, b) = broadcast::both(a, b, cx)?;

@@ -22,7 +22,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let keys = inputs.take(1)?.dims();
         let (batch, length) = match keys[..] {
             [batch, length, _] | [batch, _, length, _] => (batch, length),
-            _ => return Err(format!("keys of shape {keys:?}")),
+            _ => return Err(format!("keys of shape {keys:?}").into()),
         };
         let before = inputs.optional(2).map_or(0, |past| past.dims().get(2).copied().unwrap_or_default());
         let total = length + before;
@@ -39,7 +39,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             }
             [rows, keys] => (given.iter().map(|m| *m != 0).collect(), vec![rows, 1, 1, keys]),
             [rows, queries, keys] => (given.iter().map(|m| *m != 0).collect(), vec![rows, 1, queries, keys]),
-            ref other => return Err(format!("a mask of shape {other:?} is not supported")),
+            ref other => return Err(format!("a mask of shape {other:?} is not supported").into()),
         };
         let bias: Vec<Number> =
             open.into_iter().map(|open| Number::Float(if open { 0.0 } else { filter })).collect();

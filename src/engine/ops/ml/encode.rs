@@ -1,10 +1,9 @@
 //! LabelEncoder, OneHotEncoder, CategoryMapper: categories to numbers and to one another.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::exec;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, Attributes};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use std::collections::HashMap;
@@ -160,7 +159,8 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!(
                 "{x:?}, whose categories are {}",
                 if strings { "strings" } else { "integers" }
-            ));
+            )
+            .into());
         }
         let shape: Vec<usize> = x.shape().iter().copied().chain([count]).collect();
         cx.check(DType::F32, &shape)?;
@@ -179,7 +179,7 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                         Key::Int(v) => v.to_string(),
                         Key::Float(bits) => f64::from_bits(*bits).to_string(),
                     };
-                    return Err(exec::refuse(format!("{shown} is none of its {count} categories")));
+                    return Err(OpError::input(format!("{shown} is none of its {count} categories")));
                 }
             }
         }

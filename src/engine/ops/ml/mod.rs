@@ -12,6 +12,7 @@ mod tree;
 
 use super::{Inputs, Registry, Site};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::host;
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
@@ -48,10 +49,10 @@ struct Matrix {
 
 impl Matrix {
     /// The first input; what has one axis is one row.
-    fn take<B: Accelerator>(inputs: &mut Inputs<B>) -> Result<Self, String> {
+    fn take<B: Accelerator>(inputs: &mut Inputs<B>) -> Result<Self, OpError> {
         let x = inputs.take(0)?.into_host()?;
         if x.strings().is_some() {
-            return Err(format!("{x:?} where numbers should be"));
+            return Err(format!("{x:?} where numbers should be").into());
         }
         let (rows, width) = match x.shape() {
             [] => (1, 1),

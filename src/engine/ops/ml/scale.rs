@@ -77,7 +77,7 @@ pub fn imputer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let width = x.shape().last().copied().unwrap_or(1).max(1);
         let values = if x.dtype().is_float() { &floats } else { &ints };
         if x.dtype() == DType::String || values.is_empty() || (values.len() > 1 && values.len() != width) {
-            return Err(format!("{} values to put into {x:?}", values.len()));
+            return Err(format!("{} values to put into {x:?}", values.len()).into());
         }
         let missing = |number: Number| match number {
             Number::Float(v) => v == missing_float || (v.is_nan() && missing_float.is_nan()),

@@ -69,7 +69,7 @@ pub fn zip_map<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?;
         match x.shape().last() {
             Some(&columns) if columns == classes => one(x),
-            _ => Err(format!("{x:?} does not have a score for each of {classes} classes")),
+            _ => Err(format!("{x:?} does not have a score for each of {classes} classes").into()),
         }
     }))
 }

@@ -7,7 +7,7 @@ use crate::engine::host::{self, Number};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::shape::{concat, permute};
-use crate::engine::ops::{BoxOp, Context, Inputs, OpResult, Site, broadcast, ints};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, OpResult, Site, broadcast};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::{TensorMetadata, get_device_settings};
@@ -46,27 +46,27 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// `[batch, length, heads · size]` to `[batch, heads, length, size]`.
-fn split_heads<B: Accelerator>(x: Value<B>, heads: usize) -> Result<Value<B>, String> {
+fn split_heads<B: Accelerator>(x: Value<B>, heads: usize) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     match dims[..] {
         [_, _, _, _] => Ok(x),
         [batch, length, width] if heads > 0 && width % heads == 0 => {
-            permute(x.reshaped(vec![batch, length, heads, width / heads])?, &[0, 2, 1, 3])
+            Ok(permute(x.reshaped(vec![batch, length, heads, width / heads])?, &[0, 2, 1, 3])?)
         }
-        _ => Err(format!("{dims:?} does not split into {heads} heads")),
+        _ => Err(format!("{dims:?} does not split into {heads} heads").into()),
     }
 }
 
 /// `[batch, heads, length, size]` to `[batch, length, heads · size]`.
-fn join_heads<B: Accelerator>(y: Value<B>) -> Result<Value<B>, String> {
+fn join_heads<B: Accelerator>(y: Value<B>) -> Result<Value<B>, OpError> {
     let dims = y.dims();
     permute(y, &[0, 2, 1, 3])?.reshaped(vec![dims[0], dims[2], dims[1] * dims[3]])
 }
 
 /// Each head as often as queries share it.
-pub fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let dims = x.dims();
-    let [batch, own, length, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes")) };
+    let [batch, own, length, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes").into()) };
     if own == heads || own == 0 || !heads.is_multiple_of(own) {
         return Ok(x);
     }
@@ -98,10 +98,12 @@ impl Attention {
             k = concat::join(vec![past_key, k], 2, cx)?;
             v = concat::join(vec![past_value, v], 2, cx)?;
         }
-        let lengths = inputs.optional(6).map(|l| ints(&l.into_host()?)).transpose()?;
+        let lengths = inputs.optional_ints(6)?;
         let (present_key, present_value) = (k.clone(), v.clone());
         let dims = q.dims();
-        let [_, heads, queries, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes")) };
+        let [_, heads, queries, size] = dims[..] else {
+            return Err(format!("{dims:?} has not 4 axes").into());
+        };
         let keys = k.dims()[2];
         let (k, v) = (repeat_heads(k, heads, cx)?, repeat_heads(v, heads, cx)?);
 
@@ -166,7 +168,7 @@ impl Attention {
         (queries, keys): (usize, usize),
         dtype: DType,
         cx: &Context<B>,
-    ) -> Result<Option<Value<B>>, String> {
+    ) -> Result<Option<Value<B>>, OpError> {
         let structural = self.structural(before, lengths, queries, keys, dtype, cx)?.map(Value::Host);
         let Some(mask) = mask else { return Ok(structural) };
         let mut mask = mask.into_host()?;
@@ -194,7 +196,7 @@ impl Attention {
         keys: usize,
         dtype: DType,
         cx: &Context<B>,
-    ) -> Result<Option<Tensor>, String> {
+    ) -> Result<Option<Tensor>, OpError> {
         if !self.causal && self.window == (None, None) && lengths.is_none() {
             return Ok(None);
         }
@@ -219,7 +221,7 @@ impl Attention {
                 }));
             }
         }
-        host::from_numbers(dtype, dims, &bias).map(Some)
+        Ok(Some(host::from_numbers(dtype, dims, &bias)?))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::Attribute;
 use crate::engine::ops::body::Body;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::Tensor;
 use burn::tensor::TensorMetadata;
@@ -34,19 +34,19 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let line = match &known {
             Some(line) => line,
             None => {
-                let mut host = |i| -> Result<Tensor, String> { inputs.take(i)?.into_host() };
+                let mut host = |i| -> Result<Tensor, OpError> { inputs.take(i)?.into_host() };
                 found = Line::new(&host(1)?, &host(2)?, &host(3)?, &host(4)?, epsilon)?;
                 &found
             }
         };
         let dims = x.shape();
         if dims.num_dims() < 2 || dims[1] != line.scale.len() {
-            return Err(format!("{:?} for {} channels", dims.as_slice(), line.scale.len()));
+            return Err(format!("{:?} for {} channels", dims.as_slice(), line.scale.len()).into());
         }
         let mut shape = vec![1; dims.num_dims()];
         shape[1] = dims[1];
         let dtype = crate::engine::value::from_burn(x.dtype());
-        let tensor = |v: &[Number]| -> Result<_, String> {
+        let tensor = |v: &[Number]| -> Result<_, OpError> {
             Value::<B>::Host(host::from_numbers(dtype, shape.clone(), v)?).float(&cx.device)
         };
         let scaled = B::float_mul(x, tensor(&line.scale)?);

@@ -7,7 +7,7 @@ use crate::engine::kernels::conv::{Conv2d, Geometry};
 use crate::engine::kernels::elementwise::Map;
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
-use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::{DType, Tensor};
 use burn::tensor::TensorMetadata;
@@ -61,11 +61,11 @@ fn with_activation<B: Accelerator>(site: &Site<'_, B>, activation: Activation) -
     let window = Window::read(&site.node.attributes)?;
     let groups = groups(&site.node.attributes)?;
     let packed = pack(site, &window, groups)?;
-    let prepare = |input| -> Result<Option<FloatTensor<B>>, String> {
+    let prepare = |input| -> Result<Option<FloatTensor<B>>, OpError> {
         let constant = site.absorb(input).filter(|_| packed.is_none());
         constant.map(|t| Value::<B>::Host(t.clone()).float(site.device)).transpose()
     };
-    let (weight, bias) = (prepare(1)?, prepare(2)?);
+    let (weight, bias) = (prepare(1).map_err(|e| e.reason)?, prepare(2).map_err(|e| e.reason)?);
     Ok(Box::new(Conv { window, groups, packed, weight, bias, activation }))
 }
 
@@ -167,7 +167,7 @@ pub fn run_packed<B: Accelerator>(
     residual: Option<Value<B>>,
     activation: Activation,
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let refused = || format!("{:?} does not go with its weights", x.shape().as_slice());
     let [batch, _, height, width] = x.shape().as_slice().try_into().map_err(|_| refused())?;
     let [out_height, out_width] = packed.output_size([height, width]).ok_or_else(refused)?;
@@ -176,9 +176,11 @@ pub fn run_packed<B: Accelerator>(
     if out.contains(&0) {
         return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
     }
-    let run = |added: Option<&FloatTensor<B>>, activation| {
-        B::conv2d_packed(packed, &x, added, activation)
-            .unwrap_or_else(|| Err(format!("{} where float32 should be", from_burn(x.dtype()))))
+    let run = |added: Option<&FloatTensor<B>>, activation| -> Result<_, OpError> {
+        let given = B::conv2d_packed(packed, &x, added, activation);
+        let given = given
+            .ok_or_else(|| OpError::graph(format!("{} where float32 should be", from_burn(x.dtype()))))?;
+        Ok(given?)
     };
     match residual {
         None => run(None, activation),
@@ -200,19 +202,20 @@ pub fn conv<B: Accelerator>(
     window: &Window,
     groups: usize,
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let (shape, filter) = (x.shape().to_vec(), weight.shape().to_vec());
     let ([_, channels, spatial @ ..], [outputs, per_group, kernel @ ..]) = (&shape[..], &filter[..]) else {
-        return Err(format!("an input {shape:?} and a weight {filter:?} do not make a convolution"));
+        return Err(format!("an input {shape:?} and a weight {filter:?} do not make a convolution").into());
     };
     let bias_fits = bias.as_ref().is_none_or(|b| b.shape().as_slice() == [*outputs]);
     if per_group.checked_mul(groups) != Some(*channels) || outputs % groups != 0 || !bias_fits {
         return Err(format!(
             "an input {shape:?}, a weight {filter:?} and {groups} groups do not go together"
-        ));
+        )
+        .into());
     }
     if weight.dtype() != x.dtype() || kernel.contains(&0) {
-        return Err(format!("a weight {filter:?} of another type, or empty"));
+        return Err(format!("a weight {filter:?} of another type, or empty").into());
     }
     // Sums of halves are kept in single precision.
     if B::ON_HOST && matches!(from_burn(x.dtype()), DType::F16 | DType::BF16) {
@@ -238,7 +241,7 @@ pub fn conv<B: Accelerator>(
         1 => Ok(B::conv1d(x, weight, bias, options(at, groups))),
         2 => Ok(B::conv2d(x, weight, bias, options(at, groups))),
         3 => Ok(B::conv3d(x, weight, bias, options(at, groups))),
-        axes => Err(format!("a convolution over {axes} axes is not supported")),
+        axes => Err(format!("a convolution over {axes} axes is not supported").into()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::window::{AutoPad, Window};
 use crate::engine::backend::Accelerator;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, from_burn};
 use burn::tensor::ops::{ConvTransposeOptions, FloatTensor};
 use burn::tensor::{Slice, TensorMetadata};
@@ -18,10 +18,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         output_padding: sizes(attributes.find_ints("output_padding")?)?,
         output_shape: sizes(attributes.find_ints("output_shape")?)?,
     };
-    let prepare = |input| -> Result<Option<FloatTensor<B>>, String> {
+    let prepare = |input| -> Result<Option<FloatTensor<B>>, OpError> {
         site.absorb(input).map(|t| Value::<B>::Host(t.clone()).float(site.device)).transpose()
     };
-    let (weight, bias) = (prepare(1)?, prepare(2)?);
+    let (weight, bias) = (prepare(1).map_err(|e| e.reason)?, prepare(2).map_err(|e| e.reason)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
         let weight = match &weight {
@@ -112,10 +112,10 @@ fn run<B: Accelerator>(
     bias: Option<FloatTensor<B>>,
     settings: &Settings,
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let (shape, filter) = (x.shape().to_vec(), weight.shape().to_vec());
     let ([n, channels, spatial @ ..], [inputs, per_group, kernel @ ..]) = (&shape[..], &filter[..]) else {
-        return Err(format!("an input {shape:?} and a weight {filter:?} do not make a convolution"));
+        return Err(format!("an input {shape:?} and a weight {filter:?} do not make a convolution").into());
     };
     let groups = settings.groups;
     let outputs = per_group.checked_mul(groups).ok_or("too many groups")?;
@@ -128,7 +128,8 @@ fn run<B: Accelerator>(
     {
         return Err(format!(
             "an input {shape:?}, a weight {filter:?} and {groups} groups do not go together"
-        ));
+        )
+        .into());
     }
     let cuts = (0..spatial.len()).map(|a| settings.cut(a, spatial, kernel)).collect::<Result<Vec<_>, _>>()?;
     let dtype = from_burn(x.dtype());
@@ -136,13 +137,13 @@ fn run<B: Accelerator>(
     full.extend(cuts.iter().map(|c| c.full.max(c.start + c.out)));
     cx.check(dtype, &full)?;
     if full[2..].contains(&0) {
-        return Err(format!("an input {shape:?} is empty"));
+        return Err(format!("an input {shape:?} is empty").into());
     }
     if shape.contains(&0) || outputs == 0 {
         let mut out = vec![*n, outputs];
         out.extend(cuts.iter().map(|c| c.out));
         if *n > 0 && outputs > 0 {
-            return Err(format!("an input {shape:?} is empty"));
+            return Err(format!("an input {shape:?} is empty").into());
         }
         return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
     }
@@ -176,7 +177,7 @@ fn run<B: Accelerator>(
         1 => B::conv_transpose1d(x, weight, bias.clone(), options(at, groups)),
         2 => B::conv_transpose2d(x, weight, bias.clone(), options(at, groups)),
         3 => B::conv_transpose3d(x, weight, bias.clone(), options(at, groups)),
-        axes => return Err(format!("a convolution over {axes} axes is not supported")),
+        axes => return Err(format!("a convolution over {axes} axes is not supported").into()),
     };
     if alike {
         return Ok(y);

@@ -6,7 +6,7 @@ use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, strides, walk};
 use crate::engine::ops::nn::matmul::product;
 use crate::engine::ops::shape::permute;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one, reduce};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one, reduce};
 use crate::engine::value::Value;
 
 /// Labels are characters; those of an ellipsis are the numbers from here on.
@@ -120,7 +120,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// An operand that names a label twice is its diagonal over those axes.
-fn diagonal<B: Accelerator>(x: Value<B>, labels: Labels) -> Result<(Value<B>, Labels), String> {
+fn diagonal<B: Accelerator>(x: Value<B>, labels: Labels) -> Result<(Value<B>, Labels), OpError> {
     let mut unique = labels.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -149,7 +149,7 @@ fn sum_out<B: Accelerator>(
     (x, labels): (Value<B>, Labels),
     wanted: impl Fn(&u32) -> bool,
     cx: &Context<B>,
-) -> Result<(Value<B>, Labels), String> {
+) -> Result<(Value<B>, Labels), OpError> {
     let axes: Vec<usize> = (0..labels.len()).filter(|a| !wanted(&labels[*a])).collect();
     if axes.is_empty() {
         return Ok((x, labels));
@@ -161,7 +161,7 @@ fn sum_out<B: Accelerator>(
 }
 
 /// The axes in another order; labels that the tensor lacks become axes of 1.
-fn arrange<B: Accelerator>(x: Value<B>, labels: &[u32], order: &[u32]) -> Result<Value<B>, String> {
+fn arrange<B: Accelerator>(x: Value<B>, labels: &[u32], order: &[u32]) -> Result<Value<B>, OpError> {
     let perm: Vec<usize> = order.iter().filter_map(|l| labels.iter().position(|m| m == l)).collect();
     let dims = x.dims();
     let shape =
@@ -175,7 +175,7 @@ fn contract<B: Accelerator>(
     right: (Value<B>, Labels),
     wanted: impl Fn(&u32) -> bool,
     cx: &Context<B>,
-) -> Result<(Value<B>, Labels), String> {
+) -> Result<(Value<B>, Labels), OpError> {
     let right_labels = right.1.clone();
     let (a, left_labels) = sum_out(left, |l| wanted(l) || right_labels.contains(l), cx)?;
     let (b, right_labels) = sum_out(right, |l| wanted(l) || left_labels.contains(l), cx)?;
@@ -199,13 +199,16 @@ fn contract<B: Accelerator>(
     let (batch_dims, inner_dims, row_dims, column_dims) =
         (sizes(&batch)?, sizes(&inner)?, sizes(&rows)?, sizes(&columns)?);
     let count = |dims: &[usize]| dims.iter().product::<usize>();
-    let whole =
-        |x: Value<B>, labels: &Labels, order: [&Labels; 3], middle: [usize; 2]| -> Result<Value<B>, String> {
-            let order: Labels = order.into_iter().flatten().copied().collect();
-            let full = sizes(&order)?;
-            let x = crate::engine::ops::broadcast::to(arrange(x, labels, &order)?, &full, cx)?;
-            x.reshaped(batch_dims.iter().copied().chain(middle).collect())
-        };
+    let whole = |x: Value<B>,
+                 labels: &Labels,
+                 order: [&Labels; 3],
+                 middle: [usize; 2]|
+     -> Result<Value<B>, OpError> {
+        let order: Labels = order.into_iter().flatten().copied().collect();
+        let full = sizes(&order)?;
+        let x = crate::engine::ops::broadcast::to(arrange(x, labels, &order)?, &full, cx)?;
+        x.reshaped(batch_dims.iter().copied().chain(middle).collect())
+    };
     let a = whole(a, &left_labels, [&batch, &rows, &inner], [count(&row_dims), count(&inner_dims)])?;
     let b = whole(b, &right_labels, [&batch, &inner, &columns], [count(&inner_dims), count(&column_dims)])?;
     let labels: Labels = [&batch[..], &rows, &columns].concat();

@@ -5,7 +5,7 @@ use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::activation::smooth::in_single;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 
 pub const NAME: &str = "Attend";
@@ -46,7 +46,7 @@ pub fn in_one<B: Accelerator>(
     scale: f64,
     nowhere_is_zero: bool,
     cx: &Context<B>,
-) -> Result<Option<Value<B>>, String> {
+) -> Result<Option<Value<B>>, OpError> {
     let floats = [q, k, v].into_iter().chain(mask).all(|t| t.is_tensor() && t.dtype().is_float());
     if !B::ON_HOST || !floats {
         return Ok(None);

@@ -64,7 +64,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         };
         Weights::Packed { weights: packed, bias: bias.map(elements) }
     } else {
-        let on_device = |t: &Tensor| Value::<B>::Host(t.clone()).float(site.device);
+        let on_device = |t: &Tensor| Value::<B>::Host(t.clone()).float(site.device).map_err(|e| e.reason);
         let weights = on_device(weights)?;
         let weights = if transposed { B::float_swap_dims(weights, 0, 1) } else { weights };
         Weights::Plain { weights, bias: bias.map(on_device).transpose()? }
@@ -82,7 +82,9 @@ impl<B: Accelerator> Op<B> for Linear<B> {
                 let Some((inner, lead)) = dims.split_last() else { return Err("it takes a matrix".into()) };
                 if *inner != weights.inner() || x.dtype() != DType::F32 {
                     let columns = weights.columns();
-                    return Err(format!("{x:?} and float32[{}, {columns}] do not multiply", weights.inner()));
+                    return Err(
+                        format!("{x:?} and float32[{}, {columns}] do not multiply", weights.inner()).into()
+                    );
                 }
                 let out = [lead, &[weights.columns()]].concat();
                 cx.check(DType::F32, &out)?;

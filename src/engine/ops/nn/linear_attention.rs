@@ -60,7 +60,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         cx.check(DType::F32, &out)?;
         cx.check(DType::F32, &state)?;
         if past.as_ref().is_some_and(|p| p.shape() != state) {
-            return Err(format!("a state {past:?} where {state:?} should be"));
+            return Err(format!("a state {past:?} where {state:?} should be").into());
         }
         let kept = past.as_ref().map_or(q.dtype(), Tensor::dtype);
         let (y, after) = settings.run(&sizes, [&q, &k, &v], past.as_ref(), decay.as_ref(), beta.as_ref())?;

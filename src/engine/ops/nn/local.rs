@@ -18,7 +18,7 @@ pub fn response<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let x = inputs.take(0)?.float(&cx.device)?;
         let dims = x.shape().to_vec();
         if dims.len() < 2 {
-            return Err(format!("{dims:?} has no channels"));
+            return Err(format!("{dims:?} has no channels").into());
         }
         if dims.contains(&0) {
             return one(Value::Float(x));
@@ -78,7 +78,7 @@ pub fn mean_variance<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Str
         let shape = x.shape();
         let axes = axes(&given, shape.num_dims())?;
         if shape.num_elements() == 0 || axes.is_empty() {
-            return Err(format!("{:?} over axes {axes:?}", shape.as_slice()));
+            return Err(format!("{:?} over axes {axes:?}", shape.as_slice()).into());
         }
         let off = B::float_sub(x.clone(), reduce::mean::<B>(x, &axes));
         let variance = reduce::mean::<B>(B::float_mul(off.clone(), off.clone()), &axes);

@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::make::cast;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, broadcast, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
@@ -16,13 +16,13 @@ pub fn matmul<B: Accelerator>() -> Result<BoxOp<B>, String> {
 }
 
 /// NumPy's matmul: vectors gain an axis and lose it again, leading axes broadcast.
-pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     broadcast::same_dtype(&a, &b)?;
     let (mut left, mut right) = (a.dims(), b.dims());
     let (vector_left, vector_right) = (left.len() == 1, right.len() == 1);
     let refused = || format!("{:?} and {:?} do not multiply", a.dims(), b.dims());
     if left.is_empty() || right.is_empty() {
-        return Err(refused());
+        return Err(refused().into());
     }
     if vector_left {
         left.insert(0, 1);
@@ -31,10 +31,10 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
         right.push(1);
     }
     let ([outer_a @ .., rows, inner], [outer_b @ .., height, columns]) = (&left[..], &right[..]) else {
-        return Err(refused());
+        return Err(refused().into());
     };
     if inner != height {
-        return Err(refused());
+        return Err(refused().into());
     }
     let mut out = broadcast::shape(outer_a, outer_b)?;
     let rank = out.len() + 2;
@@ -101,7 +101,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (alpha, beta) =
         (f64::from(attributes.float("alpha", 1.0)?), f64::from(attributes.float("beta", 1.0)?));
     let (flip_a, flip_b) = (attributes.flag("transA")?, attributes.flag("transB")?);
-    let float = |input| -> Result<Option<FloatTensor<B>>, String> {
+    let float = |input| -> Result<Option<FloatTensor<B>>, OpError> {
         match site.constant(input) {
             Some(t) if t.dtype().is_float() => {
                 site.absorb(input);
@@ -110,7 +110,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             _ => Ok(None),
         }
     };
-    let (weight, bias) = (float(1)?, float(2)?);
+    let (weight, bias) = (float(1).map_err(|e| e.reason)?, float(2).map_err(|e| e.reason)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut a = inputs.take(0)?;
         let dtype = a.dtype();
@@ -133,7 +133,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let b = if flip_b { B::float_swap_dims(b, 0, 1) } else { b };
         let (left, right) = (a.shape(), b.shape());
         if left[1] != right[0] {
-            return Err(format!("{:?} and {:?} do not multiply", left.as_slice(), right.as_slice()));
+            return Err(format!("{:?} and {:?} do not multiply", left.as_slice(), right.as_slice()).into());
         }
         let dims = [left[0], right[1]];
         cx.check(from_burn(a.dtype()), &dims)?;
@@ -152,7 +152,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         if let Some(c) = c {
             let c = if beta == 1.0 { c } else { B::float_mul_scalar(c, beta.into()) };
             if broadcast::shape(&c.shape(), &dims)? != dims {
-                return Err(format!("{:?} does not broadcast to {dims:?}", c.shape().as_slice()));
+                return Err(format!("{:?} does not broadcast to {dims:?}", c.shape().as_slice()).into());
             }
             let c = broadcast::to(Value::Float(c), &dims, cx)?.float(&cx.device)?;
             y = B::float_add(y, c);

@@ -1,7 +1,7 @@
 //! Layer, Instance, Group and RMS normalisation: each is (x - mean) / √(variance + ε) over some axes.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, broadcast, one, reduce};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, broadcast, one, reduce};
 use crate::engine::value::Value;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
@@ -83,7 +83,7 @@ pub fn instance<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let x = inputs.take(0)?.float(&cx.device)?;
         let dims = x.shape().to_vec();
         if dims.len() < 3 {
-            return Err(format!("{dims:?} has no spatial axes"));
+            return Err(format!("{dims:?} has no spatial axes").into());
         }
         let axes: Vec<usize> = (2..dims.len()).collect();
         let (off, _, inverse) = statistics::<B>(&x, &axes, epsilon, true);
@@ -99,7 +99,7 @@ fn by_channel<B: Accelerator>(
     scale: Value<B>,
     bias: Value<B>,
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let mut shape = vec![1; dims.len()];
     shape[1] = dims[1];
     let scale = scale.reshaped(shape.clone())?.float(&cx.device)?;
@@ -118,7 +118,7 @@ pub fn group<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.float(&cx.device)?;
         let dims = x.shape().to_vec();
         if dims.len() < 2 || dims[1] % groups != 0 || dims.contains(&0) {
-            return Err(format!("{dims:?} for {groups} groups"));
+            return Err(format!("{dims:?} for {groups} groups").into());
         }
         let inner = dims[1..].iter().product::<usize>() / groups;
         let grouped = vec![dims[0], groups, inner];

@@ -8,7 +8,7 @@ use super::window::{Slide, Window, padded};
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::make::cast;
 use crate::engine::ops::reduce;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::DType;
 use burn::tensor::ops::FloatTensor;
@@ -28,7 +28,9 @@ pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
         let shape = x.shape().to_vec();
-        let [_, _, spatial @ ..] = &shape[..] else { return Err(format!("{shape:?} has no spatial axes")) };
+        let [_, _, spatial @ ..] = &shape[..] else {
+            return Err(format!("{shape:?} has no spatial axes").into());
+        };
         let slides = window.slides(spatial, &kernel)?;
         if shape.contains(&0) {
             return one(nothing(&x, &slides, cx)?);
@@ -45,7 +47,7 @@ pub fn global_lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
         let x = inputs.take(0)?.float(&cx.device)?;
         let rank = x.rank();
         if rank < 3 || x.shape().num_elements() == 0 {
-            return Err(format!("{:?} has no spatial axes", x.shape().as_slice()));
+            return Err(format!("{:?} has no spatial axes", x.shape().as_slice()).into());
         }
         let powers = B::float_powf_scalar(B::float_abs(x), p.into());
         let axes: Vec<usize> = (2..rank).collect();
@@ -72,7 +74,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
         let x = if dtype.is_float() { x } else { cast(x, DType::F32, cx)? };
         let x = x.float(&cx.device)?;
         let shape = x.shape().to_vec();
-        let [_, _, spatial @ ..] = &shape[..] else { return Err(format!("{shape:?} has no spatial axes")) };
+        let [_, _, spatial @ ..] = &shape[..] else {
+            return Err(format!("{shape:?} has no spatial axes").into());
+        };
         let slides = window.slides(spatial, &kernel)?;
         if shape.contains(&0) {
             return one(cast(nothing(&x, &slides, cx)?, dtype, cx)?);
@@ -90,11 +94,11 @@ fn nothing<B: Accelerator>(
     x: &FloatTensor<B>,
     slides: &[Slide],
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let mut dims = x.shape()[..2].to_vec();
     dims.extend(slides.iter().map(|s| s.out));
     if !dims.contains(&0) {
-        return Err(format!("{:?} is empty", x.shape().as_slice()));
+        return Err(format!("{:?} is empty", x.shape().as_slice()).into());
     }
     Ok(Value::Float(B::float_zeros(dims.into(), &cx.device, x.dtype().into())))
 }
@@ -103,7 +107,7 @@ fn max<B: Accelerator>(
     x: FloatTensor<B>,
     slides: &[Slide],
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     match slides {
         [a, b] => {
             // The backend's own pads are never taken, and never cost a copy.
@@ -124,7 +128,7 @@ fn max<B: Accelerator>(
             let (kernel, stride) = ([a.kernel, b.kernel], [a.stride, b.stride]);
             Ok(B::max_pool2d(x, kernel, stride, [0, 0], [a.dilation, b.dilation], false))
         }
-        _ => folded::<B>(padded::<B>(x, slides, f64::NEG_INFINITY, cx)?, slides, B::float_max_dim),
+        _ => Ok(folded::<B>(padded::<B>(x, slides, f64::NEG_INFINITY, cx)?, slides, B::float_max_dim)?),
     }
 }
 
@@ -137,7 +141,7 @@ fn average<B: Accelerator>(
     slides: &[Slide],
     count_pads: bool,
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let shape = x.shape().to_vec();
     // How many elements each window counts, axis by axis.
     let counts = slides.iter().zip(&shape[2..]).map(|(s, d)| {
@@ -217,7 +221,7 @@ pub fn global<B: Accelerator>(kind: Kind) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.float(&cx.device)?;
         let mut dims = x.shape().to_vec();
         if dims.len() < 3 || dims[2..].contains(&0) {
-            return Err(format!("{dims:?} has no spatial axes"));
+            return Err(format!("{dims:?} has no spatial axes").into());
         }
         if dims.contains(&0) {
             dims[2..].fill(1);

@@ -5,7 +5,7 @@ use crate::engine::host;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::shape::{concat, permute};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -24,16 +24,16 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             [batch, length, width] if heads > 0 && width % heads == 0 => {
                 x.reshaped(vec![batch, length, heads, width / heads])?
             }
-            _ => return Err(format!("{shape:?} does not split into {heads} heads")),
+            _ => return Err(format!("{shape:?} does not split into {heads} heads").into()),
         };
         let dims = x.dims();
         let width = if rotated == 0 { dims[3] } else { rotated };
         if width > dims[3] || width % 2 != 0 {
-            return Err(format!("{width} of {} elements cannot be turned in pairs", dims[3]));
+            return Err(format!("{width} of {} elements cannot be turned in pairs", dims[3]).into());
         }
         let (cos, sin) = (inputs.take(1)?, inputs.take(2)?);
-        let positions = inputs.optional(3).map(|p| ints(&p.into_host()?)).transpose()?;
-        let angle = |cache: Value<B>| -> Result<Value<B>, String> {
+        let positions = inputs.optional_ints(3)?;
+        let angle = |cache: Value<B>| -> Result<Value<B>, OpError> {
             let wanted = vec![dims[0], dims[1], 1, width / 2];
             let Some(positions) = &positions else { return cache.reshaped(wanted) };
             let cache = cache.into_host()?;

@@ -8,7 +8,7 @@ use crate::engine::onnx::Attributes;
 use crate::engine::ops::make::cast;
 use crate::engine::ops::shape::concat;
 use crate::engine::ops::shape::slice::{Part, slice};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site};
 use crate::engine::value::{Value, to_burn};
 use crate::tensor::DType;
 
@@ -25,16 +25,16 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let bias = inputs.optional(2);
         let (dims, filter) = (x.dims(), weight.dims());
         let ([batch, channels, length], [filters, 1, kernel]) = (&dims[..], &filter[..]) else {
-            return Err(format!("an input {dims:?} and a weight {filter:?} do not go together"));
+            return Err(format!("an input {dims:?} and a weight {filter:?} do not go together").into());
         };
         if channels != filters || *kernel == 0 {
-            return Err(format!("an input {dims:?} and a weight {filter:?} do not go together"));
+            return Err(format!("an input {dims:?} and a weight {filter:?} do not go together").into());
         }
         let kept = kernel - 1;
         let before = vec![*batch, *channels, kept];
         let past = match inputs.optional(3) {
             Some(past) if past.dims() == before => past,
-            Some(past) => return Err(format!("a state {:?} where {before:?} should be", past.dims())),
+            Some(past) => return Err(format!("a state {:?} where {before:?} should be", past.dims()).into()),
             None => {
                 cx.check(x.dtype(), &before)?;
                 Value::Float(B::float_zeros(before.into(), &cx.device, to_burn(x.dtype()).into()))
@@ -46,7 +46,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         parts[2] = Part { start: *length, count: kept, step: 1 };
         let state = slice(whole.clone(), &parts)?;
         let dtype = whole.dtype();
-        let single = |v: Value<B>| -> Result<_, String> {
+        let single = |v: Value<B>| -> Result<_, OpError> {
             if B::ON_HOST && dtype != DType::F64 {
                 cast(v, DType::F32, cx)?.float(&cx.device)
             } else {

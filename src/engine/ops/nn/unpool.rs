@@ -14,13 +14,13 @@ pub fn max_with_places<B: Accelerator>(site: &Site<'_, B>, window: Window) -> Re
     let columns_first = site.node.attributes.flag("storage_order")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
-        let [_, _, spatial @ ..] = x.shape() else { return Err(format!("{x:?} has no spatial axes")) };
+        let [_, _, spatial @ ..] = x.shape() else { return Err(format!("{x:?} has no spatial axes").into()) };
         let slides = window.slides(spatial, &kernel)?;
         let mut dims = x.shape()[..2].to_vec();
         dims.extend(slides.iter().map(|s| s.out));
         cx.check(DType::I64, &dims)?;
         if x.is_empty() && !dims.contains(&0) {
-            return Err(format!("{x:?} is empty"));
+            return Err(format!("{x:?} is empty").into());
         }
         let offsets = maxima(&x, &slides)?;
         let places = if columns_first { by_columns(&offsets, spatial) } else { offsets.clone() };
@@ -96,7 +96,7 @@ pub fn max_unpool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
         let places = inputs.take(1)?.into_host()?;
         let rank = kernel.len();
         if places.shape() != x.shape() || x.shape().len() != rank + 2 {
-            return Err(format!("{x:?} and places {places:?} for a window {kernel:?}"));
+            return Err(format!("{x:?} and places {places:?} for a window {kernel:?}").into());
         }
         // The size that such a pool would have had before.
         let mut dims = x.shape()[..2].to_vec();

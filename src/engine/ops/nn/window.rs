@@ -1,6 +1,7 @@
 //! Windows that slide: kernel, strides, dilations and pads of convolutions and pools.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::Context;
 use crate::engine::value::from_burn;
@@ -144,7 +145,7 @@ pub fn padded<B: Accelerator>(
     slides: &[Slide],
     fill: f64,
     cx: &Context<B>,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let shape = x.shape().to_vec();
     let mut out = shape[..2].to_vec();
     let mut place: Vec<Slice> = shape[..2].iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();

@@ -3,6 +3,7 @@
 use super::linear::{Grain, quantise};
 use super::{centred, exact, floats, greatest, reach, to_int32};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Conv2d;
 use crate::engine::ops::nn::conv::{conv, packed, run_packed};
@@ -79,15 +80,16 @@ impl<B: Accelerator> Sums<B> {
             }
         }
         let dtype = if single { DType::F32 } else { DType::F64 };
-        let weight = Value::<B>::Host(centred(weight, zero, &shape, dtype)?).float(site.device)?;
+        let weight = Value::<B>::Host(centred(weight, zero, &shape, dtype)?).float(site.device);
+        let weight = weight.map_err(|e| e.reason)?;
         sums.ready = Some(Ready::Weight(weight, dtype));
         Ok(sums)
     }
 
-    fn run(&self, inputs: &mut Inputs<B>, at: &Places, cx: &Context<B>) -> Result<FloatTensor<B>, String> {
+    fn run(&self, inputs: &mut Inputs<B>, at: &Places, cx: &Context<B>) -> Result<FloatTensor<B>, OpError> {
         let x = inputs.take(0)?.into_host()?;
         let x_zero = inputs.optional(at.x_zero).map(Value::into_host).transpose()?;
-        let input = |dtype| -> Result<FloatTensor<B>, String> {
+        let input = |dtype| -> Result<FloatTensor<B>, OpError> {
             cx.check(dtype, x.shape())?;
             Value::<B>::Host(centred(&x, x_zero.as_ref(), &[], dtype)?).float(&cx.device)
         };
@@ -129,7 +131,7 @@ pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     const AT: Places = Places { x_zero: 2, weight: 3, w_zero: 5, bias: Some(8) };
     let sums = Sums::new(site, &AT, false)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let mut host = |i| -> Result<Tensor, String> { inputs.take(i)?.into_host() };
+        let mut host = |i| -> Result<Tensor, OpError> { inputs.take(i)?.into_host() };
         let (x_scale, w_scale, y_scale, y_zero) = (host(1)?, host(4)?, host(6)?, host(7)?);
         let ([x_scale], [y_scale], [_]) =
             (&x_scale.to_f64()[..], &y_scale.to_f64()[..], &y_zero.to_f64()[..])
@@ -141,7 +143,7 @@ pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let steps = w_scale.to_f64().into_iter().map(|w| y_scale / (x_scale * w));
         let grain = if w_scale.len() == 1 { Grain::Tensor } else { Grain::Axis(1) };
         if grain == Grain::Axis(1) && sums.shape().get(1) != Some(&w_scale.len()) {
-            return Err(format!("{} scales for {:?}", w_scale.len(), sums.shape()));
+            return Err(format!("{} scales for {:?}", w_scale.len(), sums.shape()).into());
         }
         let steps = floats(DType::F32, &[w_scale.len()], steps)?;
         let zero = crate::engine::host::pick(&y_zero, &vec![0; w_scale.len()], vec![w_scale.len()])?;

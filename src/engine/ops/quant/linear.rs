@@ -176,7 +176,7 @@ pub fn dequantize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
         let scale = inputs.take(1)?.into_host()?;
         let zero = inputs.optional(2).map(Value::into_host).transpose()?;
         if zero.as_ref().is_some_and(|z| z.dtype() != x.dtype()) {
-            return Err(format!("{x:?} with a zero point {zero:?}"));
+            return Err(format!("{x:?} with a zero point {zero:?}").into());
         }
         let dtype = settings.dtype.unwrap_or(scale.dtype());
         cx.check(DType::F32, x.shape())?;

@@ -8,7 +8,7 @@ mod dynamic;
 mod linear;
 mod product;
 
-use super::{Context, Registry};
+use super::{Context, OpError, Registry};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::value::Value;
@@ -78,6 +78,6 @@ fn floats(dtype: DType, shape: &[usize], values: impl Iterator<Item = f64>) -> R
 }
 
 /// A tensor of float sums of integers as int32.
-fn to_int32<B: Accelerator>(sums: Value<B>, cx: &Context<B>) -> Result<Value<B>, String> {
+fn to_int32<B: Accelerator>(sums: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     super::make::cast(sums, DType::I32, cx)
 }

@@ -3,6 +3,7 @@
 use super::linear::{Grain, quantise};
 use super::{centred, exact, greatest, reach, to_int32};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::ops::nn::product;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::Value;
@@ -48,15 +49,15 @@ fn sums<B: Accelerator>(
     zero: Option<&Tensor>,
     right: &Right<B>,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let shape = zero.map_or(Vec::new(), by_row);
-    let left = |dtype| -> Result<Value<B>, String> {
+    let left = |dtype| -> Result<Value<B>, OpError> {
         cx.check(dtype, a.shape())?;
         Ok(Value::Host(centred(a, zero, &shape, dtype)?).on_device(&cx.device))
     };
     match right {
         Right::Ready(b) if reach(a.dtype()) <= reach(DType::U8) => product(left(b.dtype())?, b.clone(), cx),
-        Right::Ready(_) => Err(format!("{a:?} is not of 8 bits")),
+        Right::Ready(_) => Err(format!("{a:?} is not of 8 bits").into()),
         Right::Given { factor, zero } => {
             let terms = a.shape().last().copied().unwrap_or(1);
             let dtype = exact(terms, [reach(a.dtype()), reach(factor.dtype())]);
@@ -89,7 +90,7 @@ pub fn integer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = ready(site, 3, 5)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let mut host = |i| -> Result<Tensor, String> { inputs.take(i)?.into_host() };
+        let mut host = |i| -> Result<Tensor, OpError> { inputs.take(i)?.into_host() };
         let (a, a_scale, a_zero) = (host(0)?, host(1)?, host(2)?);
         let b_scale = host(4)?;
         let (y_scale, y_zero) = (host(6)?, host(7)?);
@@ -107,7 +108,7 @@ pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let scales = |scale: &Tensor, shape: &[usize]| -> Result<Vec<usize>, String> {
             match broadcast::shape(shape, &dims)? {
                 whole if whole == dims => Ok(crate::engine::host::broadcast_indices(shape, &dims)),
-                _ => Err(format!("a scale {scale:?} for {dims:?}")),
+                _ => Err(format!("a scale {scale:?} for {dims:?}").into()),
             }
         };
         let (rows, columns) = (by_row(&a_scale), b_scale.shape().to_vec());

@@ -93,7 +93,7 @@ fn multinomial<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let x: Tensor = inputs.take(0)?.into_host()?;
         let (batch, classes) = match x.shape()[..] {
             [batch, classes] if classes > 0 => (batch, classes),
-            _ => return Err(format!("{x:?} has no classes")),
+            _ => return Err(format!("{x:?} has no classes").into()),
         };
         cx.check(DType::F64, &[batch, samples, 4])?;
         let mut generator = seed.generator();

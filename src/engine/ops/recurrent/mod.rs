@@ -5,7 +5,7 @@ mod cell;
 mod packed;
 
 use super::shape::permute;
-use super::{BoxOp, Context, Inputs, Op, OpResult, Registry, Site, broadcast};
+use super::{BoxOp, Context, Inputs, Op, OpError, OpResult, Registry, Site, broadcast};
 use crate::engine::backend::Accelerator;
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::Tensor;
@@ -61,7 +61,7 @@ fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, Str
     let constant = of_weights.iter().all(|i| !site.has_input(*i) || site.constant(*i).is_some());
     let weights = if constant && site.has_input(1) && site.has_input(2) {
         let mut get = |i| site.absorb(i).map(|t| Value::Host(t.clone()));
-        Some(read(&cells, &mut get, site.device)?)
+        Some(read(&cells, &mut get, site.device).map_err(|e| e.reason)?)
     } else {
         None
     };
@@ -73,7 +73,7 @@ fn read<B: Accelerator>(
     cells: &[Cell],
     get: &mut dyn FnMut(usize) -> Option<Value<B>>,
     device: &B::Device,
-) -> Result<Vec<Weights<B>>, String> {
+) -> Result<Vec<Weights<B>>, OpError> {
     let (w, r) = (get(1).ok_or("input 1 is missing")?, get(2).ok_or("input 2 is missing")?);
     let bias = get(3);
     let peepholes = if cells.iter().any(|c| c.kind == Kind::Lstm) { get(7) } else { None };
@@ -82,7 +82,7 @@ fn read<B: Accelerator>(
         .map(|direction| {
             let bias = bias.as_ref().map(|b| of(b, direction)).transpose()?;
             let peepholes = peepholes.as_ref().map(|p| of(p, direction)).transpose()?;
-            Weights::new(&cells[direction], of(&w, direction)?, of(&r, direction)?, bias, peepholes)
+            Ok(Weights::new(&cells[direction], of(&w, direction)?, of(&r, direction)?, bias, peepholes)?)
         })
         .collect()
 }
@@ -93,10 +93,10 @@ fn row<B: Accelerator>(
     index: usize,
     count: usize,
     device: &B::Device,
-) -> Result<FloatTensor<B>, String> {
+) -> Result<FloatTensor<B>, OpError> {
     let dims = x.dims();
     if dims.first() != Some(&count) {
-        return Err(format!("{dims:?} for {count} directions"));
+        return Err(format!("{dims:?} for {count} directions").into());
     }
     let x = x.float(device)?;
     let mut slices: Vec<Slice> = dims.iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();
@@ -121,10 +121,10 @@ impl<B: Accelerator> Op<B> for Recurrent<B> {
             }
         };
         let dims = x.dims();
-        let [steps, batch, width] = dims[..] else { return Err(format!("{dims:?} has not 3 axes")) };
+        let [steps, batch, width] = dims[..] else { return Err(format!("{dims:?} has not 3 axes").into()) };
         let hidden = weights[0].hidden;
         if weights.iter().any(|w| w.width != width || w.hidden != hidden) {
-            return Err(format!("an input {dims:?} for weights of {}", weights[0].width));
+            return Err(format!("an input {dims:?} for weights of {}", weights[0].width).into());
         }
         cx.check(x.dtype(), &[steps, batch, self.cells.len(), self.kind.gates() * hidden])?;
         let masks = masks(lengths.as_deref(), [steps, batch, hidden], cx)?;
@@ -166,10 +166,10 @@ impl<B: Accelerator> Recurrent<B> {
         direction: usize,
         dims: [usize; 2],
         cx: &Context<B>,
-    ) -> Result<FloatTensor<B>, String> {
+    ) -> Result<FloatTensor<B>, OpError> {
         let given = if self.batch_first && given.rank() == 3 { permute(given, &[1, 0, 2])? } else { given };
         if given.dims().get(1..) != Some(&dims[..]) {
-            return Err(format!("an initial state {:?} where {dims:?} is kept", given.dims()));
+            return Err(format!("an initial state {:?} where {dims:?} is kept", given.dims()).into());
         }
         row(given, direction, self.cells.len(), &cx.device)
     }
@@ -237,10 +237,10 @@ fn masks<B: Accelerator>(
     lengths: Option<&[i64]>,
     [steps, batch, hidden]: [usize; 3],
     cx: &Context<B>,
-) -> Result<Vec<Option<BoolTensor<B>>>, String> {
+) -> Result<Vec<Option<BoolTensor<B>>>, OpError> {
     let Some(lengths) = lengths else { return Ok(vec![None; steps]) };
     if lengths.len() != batch || lengths.iter().any(|l| *l < 0 || *l > steps as i64) {
-        return Err(format!("sequence_lens {lengths:?} for {batch} sequences of {steps} steps"));
+        return Err(format!("sequence_lens {lengths:?} for {batch} sequences of {steps} steps").into());
     }
     (0..steps as i64)
         .map(|time| {

@@ -3,7 +3,7 @@
 use super::cell::{Cell, Kind};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::recurrent::{self, Layer, State};
-use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site};
+use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::TensorData;
@@ -73,22 +73,22 @@ impl<B: Accelerator> Op<B> for Packed {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let x = inputs.take(0)?;
         let (dims, directions) = (x.dims(), self.layers.len());
-        let [steps, batch, width] = dims[..] else { return Err(format!("{dims:?} has not 3 axes")) };
+        let [steps, batch, width] = dims[..] else { return Err(format!("{dims:?} has not 3 axes").into()) };
         let (hidden, wanted) = match self.layers.first() {
             Some((layer, _)) => (layer.hidden(), layer.width()),
             None => return Err("it has no direction".into()),
         };
         if width != wanted || x.dtype() != DType::F32 {
-            return Err(format!("an input {x:?} for weights of {wanted} float32"));
+            return Err(format!("an input {x:?} for weights of {wanted} float32").into());
         }
         cx.check(DType::F32, &[steps, batch, directions, self.kind.gates() * hidden])?;
-        let mut initial = |input: usize| -> Result<Vec<f32>, String> {
+        let mut initial = |input: usize| -> Result<Vec<f32>, OpError> {
             let Some(given) = inputs.optional(input) else {
                 return Ok(vec![0.0; directions * batch * hidden]);
             };
             if given.dims() != [directions, batch, hidden] || given.dtype() != DType::F32 {
                 let wanted = [directions, batch, hidden];
-                return Err(format!("an initial state {given:?} where {wanted:?} is kept"));
+                return Err(format!("an initial state {given:?} where {wanted:?} is kept").into());
             }
             let copied = B::with_elements(&given.float(&cx.device)?, &mut |elements| elements.to_vec());
             copied.ok_or_else(|| "an initial state that is not float32".into())

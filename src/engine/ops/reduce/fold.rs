@@ -3,7 +3,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axes, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axes, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::{TensorMetadata, ops::FloatTensor};
@@ -111,7 +111,7 @@ pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B>
 }
 
 /// Sums over axes, which stay as axes of 1.
-pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], _: &Context<B>) -> Result<Value<B>, String> {
+pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], _: &Context<B>) -> Result<Value<B>, OpError> {
     match x {
         Value::Float(x) if x.shape().num_elements() > 0 => Ok(Value::Float(reduce::<B>(x, axes, Kind::Sum))),
         x => Ok(Value::Host(on_host(&x.into_host()?, axes, Kind::Sum)?)),

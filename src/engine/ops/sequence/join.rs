@@ -3,7 +3,7 @@
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::shape::concat::join;
 use crate::engine::ops::shape::slice::{Part, slice};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, ints, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, ints, one};
 use crate::engine::value::{List, Value};
 
 pub fn split<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -25,7 +25,7 @@ pub fn split<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         };
         let total = sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size));
         if total != Some(dims[axis]) {
-            return Err(format!("axis {axis} of {dims:?} cannot be split into {sizes:?}"));
+            return Err(format!("axis {axis} of {dims:?} cannot be split into {sizes:?}").into());
         }
         let mut parts: Vec<Part> = dims.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
         let mut list = List::default();
@@ -67,6 +67,6 @@ pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             dims.insert(axis.min(dims.len()), 1);
             part.reshaped(dims)
         });
-        one(join(parts.collect::<Result<_, String>>()?, axis, cx)?)
+        one(join(parts.collect::<Result<_, OpError>>()?, axis, cx)?)
     }))
 }

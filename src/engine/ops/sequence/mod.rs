@@ -3,7 +3,7 @@
 mod join;
 mod optional;
 
-use super::{BoxOp, Context, Inputs, Registry, Site, one};
+use super::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::value::{List, Value};
@@ -39,12 +39,12 @@ fn construct<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// A position that may count from the end, up to `limit`.
-fn position<B: Accelerator>(given: Value<B>, length: usize, limit: usize) -> Result<usize, String> {
+fn position<B: Accelerator>(given: Value<B>, length: usize, limit: usize) -> Result<usize, OpError> {
     let at = host::only(&given.into_host()?)?.as_i64();
     let from_start = if at < 0 { at.saturating_add(length as i64) } else { at };
     match usize::try_from(from_start) {
         Ok(from_start) if from_start < limit => Ok(from_start),
-        _ => Err(format!("position {at} of a sequence of {length}")),
+        _ => Err(format!("position {at} of a sequence of {length}").into()),
     }
 }
 

@@ -23,7 +23,7 @@ pub fn compress<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
             }
         };
         if condition.dtype() != DType::Bool || condition.shape().len() != 1 {
-            return Err(format!("a condition {condition:?}"));
+            return Err(format!("a condition {condition:?}").into());
         }
         let at: Vec<usize> = (0..condition.len()).filter(|i| condition.bytes()[*i] != 0).collect();
         let mut dims = x.dims();
@@ -31,7 +31,8 @@ pub fn compress<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
             return Err(format!(
                 "a condition {condition:?} that holds beyond the {} of the axis",
                 dims[axis]
-            ));
+            )
+            .into());
         }
         if !x.is_host() && !at.is_empty() && x.elements() > 0 {
             return one(select(x, axis, &at, cx)?);
@@ -60,7 +61,7 @@ pub fn center_crop_pad<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, S
             None => (0..dims.len()).collect(),
         };
         if axes.len() != shape.len() {
-            return Err(format!("a shape {shape:?} for {} axes", axes.len()));
+            return Err(format!("a shape {shape:?} for {} axes", axes.len()).into());
         }
         let mut pads = vec![(0i64, 0i64); dims.len()];
         let mut out = dims.clone();
@@ -89,10 +90,10 @@ pub fn reverse_sequence<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, 
         let lengths = inputs.ints(1)?;
         let dims = x.shape();
         if dims.len() < 2 || lengths.len() != dims[batch] {
-            return Err(format!("{} lengths for {x:?}", lengths.len()));
+            return Err(format!("{} lengths for {x:?}", lengths.len()).into());
         }
         if let Some(length) = lengths.iter().find(|l| !(0..=dims[time] as i64).contains(*l)) {
-            return Err(format!("a length of {length} in {x:?}"));
+            return Err(format!("a length of {length} in {x:?}").into());
         }
         let inner: usize = dims[2..].iter().product();
         let mut picked = Vec::with_capacity(x.len());
@@ -126,7 +127,7 @@ pub fn tensor_scatter<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, St
         let axis = axis(given, dims.len())?;
         let alike = new.len() == dims.len() && (0..dims.len()).all(|a| a == axis || new[a] == dims[a]);
         if axis == 0 || !alike || new[axis] > dims[axis] || cache.dtype() != update.dtype() {
-            return Err(format!("an update {update:?} along axis {axis} of {cache:?}"));
+            return Err(format!("an update {update:?} along axis {axis} of {cache:?}").into());
         }
         let starts = match inputs.optional(2) {
             Some(starts) => ints(&starts.into_host()?)?,
@@ -134,7 +135,7 @@ pub fn tensor_scatter<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, St
         };
         let room = if circular { i64::MAX } else { (dims[axis] - new[axis]) as i64 };
         if starts.len() != dims[0] || starts.iter().any(|s| !(0..=room).contains(s)) {
-            return Err(format!("places {starts:?} for an update {update:?} of {cache:?}"));
+            return Err(format!("places {starts:?} for an update {update:?} of {cache:?}").into());
         }
         let inner: usize = dims[axis + 1..].iter().product();
         let (rows, per_item): (usize, usize) =

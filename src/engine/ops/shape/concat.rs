@@ -3,7 +3,7 @@
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
 use crate::engine::host::for_element;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, broadcast, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
@@ -17,7 +17,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Joins tensors along an axis.
-pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) -> Result<Value<B>, String> {
+pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let Some(first) = parts.first() else { return Err("nothing to join".into()) };
     let mut dims = first.dims();
     dims[axis] = 0;
@@ -26,7 +26,9 @@ pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) 
         let own = part.shape();
         let fits = own.num_dims() == dims.len() && (0..dims.len()).all(|a| a == axis || own[a] == dims[a]);
         if !fits {
-            return Err(format!("{:?} and {:?} do not join along axis {axis}", first.dims(), part.dims()));
+            return Err(
+                format!("{:?} and {:?} do not join along axis {axis}", first.dims(), part.dims()).into()
+            );
         }
         dims[axis] += own[axis];
     }

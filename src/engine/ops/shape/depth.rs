@@ -24,7 +24,7 @@ pub fn to_space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
         let dims = x.dims();
-        let [n, c, h, w] = dims[..] else { return Err(format!("{dims:?} has not 4 axes")) };
+        let [n, c, h, w] = dims[..] else { return Err(format!("{dims:?} has not 4 axes").into()) };
         let squared = block.checked_mul(block).filter(|s| c % s == 0);
         let depth = c / squared.ok_or_else(|| format!("{c} channels are not blocks of {block}"))?;
         let (split, perm) = if columns_first {
@@ -42,9 +42,9 @@ pub fn to_depth<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
         let dims = x.dims();
-        let [n, c, h, w] = dims[..] else { return Err(format!("{dims:?} has not 4 axes")) };
+        let [n, c, h, w] = dims[..] else { return Err(format!("{dims:?} has not 4 axes").into()) };
         if h % block != 0 || w % block != 0 {
-            return Err(format!("{h}x{w} is not made of blocks of {block}"));
+            return Err(format!("{h}x{w} is not made of blocks of {block}").into());
         }
         let x = x.reshaped(vec![n, c, h / block, block, w / block, block])?;
         one(permute(x, &perm)?.reshaped(vec![n, c * block * block, h / block, w / block])?)

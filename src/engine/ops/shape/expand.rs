@@ -40,7 +40,7 @@ pub fn tile<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         };
         let dims = x.dims();
         if repeats.len() != dims.len() {
-            return Err(format!("{} repeats for {} axes", repeats.len(), dims.len()));
+            return Err(format!("{} repeats for {} axes", repeats.len(), dims.len()).into());
         }
         let times = |(d, r): (&usize, &usize)| d.checked_mul(*r).ok_or("the result is too large");
         let tiled = dims.iter().zip(&repeats).map(times).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,7 @@
 use super::slice::{Part, slice};
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, ints, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, ints, one};
 use crate::engine::value::Value;
 use crate::tensor::Tensor;
 
@@ -58,7 +58,7 @@ pub fn select<B: Accelerator>(
     axis: usize,
     at: &[usize],
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let at: Vec<i64> = at.iter().map(|i| *i as i64).collect();
     let indices = Value::<B>::Host(host::from_ints(&at)?).int(&cx.device)?;
     Ok(match x.on_device(&cx.device) {

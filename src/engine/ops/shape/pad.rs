@@ -4,7 +4,7 @@ use super::gather::select;
 use super::slice::{Part, slice};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
 use burn::tensor::{Slice, TensorMetadata};
 
@@ -46,7 +46,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             None => (0..rank).collect(),
         };
         if given.len() != axes.len() * 2 {
-            return Err(format!("{} pads for {} axes", given.len(), axes.len()));
+            return Err(format!("{} pads for {} axes", given.len(), axes.len()).into());
         }
         let mut pads = vec![(0i64, 0i64); rank];
         for (index, axis) in axes.iter().enumerate() {
@@ -62,7 +62,7 @@ fn pad<B: Accelerator>(
     mode: Mode,
     fill: Number,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     let too_far = || format!("pads {pads:?} do not fit {dims:?}");
     let padded = |(d, (before, after)): (&usize, &(i64, i64))| {
@@ -81,7 +81,7 @@ fn pad<B: Accelerator>(
     for (axis, (before, _)) in pads.iter().enumerate().filter(|(_, p)| **p != (0, 0)) {
         let dim = dims[axis] as i64;
         if dim == 0 {
-            return Err(too_far());
+            return Err(too_far().into());
         }
         let from: Vec<usize> =
             (0..out[axis] as i64).map(|i| source(i - before, dim, mode) as usize).collect();
@@ -130,7 +130,7 @@ pub fn constant<B: Accelerator>(
     out: &[usize],
     fill: Number,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     // What negative pads leave of the input, and where it lies in the output.
     let dims = x.dims();
     let kept: Vec<Part> = pads

@@ -77,7 +77,7 @@ pub fn squeeze<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             Some(given) => {
                 for axis in axes(&given, dims.len())?.into_iter().rev() {
                     if dims[axis] != 1 {
-                        return Err(format!("axis {axis} of {dims:?} is not 1"));
+                        return Err(format!("axis {axis} of {dims:?} is not 1").into());
                     }
                     dims.remove(axis);
                 }
@@ -98,7 +98,7 @@ pub fn unsqueeze<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
         };
         for axis in axes(&given, dims.len() + given.len())? {
             if axis > dims.len() {
-                return Err(format!("axes {given:?} leave a gap"));
+                return Err(format!("axes {given:?} leave a gap").into());
             }
             dims.insert(axis, 1);
         }

@@ -6,7 +6,7 @@
 use super::gather::select;
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis as check_axis, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis as check_axis, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
@@ -155,7 +155,7 @@ impl Resize {
         Ok(Self { settings, known: Target { scales, ..Target::default() }, places: [Some(1), None, None] })
     }
 
-    fn target<B: Accelerator>(&self, inputs: &mut Inputs<B>) -> Result<Target, String> {
+    fn target<B: Accelerator>(&self, inputs: &mut Inputs<B>) -> Result<Target, OpError> {
         let mut given = |place: Option<usize>, known: bool| {
             place.filter(|_| !known).and_then(|p| inputs.optional(p)).map(Value::into_host).transpose()
         };
@@ -186,11 +186,11 @@ impl Resize {
         &self,
         dims: [usize; 4],
         inputs: &mut Inputs<B>,
-    ) -> Result<[AxisTaps; 2], String> {
+    ) -> Result<[AxisTaps; 2], OpError> {
         let axes = plan(&dims, &self.settings, &self.target(inputs)?)?;
         let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
         if out[..2] != dims[..2] || out.contains(&0) || dims.contains(&0) {
-            return Err(format!("{dims:?} cannot be resized to {out:?}"));
+            return Err(format!("{dims:?} cannot be resized to {out:?}").into());
         }
         let taps = |axis: &Axis| match self.settings.mode {
             Mode::Nearest => axis.nearest(&self.settings).into_iter().map(|at| vec![(at, 1.0)]).collect(),
@@ -227,13 +227,13 @@ fn apply<B: Accelerator>(
     settings: &Settings,
     target: &Target,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     let axes = plan(&dims, settings, target)?;
     let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
     cx.check(x.dtype(), &out)?;
     if out.contains(&0) || dims.contains(&0) {
-        return Err(format!("{dims:?} cannot be resized to {out:?}"));
+        return Err(format!("{dims:?} cannot be resized to {out:?}").into());
     }
     let dtype = x.dtype();
     let mut x = if dtype.is_float() || settings.mode == Mode::Nearest {
@@ -422,7 +422,7 @@ fn along<B: Accelerator>(
     axis: &Axis,
     settings: &Settings,
     cx: &Context<B>,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     if settings.mode == Mode::Nearest {
         return select(x, index, &axis.nearest(settings), cx);
     }
@@ -453,7 +453,7 @@ fn extrapolate<B: Accelerator>(
     x: Value<B>,
     outside: &[(usize, Vec<usize>)],
     value: f32,
-) -> Result<Value<B>, String> {
+) -> Result<Value<B>, OpError> {
     let x = x.into_host()?;
     let mut numbers = host::numbers(&x);
     for (axis, positions) in outside {

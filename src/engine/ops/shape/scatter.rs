@@ -62,7 +62,7 @@ pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let updates = inputs.take(2)?.into_host()?;
         let axis = axis(given, x.shape().len())?;
         if updates.shape() != indices.shape() {
-            return Err(format!("updates {updates:?} for indices {indices:?}"));
+            return Err(format!("updates {updates:?} for indices {indices:?}").into());
         }
         let offsets = element_offsets(x.shape(), axis, &indices)?;
         one(Value::Host(scatter(&x, &offsets, 1, &updates, reduction)?))

@@ -3,7 +3,7 @@
 use super::super::ints;
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
 
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ fn part(start: i64, end: i64, step: i64, dim: usize) -> Result<Part, String> {
 }
 
 /// REQUIRES a part for each axis that lies within it.
-pub fn slice<B: Accelerator>(x: Value<B>, parts: &[Part]) -> Result<Value<B>, String> {
+pub fn slice<B: Accelerator>(x: Value<B>, parts: &[Part]) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     if parts.iter().zip(&dims).all(|(p, d)| *p == Part { start: 0, count: *d, step: 1 }) {
         return Ok(x);

@@ -33,7 +33,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         };
         let total = sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size));
         if total != Some(dims[axis]) || sizes.len() < outputs {
-            return Err(format!("axis {axis} of {dims:?} cannot be split into {sizes:?}"));
+            return Err(format!("axis {axis} of {dims:?} cannot be split into {sizes:?}").into());
         }
         let mut parts: Vec<Part> = dims.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
         let mut start = 0;

@@ -15,7 +15,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             Some(perm) if perm.len() == rank && axes(perm, rank).is_ok() => {
                 perm.iter().map(|p| if *p < 0 { (*p + rank as i64) as usize } else { *p as usize }).collect()
             }
-            Some(perm) => return Err(format!("{perm:?} does not permute {rank} axes")),
+            Some(perm) => return Err(format!("{perm:?} does not permute {rank} axes").into()),
         };
         one(permute(x, &perm)?)
     }))

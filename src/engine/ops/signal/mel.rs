@@ -2,6 +2,7 @@
 
 use super::{scalar, size};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::host;
 use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -11,9 +12,10 @@ use crate::engine::value::Value;
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let dtype = host::dtype_of(site.node.attributes.int("output_datatype", 1)?)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let mut whole = |i| size(&mut inputs, i)?.ok_or_else(|| format!("input {i} is missing"));
+        let mut whole =
+            |i| size(&mut inputs, i)?.ok_or_else(|| OpError::graph(format!("input {i} is missing")));
         let (bands, length, rate) = (whole(0)?, whole(1)?, whole(2)?);
-        let mut edge = |i| -> Result<f64, String> {
+        let mut edge = |i| -> Result<f64, OpError> {
             let edge = scalar(&mut inputs, i)?.ok_or_else(|| format!("input {i} is missing"))?.as_f64();
             Ok(2595.0 * (edge / 700.0).ln_1p() / std::f64::consts::LN_10)
         };

@@ -7,6 +7,7 @@ mod window;
 
 use super::{Inputs, Registry};
 use crate::engine::backend::Accelerator;
+use crate::engine::error::OpError;
 use crate::engine::host::{self, Number};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
@@ -19,12 +20,13 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
 }
 
 /// The one element of an input.
-fn scalar<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<Number>, String> {
-    inputs.optional(index).map(|v| host::only(&v.into_host()?)).transpose()
+fn scalar<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<Number>, OpError> {
+    inputs.optional(index).map(|v| Ok(host::only(&v.into_host()?)?)).transpose()
 }
 
 /// The one element of an input, as a size.
-fn size<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<usize>, String> {
+fn size<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<usize>, OpError> {
     let Some(number) = scalar(inputs, index)? else { return Ok(None) };
-    usize::try_from(number.as_i64()).map(Some).map_err(|_| format!("{} is not a size", number.as_i64()))
+    let number = number.as_i64();
+    usize::try_from(number).map(Some).map_err(|_| format!("{number} is not a size").into())
 }

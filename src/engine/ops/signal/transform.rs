@@ -33,7 +33,7 @@ pub fn dft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let parts = dims.last().copied().unwrap_or(0);
         let axis = check_axis(given, dims.len())?;
         if !(parts == 1 || parts == 2) || axis + 1 == dims.len() || dims[axis] == 0 {
-            return Err(format!("a transform of {x:?} along axis {given}"));
+            return Err(format!("a transform of {x:?} along axis {given}").into());
         }
         let back = inverse && one_sided;
         let length = length.unwrap_or(if back { 2 * (dims[axis] - 1) } else { dims[axis] });
@@ -98,13 +98,13 @@ pub fn stft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let (batch, signal, parts) = match x.shape()[..] {
             [batch, signal] => (batch, signal, 1),
             [batch, signal, parts @ 1..=2] => (batch, signal, parts),
-            _ => return Err(format!("{x:?} is not a batch of signals")),
+            _ => return Err(format!("{x:?} is not a batch of signals").into()),
         };
         let given = size(&mut inputs, 3)?;
         let length = given.or(window.as_ref().map(Vec::len)).unwrap_or(signal);
         let length = checked(length)?;
         if length > signal || window.as_ref().is_some_and(|w| w.len() != length) {
-            return Err(format!("frames of {length} in a signal of {signal}"));
+            return Err(format!("frames of {length} in a signal of {signal}").into());
         }
         if one_sided && parts == 2 {
             return Err("the transform of a complex signal has two sides".into());

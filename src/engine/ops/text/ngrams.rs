@@ -39,7 +39,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let (rows, dims) = match *x.shape() {
             [_] => (1, vec![vectorizer.width]),
             [rows, _] => (rows, vec![rows, vectorizer.width]),
-            _ => return Err(format!("{x:?} where rows of words should be")),
+            _ => return Err(format!("{x:?} where rows of words should be").into()),
         };
         cx.check(DType::F32, &dims)?;
         let words = words(&x)?;

@@ -41,7 +41,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         if !matches!(x.shape(), [_] | [1, _]) {
-            return Err(format!("{x:?} where one row of strings should be"));
+            return Err(format!("{x:?} where one row of strings should be").into());
         }
         let kept = host::strings(&x)?.iter().filter(|s| stop.is_empty() || !stop.contains(&compared.of(s)));
         let mut kept: Vec<Arc<str>> = kept.map(|s| case.of(s)).collect();

@@ -17,7 +17,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let spatial = spatial.ok_or_else(|| format!("size is {size:?}, not of an image or a volume"))?;
         let axes = spatial.len();
         if theta.shape() != [size[0], axes, axes + 1] {
-            return Err(format!("theta {theta:?} for a size {size:?}"));
+            return Err(format!("theta {theta:?} for a size {size:?}").into());
         }
         let dims = [&[size[0]], spatial, &[axes]].concat();
         cx.check(theta.dtype(), &dims)?;

@@ -25,9 +25,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         cx.check(dtype, &outs)?;
         let (taps, blocks): (usize, usize) = (block.iter().product(), outs.iter().product());
         let refused = || format!("{x:?} does not make an image {image:?} of blocks {block:?}");
-        let [batch, rows, columns] = x.shape()[..] else { return Err(refused()) };
+        let [batch, rows, columns] = x.shape()[..] else { return Err(refused().into()) };
         if rows % taps != 0 || columns != blocks {
-            return Err(refused());
+            return Err(refused().into());
         }
         let channels = rows / taps;
         let dims = [&[batch, channels], &image[..]].concat();

@@ -27,7 +27,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let (dtype, filter) = (x.dtype(), weight.dims());
         let ([batch, channels, height, width], [outputs, per_group, kernel @ ..]) = (x.shape(), &filter[..])
         else {
-            return Err(format!("{x:?} has not two spatial axes"));
+            return Err(format!("{x:?} has not two spatial axes").into());
         };
         if kernel.len() != 2
             || kernel.contains(&0)
@@ -35,7 +35,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             || outputs % groups != 0
             || channels % offset_groups != 0
         {
-            return Err(format!("{x:?}, a weight {filter:?} and {groups} groups do not go together"));
+            return Err(format!("{x:?}, a weight {filter:?} and {groups} groups do not go together").into());
         }
         let slides = window.slides(&[*height, *width], kernel)?;
         let (taps, area) = (kernel[0] * kernel[1], slides[0].out * slides[1].out);
@@ -44,7 +44,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         if offsets.shape() != shifts || mask.as_ref().is_some_and(|m| m.shape() != masks) {
             return Err(format!(
                 "offsets {offsets:?} and a mask {mask:?} where {shifts:?} and {masks:?} should be"
-            ));
+            )
+            .into());
         }
         let columns = vec![*batch, groups, per_group * taps, area];
         cx.check(dtype, &columns)?;

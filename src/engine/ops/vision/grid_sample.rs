@@ -61,7 +61,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err("an image and a grid have at least 3 axes".into());
         };
         if spatial.is_empty() || spatial.len() > MOST_AXES || *axes != spatial.len() || batch != grids {
-            return Err(format!("a grid {:?} for an image {:?}", grid.shape(), x.shape()));
+            return Err(format!("a grid {:?} for an image {:?}", grid.shape(), x.shape()).into());
         }
         let dims = [&[*batch, *channels], points].concat();
         cx.check(x.dtype(), &dims)?;
@@ -69,7 +69,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return one(Value::Host(from_reals::<f32>(x.dtype(), dims, Vec::new())?));
         }
         if x.is_empty() {
-            return Err(format!("{x:?} has nothing to read"));
+            return Err(format!("{x:?} has nothing to read").into());
         }
         one(Value::Host(
             for_real!(x.dtype(), T => from_reals(x.dtype(), dims, settings.sample::<T>(&x, &grid))?),

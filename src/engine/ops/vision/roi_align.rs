@@ -47,10 +47,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let rois = inputs.take(1)?.into_host()?;
         let images = ints(&inputs.take(2)?.into_host()?)?;
         let [batch, channels, height, width] = x.shape()[..] else {
-            return Err(format!("{x:?} has not 4 axes"));
+            return Err(format!("{x:?} has not 4 axes").into());
         };
         if rois.shape() != [images.len(), 4] {
-            return Err(format!("regions {rois:?} for {} batch indices", images.len()));
+            return Err(format!("regions {rois:?} for {} batch indices", images.len()).into());
         }
         let images = images.iter().map(|i| {
             usize::try_from(*i)
@@ -62,7 +62,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let dims = vec![images.len(), channels, settings.out[0], settings.out[1]];
         cx.check(x.dtype(), &dims)?;
         if height == 0 || width == 0 {
-            return Err(format!("{x:?} is empty"));
+            return Err(format!("{x:?} is empty").into());
         }
         let rois = rois.to_f64();
         let dtype = x.dtype();

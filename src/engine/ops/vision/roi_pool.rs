@@ -21,7 +21,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.into_host()?;
         let rois = inputs.take(1)?.into_host()?;
         let ([batch, channels, height, width], [count, 5]) = (x.shape(), rois.shape()) else {
-            return Err(format!("{x:?} and regions {rois:?} do not go together"));
+            return Err(format!("{x:?} and regions {rois:?} do not go together").into());
         };
         let (height, width, dtype) = (*height, *width, x.dtype());
         let dims = vec![*count, *channels, pooled[0], pooled[1]];
@@ -33,7 +33,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             for roi in rois.chunks(5) {
                 let image = roi[0] as usize;
                 if roi[0] < 0.0 || image >= *batch {
-                    return Err(format!("{} is not one of {batch}", roi[0]));
+                    return Err(format!("{} is not one of {batch}", roi[0]).into());
                 }
                 let (rows, columns) = (
                     bins(roi[2] * scale, roi[4] * scale, pooled[0], height),

@@ -3,7 +3,7 @@
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
 use crate::engine::kernels::overlap::{Rectangle, Rectangles};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
@@ -13,16 +13,17 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let boxes = inputs.take(0)?.into_host()?;
         let scores = inputs.take(1)?.into_host()?;
-        let mut number =
-            |i| -> Result<_, String> { inputs.optional(i).map(|v| host::only(&v.into_host()?)).transpose() };
+        let mut number = |i| -> Result<_, OpError> {
+            inputs.optional(i).map(|v| Ok(host::only(&v.into_host()?)?)).transpose()
+        };
         let most = usize::try_from(number(2)?.map_or(0, |n| n.as_i64()).max(0)).unwrap_or(usize::MAX);
         let overlap = number(3)?.map_or(0.0, |n| n.as_f64() as f32);
         let least = number(4)?.map(|n| n.as_f64() as f32);
         let ([batch, count, 4], [batches, classes, per_class]) = (boxes.shape(), scores.shape()) else {
-            return Err(format!("boxes {boxes:?} and scores {scores:?} do not go together"));
+            return Err(format!("boxes {boxes:?} and scores {scores:?} do not go together").into());
         };
         if batch != batches || count != per_class {
-            return Err(format!("boxes {boxes:?} and scores {scores:?} do not go together"));
+            return Err(format!("boxes {boxes:?} and scores {scores:?} do not go together").into());
         }
         let (count, classes) = (*count, *classes);
         let corners: Vec<Rectangle> = boxes.to_f64().chunks(4).map(|b| rectangle(b, centred)).collect();
