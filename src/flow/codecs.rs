@@ -79,9 +79,10 @@ impl CodecThreads {
             // The semaphore is never closed.
             let permit = self.running.clone().acquire_owned().await.ok();
             // The permit goes along: a caller who leaves does not make room before the work is done.
+            let span = tracing::Span::current();
             let work = move || {
                 let _permit = permit;
-                contained(work)
+                span.in_scope(|| contained(work))
             };
             tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
         };

@@ -132,7 +132,8 @@ impl Instance {
     pub fn submit(&self, inputs: Vec<Value>, wants: Arc<[Want]>, terms: Terms) -> Result<Ticket, Rejected> {
         let now = Instant::now();
         let (reply, receiver) = oneshot::channel();
-        let item = Item { inputs, wants, terms, queued: now, reply };
+        let span = tracing::Span::current();
+        let item = Item { inputs, wants, terms, queued: now, span, reply };
         self.device.submit(self.id, item, now).map(|()| Ticket(receiver))
     }
 

@@ -30,6 +30,8 @@ pub struct Item {
     pub wants: Arc<[Want]>,
     pub terms: Terms,
     pub queued: Instant,
+    /// The request's, for what is logged while the item runs.
+    pub(super) span: tracing::Span,
     pub(super) reply: oneshot::Sender<Outcome>,
 }
 

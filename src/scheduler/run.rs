@@ -82,6 +82,12 @@ fn run_rows(
     staged: Option<Box<dyn StagedBatch>>,
     counters: &Counters,
 ) -> Duration {
+    // What is logged on the way is the request's, where the batch is of one request alone.
+    let span = match items.as_slice() {
+        [one] => one.span.clone(),
+        _ => tracing::Span::none(),
+    };
+    let _entered = span.enter();
     let started = Instant::now();
     let queued = |item: &Item| started.saturating_duration_since(item.queued);
     let padding = policy.padded(items.len()) - items.len();
@@ -126,7 +132,10 @@ fn run_rows(
                     error
                 }
                 Failure::Panic(message) => {
-                    tracing::error!(model, message, rows = items.len(), "the model panicked");
+                    for item in &items {
+                        let _entered = item.span.enter();
+                        tracing::error!(model, message, rows = items.len(), "the model panicked");
+                    }
                     RunError::Failed(format!("it panicked: {message}"))
                 }
             };

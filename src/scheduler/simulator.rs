@@ -351,7 +351,8 @@ impl Simulator {
         let playing = &mut self.loads[load];
         let (reply, receiver) = oneshot::channel();
         let terms = Terms::until(now + Duration::from_secs_f64(playing.load.timeout));
-        let item = Item { inputs: vec![], wants: Arc::default(), terms, queued: now, reply };
+        let span = tracing::Span::none();
+        let item = Item { inputs: vec![], wants: Arc::default(), terms, queued: now, span, reply };
         match self.state.push(playing.id, item, now, &mut self.dead) {
             Ok(()) => playing.waiting.push_back(receiver),
             Err(_) => playing.outcomes.rejected += 1,

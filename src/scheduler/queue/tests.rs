@@ -40,6 +40,7 @@ impl Bench {
             wants: Arc::new([]),
             terms: Terms { deadline: now + ALLOWED, priority, begun },
             queued: now,
+            span: tracing::Span::none(),
             reply,
         };
         let mut dead = vec![];
