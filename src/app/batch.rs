@@ -6,9 +6,10 @@ mod entry;
 pub use alone::only;
 
 use super::Trouble;
+use super::bring_up::stage_all;
 use super::compile::Compiled;
 use super::loader::EngineLoader;
-use super::serve::{Signals, bring_up};
+use super::signals::{Signals, exit_at_once};
 use super::via::Via;
 use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads};
@@ -179,8 +180,9 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let in_flight = in_flight(&plan);
     alone::fill_batches(&mut plan, in_flight);
     let lifecycle = Lifecycle::new(Arc::new(EngineLoader));
-    bring_up(&lifecycle, &plan)?;
-    let cells = lifecycle.cells(&plan).map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
+    let staged = stage_all(&lifecycle, &plan, None)?;
+    let cells = staged.cells();
+    lifecycle.commit(staged);
     let Some(pipeline) = plan.pipelines.first() else {
         return Err(Trouble::CouldNotRun("the plan lost its pipeline".into()));
     };
@@ -188,7 +190,7 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let pinned = flow::Pipeline::new(pipeline.clone(), &cells, CodecThreads::default())
         .pin()
         .map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
-    let what = ready.what(batch, pinned.models().to_string());
+    let what = ready.what(batch, pinned.models_of_entry(&pipeline.offline).to_string());
     let models = pinned.generations().iter().map(|g| (g.tag.clone(), g.digest.to_string())).collect();
     let offline = OfflineEntry::new(pinned, &plan);
     let job = job(ready, pipeline, models, in_flight, batch);
@@ -222,7 +224,7 @@ fn go(runtime: Runtime, job: Job, flow: Arc<dyn Flow>, what: What) -> Result<Don
             // What was committed is safe, so a second one need not wait.
             tokio::spawn(async move {
                 signals.next().await;
-                super::serve::exit_at_once();
+                exit_at_once();
             });
         };
         Ok(offline::run(job, flow, interrupted).await)

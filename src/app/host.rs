@@ -1,8 +1,8 @@
 //! How things stand, and what the admin listener is asked to do, from `lifecycle` and what runs.
 
 use super::running::{Applied, Running};
-use crate::ingress::{Done, Host, Order, Sample, Soon};
-use crate::lifecycle::{self, Refused, Reload, State};
+use crate::ingress::{BoxFuture, Done, Host, Order, Sample};
+use crate::lifecycle::{self, Refused, Reload};
 use crate::plan::Plan;
 use crate::store;
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ impl Host for Shared {
                 Some(status) if !status.serving.is_empty() => None,
                 status => {
                     let last = status.and_then(|status| status.generations.last());
-                    Some((model.name.clone(), last.map_or("new", |g| state_name(&g.state)).to_owned()))
+                    Some((model.name.clone(), last.map_or("new", |g| g.state.name()).to_owned()))
                 }
             }
         });
@@ -55,7 +55,7 @@ impl Host for Shared {
         })
     }
 
-    fn models(&self) -> Soon<'_, Value> {
+    fn models(&self) -> BoxFuture<'_, Value> {
         let running = self.0.clone();
         Box::pin(async move {
             let listed = tokio::task::spawn_blocking(move || listed(&running));
@@ -69,7 +69,7 @@ impl Host for Shared {
         samples
     }
 
-    fn order(&self, order: Order) -> Soon<'_, Done> {
+    fn order(&self, order: Order) -> BoxFuture<'_, Done> {
         let running = self.0.clone();
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(move || carry_out(&running, order));
@@ -212,17 +212,4 @@ fn outcome(model: &str, reload: &Reload) -> Value {
 pub fn unix_seconds(time: SystemTime) -> f64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     (since.as_secs_f64() * 1e3).round() / 1e3
-}
-
-pub fn state_name(state: &State) -> &'static str {
-    match state {
-        State::New => "new",
-        State::Reserved => "reserved",
-        State::Loading => "loading",
-        State::Warming => "warming",
-        State::Ready => "ready",
-        State::Draining => "draining",
-        State::Unloaded => "unloaded",
-        State::Failed(_) => "failed",
-    }
 }

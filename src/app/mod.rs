@@ -3,15 +3,18 @@
 mod allocator;
 mod banner;
 mod batch;
+mod bring_up;
 mod compile;
 mod facts;
 mod fit;
 mod handler;
 mod host;
 mod loader;
+mod overrides;
 mod running;
 mod samples;
 mod serve;
+mod signals;
 mod token;
 mod trouble;
 mod via;
@@ -19,5 +22,6 @@ mod watching;
 
 pub use batch::{Batch, Done, Foreseen, What, batch, foresee, only, trouble};
 pub use compile::{Compiled, compile};
-pub use serve::{Overrides, serve};
+pub use overrides::{Listen, Overrides};
+pub use serve::serve;
 pub use trouble::Trouble;

@@ -1,22 +1,22 @@
 //! What runs: the plan that is served, and how another one takes its place in one step.
 
-use super::Trouble;
+use super::bring_up::{self, nothing_of};
 use super::compile::{Compiled, Files};
 use super::fit::PlanFit;
 use super::handler::Served;
-use super::serve::Overrides;
 use super::token::token;
+use super::{Listen, Overrides, Trouble};
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, render};
 use crate::flow::{self, CodecThreads};
-use crate::ingress::{Admin, Handler, Metrics, Routes, Server};
-use crate::lifecycle::{Failure, Lifecycle, Staged};
+use crate::ingress::{DynamicConfig, Handler, Metrics, Routes};
+use crate::lifecycle::{Failure, Fit, Lifecycle, Staged};
 use crate::plan::{Capacity, Facts, Plan};
 use crate::spec::Spec;
 use crate::sync::{Mutex, lock};
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 
@@ -26,9 +26,7 @@ pub struct Running {
     pub overrides: Overrides,
     pub lifecycle: Arc<Lifecycle>,
     pub metrics: Arc<Metrics>,
-    /// Once they listen.
-    pub server: OnceLock<Arc<Server>>,
-    pub admin: OnceLock<Arc<Admin>>,
+    config: Arc<DynamicConfig>,
     pub current: ArcSwap<Current>,
     /// Told after each plan that was applied.
     pub applied: Notify,
@@ -71,19 +69,19 @@ pub enum Applied {
 
 impl Running {
     pub fn new(
-        paths: Vec<PathBuf>,
-        overrides: Overrides,
+        paths: &[PathBuf],
+        overrides: &Overrides,
         compiled: &Compiled,
-        lifecycle: Arc<Lifecycle>,
-        metrics: Arc<Metrics>,
+        lifecycle: &Arc<Lifecycle>,
+        metrics: &Arc<Metrics>,
+        config: &Arc<DynamicConfig>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            paths,
-            overrides,
-            lifecycle,
-            metrics,
-            server: OnceLock::new(),
-            admin: OnceLock::new(),
+            paths: paths.to_vec(),
+            overrides: overrides.clone(),
+            lifecycle: lifecycle.clone(),
+            metrics: metrics.clone(),
+            config: config.clone(),
             current: ArcSwap::from_pointee(Current::of(compiled, 0)),
             applied: Notify::new(),
             begun: Instant::now(),
@@ -96,10 +94,7 @@ impl Running {
 
     /// Brings up the first plan. Blocks. A model of which nothing serves then is an error.
     pub fn begin(&self, compiled: &Compiled) -> Result<(), Trouble> {
-        let staged = self.stage(compiled)?;
-        if let Some(why) = without(&staged) {
-            return Err(Trouble::CouldNotRun(format!("cannot load every model{why}")));
-        }
+        let staged = bring_up::stage_all(&self.lifecycle, &compiled.plan, fit(compiled))?;
         self.commit(compiled, staged)
     }
 
@@ -164,35 +159,23 @@ impl Running {
         let token = token(&compiled.plan)?;
         if as_served && current.facts == compiled.facts {
             self.taken_back();
-            if let Some(admin) = self.admin.get() {
-                admin.set_token(token);
-            }
+            self.config.set_token(token);
             return Ok(Applied::Unchanged);
         }
-        let staged = self.stage(&compiled)?;
+        let staged = bring_up::stage(&self.lifecycle, &compiled.plan, fit(&compiled))?;
         let listed = |failure: &&Failure| {
             let model = compiled.plan.models.iter().find(|model| model.name == failure.model);
             model.is_some_and(|model| !model.latest)
         };
-        let failed: Vec<Failure> = staged.failures.iter().filter(listed).cloned().collect();
-        let why = without(&staged).or_else(|| (!failed.is_empty()).then(|| lines(&failed)));
+        let failed: Vec<&Failure> = staged.failures.iter().filter(listed).collect();
+        let why = nothing_of(&staged).or_else(|| (!failed.is_empty()).then(|| bring_up::lines(failed)));
         if let Some(why) = why {
             self.lifecycle.dismiss(staged);
-            return Err(Trouble::CouldNotRun(format!("cannot load every model{why}")));
+            return Err(bring_up::cannot_load(&why));
         }
         self.commit(&compiled, staged)?;
-        if let Some(admin) = self.admin.get() {
-            admin.set_token(token);
-        }
+        self.config.set_token(token);
         Ok(Applied::Changed(self.current.load().generation))
-    }
-
-    fn stage(&self, compiled: &Compiled) -> Result<Staged, Trouble> {
-        let plan = &compiled.plan;
-        let fit = PlanFit::new(&compiled.specs, &compiled.facts, plan, &compiled.capacity);
-        self.lifecycle
-            .stage(plan, Some(Arc::new(fit)))
-            .map_err(|e| Trouble::CouldNotRun(format!("cannot open a device: {e}")))
     }
 
     /// The one step: from here on requests come by the new routes, which lead to the new plan. Those that
@@ -214,11 +197,9 @@ impl Running {
         let generation = self.current.load().generation + 1;
         self.lifecycle.commit(staged);
         self.current.store(Arc::new(Current::of(compiled, generation)));
-        if let Some(server) = self.server.get() {
-            server.set_max_body(plan.server.max_body);
-            server.set_keep_alive(plan.server.keep_alive);
-            server.replace_routes(routes);
-        }
+        self.config.set_max_body(plan.server.max_body);
+        self.config.set_keep_alive(plan.server.keep_alive);
+        self.config.set_routes(routes);
         Ok(())
     }
 
@@ -231,13 +212,19 @@ impl Running {
             let place = place(&compiled.specs, |server| server.listen.as_ref().map(place_of));
             report.push(bound("listen", &was.listen.to_string(), &now.listen.to_string(), place));
         }
-        if was.admin != now.admin && self.overrides.admin.is_none() {
+        if was.admin != now.admin && self.overrides.admin == Listen::AsPlanned {
             let place = place(&compiled.specs, |server| server.admin.as_ref().map(place_of));
             let text = |admin: Option<std::net::SocketAddr>| admin.map_or("off".into(), |a| a.to_string());
             report.push(bound("admin", &text(was.admin), &text(now.admin), place));
         }
         if report.has_errors() { Err(Trouble::Wrong(report)) } else { Ok(()) }
     }
+}
+
+/// Whether a new version fits, is for the plan to say.
+fn fit(compiled: &Compiled) -> Option<Arc<dyn Fit>> {
+    let Compiled { specs, facts, plan, capacity, .. } = compiled;
+    Some(Arc::new(PlanFit::new(specs, facts, plan, capacity)))
 }
 
 impl Current {
@@ -270,29 +257,6 @@ fn bound(key: &str, was: &str, now: &str, place: Span) -> Diagnostic {
         .help(format!(
             "start rserve again to have it at {now}, or put it back: the other changes are then applied"
         ))
-}
-
-/// Why models would serve nothing, a line each; `None` where all do.
-fn without(staged: &Staged) -> Option<String> {
-    let without = staged.without();
-    let concerned = staged.failures.iter().filter(|failure| without.contains(&failure.model.as_str()));
-    let concerned: Vec<Failure> = concerned.cloned().collect();
-    if without.is_empty() {
-        return None;
-    }
-    if concerned.is_empty() {
-        return Some(format!(": nothing serves of `{}`", without.join("`, `")));
-    }
-    Some(lines(&concerned))
-}
-
-fn lines(failures: &[Failure]) -> String {
-    let line = |failure: &Failure| {
-        let version = failure.version.map_or(String::new(), |v| format!(", version {v}"));
-        let reason = failure.reason.replace('\n', "\n    ");
-        format!("\n  model `{}`{version}: {reason}", failure.model)
-    };
-    failures.iter().map(line).collect()
 }
 
 fn said(trouble: &Trouble) -> String {

@@ -1,6 +1,5 @@
 //! What the scheduler and the lifecycle count, as metrics.
 
-use super::host::state_name;
 use super::running::Running;
 use crate::ingress::{Sample, SampleKind};
 use crate::lifecycle::{DeviceStatus, InstanceStatus, ModelStatus, State};
@@ -143,7 +142,7 @@ fn generations(model: &ModelStatus, samples: &mut Vec<Sample>) {
                 ("model", model.name.clone()),
                 ("version", generation.version.to_string()),
                 ("digest", digest),
-                ("state", state_name(state).to_owned()),
+                ("state", state.name().to_owned()),
             ]
         };
         let mut add = |name, help, value| samples.push(gauge(name, help, labels(&generation.state), value));

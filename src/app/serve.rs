@@ -1,33 +1,28 @@
 //! `run`: binds, loads, serves, drains.
 
-use super::Trouble;
 use super::banner::Banner;
 use super::compile::Compiled;
 use super::handler::Loading;
 use super::host::{Shared, reload_all};
 use super::loader::EngineLoader;
 use super::running::Running;
+use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
-use crate::ingress::{Admin, Handler, Limits, Listener, Metrics, Routes, Server, bind, room_for};
-use crate::lifecycle::{Failure, Lifecycle};
+use super::{Overrides, Trouble};
+use crate::ingress::{
+    Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind, room_for,
+};
+use crate::lifecycle::Lifecycle;
 use crate::plan::Plan;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-/// What the command line says in the place of the file.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    pub listen: Option<SocketAddr>,
-    /// `Some(None)` is "off".
-    pub admin: Option<Option<SocketAddr>>,
-}
 
 /// Serves until SIGTERM or SIGINT. `announce` is told once what is served.
 ///
@@ -63,8 +58,7 @@ async fn serving(
 
     // Bound before anything is loaded, so that a taken port is known at once.
     let listener = listen(overrides.listen.unwrap_or(plan.server.listen), &limits, "--listen").await?;
-    let admin_address = overrides.admin.unwrap_or(plan.server.admin);
-    let admin_listener = match admin_address {
+    let admin_listener = match overrides.admin.or(plan.server.admin) {
         Some(address) => Some(listen(address, &limits, "--admin").await?),
         None => None,
     };
@@ -74,22 +68,19 @@ async fn serving(
 
     let lifecycle = Arc::new(Lifecycle::new(Arc::new(EngineLoader)));
     let metrics = Arc::new(Metrics::default());
-    let running =
-        Running::new(paths.to_vec(), overrides.clone(), &compiled, lifecycle.clone(), metrics.clone());
-    let host = Arc::new(Shared(running.clone()));
     let loading = plan.pipelines.iter().map(|p| Arc::new(Loading(p.clone())) as Arc<dyn Handler>);
     let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;
-    let server = Server::new(host.clone(), routes, limits, metrics.clone());
-    let _ = running.server.set(server.clone());
+    let config = DynamicConfig::new(routes, &limits);
+    config.set_token(token(plan)?);
+    let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &config);
+    let host = Arc::new(Shared(running.clone()));
+    let server = Server::new(host.clone(), config.clone(), limits, metrics.clone());
     let (stop, stopped) = watch::channel(false);
     // Admin shows how the drain goes, so it is not told to stop.
     let (_admin_stop, admin_stopped) = watch::channel(false);
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
     if let Some(listener) = admin_listener {
-        let admin = Admin::new(host, metrics);
-        admin.set_token(token(plan)?);
-        let _ = running.admin.set(admin.clone());
-        tokio::spawn(listener.serve(admin, admin_stopped));
+        tokio::spawn(listener.serve(Admin::new(host, config, metrics), admin_stopped));
     }
     tracing::info!(%listen, models = plan.models.len(), "listening; loading models");
 
@@ -107,7 +98,7 @@ async fn serving(
     announce(&banner.text());
     drop(compiled);
     let watching = Watching::begin(&running);
-    let looking = tokio::spawn(look_when_told(running.clone(), signals.hang_up()?));
+    let looking = tokio::spawn(look_when_told(running.clone(), hang_up()?));
 
     let told = signals.next().await;
     looking.abort();
@@ -168,24 +159,6 @@ async fn listen(address: SocketAddr, limits: &Limits, flag: &str) -> Result<List
     })
 }
 
-/// Brings every model up. A model of which nothing serves then is an error.
-pub fn bring_up(lifecycle: &Lifecycle, plan: &Plan) -> Result<(), Trouble> {
-    let failures =
-        lifecycle.apply(plan).map_err(|e| Trouble::CouldNotRun(format!("cannot open a device: {e}")))?;
-    let without: Vec<String> =
-        lifecycle.status().into_iter().filter(|m| m.serving.is_empty()).map(|m| m.name).collect();
-    if without.is_empty() {
-        return Ok(());
-    }
-    let line = |failure: &Failure| {
-        let version = failure.version.map_or(String::new(), |v| format!(", version {v}"));
-        let reason = failure.reason.replace('\n', "\n    ");
-        format!("\n  model `{}`{version}: {reason}", failure.model)
-    };
-    let lines: String = failures.iter().filter(|f| without.contains(&f.model)).map(line).collect();
-    Err(Trouble::CouldNotRun(format!("cannot load every model{lines}")))
-}
-
 /// Goes on taking requests for `grace`, while readiness says no: whoever balances the load learns only by and
 /// by that this server is on its way out. A second signal ends it at once.
 async fn last_requests(grace: Duration, signals: &mut Signals) {
@@ -209,44 +182,5 @@ async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, allowed: Dura
             Err(_) => tracing::warn!("stopped; the requests that were not finished in time are cut off"),
         },
         _ = signals.next() => exit_at_once(),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the second signal asks not to wait for what could be dropped")]
-pub fn exit_at_once() {
-    std::process::exit(130);
-}
-
-/// Which signal asks for the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// SIGTERM, as a process manager sends it.
-    Terminate,
-    /// SIGINT: somebody at a terminal, who waits.
-    Interrupt,
-}
-
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub fn new() -> Result<Self, Trouble> {
-        let on =
-            |kind| signal(kind).map_err(|e| Trouble::CouldNotRun(format!("cannot wait for signals: {e}")));
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
-    }
-
-    fn hang_up(&self) -> Result<Signal, Trouble> {
-        signal(SignalKind::hangup())
-            .map_err(|e| Trouble::CouldNotRun(format!("cannot wait for signals: {e}")))
-    }
-
-    pub async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = self.interrupt.recv() => Stop::Interrupt,
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::output::{complain, give_up, print, show};
 use super::{Exit, Files, log};
-use crate::app::{self, Overrides};
+use crate::app::{self, Listen, Overrides};
 use std::net::SocketAddr;
 
 /// Serve pipelines over HTTP
@@ -25,21 +25,15 @@ pub struct Arguments {
     listen: Option<SocketAddr>,
     /// Have the admin listener there, or "off"
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = admin)]
-    admin: Option<Admin>,
+    admin: Option<Listen>,
     #[command(flatten)]
     log: log::Logging,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Admin {
-    Off,
-    At(SocketAddr),
-}
-
-fn admin(text: &str) -> Result<Admin, String> {
+fn admin(text: &str) -> Result<Listen, String> {
     match text {
-        "off" => Ok(Admin::Off),
-        _ => text.parse().map(Admin::At).map_err(|_| "an address with a port, or \"off\"".to_owned()),
+        "off" => Ok(Listen::Off),
+        _ => text.parse().map(Listen::At).map_err(|_| "an address with a port, or \"off\"".to_owned()),
     }
 }
 
@@ -48,13 +42,7 @@ pub fn run(arguments: Arguments) -> Exit {
         complain(&error);
         return Exit::Usage;
     }
-    let overrides = Overrides {
-        listen: arguments.listen,
-        admin: arguments.admin.map(|admin| match admin {
-            Admin::Off => None,
-            Admin::At(address) => Some(address),
-        }),
-    };
+    let overrides = Overrides { listen: arguments.listen, admin: arguments.admin.unwrap_or_default() };
     let served = app::compile(&arguments.files.paths).and_then(|compiled| {
         show(&compiled.report);
         app::serve(&arguments.files.paths, compiled, &overrides, |text| {

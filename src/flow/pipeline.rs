@@ -93,6 +93,24 @@ impl Pinned {
         &self.models
     }
 
+    /// Those of the models that run for an entry's encodes, all of them.
+    pub fn models_of_entry(&self, entry: &Entry) -> Arc<str> {
+        self.models_of(entry, |_| true)
+    }
+
+    /// Those of the models that steps of an entry call, of the steps for which `ran` says so.
+    pub(super) fn models_of(&self, entry: &Entry, ran: impl Fn(usize) -> bool) -> Arc<str> {
+        let steps = entry.steps.iter().enumerate().filter(|(step, _)| ran(*step));
+        let mut called: Vec<usize> = steps.map(|(_, step)| step.model).collect();
+        called.sort_unstable();
+        called.dedup();
+        if called.len() == self.generations.len() {
+            return self.models.clone();
+        }
+        let tags = called.iter().filter_map(|model| self.generations.get(*model));
+        tags.map(|picked| picked.tag.as_str()).collect::<Vec<_>>().join(", ").into()
+    }
+
     /// In the order of [`plan::Pipeline::models`].
     pub fn generations(&self) -> &[Picked] {
         &self.generations

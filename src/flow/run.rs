@@ -35,6 +35,8 @@ pub struct Request<'a> {
 /// What became of an item.
 #[derive(Debug)]
 pub struct Answer {
+    /// The models that ran for it: "road-mask@2, surface@2".
+    pub models: Arc<str>,
     /// With the index of the encode, in the order asked for.
     pub encoded: Vec<(usize, Vec<u8>)>,
     pub timings: Timings,
@@ -73,28 +75,25 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
             .await?;
     let wants = pinned.pipeline.wants(request.side == Side::Offline);
     timings.steps = run_steps(pinned, entry, wants, &needed, &mut slots, terms).await?;
+    let models = pinned.models_of(entry, |step| timings.steps.get(step).is_some_and(Option::is_some));
     let mut encoded = Vec::with_capacity(request.encodes.len());
     for index in request.encodes {
         let started = Instant::now();
         let encode = &entry.encodes[*index];
-        let bytes = encode_one(pinned, encode, &slots, &origins, request.row, request.deadline).await?;
+        let bytes =
+            encode_one(pinned, encode, &models, &slots, &origins, request.row, request.deadline).await?;
         timings.encodes.push(started.elapsed());
         encoded.push((*index, bytes));
     }
-    Ok(Answer { encoded, timings })
+    Ok(Answer { models, encoded, timings })
 }
 
-/// Whether every model that an item needs would take it now.
-pub fn room(
-    pinned: &Pinned,
-    side: Side,
-    encodes: &[usize],
-    priority: Priority,
-    deadline: Instant,
-) -> Result<(), Error> {
-    let entry = pinned.plan().entry(side == Side::Offline);
-    let terms = Terms { deadline, priority, begun: false };
-    room_for(pinned, entry, &needed(entry, encodes)?, terms)
+/// Whether every model that an item needs would take it now. The request's payloads do not matter.
+pub fn room(pinned: &Pinned, request: &Request<'_>) -> Result<(), Error> {
+    let entry = pinned.plan().entry(request.side == Side::Offline);
+    let priority = request.priority.unwrap_or(pinned.plan().priority);
+    let terms = Terms { deadline: request.deadline, priority, begun: false };
+    room_for(pinned, entry, &needed(entry, request.encodes)?, terms)
 }
 
 /// Which steps are needed.
@@ -183,6 +182,7 @@ async fn decode(
 async fn encode_one(
     pinned: &Pinned,
     plan: &EncodePlan,
+    models: &Arc<str>,
     slots: &[Option<Value>],
     origins: &[Option<Origin>],
     row: Option<&str>,
@@ -212,7 +212,7 @@ async fn encode_one(
     }
     let encode = plan.encode.clone();
     let row = row.filter(|_| encode.rows().is_some()).map(str::to_owned);
-    let models = pinned.models().clone();
+    let models = models.clone();
     let work = move || -> Result<Vec<u8>, crate::plan::EncodeError> {
         let inputs = sources.into_iter().map(bring_down).collect::<Result<Vec<_>, _>>();
         let inputs = inputs.map_err(|error| crate::plan::EncodeError(error.to_string()))?;

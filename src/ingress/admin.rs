@@ -7,9 +7,7 @@ use super::problem::Problem;
 use super::routes::normalised;
 use super::server::{contained, finished};
 use super::socket::Signals;
-use super::token::Token;
-use super::{Host, Limits, Metrics, Response, accept, framing, metrics, pages};
-use arc_swap::ArcSwapOption;
+use super::{DynamicConfig, Host, Metrics, Response, accept, framing, metrics, pages};
 use hyper::body::Incoming;
 use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
@@ -20,9 +18,8 @@ use std::time::Duration;
 
 pub struct Admin {
     host: Arc<dyn Host>,
+    config: Arc<DynamicConfig>,
     metrics: Arc<Metrics>,
-    token: ArcSwapOption<Token>,
-    keep_alive: Duration,
 }
 
 const ROUTES: [&str; 8] = [
@@ -37,14 +34,8 @@ const ROUTES: [&str; 8] = [
 ];
 
 impl Admin {
-    pub fn new(host: Arc<dyn Host>, metrics: Arc<Metrics>) -> Arc<Self> {
-        let keep_alive = Limits::default().keep_alive;
-        Arc::new(Self { host, metrics, token: ArcSwapOption::empty(), keep_alive })
-    }
-
-    /// From here on requests need this token; none where it is `None`.
-    pub fn set_token(&self, token: Option<Token>) {
-        self.token.store(token.map(Arc::new));
+    pub fn new(host: Arc<dyn Host>, config: Arc<DynamicConfig>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { host, config, metrics })
     }
 
     async fn route(&self, head: &Parts) -> Result<Response, Problem> {
@@ -53,7 +44,7 @@ impl Admin {
         if path == ["healthz", "live"] {
             return read(head, || pages::json_page(StatusCode::OK, &json!({ "status": "live" })));
         }
-        if let Some(token) = &*self.token.load()
+        if let Some(token) = &*self.config.token()
             && !token.is_in(&head.headers)
         {
             return Err(Problem::unauthorized(
@@ -135,6 +126,6 @@ impl Respond for Admin {
     fn count_connection(&self, _: i64) {}
 
     fn keep_alive(&self) -> Duration {
-        self.keep_alive
+        self.config.keep_alive()
     }
 }

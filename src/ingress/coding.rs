@@ -149,7 +149,7 @@ mod tests {
 
     fn unpack(coding: Coding, packed: Vec<u8>, limit: usize) -> Result<Bytes, u16> {
         let mut place = Room::new(64 << 20).place();
-        coding.unpack(packed.into(), limit, &mut place).map_err(|problem| problem.status.as_u16())
+        coding.unpack(packed.into(), limit, &mut place).map_err(|problem| problem.status().as_u16())
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         // Where many are unpacked at once, there may be no room for one more.
         let mut place = Room::new(1 << 20).place();
         let problem = Coding::Gzip.unpack(gzip(&bomb).into(), 64 << 20, &mut place).unwrap_err();
-        assert_eq!(problem.status, 503);
+        assert_eq!(problem.status(), 503);
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
     fn codings_are_known_by_name() {
         let of = |value: &'static str| {
             let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]);
-            Coding::of(&headers).map_err(|problem| problem.status.as_u16())
+            Coding::of(&headers).map_err(|problem| problem.status().as_u16())
         };
         assert_eq!(of("gzip"), Ok(Coding::Gzip));
         assert_eq!(of("X-GZip"), Ok(Coding::Gzip));

@@ -63,7 +63,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        check(&head).err().map_or(200, |problem| problem.status.as_u16())
+        check(&head).err().map_or(200, |problem| problem.status().as_u16())
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! What the ingress asks of the rest of rserve.
 
-use crate::plan::{DecodeError, Payload, Pipeline, Priority};
-use bytes::Bytes;
-use std::borrow::Cow;
+use crate::flow::{self, Answer, Request};
+use crate::plan::Pipeline;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// The future of a method of a trait that is used as an object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Runs the items of one pipeline. A route has one, so that whoever came by an old route ends on it.
 pub trait Handler: Send + Sync + 'static {
@@ -20,16 +19,30 @@ pub trait Handler: Send + Sync + 'static {
     /// Models whose traffic is split, each with the header whose value decides (in lower case).
     fn sticky(&self) -> &[(String, String)];
 
-    /// Whether an item on these terms would be taken in now. Asked before a body is read, so it must be cheap.
-    fn room(&self, _asked: &Asked<'_>) -> Result<(), Failure> {
+    /// Whether the request would be taken in now. Asked before its body is read, so that it has no payloads, and so
+    /// it must be cheap.
+    fn room(&self, _versions: &Versions, _request: &Request<'_>) -> Result<(), flow::Error> {
         Ok(())
     }
 
-    /// What serves it now: "road-mask@2, surface@2".
+    /// The models that serve the offline entry now: "road-mask@2, surface@2".
     fn models(&self) -> Option<Arc<str>>;
 
-    /// Runs one item. Dropping the future gives the item up.
-    fn run(&self, item: Item) -> Soon<'_, Result<Answer, Failure>>;
+    /// Runs one request. Dropping the future gives it up.
+    fn run<'a>(
+        &'a self,
+        versions: &'a Versions,
+        request: Request<'a>,
+    ) -> BoxFuture<'a, Result<Answer, flow::Error>>;
+}
+
+/// What of a request decides which versions of the models answer it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// The models of which the request asks for a version.
+    pub pins: Vec<(String, u64)>,
+    /// For each of [`Handler::sticky`] its model and the value that decides its version.
+    pub keys: Vec<(String, Vec<u8>)>,
 }
 
 /// Says how things stand, and does what the admin listener is asked. Implemented over `lifecycle`, or by a
@@ -42,13 +55,13 @@ pub trait Host: Send + Sync + 'static {
     fn status(&self) -> serde_json::Value;
 
     /// What the store holds, for `GET /models`.
-    fn models(&self) -> Soon<'_, serde_json::Value>;
+    fn models(&self) -> BoxFuture<'_, serde_json::Value>;
 
     /// Numbers that are counted elsewhere, for `GET /metrics`.
     fn samples(&self) -> Vec<Sample>;
 
     /// Does what is ordered and waits until it is done.
-    fn order(&self, order: Order) -> Soon<'_, Done>;
+    fn order(&self, order: Order) -> BoxFuture<'_, Done>;
 }
 
 /// What the admin listener is asked to do.
@@ -73,61 +86,6 @@ pub enum Done {
     UnknownModel {
         known: Vec<String>,
     },
-    Failed(String),
-}
-
-/// One request's item.
-pub struct Item {
-    /// In the order of the entry's decodes.
-    pub payloads: Vec<Payload>,
-    /// Index into the entry's encodes.
-    pub encode: usize,
-    /// Where given, the item is run under this name through the offline entry, and all encodes are made.
-    pub offline: Option<String>,
-    pub priority: Priority,
-    /// When the answer is no longer wanted.
-    pub deadline: Instant,
-    /// Models of which the request asks for a version.
-    pub pins: Vec<(String, u64)>,
-    /// For each of [`Handler::sticky`] its model and what decides its version.
-    pub keys: Vec<(String, Vec<u8>)>,
-}
-
-/// What a request's head says of its item.
-pub struct Asked<'a> {
-    pub encode: usize,
-    pub offline: bool,
-    pub priority: Priority,
-    pub deadline: Instant,
-    pub pins: &'a [(String, u64)],
-    pub keys: &'a [(String, Vec<u8>)],
-}
-
-#[derive(Debug)]
-pub struct Answer {
-    pub body: Bytes,
-    /// "road-mask@2, surface@2"
-    pub models: Arc<str>,
-    /// What took how long, by the name of the decode, step or encode.
-    pub timings: Vec<(Cow<'static, str>, Duration)>,
-}
-
-/// Why an item has no answer. `problem` turns each into a status.
-#[derive(Debug)]
-pub enum Failure {
-    /// What was sent cannot be decoded.
-    Decode { decode: String, error: DecodeError },
-    /// It was decoded, but a model cannot take it.
-    Input { step: String, reason: String },
-    /// As many items wait for a model as its queue holds; there should be room again after `retry_after`.
-    QueueFull { model: String, retry_after: Duration },
-    /// A model has no generation that serves.
-    NotReady { model: String },
-    /// The request asks for a model or a version that there is not; what there is.
-    Version { detail: String, model: String, known: serde_json::Value },
-    /// At what: "step `mask`".
-    Deadline { at: String },
-    /// Our own fault: for the log, never for the client.
     Failed(String),
 }
 

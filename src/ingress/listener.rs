@@ -1,7 +1,7 @@
 //! Listening, and the life of a connection: HTTP/1.1 or HTTP/2 by its first bytes, and a gentle end.
 
 use super::Response;
-use super::server::Limits;
+use super::limits::Limits;
 use super::socket::{Signals, Socket};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};

@@ -2,17 +2,20 @@
 //!
 //! A connection (`listener`, `socket`) hands each request to `server`, which finds its route (`routes`),
 //! reads the body (`body`, `form`), has the host run it (`host`) and writes the answer (`answer`) or a
-//! problem document (`problem`). What the rest of rserve must do for a request is the trait [`Host`], so
-//! that everything here can be tried without a model.
+//! problem document (`problem`). What the rest of rserve must do for a request are the traits [`Handler`], which
+//! speaks as `flow` does, and [`Host`], so that everything here can be tried without a model. What may change
+//! while it serves is the [`DynamicConfig`].
 
 mod accept;
 mod admin;
 mod answer;
 mod body;
 mod coding;
+mod dynamic;
 mod form;
 mod framing;
 mod host;
+mod limits;
 mod listener;
 mod metrics;
 mod pages;
@@ -30,13 +33,14 @@ mod token;
 mod via;
 
 pub use admin::Admin;
-pub use host::{Answer, Asked, Done, Failure, Handler, Host, Item, Order, Sample, SampleKind, Soon};
+pub use dynamic::{DynamicConfig, room_for};
+pub use host::{BoxFuture, Done, Handler, Host, Order, Sample, SampleKind, Versions};
+pub use limits::Limits;
 pub use listener::{Listener, bind};
 pub use metrics::Metrics;
 pub use pages::curl;
 pub use routes::Routes;
-pub use server::{Limits, Server, room_for};
-pub use side::joined;
+pub use server::Server;
 pub use token::Token;
 pub use via::{Answered, Client, Unanswered};
 

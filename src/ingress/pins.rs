@@ -2,7 +2,7 @@
 //! traffic is split.
 
 use super::problem::Problem;
-use super::server::REQUEST_ID;
+use super::request_id::REQUEST_ID;
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(pins(&asked).unwrap(), expected);
         for wrong in ["surface", "surface=", "=2", "surface=two", "surface=-1", "a=1,a=2"] {
             let problem = pins(&headers(&[("x-rserve-version", wrong)])).unwrap_err();
-            assert_eq!(problem.status, 400, "{wrong}");
+            assert_eq!(problem.status(), 400, "{wrong}");
         }
     }
 

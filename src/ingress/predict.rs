@@ -5,7 +5,8 @@ use super::coding::Coding;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Asked, Item, Response, accept, answer, form, pages, pins, side, timeout};
+use super::{Response, Versions, accept, answer, form, pages, pins, side, timeout};
+use crate::flow::{self, Side};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
@@ -60,62 +61,60 @@ async fn answered(
     begun: Instant,
 ) -> Result<Response, Problem> {
     let pipeline = &route.pipeline;
-    let offline = side::item(&head.headers, route)?;
-    let priority = side::priority(&head.headers, pipeline.priority)?;
-    let entry = pipeline.entry(offline.is_some());
-    let encode = match offline {
-        Some(_) => 0,
-        None => accept::choose(head.uri.query(), &head.headers, &entry.encodes)?,
+    let item = side::item(&head.headers, route)?;
+    let side = if item.is_some() { Side::Offline } else { Side::Online };
+    let entry = pipeline.entry(side == Side::Offline);
+    let (encodes, media_type) = match side {
+        Side::Offline => ((0..entry.encodes.len()).collect(), HeaderValue::from_static(side::PARTS)),
+        Side::Online => {
+            let encode = accept::choose(head.uri.query(), &head.headers, &entry.encodes)?;
+            let any = HeaderValue::from_static("application/octet-stream");
+            (vec![encode], route.media_types.get(encode).cloned().unwrap_or(any))
+        }
     };
-    let media_type = match offline {
-        Some(_) => Some(HeaderValue::from_static(side::PARTS)),
-        None => route.media_types.get(encode).cloned(),
-    };
-    let pins = pins::pins(&head.headers)?;
     let handler = &route.handler;
-    let keys = pins::keys(&head.headers, handler.sticky());
+    let versions =
+        Versions { pins: pins::pins(&head.headers)?, keys: pins::keys(&head.headers, handler.sticky()) };
     if !handler.is_ready() {
         return Err(Problem::not_ready(format!("the models of `{}` are not ready yet", pipeline.name)));
     }
     let allowed = timeout::allowed(&head.headers, pipeline.timeout)?;
     let deadline = begun + allowed;
-    let asked = Asked { encode, offline: offline.is_some(), priority, deadline, pins: &pins, keys: &keys };
-    if let Err(full) = handler.room(&asked) {
+    let mut request = flow::Request {
+        side,
+        payloads: vec![],
+        encodes: &encodes,
+        row: item.as_deref(),
+        priority: Some(side::priority(&head.headers, pipeline.priority)?),
+        deadline,
+    };
+    if let Err(full) = handler.room(&versions, &request) {
         body.discard(&head.headers).await;
         return Err(Problem::from(full));
     }
     let coding = Coding::of(&head.headers)?;
     let mut body_is_whole = false;
     // Given back with the answer: a body is held for as long as its item.
-    let mut place = server.room.place();
+    let mut place = server.config.room.place();
     let work = async {
-        let limits = &server.limits;
-        let max_body = server.max_body();
-        let bytes = body.collect(&head.headers, max_body, &mut place, limits.body_idle).await?;
+        let max_body = server.config.max_body();
+        let bytes = body.collect(&head.headers, max_body, &mut place, server.limits.body_idle).await?;
         body_is_whole = true;
         let bytes = match coding {
             Coding::Identity => bytes,
             _ => server.unpack(coding, bytes, max_body, &mut place).await?,
         };
-        let payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
-        let item = Item { payloads, encode, offline, priority, deadline, pins, keys };
-        handler.run(item).await.map_err(Problem::from)
+        request.payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
+        handler.run(&versions, request).await.map_err(Problem::from)
     };
-    let result = timeout_at(deadline.into(), work).await;
-    let answer = match result {
-        Ok(answer) => answer?,
-        Err(_) if !body_is_whole => {
-            return Err(Problem::slow_body(format!(
-                "the body had not come whole when the {} s allowed were over",
-                allowed.as_secs_f32(),
-            )));
-        }
-        Err(_) => {
-            return Err(Problem::deadline(format!("the {} s allowed were over", allowed.as_secs_f32(),)));
-        }
-    };
-    let media_type = media_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    Ok(answer::ok(answer, media_type, begun.elapsed()))
+    let seconds = allowed.as_secs_f32();
+    match timeout_at(deadline.into(), work).await {
+        Ok(answer) => answer::ok(answer?, entry, side, media_type, begun.elapsed()),
+        Err(_) if !body_is_whole => Err(Problem::slow_body(format!(
+            "the body had not come whole when the {seconds} s allowed were over"
+        ))),
+        Err(_) => Err(Problem::deadline(format!("the {seconds} s allowed were over"))),
+    }
 }
 
 /// Counts a request for as long as it is being answered; one that is dropped, because its client has
@@ -135,7 +134,7 @@ impl<'a> InFlight<'a> {
         self.ended = true;
         let status = match result {
             Ok(response) => response.status(),
-            Err(problem) => problem.status,
+            Err(problem) => problem.status(),
         };
         self.route.metrics.answered(status, begun.elapsed());
     }

@@ -1,6 +1,8 @@
 //! Problem documents (RFC 9457). The one place where an error becomes a status.
 
-use super::{Failure, Response, coding};
+use super::{Response, coding};
+use crate::flow;
+use crate::lifecycle::NotReady;
 use crate::plan::DecodeError;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,11 +11,77 @@ use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// The kinds of problem. Each has one status of HTTP, one `type` and one title; another protocol that answers with
+/// statuses of its own maps these, and not the errors that they come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Malformed,
+    Version,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    SlowBody,
+    TooLarge,
+    WrongType,
+    Unprocessable,
+    QueueFull,
+    Internal,
+    NotReady,
+    NoRoom,
+    Deadline,
+}
+
+impl Kind {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed | Self::Version => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The last part of the type, `urn:rserve:problem:NAME`, and the title.
+    fn name_and_title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed => ("malformed", "The request is malformed"),
+            Self::Version => ("version", "There is no such version to answer"),
+            Self::Unauthorized => ("unauthorized", "This asks for a token"),
+            Self::Forbidden => ("forbidden", "This is not allowed"),
+            Self::NotFound => ("not-found", "There is nothing here"),
+            Self::MethodNotAllowed => ("method-not-allowed", "This method is not served here"),
+            Self::NotAcceptable => ("not-acceptable", "No encode gives what `Accept` wants"),
+            Self::SlowBody => ("slow-body", "The body came too slowly"),
+            Self::TooLarge => ("too-large", "This is too large"),
+            Self::WrongType => ("wrong-type", "This type of content is not taken here"),
+            Self::Unprocessable => ("unprocessable", "The content cannot be worked with"),
+            Self::QueueFull => ("queue-full", "Too many requests wait already"),
+            Self::Internal => ("internal", "The server failed to answer this"),
+            Self::NotReady => ("not-ready", "Not ready to serve this"),
+            Self::NoRoom => ("no-room", "Too much is being sent at once"),
+            Self::Deadline => ("deadline", "The answer was not ready in time"),
+        }
+    }
+}
 
 /// An answer that is not 200.
 #[derive(Debug)]
 pub struct Problem {
-    pub status: StatusCode,
+    pub kind: Kind,
     /// What the log is told and the client is not.
     pub internals: Option<String>,
     document: Box<Document>,
@@ -21,9 +89,6 @@ pub struct Problem {
 
 #[derive(Debug)]
 struct Document {
-    /// The last part of its type, `urn:rserve:problem:KIND`.
-    kind: &'static str,
-    title: &'static str,
     detail: String,
     /// Members beside the standard ones.
     extras: Map<String, Value>,
@@ -31,10 +96,13 @@ struct Document {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        let document = Document { kind, title, detail, extras: Map::new(), headers: vec![] };
-        Self { status, internals: None, document: Box::new(document) }
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let document = Document { detail: detail.into(), extras: Map::new(), headers: vec![] };
+        Self { kind, internals: None, document: Box::new(document) }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.kind.status()
     }
 
     /// Adds a member to the document.
@@ -58,10 +126,11 @@ impl Problem {
     }
 
     pub fn response(&self, request_id: &str) -> Response {
+        let (name, title) = self.kind.name_and_title();
         let mut document = json!({
-            "type": format!("urn:rserve:problem:{}", self.document.kind),
-            "title": self.document.title,
-            "status": self.status.as_u16(),
+            "type": format!("urn:rserve:problem:{name}"),
+            "title": title,
+            "status": self.status().as_u16(),
             "detail": self.document.detail,
             "request_id": request_id,
         });
@@ -71,7 +140,7 @@ impl Problem {
         let mut body = serde_json::to_vec_pretty(&document).unwrap_or_default();
         body.push(b'\n');
         let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in &self.document.headers {
@@ -80,54 +149,44 @@ impl Problem {
         response
     }
 
-    // What each status is for, in ascending order.
-
     pub fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request is malformed", detail)
+        Self::new(Kind::Malformed, detail)
+    }
+
+    pub fn no_such_version(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Version, detail)
     }
 
     pub fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "This asks for a token", detail)
-            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        Self::new(Kind::Unauthorized, detail).header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed", detail)
+        Self::new(Kind::Forbidden, detail)
     }
 
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here", detail)
+        Self::new(Kind::NotFound, detail)
     }
 
     pub fn method_not_allowed(allow: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "This method is not served here",
-            detail,
-        )
-        .header(ALLOW, HeaderValue::from_static(allow))
+        Self::new(Kind::MethodNotAllowed, detail).header(ALLOW, HeaderValue::from_static(allow))
     }
 
     pub fn not_acceptable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No encode gives what `Accept` wants", detail)
+        Self::new(Kind::NotAcceptable, detail)
     }
 
     pub fn slow_body(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly", detail)
+        Self::new(Kind::SlowBody, detail)
     }
 
     pub fn too_large(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "This is too large", detail)
+        Self::new(Kind::TooLarge, detail)
     }
 
     pub fn wrong_type(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "wrong-type",
-            "This type of content is not taken here",
-            detail,
-        )
+        Self::new(Kind::WrongType, detail)
     }
 
     /// RFC 9110, 15.5.16: the answer names the codings that are taken.
@@ -136,45 +195,38 @@ impl Problem {
     }
 
     pub fn unprocessable(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "unprocessable",
-            "The content cannot be worked with",
-            detail,
-        )
+        Self::new(Kind::Unprocessable, detail)
     }
 
+    pub fn queue_full(detail: impl Into<String>, retry_after: Duration) -> Self {
+        Self::new(Kind::QueueFull, detail).retry_after((retry_after.as_secs_f64().ceil() as u32).max(1))
+    }
+
+    /// Our own fault. `internals` are for the log, never for the client.
     pub fn internal(internals: impl Into<String>) -> Self {
-        let detail = "The log of the server says more under this request_id.";
-        let mut problem = Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The server failed to answer this",
-            detail,
-        );
+        let mut problem = Self::new(Kind::Internal, "The log of the server says more under this request_id.");
         problem.internals = Some(internals.into());
         problem
     }
 
     pub fn not_ready(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready to serve this", detail)
-            .retry_after(1)
+        Self::new(Kind::NotReady, detail).retry_after(1)
     }
 
     pub fn no_room(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", "Too much is being sent at once", detail)
-            .retry_after(1)
+        Self::new(Kind::NoRoom, detail).retry_after(1)
     }
 
     pub fn deadline(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "The answer was not ready in time", detail)
+        Self::new(Kind::Deadline, detail)
     }
 }
 
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Decode { decode, error } => {
+impl From<flow::Error> for Problem {
+    fn from(error: flow::Error) -> Self {
+        use flow::Error;
+        match error {
+            Error::Decode { decode, error } => {
                 let detail = format!("decode `{decode}`: {error}");
                 match error {
                     DecodeError::WrongType(_) => Self::wrong_type(detail),
@@ -184,29 +236,45 @@ impl From<Failure> for Problem {
                 }
                 .with("decode", decode)
             }
-            Failure::Input { step, reason } => {
+            Error::Input { step, reason, .. } => {
                 Self::unprocessable(format!("step `{step}`: {reason}")).with("step", step)
             }
-            Failure::QueueFull { model, retry_after } => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "queue-full",
-                "Too many requests wait already",
-                format!("the queue of model `{model}` is full"),
-            )
-            .with("model", model)
-            .retry_after((retry_after.as_secs_f64().ceil() as u32).max(1)),
-            Failure::NotReady { model } => {
+            Error::Full { model, retry_after } => {
+                Self::queue_full(format!("the queue of model `{model}` is full"), retry_after)
+                    .with("model", model)
+            }
+            Error::NotReady(error) => error.into(),
+            Error::Closed { model } => {
                 Self::not_ready(format!("model `{model}` is not ready")).with("model", model)
             }
-            Failure::Version { detail, model, known } => {
-                Self::new(StatusCode::BAD_REQUEST, "version", "There is no such version to answer", detail)
+            Error::Deadline { at } => {
+                Self::deadline(format!("the time allowed for this pipeline ran out at {at}")).with("at", at)
+            }
+            Error::Step { .. } | Error::Encode { .. } | Error::Panic { .. } | Error::Request(_) => {
+                Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<NotReady> for Problem {
+    fn from(error: NotReady) -> Self {
+        let said = error.to_string();
+        match error {
+            NotReady::Nothing { model } => {
+                Self::not_ready(format!("model `{model}` is not ready")).with("model", model)
+            }
+            NotReady::Version { model, served, .. } => {
+                let list: Vec<String> = served.iter().map(u64::to_string).collect();
+                Self::no_such_version(format!("{said}; it serves {}", list.join(", ")))
+                    .with("model", model)
+                    .with("served", served)
+            }
+            NotReady::Model { model, known } => {
+                Self::no_such_version(format!("{said}; it calls {}", known.join(", ")))
                     .with("model", model)
                     .with("served", known)
             }
-            Failure::Deadline { at } => {
-                Self::deadline(format!("the time allowed for this pipeline ran out at {at}")).with("at", at)
-            }
-            Failure::Failed(internals) => Self::internal(internals),
         }
     }
 }
@@ -215,33 +283,38 @@ impl From<Failure> for Problem {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use std::time::Duration;
 
-    fn status(failure: Failure) -> u16 {
-        Problem::from(failure).status.as_u16()
+    fn status(error: flow::Error) -> u16 {
+        Problem::from(error).status().as_u16()
     }
 
     #[test]
     fn each_failure_has_its_status() {
-        let decode = |error| Failure::Decode { decode: "photo".into(), error };
+        use flow::Error;
+        let decode = |error| Error::Decode { decode: "photo".into(), error };
+        let mask = || "mask".to_owned();
         assert_eq!(status(decode(DecodeError::Malformed("x".into()))), 400);
         assert_eq!(status(decode(DecodeError::TooLarge("x".into()))), 413);
         assert_eq!(status(decode(DecodeError::WrongType("x".into()))), 415);
         assert_eq!(status(decode(DecodeError::Invalid("x".into()))), 422);
-        assert_eq!(status(Failure::Input { step: "mask".into(), reason: "x".into() }), 422);
-        assert_eq!(status(Failure::QueueFull { model: "mask".into(), retry_after: Duration::ZERO }), 429);
-        assert_eq!(status(Failure::Failed("x".into())), 500);
-        let known = json!([1, 2]);
-        assert_eq!(status(Failure::Version { detail: "x".into(), model: "mask".into(), known }), 400);
-        assert_eq!(status(Failure::NotReady { model: "mask".into() }), 503);
-        assert_eq!(status(Failure::Deadline { at: "step `mask`".into() }), 504);
+        assert_eq!(status(Error::Input { step: mask(), model: mask(), reason: "x".into() }), 422);
+        assert_eq!(status(Error::Full { model: mask(), retry_after: Duration::ZERO }), 429);
+        assert_eq!(status(Error::Step { step: mask(), model: mask(), reason: "x".into() }), 500);
+        assert_eq!(status(Error::Panic { at: "decode `photo`".into(), message: "x".into() }), 500);
+        assert_eq!(status(Error::Request("x".into())), 500);
+        let served = vec![1, 2];
+        assert_eq!(status(NotReady::Version { model: mask(), version: 3, served }.into()), 400);
+        assert_eq!(status(NotReady::Model { model: mask(), known: vec!["surface".into()] }.into()), 400);
+        assert_eq!(status(NotReady::Nothing { model: mask() }.into()), 503);
+        assert_eq!(status(Error::Closed { model: mask() }), 503);
+        assert_eq!(status(Error::Deadline { at: "step `mask`".into() }), 504);
     }
 
     #[tokio::test]
     async fn a_document_names_the_decode_and_hides_internals() {
-        let failure =
-            Failure::Decode { decode: "photo".into(), error: DecodeError::Invalid("truncated".into()) };
-        let response = Problem::from(failure).response("r1");
+        let error = DecodeError::Invalid("truncated".into());
+        let error = flow::Error::Decode { decode: "photo".into(), error };
+        let response = Problem::from(error).response("r1");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let document: Value = serde_json::from_slice(&body).unwrap();
@@ -256,7 +329,7 @@ mod tests {
                 "request_id": "r1",
             })
         );
-        let response = Problem::from(Failure::Failed("secret".into())).response("r2");
+        let response = Problem::from(flow::Error::Request("secret".into())).response("r2");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8_lossy(&body).contains("secret"));
     }

@@ -88,6 +88,19 @@ pub struct Loads {
 }
 
 impl State {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Reserved => "reserved",
+            Self::Loading => "loading",
+            Self::Warming => "warming",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Unloaded => "unloaded",
+            Self::Failed(_) => "failed",
+        }
+    }
+
     fn is_over(&self) -> bool {
         matches!(self, Self::Unloaded | Self::Failed(_))
     }

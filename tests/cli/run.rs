@@ -98,6 +98,10 @@ fn the_two_use_cases_are_served_and_a_signal_ends_it() {
     for part in ["photo;dur=", "mask;dur=", "surface;dur=", "reply;dur=", "total;dur="] {
         assert!(head.contains(part), "{part}: {head}");
     }
+    // An encode is named with the models that ran for it.
+    let photo = fs::read(root().join(file)).unwrap();
+    let (_, head, _) = post(&server, &format!("{road}?encode=overlay"), &photo);
+    assert!(head.contains("x-rserve-models: road-mask@2\r\n"), "{head}");
     let first = json(&body);
     assert!(first["surface"].is_array(), "{first}");
 
@@ -154,6 +158,34 @@ fn the_two_use_cases_are_served_and_a_signal_ends_it() {
 #[cfg(unix)]
 fn photo_of(folder: &str) -> Vec<u8> {
     fs::read(&images(folder)[0]).unwrap()
+}
+
+/// Whatever is logged of a request says which: from its head to the operators that ran for it.
+#[cfg(unix)]
+#[test]
+fn lines_of_the_log_name_their_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut shell = Command::new("sh");
+    let script = format!(r#"exec "$0" "$@" 2>'{}'"#, log.display());
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_rserve")]);
+    let levels = "rserve::ingress=debug,rserve::steps=trace";
+    let server = start_by(shell, &["pipelines/road.toml", "--log", levels, "--log-format", "json"]);
+    let road = "/road-classification/predict";
+    let head = format!("POST {road} HTTP/1.1\r\nx-request-id: traced-7");
+    assert_eq!(ask(&server.address, &head, &photo_of("road")).0, 200);
+    drop(server);
+    let log = fs::read_to_string(log).unwrap();
+    let of_request = |line: &serde_json::Value| {
+        let spans = line["spans"].as_array().into_iter().flatten();
+        spans
+            .into_iter()
+            .any(|span| span["request_id"] == "traced-7" && span["pipeline"] == "road-classification")
+    };
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| json(line.as_bytes())).collect();
+    let named: Vec<&serde_json::Value> = lines.iter().filter(|line| of_request(line)).collect();
+    assert!(named.iter().any(|line| line["message"] == "answered" && line["status"] == 200), "{log}");
+    assert!(named.iter().any(|line| line["target"] == "rserve::steps"), "{log}");
 }
 
 /// Somebody at a terminal is not kept waiting, and a second signal does not wait either.

@@ -13,7 +13,7 @@ async fn an_answer_says_what_served_it() {
     assert_eq!(reply.header("content-type"), "application/json");
     assert_eq!(reply.header("x-rserve-models"), "mask@3");
     assert_eq!(reply.header("x-request-id"), "abc-1");
-    assert!(reply.header("server-timing").starts_with("mask;dur=1.000, total;dur="), "{reply:?}");
+    assert!(reply.header("server-timing").starts_with("photo;dur=1.000, total;dur="), "{reply:?}");
 }
 
 /// Guides of other servers upload with `curl -T`, which is a PUT.
@@ -203,7 +203,7 @@ async fn a_request_may_ask_for_a_version_and_a_split_is_decided_by_its_header() 
 #[tokio::test]
 async fn admin_asks_for_its_token() {
     let rig = start(short()).await;
-    rig.orders.set_token(Some(rserve::ingress::Token::new(b"secret")));
+    rig.config.set_token(Some(rserve::ingress::Token::new(b"secret")));
     let status = async |head: &str| send(rig.admin, head, "").await.status;
     for path in ["GET /status", "GET /metrics", "POST /reload", "GET /none"] {
         assert_eq!(status(&format!("{path} HTTP/1.1")).await, 401, "{path}");
@@ -213,6 +213,6 @@ async fn admin_asks_for_its_token() {
     assert_eq!(status("GET /status HTTP/1.1\r\nauthorization: Bearer secret").await, 200);
     assert_eq!(status("POST /reload HTTP/1.1\r\nauthorization: Bearer secret").await, 200);
     assert_eq!(status("GET /healthz/live HTTP/1.1").await, 200);
-    rig.orders.set_token(None);
+    rig.config.set_token(None);
     assert_eq!(status("GET /status HTTP/1.1").await, 200);
 }

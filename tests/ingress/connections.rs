@@ -139,7 +139,7 @@ async fn a_connection_may_rest_longer_than_a_head_may_take() {
 
     // The setting may change while connections rest.
     let mut client = Client::connect(rig.address).await;
-    rig.server.set_keep_alive(Duration::from_secs(60));
+    rig.config.set_keep_alive(Duration::from_secs(60));
     tokio::time::sleep(Duration::from_millis(1200)).await;
     client.write(format!("{POST}content-length: 1\r\n\r\nb")).await;
     assert_eq!(client.reply().await.text(), "reply[b]");

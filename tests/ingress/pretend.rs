@@ -1,17 +1,16 @@
 //! A server whose pipelines echo what they were given.
 
-use bytes::Bytes;
+use rserve::flow::{Answer, Error, Request, Timings};
 use rserve::ingress::{
-    Admin, Answer, Asked, Done, Failure, Handler, Host, Item, Limits, Metrics, Order, Routes, Sample,
-    SampleKind, Server, Soon, bind,
+    Admin, BoxFuture, Done, DynamicConfig, Handler, Host, Limits, Metrics, Order, Routes, Sample, SampleKind,
+    Server, Versions, bind,
 };
+use rserve::lifecycle::NotReady;
 use rserve::plan::{
     Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Origin,
     Payload, Pipeline, TensorType,
 };
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -136,34 +135,44 @@ impl Handler for Echoing {
         Some("mask@3, surface@2".into())
     }
 
-    fn room(&self, _: &Asked<'_>) -> Result<(), Failure> {
-        let retry_after = Duration::from_millis(2500);
+    fn room(&self, _: &Versions, _: &Request<'_>) -> Result<(), Error> {
         match self.1.full.load(Ordering::SeqCst) {
-            true => Err(Failure::QueueFull { model: "mask".into(), retry_after }),
+            true => Err(queue_full()),
             false => Ok(()),
         }
     }
 
-    fn run(&self, item: Item) -> Soon<'_, Result<Answer, Failure>> {
-        self.1.run(&self.0, item)
+    fn run<'a>(
+        &'a self,
+        versions: &'a Versions,
+        request: Request<'a>,
+    ) -> BoxFuture<'a, Result<Answer, Error>> {
+        self.1.run(&self.0, versions, request)
     }
+}
+
+fn queue_full() -> Error {
+    Error::Full { model: "mask".into(), retry_after: Duration::from_millis(2500) }
 }
 
 impl Echo {
     fn run<'a>(
         &'a self,
         pipeline: &'a Arc<Pipeline>,
-        item: Item,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>> {
+        versions: &'a Versions,
+        request: Request<'a>,
+    ) -> BoxFuture<'a, Result<Answer, Error>> {
         Box::pin(async move {
-            if let Some((model, version)) = item.pins.iter().find(|(_, version)| !(3..=4).contains(version)) {
-                let (model, known) = (model.clone(), serde_json::json!([3, 4]));
-                return Err(Failure::Version { detail: format!("no version {version}"), model, known });
+            let pin = versions.pins.first();
+            if let Some((model, version)) = pin.filter(|(_, version)| !(3..=4).contains(version)) {
+                let (model, version) = (model.clone(), *version);
+                return Err(NotReady::Version { model, version, served: vec![3, 4] }.into());
             }
             self.running.fetch_add(1, Ordering::SeqCst);
             let mut running = Running(self, false);
-            let mut body = pipeline.online.encodes[item.encode].name.clone().into_bytes();
-            for payload in &item.payloads {
+            let encode = request.encodes[0];
+            let mut body = pipeline.online.encodes[encode].name.clone().into_bytes();
+            for payload in &request.payloads {
                 body.push(b'[');
                 body.extend_from_slice(match payload {
                     Payload::Bytes(bytes) => bytes,
@@ -171,21 +180,18 @@ impl Echo {
                 });
                 body.push(b']');
             }
-            let said = match item.payloads.first() {
+            let said = match request.payloads.first() {
                 Some(Payload::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
                 _ => String::new(),
             };
-            let decode = |error| Failure::Decode { decode: "photo".into(), error };
+            let decode = |error| Error::Decode { decode: "photo".into(), error };
             let result = match said.as_str() {
                 "malformed" => Err(decode(DecodeError::Malformed(said))),
                 "too-large" => Err(decode(DecodeError::TooLarge(said))),
                 "wrong-type" => Err(decode(DecodeError::WrongType(said))),
                 "invalid" => Err(decode(DecodeError::Invalid(said))),
-                "queue-full" => {
-                    let retry_after = Duration::from_millis(2500);
-                    Err(Failure::QueueFull { model: "mask".into(), retry_after })
-                }
-                "failed" => Err(Failure::Failed("the secret cause".into())),
+                "queue-full" => Err(queue_full()),
+                "failed" => Err(Error::Request("the secret cause".into())),
                 "panic" => panic!("the secret panic"),
                 "forever" => std::future::pending().await,
                 "slow" => {
@@ -196,13 +202,13 @@ impl Echo {
             };
             running.1 = true;
             result.map(|()| Answer {
-                body: Bytes::from(body),
-                models: match (item.pins.first(), item.keys.first()) {
+                encoded: vec![(encode, body)],
+                models: match (pin, versions.keys.first()) {
                     (Some((model, version)), _) => format!("{model}@{version}").into(),
                     (None, Some((model, key))) if key == b"ada" => format!("{model}@4").into(),
                     _ => "mask@3".into(),
                 },
-                timings: vec![("mask".into(), Duration::from_millis(1))],
+                timings: Timings { decodes: vec![Duration::from_millis(1)], ..Timings::default() },
             })
         })
     }
@@ -230,11 +236,11 @@ impl Host for Echo {
         }]
     }
 
-    fn models(&self) -> Soon<'_, serde_json::Value> {
+    fn models(&self) -> BoxFuture<'_, serde_json::Value> {
         Box::pin(async { serde_json::json!({ "models": [] }) })
     }
 
-    fn order(&self, order: Order) -> Soon<'_, Done> {
+    fn order(&self, order: Order) -> BoxFuture<'_, Done> {
         Box::pin(async move {
             let told = serde_json::json!({ "told": format!("{order:?}") });
             match order {
@@ -254,7 +260,7 @@ impl Host for Echo {
 pub struct Rig {
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    pub orders: Arc<Admin>,
+    pub config: Arc<DynamicConfig>,
     pub echo: Arc<Echo>,
     pub server: Arc<Server>,
     pub stop: watch::Sender<bool>,
@@ -293,11 +299,12 @@ pub async fn start(limits: Limits) -> Rig {
     let (stop, stopped) = watch::channel(false);
     let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let address = listener.address().unwrap();
-    let server = Server::new(echo.clone(), routes, limits.clone(), metrics.clone());
+    let config = DynamicConfig::new(routes, &limits);
+    let server = Server::new(echo.clone(), config.clone(), limits.clone(), metrics.clone());
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
     let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let admin = listener.address().unwrap();
-    let orders = Admin::new(echo.clone(), metrics);
-    tokio::spawn(listener.serve(orders.clone(), stopped));
-    Rig { address, admin, orders, echo, server, stop, serving }
+    let orders = Admin::new(echo.clone(), config.clone(), metrics);
+    tokio::spawn(listener.serve(orders, stopped));
+    Rig { address, admin, config, echo, server, stop, serving }
 }

@@ -1,0 +1,77 @@
+//! What of the server's configuration may change while it serves. Both listeners read it; whoever applies a plan
+//! writes it.
+
+use super::room::Room;
+use super::{Limits, Routes, Token};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The routes, and the settings that need no listener to be bound again.
+pub struct DynamicConfig {
+    routes: ArcSwap<Routes>,
+    token: ArcSwapOption<Token>,
+    max_body: AtomicUsize,
+    /// In milliseconds.
+    keep_alive: AtomicU64,
+    pub(super) room: Room,
+}
+
+impl DynamicConfig {
+    pub fn new(routes: Routes, limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            routes: ArcSwap::from_pointee(routes),
+            token: ArcSwapOption::empty(),
+            max_body: AtomicUsize::new(limits.max_body),
+            keep_alive: AtomicU64::new(millis(limits.keep_alive)),
+            room: Room::new(limits.bodies),
+        })
+    }
+
+    /// Puts other routes in the place of all. A request that was already routed ends on the old ones.
+    pub fn set_routes(&self, routes: Routes) {
+        self.routes.store(Arc::new(routes));
+    }
+
+    /// The admin listener asks for this token from here on; for none where it is `None`.
+    pub fn set_token(&self, token: Option<Token>) {
+        self.token.store(token.map(Arc::new));
+    }
+
+    /// A body may have this number of bytes from here on.
+    pub fn set_max_body(&self, bytes: usize) {
+        self.max_body.store(bytes, Ordering::Relaxed);
+        self.room.grow(room_for(bytes));
+    }
+
+    /// A connection may rest this long between two requests from here on.
+    pub fn set_keep_alive(&self, rest: Duration) {
+        self.keep_alive.store(millis(rest), Ordering::Relaxed);
+    }
+
+    pub(super) fn routes(&self) -> Arc<Routes> {
+        self.routes.load_full()
+    }
+
+    pub(super) fn token(&self) -> Guard<Option<Arc<Token>>> {
+        self.token.load()
+    }
+
+    pub(super) fn max_body(&self) -> usize {
+        self.max_body.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive.load(Ordering::Relaxed))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The memory for all bodies together: a few of the largest must always find room.
+pub fn room_for(max_body: usize) -> usize {
+    max_body.saturating_mul(4)
+}
