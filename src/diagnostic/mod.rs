@@ -129,7 +129,8 @@ impl Diagnostic {
 
     /// A help line "did you mean `x`?" where one of `known` is near to `wrong`, else one that lists them.
     pub fn nearest<'a>(self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let known: Vec<&str> = known.into_iter().collect();
+        let mut seen = HashSet::new();
+        let known: Vec<&str> = known.into_iter().filter(|name| seen.insert(*name)).collect();
         match nearest(wrong, known.iter().copied()) {
             Some(near) => self.help(format!("did you mean `{near}`?")),
             None if known.is_empty() => self,

@@ -131,7 +131,7 @@ fn summary(report: &Report) -> String {
     let files: BTreeSet<&Path> = report
         .diagnostics
         .iter()
-        .filter_map(|d| d.places.first())
+        .flat_map(|d| &d.places)
         .map(|(place, _)| place.source.path.as_path())
         .collect();
     match files.len() {

@@ -65,6 +65,10 @@ fn resolve_on(
         scope.decodes.iter().enumerate().filter(|(i, _)| is_image(*i)).map(|(_, name)| *name).collect();
     match scope.decodes.iter().position(|d| *d == on.value) {
         Some(index) if is_image(index) => Resolved::Known(Source::Decode(index)),
+        // What it would be could not be read, which was reported.
+        Some(index) if view.decodes[index].as_ref().is_some_and(|d| d.decode.is_none()) => {
+            Resolved::Guess(Some(Source::Decode(index)))
+        }
         found => {
             if found.is_some() || !(whole.broken || scope.decodes.is_empty()) {
                 let d = Diagnostic::error(format!("`on = \"{}\"` in {what} names no image decode", on.value))

@@ -52,8 +52,11 @@ pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec
         Some(Err(reason)) => Err(reason.as_str()),
         None => Err("it was not looked at"),
     };
+    // Where a part could not be read, the store that it names may be another than the one that is usual.
+    let is_guess = whole.broken && whole.store.place.range.is_empty();
     if let Err(reason) = store
         && !whole.models.is_empty()
+        && !is_guess
     {
         let path = whole.store.value.display();
         let d = Diagnostic::error(format!("the model store `{path}` cannot be read"));

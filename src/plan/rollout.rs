@@ -48,16 +48,23 @@ pub fn asked<'a>(model: &'a Model, report: &mut Report) -> Asked<'a> {
         }
     }
     if let Some(shadow) = &model.shadow
-        && served.iter().all(|version| *version == shadow.value)
+        && served.contains(&shadow.value)
     {
-        report.push(
-            Diagnostic::error(format!(
+        let title = match served.len() {
+            1 => format!(
                 "version {} of model `{}` cannot be the shadow of itself",
                 shadow.value, model.name.value
-            ))
-            .at(&shadow.place, "")
-            .at(place, "this is what answers")
-            .help("name another version to be compared with it"),
+            ),
+            _ => format!(
+                "version {} of model `{}` answers, and so cannot be the shadow",
+                shadow.value, model.name.value
+            ),
+        };
+        report.push(
+            Diagnostic::error(title)
+                .at(&shadow.place, "")
+                .at(place, "this is what answers")
+                .help("a shadow is a version beside those that answer, to be compared with them"),
         );
     }
     if let (Some(sticky), None) = (&model.sticky, &model.traffic) {

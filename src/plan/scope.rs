@@ -166,7 +166,9 @@ impl<'a> Scope<'a> {
                 report.push(
                     Diagnostic::error(format!("decode `{name}` has no outputs to choose from"))
                         .at(&from.place, "")
-                        .help(format!("write `{name}`")),
+                        .help(format!(
+                            "it gives one tensor: write `{name}`, or declare a decode of its own for `{output}`"
+                        )),
                 );
                 return Resolved::Guess(Some(Source::Decode(decode)));
             }

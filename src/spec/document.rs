@@ -1,6 +1,9 @@
 //! TOML text to a tree of values, each with its place.
 
-use super::syntax::{DUPLICATE, blanked, duplicate, other_language, syntax_error, unclosed_bracket};
+use super::syntax::{
+    CLOSED_TABLE, DUPLICATE, blanked, closed_table, duplicate, is_below, is_in_header, other_language,
+    syntax_error, unclosed_bracket, unclosed_string,
+};
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
@@ -78,30 +81,44 @@ pub fn parse(source: &Arc<SourceText>, report: &mut Report) -> At<Table> {
     let mut unclosed: Vec<Diagnostic> = vec![];
     loop {
         let (table, errors) = DeTable::parse_recoverable(&text);
-        // A bracket that is not closed swallows what follows. It is reported and blanked out, with what is
-        // up to the line at which the parser stumbled, so that the rest is read as if it were not there.
-        let open = errors.iter().find_map(|e| unclosed_bracket(&text, e.message(), e.span()?));
-        if let Some((bracket, unreadable)) = open
+        // What is not closed swallows what follows. It is reported and blanked out, with what is up to the line at
+        // which the parser stumbled, so that the rest is read as if it were not there.
+        let string = errors.iter().find_map(|e| unclosed_string(&text, e.message(), e.span()?));
+        let bracket = || errors.iter().find_map(|e| unclosed_bracket(&text, e.message(), e.span()?));
+        if let Some((opening, unreadable)) = string.or_else(bracket)
             && unclosed.len() < 16
         {
-            unclosed.push(
-                Diagnostic::error(format!("syntax: this `{}` is not closed", &text[bracket..bracket + 1]))
-                    .at(&Span::new(source, bracket..bracket + 1), ""),
-            );
+            let mark = &text[opening..opening + 1];
+            let title = match mark {
+                "{" | "[" => format!("syntax: this `{mark}` is not closed"),
+                _ => "syntax: this string is not closed".to_owned(),
+            };
+            unclosed.push(Diagnostic::error(title).at(&Span::new(source, opening..opening + 1), ""));
             text = blanked(&text, unreadable);
             continue;
         }
+        let known = |e: &toml::de::Error| e.message() == DUPLICATE || e.message() == CLOSED_TABLE;
         let broken = !unclosed.is_empty() || errors.iter().any(|e| e.message() != DUPLICATE);
         unclosed.into_iter().for_each(|d| report.push(d));
-        let (twice, wrong): (Vec<_>, Vec<_>) = errors.iter().partition(|e| e.message() == DUPLICATE);
+        let (twice, wrong): (Vec<_>, Vec<_>) = errors.iter().partition(|e| known(e));
         let place = |error: &toml::de::Error| Span::new(source, error.span().unwrap_or(0..0));
         for error in wrong {
             report.push(syntax_error(error.message(), &place(error)));
             report.close_line(&place(error));
         }
         let mut root = Syntax { source, broken }.table(table.get_ref(), report);
+        let headers: Vec<Span> = twice.iter().map(|e| place(e)).filter(is_in_header).collect();
         for error in twice {
-            let (diagnostic, hides_a_table) = duplicate(&root, &place(error));
+            let place = place(error);
+            // A table that is there twice has its keys twice: that is one mistake.
+            if is_below(&place, &headers) {
+                continue;
+            }
+            if error.message() == CLOSED_TABLE {
+                report.push(closed_table(&place));
+                continue;
+            }
+            let (diagnostic, hides_a_table) = duplicate(&root, &place);
             report.push(diagnostic);
             root.broken |= hides_a_table;
         }

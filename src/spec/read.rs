@@ -23,7 +23,9 @@ pub fn read(source: &Arc<SourceText>, report: &mut Report) -> Spec {
     let models = named(&mut r, "models", report, model);
     let pipelines = named(&mut r, "pipelines", report, pipeline);
     r.finish(report);
-    Spec { source: source.clone(), server, store, device, broken: root.broken, models, pipelines }
+    let is_table = |key: &&str| table.get(key).is_none_or(|v| matches!(v.value, Value::Table(_)));
+    let broken = root.broken || !["models", "pipelines"].iter().all(is_table);
+    Spec { source: source.clone(), server, store, device, broken, models, pipelines }
 }
 
 fn server(t: &At<&Table>, report: &mut Report) -> Server {
@@ -272,6 +274,13 @@ fn named<T>(
             continue;
         }
         report.push(not_a_table(key, name, &value.place, &value.value));
+        // Two pairs of brackets where one should be: what is below them was meant all the same.
+        if let Value::Array(items) = &value.value
+            && let Some(At { value: Value::Table(t), place }) = items.first()
+        {
+            all.push(read(name.clone(), &At::new(t, place.clone()), report));
+            continue;
+        }
         // The name is declared, whatever else is wrong with it.
         if key != "pipelines" {
             let nothing = Table { entries: vec![], broken: true };

@@ -174,9 +174,9 @@ pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
     }
 }
 
-/// `{ 2 = 95, 3 = 5 }`: weights by version, at least one of them above zero.
+/// `{ 2 = 95, 3 = 5 }`: per cent by version, a hundred together.
 pub fn traffic(value: &At<Value>) -> Read<Vec<(u64, f64)>> {
-    let wanted = || Expected::new("weights by version, such as { 2 = 95, 3 = 5 }");
+    let wanted = || Expected::new("per cent by version, such as { 2 = 95, 3 = 5 }");
     let Value::Table(table) = &value.value else { return Err(wanted()) };
     let mut weights = vec![];
     for (key, weight) in &table.entries {
@@ -184,14 +184,28 @@ pub fn traffic(value: &At<Value>) -> Read<Vec<(u64, f64)>> {
         let version = version.ok_or_else(|| wanted().help(format!("`{}` is not a version", key.value)))?;
         match number(weight) {
             Ok(weight) if weight >= 0.0 => weights.push((version, weight)),
-            _ => return Err(wanted().help(format!("the weight of version {version} is a number from 0"))),
+            _ => return Err(wanted().help(format!("the part of version {version} is a number from 0"))),
         }
     }
-    if !weights.iter().any(|(_, weight)| *weight > 0.0) {
-        return Err(wanted().help("at least one version has a weight above 0"));
-    }
     weights.sort_unstable_by_key(|(version, _)| *version);
-    Ok(weights)
+    let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    if (sum - 100.0).abs() <= 1e-6 {
+        return Ok(weights);
+    }
+    if sum <= 0.0 {
+        return Err(wanted().help("at least one version has more than 0"));
+    }
+    let tenths = |part: f64| (part * 10.0).round() / 10.0;
+    let mut parts: Vec<(u64, f64)> =
+        weights.iter().map(|(version, weight)| (*version, tenths(weight / sum * 100.0))).collect();
+    // What rounding leaves over goes to the largest.
+    let rest = tenths(100.0 - parts.iter().map(|(_, part)| part).sum::<f64>());
+    if let Some(largest) = parts.iter_mut().max_by(|a, b| a.1.total_cmp(&b.1)) {
+        largest.1 = tenths(largest.1 + rest);
+    }
+    let parts: Vec<String> = parts.iter().map(|(version, part)| format!("{version} = {part}")).collect();
+    Err(Expected::new(format!("per cent that add up to 100, and not to {}", tenths(sum)))
+        .help(format!("in the same proportion: `{{ {} }}`", parts.join(", "))))
 }
 
 /// One version by number.

@@ -292,3 +292,21 @@ fn ten_errors_in_one_file() {
         ),
     ])));
 }
+
+// Versions side by side.
+broken! {
+    traffic_that_adds_up_to_more: [("version = 2", "traffic = { 1 = 50, 2 = 60 }")]
+    traffic_as_parts_of_one: [("version = 2", "traffic = { 1 = 0.9, 2 = 0.1 }")]
+    traffic_of_nothing: [("version = 2", "traffic = { 1 = 0, 2 = 0 }")]
+    shadow_of_itself: [("version = 2", "version = 2\nshadow = 2")]
+    shadow_that_answers: [("version = 2", "version = [1, 2]\nshadow = 2")]
+    shadow_that_has_traffic: [("version = 2", "traffic = { 1 = 50, 2 = 50 }\nshadow = 1")]
+}
+
+// Brackets and names.
+broken! {
+    array_of_tables_of_a_pipeline: [("[pipelines.road]\n", "[[pipelines.road]]\n")]
+    array_of_all_pipelines: [("[pipelines.road]\n", "[[pipelines]]\nname = \"road\"\n"), ("[pipelines.road.steps]", "[pipelines.steps]"), ("[pipelines.road.online]", "[pipelines.online]"), ("[pipelines.road.offline]", "[pipelines.offline]")]
+    field_of_a_decode: [("{ image = \"photo\" }", "{ image = \"photo.age\" }")]
+    name_that_is_known_twice: [("inputs = { image = \"photo\" }", "inputs = { image = \"elsewhere\" }"), ("mask = { model", "photo = { model"), ("mask = \"mask\"", "mask = \"photo\""), ("from = \"mask\"", "from = \"photo\"")]
+}

@@ -26,6 +26,17 @@ syntax! {
     last_table_not_closed: ROAD.trim_end().trim_end_matches('}');
     key_given_twice: road(&[("gpu = 0.7", "gpu = 0.7\ngpu = 0.6")]);
     step_given_twice: road(&[("surface = { model", "mask = { model")]);
+    string_in_a_table_not_closed: road(&[("format = \"image\"", "format = \"image")]);
+    string_in_an_inner_table_not_closed: road(&[("inputs = { image = \"photo\" } }", "inputs = { image = \"photo } }"), ("\"/road\"", "\"road\"")]);
+    string_in_an_array_of_lines_not_closed: road(&[("[store]", "[device]\nuse = [\n  \"cuda:0,\n  \"cuda:9\"\n]\n\n[store]")]);
+    literal_not_closed: road(&[("\"/road\"", "'/road")]);
+    curly_quotes: road(&[("format = \"image\"", "format = “image”"), ("path = \"store\"", "path = «store»")]);
+    unquoted_path: road(&[("path = \"store\"", "path = ../examples/models")]);
+    unquoted_address: road(&[("[store]", "[server]\nlisten = 127.0.0.1:8080\ndrain = 1.2.3\n\n[store]")]);
+    step_given_twice_under_a_header: road(&[("[pipelines.road.online]", "[pipelines.road.steps.mask]\nmodel = \"road-mask\"\n\n[pipelines.road.online]")]);
+    decode_given_twice_under_a_header: road(&[("[pipelines.road.steps]", "[pipelines.road.decode.photo]\nformat = \"image\"\n\n[pipelines.road.steps]")]);
+    table_in_braces_added_to: road(&[("[pipelines.road.online]", "[pipelines.road.steps.mask.inputs]\nimage = \"photo\"\n\n[pipelines.road.online]")]);
+    key_of_the_same_name_elsewhere_given_twice: road(&[("gpu = 0.3", "gpu = 0.3\nqueue = 4\nqueue = 5"), ("gpu = 0.7", "gpu = 0.7\nqueue = 3")]);
     no_comma: road(&[("size = [64, 64]", "size = [64 64]")]);
     table_given_twice: road(&[("[pipelines.road]\n", "[models.surface]\nqueue = 1\n\n[pipelines.road]\n")]);
     table_given_twice_after_others_of_its_name: format!("{ROAD}\n[models.surface]\nqueue = 1\n");
