@@ -7,7 +7,8 @@ use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side,
 use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
 use rserve::plan::{
     self, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput, EncodePlan,
-    EncodeSource, Entry, Format, Origin, Payload, Region, RowContext, Rows, Step, TensorType, VersionFacts,
+    EncodeSource, Entry, Example, Format, Origin, Payload, Region, RowContext, Rows, Step, TensorType,
+    VersionFacts,
 };
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
@@ -34,8 +35,8 @@ impl Decode for NumberDecode {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn curl_example(&self) -> String {
-        String::new()
+    fn example(&self) -> Example {
+        Example::File(String::new())
     }
     fn weight(&self, payload: &Payload) -> usize {
         if matches!(payload, Payload::Bytes(bytes) if bytes.starts_with(b" ")) { 1 << 30 } else { 0 }

@@ -31,6 +31,8 @@ pub struct Batch {
     pub pipeline: String,
     pub inputs: Vec<PathBuf>,
     pub glob: Option<Glob>,
+    /// What stands between the cells of tables, where it is not to be found out.
+    pub delimiter: Option<u8>,
     /// `<pipeline>-output` where it is left out.
     pub output: Option<PathBuf>,
     pub begin: Begin,
@@ -96,7 +98,7 @@ fn ready(compiled: &Compiled, batch: &Batch) -> Result<Ready, Trouble> {
         let shard = batch.shard.map_or(String::new(), |s| format!("-{}-of-{}", s.index, s.of));
         format!("{}-output{shard}", pipeline.name).into()
     });
-    let inputs = Inputs { paths: batch.inputs.clone(), glob: batch.glob.clone() };
+    let inputs = Inputs { paths: batch.inputs.clone(), glob: batch.glob.clone(), delimiter: batch.delimiter };
     let extensions = folders(&pipeline.offline).map(|encode| encode.encode.extension()).collect();
     let wanted = Wanted { shard: batch.shard, limit: batch.limit, extensions };
     let mut stdin = std::io::stdin().lock();

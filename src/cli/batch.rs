@@ -40,6 +40,10 @@ pub struct Arguments {
     /// Take only files in folders that match: "*.jpg", "2024/**"
     #[arg(long, value_name = "PATTERN")]
     glob: Option<Glob>,
+    /// What stands between the cells of tables (.csv, .tsv): one character, or "tab" [default: by the header,
+    /// one of , ; tab |]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    delimiter: Option<u8>,
     /// Where results go [default: NAME-output]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -82,6 +86,14 @@ pub struct Arguments {
     log: log::Logging,
 }
 
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("it is one character, such as `;`, or `tab`".to_owned()),
+    }
+}
+
 /// Where what is in the output is of another run.
 const CHOICE: &str = "`--restart` begins anew; `--resume-anyway` keeps what is done and runs what is not";
 
@@ -98,6 +110,7 @@ pub fn run(arguments: Arguments) -> Exit {
         pipeline: arguments.pipeline,
         inputs: arguments.input,
         glob: arguments.glob,
+        delimiter: arguments.delimiter,
         output: arguments.output,
         begin: match (arguments.restart, arguments.resume_anyway, arguments.retry_failed) {
             (true, _, _) => Begin::Restart,

@@ -75,8 +75,10 @@ pub enum Unsplit {
 #[derive(Debug)]
 pub struct Missing {
     pub names: Vec<String>,
-    /// What is there beside: "`met` may be meant for `meta`".
+    /// What is there beside: "there is `met`, did you mean `meta`?"
     pub hint: Option<String>,
+    /// The first few fields that no decode reads.
+    pub others: Vec<String>,
 }
 
 /// The fields of an object as one payload for each decode, in their order.
@@ -118,29 +120,28 @@ pub fn complete(
         return Ok(found.into_iter().flatten().collect());
     }
     let hint = meant(names.iter().map(String::as_str), others);
-    Err(Missing { names, hint })
+    let others = others.iter().map(|name| shown(name)).collect();
+    Err(Missing { names, hint, others })
 }
 
 /// What of `others` was probably meant for one of `missing`, or else what there is.
 pub fn meant<'a>(missing: impl IntoIterator<Item = &'a str>, others: &[String]) -> Option<String> {
-    let shown = |name: &str| name.chars().take(64).collect::<String>();
-    let near = |name: &'a str| {
-        let near = nearest(name, others.iter().map(String::as_str))?;
-        Some(format!("`{}` may be meant for `{name}`", shown(near)))
-    };
-    let near: Vec<String> = missing.into_iter().filter_map(near).collect();
-    match (near.as_slice(), others) {
-        ([], []) => None,
-        ([], others) => {
-            let list: Vec<String> = others.iter().take(8).map(|name| format!("`{}`", shown(name))).collect();
-            Some(format!("there is {}", list.join(", ")))
-        }
-        (near, _) => Some(near.join(", ")),
-    }
+    let near = missing.into_iter().find_map(|name| {
+        let near = others.iter().find(|other| nearest(other, [name]).is_some())?;
+        Some(format!("there is `{}`, did you mean `{name}`?", shown(near)))
+    });
+    near.or_else(|| {
+        let list: Vec<String> = others.iter().take(8).map(|name| format!("`{}`", shown(name))).collect();
+        (!list.is_empty()).then(|| format!("there is {}", list.join(", ")))
+    })
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 /// Fields of no decode that are remembered, to be named where one is missing.
-pub const MOST_NAMED: usize = 64;
+pub const MOST_NAMED: usize = 16;
 
 /// The fields of a JSON object as they stand in the text: no tree is built, and a field that is there
 /// twice is seen twice.

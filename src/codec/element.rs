@@ -15,8 +15,8 @@ pub trait FromNumber: Element {
     fn float(value: f64) -> Result<Self, Misfit>;
     fn signed(value: i64) -> Result<Self, Misfit>;
     fn unsigned(value: u64) -> Result<Self, Misfit>;
-    /// A value that is missing: NaN, where the dtype has one.
-    fn missing() -> Option<Self> {
+    /// NaN or an infinity, where the dtype has them.
+    fn not_finite(_: f64) -> Option<Self> {
         None
     }
 }
@@ -56,8 +56,9 @@ macro_rules! floats {
         fn unsigned(value: u64) -> Result<Self, Misfit> {
             <Self as FromNumber>::float(value as f64)
         }
-        fn missing() -> Option<Self> {
-            Some(<$t>::NAN)
+        fn not_finite(value: f64) -> Option<Self> {
+            let cast: fn(f64) -> $t = $cast;
+            Some(cast(value))
         }
     })* };
 }

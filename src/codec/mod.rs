@@ -4,6 +4,7 @@
 //!   payloads on the calling thread.
 //! - `encode`: what the pipeline answers; a format reads its options, is bound to the sources it names,
 //!   and then writes whole answers or rows.
+//! - `document`: JSON documents, and how several decodes share one.
 //! - `fields`: the named fields that json, jsonl, csv and parquet share.
 //! - `npy`, `parquet`: the files themselves, for who reads rows from one or adds to one.
 //!
@@ -11,6 +12,7 @@
 
 mod classes;
 mod decode;
+pub mod document;
 mod element;
 mod encode;
 mod fields;

@@ -22,7 +22,7 @@ pub fn dtype_or_string(options: &mut Reader<'_>, report: &mut Report) -> Option<
 /// `shape = [-1, 4]`: -1 or "?" for an axis of any length.
 pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>> {
     let wanted = || {
-        Expected::new("an array of lengths, each at least 1")
+        Expected::new("an array of lengths")
             .help("write -1 for an axis of any length, as in `shape = [-1, 4]`")
     };
     let shape = options.take_as("shape", report, |value| {
@@ -30,13 +30,13 @@ pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>>
         let axis = |item: &At<Value>| match &item.value {
             Value::Integer(-1) => Ok(None),
             Value::String(s) if s == "?" => Ok(None),
-            Value::Integer(n) => usize::try_from(*n).ok().filter(|n| *n > 0).map(Some).ok_or_else(wanted),
+            Value::Integer(n) => usize::try_from(*n).map(Some).map_err(|_| wanted()),
             _ => Err(wanted()),
         };
         items.iter().map(axis).collect::<Result<Shape, _>>()
     })?;
     let known: Vec<usize> = shape.iter().flatten().copied().collect();
-    if shape.len() > MAX_RANK || byte_len(DType::F64, &known).is_none_or(|bytes| bytes > 1 << 40) {
+    if shape.len() > MAX_RANK || !is_modest(&known) {
         report.push(
             Diagnostic::error(format!("`shape` in {} is too large", options.what()))
                 .at(&shape.place, format!("at most {MAX_RANK} axes, and a size that a machine can hold")),
@@ -48,6 +48,18 @@ pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>>
 
 /// Axes that a tensor from outside may have.
 pub const MAX_RANK: usize = 16;
+
+/// Whether a machine could hold such a tensor if its axes of length 0 had one element.
+pub fn is_modest(shape: &[usize]) -> bool {
+    let axes: Vec<usize> = shape.iter().copied().filter(|n| *n > 0).collect();
+    byte_len(DType::F64, &axes).is_some_and(|bytes| bytes <= 1 << 40)
+}
+
+/// Whether one element by itself is a tensor of this shape: some axis has length 1, and no axis another.
+/// A number alone is no list of any length, so an open axis by itself does not count.
+pub fn is_of_one(shape: &[Option<usize>]) -> bool {
+    shape.iter().all(|n| n.is_none_or(|n| n == 1)) && shape.contains(&Some(1))
+}
 
 /// A shape as it is written in messages: `[?, 4]`.
 pub fn show_shape(shape: &[Option<usize>]) -> String {

@@ -15,7 +15,16 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The bytes of a format that is binary. Inside JSON it is a base64 string, with or without the head of a
 /// `data:` URL; `what` says in errors what the string is to hold ("a picture").
 pub fn binary(payload: &Payload, what: &str) -> Result<Bytes, DecodeError> {
-    let bytes = match payload {
+    let bytes = binary_or_empty(payload, what)?;
+    if bytes.is_empty() {
+        return Err(DecodeError::Malformed(format!("empty, where {what} should be")));
+    }
+    Ok(bytes)
+}
+
+/// As [`binary`], of a format in which no bytes may be a value.
+pub fn binary_or_empty(payload: &Payload, what: &str) -> Result<Bytes, DecodeError> {
+    Ok(match payload {
         Payload::Bytes(bytes) => bytes.clone(),
         Payload::Json(json) => {
             let text: Cow<'_, str> = match serde_json::from_str::<&str>(json.get()) {
@@ -35,11 +44,7 @@ pub fn binary(payload: &Payload, what: &str) -> Result<Bytes, DecodeError> {
                 .map_err(|error| DecodeError::Invalid(format!("not {what} in base64: {error}")))?;
             Bytes::from(decoded)
         }
-    };
-    if bytes.is_empty() {
-        return Err(DecodeError::Malformed(format!("empty, where {what} should be")));
-    }
-    Ok(bytes)
+    })
 }
 
 #[cfg(test)]

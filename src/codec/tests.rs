@@ -99,7 +99,19 @@ fn options_of_the_other_decodes() {
         ["`shape` in `decode.photo` leaves more than one axis open @ [-1, -1] | give all lengths but one"]
     );
     assert_eq!(decode_errors(r#"{ format = "json", shape = [9999999999, 9999999999] }"#).len(), 1);
-    assert_eq!(decode_errors(r#"{ format = "json", shape = [0] }"#).len(), 1);
+    assert_eq!(
+        decode_errors(r#"{ format = "json", shape = [0, 9999999999, 9999999999] }"#).len(),
+        1,
+        "no elements, and axes that no machine holds"
+    );
+    assert_eq!(decode_errors(r#"{ format = "json", shape = [2, 0] }"#), Vec::<String>::new());
+    assert_eq!(
+        decode_errors(r#"{ format = "raw", shape = [0, -1] }"#),
+        [
+            "`shape` in `decode.photo` leaves an axis open that no body tells of @ [0, -1] | an axis of 0 leaves \
+          no bytes: give all lengths"
+        ]
+    );
 }
 
 #[test]

@@ -4,19 +4,17 @@
 //! a document more keys than a pipeline reads. A misspelt one shows in the field that is then missing.
 
 use super::problem::Problem;
-use crate::diagnostic::nearest;
-use crate::plan::{DecodePlan, Payload};
+use crate::codec::document::{self, MOST_NAMED, Missing, Unsplit};
+use crate::flow::Error;
+use crate::plan::{DecodeError, DecodePlan, Payload};
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use multer::{Constraints, Multipart, SizeLimit};
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use std::fmt;
 
-/// Parts that a multipart body may have beside those of the decodes: more than a form has, and few enough to be
-/// passed over quickly.
+/// Parts that a multipart body may have beside those of the decodes, such as the button of a form.
 const SPARE_PARTS: usize = 64;
 
 /// In the order of `decodes`.
@@ -36,10 +34,18 @@ pub async fn payloads(
         )));
     }
     let says_json = essence == "application/json" || essence.ends_with("+json");
+    // What `curl -d` calls everything that it sends.
+    let may_be_json = essence.is_empty() || essence == "application/x-www-form-urlencoded";
     match decodes {
         // A decode of JSON reads the document itself, whatever curl calls it.
-        [one] if !says_json || one.decode.format() == "json" => Ok(vec![Payload::Bytes(body)]),
-        _ if says_json => json_fields(&body, decodes),
+        [one] => match one.decode.json() {
+            Some(values) if essence == "text/plain" => Ok(vec![field(one, values.field(body))?]),
+            None if says_json => json_fields(&body, decodes),
+            _ => Ok(vec![Payload::Bytes(body)]),
+        },
+        _ if says_json || (may_be_json && body.trim_ascii_start().starts_with(b"{")) => {
+            json_fields(&body, decodes)
+        }
         _ => Err(Problem::wrong_type(format!(
             "this pipeline takes several things at once ({}); send `multipart/form-data` with a field for \
              each, or `application/json` with one object",
@@ -49,63 +55,28 @@ pub async fn payloads(
     }
 }
 
-/// One slot for each decode, filled by name.
-struct Slots<'a> {
-    decodes: &'a [DecodePlan],
-    filled: Vec<Option<Payload>>,
-    /// The first few fields that no decode is called after.
-    others: Vec<String>,
-}
-
-/// Fields that are remembered for what they may have been meant to be.
-const REMEMBERED: usize = 16;
-
-impl<'a> Slots<'a> {
-    fn new(decodes: &'a [DecodePlan]) -> Self {
-        Self { decodes, filled: decodes.iter().map(|_| None).collect(), others: vec![] }
+/// The error with what is known of such bodies: `curl -d @photo.jpg` sends a file without its line ends, by the
+/// name of a form.
+pub fn explained(headers: &HeaderMap, decodes: &[DecodePlan], error: Error) -> Error {
+    let declared = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let is_form = declared.starts_with("application/x-www-form-urlencoded");
+    let (decode, error, one) = match (error, decodes) {
+        (Error::Decode { decode, error }, [one]) => (decode, error, one),
+        (error, _) => return error,
+    };
+    if !is_form || one.decode.json().is_some() {
+        return Error::Decode { decode, error };
     }
-
-    fn pass_over(&mut self, name: &str) {
-        if self.others.len() < REMEMBERED {
-            self.others.push(name.chars().take(64).collect());
-        }
-    }
-
-    fn put(&mut self, name: &str, payload: Payload) -> Result<(), Problem> {
-        let Some(index) = self.decodes.iter().position(|d| d.name == name) else {
-            self.pass_over(name);
-            return Ok(());
-        };
-        if self.filled[index].replace(payload).is_some() {
-            return Err(Problem::malformed(format!("the field `{name}` is there twice")).with("field", name));
-        }
-        Ok(())
-    }
-
-    fn all(self) -> Result<Vec<Payload>, Problem> {
-        let decodes = self.decodes;
-        let missing: Vec<&str> = self
-            .filled
-            .iter()
-            .zip(decodes)
-            .filter(|(p, _)| p.is_none())
-            .map(|(_, d)| d.name.as_str())
-            .collect();
-        if !missing.is_empty() {
-            let list: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();
-            let meant = missing.iter().find_map(|missing| {
-                let near = self.others.iter().find(|other| nearest(other, [*missing]).is_some())?;
-                Some(format!("; there is `{near}`, did you mean `{missing}`?"))
-            });
-            let detail = format!("missing field {}{}", list.join(", "), meant.unwrap_or_default());
-            let problem = Problem::malformed(detail).with("missing", missing).with("decodes", names(decodes));
-            return Err(match self.others.is_empty() {
-                true => problem,
-                false => problem.with("others", self.others),
-            });
-        }
-        Ok(self.filled.into_iter().flatten().collect())
-    }
+    let more = |text: String| {
+        format!("{text}; `curl -d` takes the line ends out of a file, `curl --data-binary` sends it as it is")
+    };
+    let error = match error {
+        DecodeError::WrongType(text) => DecodeError::WrongType(more(text)),
+        DecodeError::Malformed(text) => DecodeError::Malformed(more(text)),
+        DecodeError::Invalid(text) => DecodeError::Invalid(more(text)),
+        DecodeError::TooLarge(text) => DecodeError::TooLarge(text),
+    };
+    Error::Decode { decode, error }
 }
 
 async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {
@@ -129,7 +100,8 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
     let stream = BodyDataStream::new(Full::new(body));
     let constraints = Constraints::new().size_limit(limits);
     let mut parts = Multipart::with_constraints(stream, boundary, constraints);
-    let mut slots = Slots::new(decodes);
+    let mut found: Vec<Option<Payload>> = decodes.iter().map(|_| None).collect();
+    let mut others = vec![];
     let mut count = 0;
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         count += 1;
@@ -139,39 +111,61 @@ async fn multipart(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Resul
         let Some(name) = part.name().map(str::to_owned) else {
             return Err(malformed(&format!("part {count} has no name; it must be {}", listed(decodes))));
         };
-        if !decodes.iter().any(|d| d.name == name) {
-            slots.pass_over(&name);
+        let Some(index) = decodes.iter().position(|d| d.name == name) else {
+            if others.len() < MOST_NAMED {
+                others.push(name);
+            }
             continue;
-        }
+        };
+        let is_json = part.content_type().is_some_and(|kind| {
+            kind.essence_str() == "application/json" || kind.suffix().is_some_and(|suffix| suffix == "json")
+        });
         let bytes = part.bytes().await.map_err(broken)?;
-        slots.put(&name, Payload::Bytes(bytes))?;
+        let payload = match decodes[index].decode.json() {
+            Some(values) if !is_json => field(&decodes[index], values.field(bytes))?,
+            _ => Payload::Bytes(bytes),
+        };
+        if found[index].replace(payload).is_some() {
+            return Err(twice(&name));
+        }
     }
-    slots.all()
+    document::complete(found, decodes, &others).map_err(|lacking| missing(&lacking, decodes))
+}
+
+/// The value that a form's field is to its decode.
+fn field(plan: &DecodePlan, read: Result<Payload, DecodeError>) -> Result<Payload, Problem> {
+    read.map_err(|error| Problem::from(Error::Decode { decode: plan.name.clone(), error }))
 }
 
 fn json_fields(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {
-    let Fields(fields) = serde_json::from_slice(body).map_err(|e| {
-        if e.is_data() {
+    document::split(body, decodes).map_err(|unsplit| match unsplit {
+        Unsplit::NotText(why) => Problem::malformed(format!("the body is not JSON: {why}")),
+        Unsplit::NotJson(error) => Problem::malformed(format!("the body is not JSON: {error}"))
+            .with("line", error.line())
+            .with("column", error.column()),
+        Unsplit::NotFields => {
             Problem::malformed(format!("the JSON body must be one object with {}", listed(decodes)))
                 .with("decodes", names(decodes))
-        } else {
-            not_json(&e)
         }
-    })?;
-    let mut slots = Slots::new(decodes);
-    for (key, value) in fields {
-        let named = |d: &&DecodePlan| d.name == key;
-        let decode = decodes.iter().find(named);
-        let decode = decode.or_else(|| decodes.iter().find(|d| d.decode.field() == Some(&key)));
-        slots.put(decode.map_or(&key, |d| &d.name), Payload::Json(value))?;
-    }
-    slots.all()
+        Unsplit::Twice(name) => twice(&name),
+        Unsplit::Missing(lacking) => missing(&lacking, decodes),
+    })
 }
 
-fn not_json(error: &serde_json::Error) -> Problem {
-    Problem::malformed(format!("the body is not JSON: {error}"))
-        .with("line", error.line())
-        .with("column", error.column())
+fn twice(name: &str) -> Problem {
+    Problem::malformed(format!("the field `{name}` is there twice")).with("field", name)
+}
+
+fn missing(lacking: &Missing, decodes: &[DecodePlan]) -> Problem {
+    let list: Vec<String> = lacking.names.iter().map(|name| format!("`{name}`")).collect();
+    let hint = lacking.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
+    let problem = Problem::malformed(format!("missing field {}{hint}", list.join(", ")))
+        .with("missing", lacking.names.clone())
+        .with("decodes", names(decodes));
+    match lacking.others.is_empty() {
+        true => problem,
+        false => problem.with("others", lacking.others.clone()),
+    }
 }
 
 fn names(decodes: &[DecodePlan]) -> Vec<&str> {
@@ -182,35 +176,3 @@ fn listed(decodes: &[DecodePlan]) -> String {
     let list: Vec<String> = decodes.iter().map(|d| format!("`{}` ({})", d.name, d.decode.format())).collect();
     list.join(", ")
 }
-
-/// The fields of a JSON object as they stand in the text: no tree is built, and a field that is there
-/// twice is seen twice.
-struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl<'de> serde::Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = vec![];
-                while let Some(field) = map.next_entry()? {
-                    if fields.len() == MOST_FIELDS {
-                        return Err(A::Error::custom("too many fields"));
-                    }
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-/// Fields that a JSON object may have; far more than any pipeline has decodes.
-const MOST_FIELDS: usize = 1024;

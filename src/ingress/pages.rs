@@ -5,7 +5,7 @@ use super::accept::prefers;
 use super::predict::METHODS;
 use super::problem::Problem;
 use super::routes::Routes;
-use crate::plan::{DecodePlan, Pipeline};
+use crate::plan::{DecodePlan, Example, Pipeline};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
@@ -16,29 +16,47 @@ use std::path::PathBuf;
 /// A curl line that asks `pipeline` for an answer. `example` may know a file to send for a decode.
 pub fn curl(pipeline: &Pipeline, origin: &str, example: &dyn Fn(&DecodePlan) -> Option<PathBuf>) -> String {
     let decodes = &pipeline.online.decodes;
-    let body: Vec<String> = decodes
+    let examples: Vec<(&DecodePlan, Example)> = decodes
         .iter()
-        .map(|d| {
-            let usual = d.decode.curl_example();
-            let several = decodes.len() > 1;
-            match (usual.split_once('@'), usual.split_once("--data ")) {
-                (Some((_, file)), _) => {
-                    let file = example(d).map_or(file.to_owned(), |p| p.display().to_string());
-                    let file = quoted(&file);
-                    if several { format!("-F {}=@{file}", d.name) } else { format!("--data-binary @{file}") }
-                }
-                (None, Some((_, document))) if several => format!("-F {}={document}", d.name),
-                _ => usual,
+        .map(|decode| match (decode.decode.example(), decode.decode.json()) {
+            (Example::File(file), None) => {
+                let file = example(decode).map_or(file, |path| path.display().to_string());
+                (decode, Example::File(file))
             }
+            (usual, _) => (decode, usual),
         })
         .collect();
-    format!("curl {} {origin}{}", body.join(" "), pipeline.route)
+    let values: Option<Vec<String>> = examples
+        .iter()
+        .map(|(decode, example)| match example {
+            Example::Json(value) => Some(format!("{}: {value}", Value::from(decode.name.as_str()))),
+            Example::File(_) => None,
+        })
+        .collect();
+    let body = match (values, examples.as_slice()) {
+        (Some(values), _) => {
+            let document = quoted(&format!("{{{}}}", values.join(", ")));
+            format!("-H 'content-type: application/json' --data {document}")
+        }
+        (None, [(_, Example::File(file))]) => format!("--data-binary {}", quoted(&format!("@{file}"))),
+        (None, examples) => {
+            let part = |(decode, example): &(&DecodePlan, Example)| match example {
+                Example::File(file) => format!("-F {}", quoted(&format!("{}=@{file}", decode.name))),
+                Example::Json(value) => {
+                    let part = format!("{}={value};type=application/json", decode.name);
+                    format!("-F {}", quoted(&part))
+                }
+            };
+            examples.iter().map(part).collect::<Vec<_>>().join(" ")
+        }
+    };
+    format!("curl {body} {origin}{}", pipeline.route)
 }
 
 /// For a POSIX shell, only where it needs to be.
-fn quoted(file: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
-    if file.chars().all(plain) { file.to_owned() } else { format!("'{}'", file.replace('\'', r"'\''")) }
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=@".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// `http://HOST` as the client knows this server, for the lines that are shown to it.

@@ -105,7 +105,8 @@ async fn answered(
             _ => server.unpack(coding, bytes, max_body, &mut place).await?,
         };
         request.payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
-        handler.run(&versions, request).await.map_err(Problem::from)
+        let answer = handler.run(&versions, request).await;
+        answer.map_err(|error| Problem::from(form::explained(&head.headers, &entry.decodes, error)))
     };
     let seconds = allowed.as_secs_f32();
     match timeout_at(deadline.into(), work).await {

@@ -124,7 +124,7 @@ impl Client {
         if let ([decode], [payload]) = (decodes.as_slice(), payloads) {
             match payload {
                 Payload::Bytes(bytes) => return ("application/octet-stream", bytes.clone()),
-                Payload::Json(json) if decode.decode.format() == "json" => {
+                Payload::Json(json) if decode.decode.json().is_some() => {
                     return ("application/json", Bytes::copy_from_slice(json.get().as_bytes()));
                 }
                 Payload::Json(_) => {}
@@ -133,7 +133,7 @@ impl Client {
         let fields = decodes.iter().zip(payloads).map(|(decode, payload)| {
             let value = match payload {
                 Payload::Json(json) => json.get().to_owned(),
-                Payload::Bytes(bytes) if decode.decode.format() == "json" => {
+                Payload::Bytes(bytes) if decode.decode.json().is_some() => {
                     String::from_utf8_lossy(bytes).into_owned()
                 }
                 Payload::Bytes(bytes) => {

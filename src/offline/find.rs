@@ -20,6 +20,8 @@ pub struct Inputs {
     pub paths: Vec<PathBuf>,
     /// Narrows what is found in folders.
     pub glob: Option<Glob>,
+    /// What stands between the cells of tables, where it is not to be found out.
+    pub delimiter: Option<u8>,
 }
 
 /// Lists the items. Nothing under `except` is taken up. An input that is not there is an error, and so is
@@ -34,6 +36,7 @@ pub fn find(
     let mut finding = Finding {
         except: fs::canonicalize(except).ok(),
         glob: inputs.glob.as_ref(),
+        delimiter: inputs.delimiter,
         decodes,
         several: inputs.paths.len() > 1,
         listing: Listing::new(decodes.len() > 1),
@@ -51,6 +54,7 @@ pub fn find(
 struct Finding<'a> {
     except: Option<PathBuf>,
     glob: Option<&'a Glob>,
+    delimiter: Option<u8>,
     decodes: &'a [DecodePlan],
     several: bool,
     listing: Listing,
@@ -70,8 +74,10 @@ impl Finding<'_> {
             true => names::shown(input.file_name().unwrap_or(input.as_os_str()).as_bytes()).into_owned(),
             false => prefix,
         };
-        let rows =
-            if found.is_file() { Kind::of(input, self.decodes).map_err(|e| unreadable(&e))? } else { None };
+        let rows = match found.is_file() {
+            true => Kind::of(input, self.decodes, self.delimiter).map_err(|e| unreadable(&e))?,
+            false => None,
+        };
         match rows {
             Some(kind) => {
                 let rows = Rows::open(kind, input, self.decodes).and_then(Rows::count);

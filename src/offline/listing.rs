@@ -240,6 +240,13 @@ impl Listing {
             for entry in group {
                 digest.update(&entry.size.to_le_bytes());
                 digest.update(&[entry.decode as u8, matches!(entry.kind, EntryKind::Misfit(_)).into()]);
+                // Another delimiter makes other rows of the same file.
+                if let EntryKind::Rows(index) = entry.kind
+                    && let Some(RowFile { kind: Kind::Csv { delimiter }, .. }) =
+                        self.row_files.get(index as usize)
+                {
+                    digest.update(&[*delimiter]);
+                }
             }
             record.write(&mut out)?;
         }

@@ -27,11 +27,11 @@ impl Record {
                 put(out, reason.as_bytes())
             }
             Self::Rows { name, path, kind, count } => {
-                out.write_all(&[match kind {
-                    Kind::JsonLines => 3,
-                    Kind::Csv => 4,
-                    Kind::Npy => 5,
-                }])?;
+                match kind {
+                    Kind::JsonLines => out.write_all(&[3]),
+                    Kind::Csv { delimiter } => out.write_all(&[4, *delimiter]),
+                    Kind::Npy => out.write_all(&[5]),
+                }?;
                 put(out, name.as_bytes())?;
                 put(out, path.as_os_str().as_bytes())?;
                 number(out, *count)
@@ -44,6 +44,10 @@ impl Record {
         let mut tag = [0];
         if from.read(&mut tag)? == 0 {
             return Ok(None);
+        }
+        let mut delimiter = [0];
+        if tag == [4] {
+            from.read_exact(&mut delimiter)?;
         }
         let name = String::from_utf8(take(from)?).map_err(io::Error::other)?;
         let path = |bytes: Vec<u8>| PathBuf::from(std::ffi::OsStr::from_bytes(&bytes));
@@ -67,7 +71,7 @@ impl Record {
                 Ok(Some(Self::Misfit { name, reason }))
             }
             [3] => rows(Kind::JsonLines, from),
-            [4] => rows(Kind::Csv, from),
+            [4] => rows(Kind::Csv { delimiter: delimiter[0] }, from),
             _ => rows(Kind::Npy, from),
         }
     }

@@ -22,7 +22,7 @@ pub enum Kind {
     /// A line is what the online route takes as a JSON body.
     JsonLines,
     /// Columns are named as the decodes.
-    Csv,
+    Csv { delimiter: u8 },
     /// The first axis counts the items.
     Npy,
 }
@@ -46,10 +46,15 @@ const MAX_ROW: u64 = 256 << 20;
 
 impl Kind {
     /// Whether the file, which was named itself, holds rows: not where it is one item of a decode.
-    pub fn of(path: &Path, decodes: &[DecodePlan]) -> Result<Option<Self>, String> {
+    /// `delimiter` is that of tables, where it is not to be found out.
+    pub fn of(path: &Path, decodes: &[DecodePlan], delimiter: Option<u8>) -> Result<Option<Self>, String> {
         Ok(match super::names::extension(path).as_str() {
             "jsonl" | "ndjson" => Some(Self::JsonLines),
-            "csv" => Some(Self::Csv),
+            "csv" | "tsv" => {
+                let line = first_line(path)?;
+                let delimiter = delimiter.unwrap_or_else(|| record::delimiter(&line, decodes));
+                Some(Self::Csv { delimiter })
+            }
             "npy" => {
                 let [one] = decodes else { return Ok(None) };
                 let rank = Array::open(path)?.rank();
@@ -68,9 +73,10 @@ impl Rows {
         let folder = path.parent().unwrap_or(Path::new(""));
         Ok(match kind {
             Kind::JsonLines => Self::Lines { file: BufReader::new(file()?), folder: folder.into() },
-            Kind::Csv => {
-                let mut reader =
-                    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file()?);
+            Kind::Csv { delimiter } => {
+                let mut reader = csv::ReaderBuilder::new();
+                let reader = reader.has_headers(false).flexible(true).delimiter(delimiter);
+                let mut reader = reader.from_reader(file()?);
                 let mut first = ByteRecord::new();
                 if !reader.read_byte_record(&mut first).map_err(|e| e.to_string())? {
                     return Err("it is empty".to_owned());
@@ -145,6 +151,26 @@ impl Row {
     }
 }
 
+/// The first line of a table that is not empty.
+fn first_line(path: &Path) -> Result<Vec<u8>, String> {
+    let mut file = BufReader::new(File::open(path).map_err(|e| e.to_string())?);
+    let mut line = vec![];
+    while line.trim_ascii().is_empty() {
+        line.clear();
+        let read = file.by_ref().take(MAX_HEADER).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+        if read == 0 {
+            break;
+        }
+    }
+    match line.as_slice() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err("it is UTF-16; save it as CSV in UTF-8".to_owned()),
+        _ => Ok(line),
+    }
+}
+
+/// The first line of a table is not looked at beyond so many bytes.
+const MAX_HEADER: u64 = 1 << 20;
+
 pub fn read_error(error: &io::Error) -> Refused {
     Refused { step: "read".to_owned(), reason: error.to_string() }
 }
@@ -154,7 +180,7 @@ fn refused(reason: impl Into<String>) -> Refused {
 }
 
 fn reads_json(decode: &DecodePlan) -> bool {
-    decode.decode.format() == "json"
+    decode.decode.json().is_some()
 }
 
 fn is_of(name: &str, decode: &DecodePlan) -> bool {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::plan::{
-    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Format,
-    Origin, Payload, RowContext, Rows, TensorType,
+    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
+    Format, Origin, Payload, RowContext, Rows, TensorType,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -31,8 +31,8 @@ impl Decode for Text {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn curl_example(&self) -> String {
-        String::new()
+    fn example(&self) -> Example {
+        Example::File(String::new())
     }
     fn decode(&self, _: &Payload, _: bool) -> Result<Decoded, DecodeError> {
         Err(DecodeError::Invalid("the flow of these tests does not decode".into()))
@@ -154,7 +154,7 @@ impl Trial {
 
     fn job(&self) -> Job {
         let entry = entry();
-        let inputs = Inputs { paths: vec![self.input.clone()], glob: None };
+        let inputs = Inputs { paths: vec![self.input.clone()], glob: None, delimiter: None };
         let wanted = Wanted { shard: self.shard, limit: self.limit, extensions: vec!["up"] };
         let list = find(&inputs, &self.output, &entry.decodes, &wanted, &mut "".as_bytes()).unwrap();
         let identity = Identity {

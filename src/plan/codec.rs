@@ -49,10 +49,21 @@ pub trait Decode: Send + Sync + Debug {
     fn field(&self) -> Option<&str> {
         None
     }
+    /// How text becomes JSON, where the format reads values of JSON documents. Such a decode reads a body
+    /// that is JSON by itself, whatever the body is called; the fields of forms and the cells of tables are
+    /// values to it, and to all others they are files.
+    fn json(&self) -> Option<&dyn JsonValues> {
+        None
+    }
+    /// The same decode, told what the models that read it take, without the batch axis: what is sent need not
+    /// say a shape that only one can have. `None` where that makes no difference.
+    fn read_as(&self, _dims: &[Option<usize>]) -> Option<std::sync::Arc<dyn Decode>> {
+        None
+    }
     /// File extensions that an offline run takes up, lower case, without a dot: `["jpg", "png"]`.
     fn extensions(&self) -> &'static [&'static str];
-    /// The body of a `curl` line that works: "--data-binary @photo.jpg".
-    fn curl_example(&self) -> String;
+    /// What a request may send for it, to be shown to who asks how.
+    fn example(&self) -> Example;
     /// How much there is to do, in bytes read or unpacked, whichever are more, as far as the header tells.
     /// Cheap. What is heavy is decoded off the threads that serve connections.
     fn weight(&self, payload: &Payload) -> usize {
@@ -63,6 +74,25 @@ pub trait Decode: Send + Sync + Debug {
     fn options(&self) -> serde_json::Value;
     /// Pure work on the calling thread. `keep_origin` asks for [`Decoded::origin`].
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError>;
+}
+
+/// What a request may send for a decode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Example {
+    /// A file as it is: "photo.jpg".
+    File(String),
+    /// A value in a JSON document: `[0.5, 0.5]`.
+    Json(String),
+}
+
+/// What a decode of JSON makes of text that is not JSON.
+pub trait JsonValues {
+    /// The field of a form.
+    fn field(&self, text: Bytes) -> Result<Payload, DecodeError>;
+    /// A cell of a table that is the whole value.
+    fn cell(&self, cell: &str) -> Result<Payload, DecodeError>;
+    /// Writes a cell of a table as one element of an array. The error says what is wrong with it.
+    fn element(&self, cell: &str, out: &mut String) -> Result<(), String>;
 }
 
 #[derive(Clone, Debug)]

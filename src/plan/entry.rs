@@ -52,9 +52,30 @@ impl<'a> View<'a> {
         Self {
             which: if offline { "offline" } else { "online" },
             place: own.as_ref().map_or_else(|| spec.name.place.clone(), |e| e.place.clone()),
-            decodes: scope.decodes.iter().map(|name| find(name).map(&mut read)).collect(),
+            decodes: scope
+                .decodes
+                .iter()
+                .enumerate()
+                .map(|(index, name)| Some(find(name).map(&mut read)?.read_as(scope, index)))
+                .collect(),
             encodes: encodes.iter().collect(),
         }
+    }
+}
+
+impl ReadDecode<'_> {
+    /// The decode with what the steps that read it take, where they agree.
+    fn read_as(self, scope: &Scope<'_>, index: usize) -> Self {
+        let takes = scope.steps.iter().flat_map(|step| {
+            let feeds = step.feeds.iter().filter(|feed| feed.source.known() == Some(Source::Decode(index)));
+            feeds.filter_map(|feed| step.signature?.inputs.get(feed.port?)?.item_type().dims)
+        });
+        let takes: BTreeSet<Vec<Option<usize>>> = takes.collect();
+        let told = match (&self.decode, takes.len(), takes.first()) {
+            (Some(decode), 1, Some(dims)) => decode.read_as(dims),
+            _ => None,
+        };
+        Self { decode: told.or(self.decode), ..self }
     }
 }
 

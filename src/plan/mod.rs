@@ -29,8 +29,8 @@ mod whole;
 
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
-    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Format, Origin,
-    Payload, Region, RowContext, Rows, SourceRef,
+    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Example, Format,
+    JsonValues, Origin, Payload, Region, RowContext, Rows, SourceRef,
 };
 
 pub use compile::compile;
@@ -209,7 +209,7 @@ pub struct Step {
 pub struct EncodePlan {
     pub name: String,
     pub encode: Arc<dyn Encode>,
-    /// In the order of [`Draft::sources`].
+    /// In the order of [`Draft::wanted`].
     pub sources: Vec<EncodeSource>,
     /// The decode whose [`Origin`] is handed in.
     pub origin: Option<usize>,

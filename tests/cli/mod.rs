@@ -4,6 +4,7 @@ mod batch;
 mod commands;
 #[cfg(all(unix, feature = "vulkan"))]
 mod device;
+mod examples;
 mod house;
 mod resume;
 mod run;

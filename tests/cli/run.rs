@@ -73,6 +73,19 @@ pub fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String, Vec<u8>) 
     ask(&server.address, &format!("POST {path} HTTP/1.1"), body)
 }
 
+/// Status and body.
+pub fn get(server: &Server, path: &str) -> (u16, Vec<u8>) {
+    let (status, _, body) = ask(&server.address, &format!("GET {path} HTTP/1.1"), b"");
+    (status, body)
+}
+
+impl Server {
+    /// All that was printed before it was asked anything.
+    pub fn banner(&self) -> &str {
+        &self.banner
+    }
+}
+
 #[cfg(feature = "vulkan")]
 pub fn status_page(server: &Server) -> serde_json::Value {
     json(&ask(&server.admin, "GET /status HTTP/1.1", b"").2)

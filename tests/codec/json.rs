@@ -40,6 +40,100 @@ fn null_is_a_float_that_is_missing() {
 }
 
 #[test]
+fn what_json_has_no_words_for_is_read() {
+    let body = "\u{feff}{\"y\": NaN, \"x\": [NaN, Infinity, -Infinity, \"NaN\", \"-Infinity\", 1]}";
+    for dtype in ["float32", "float16"] {
+        let values = read(&format!(", dtype = {dtype:?}"), body).1;
+        assert!(values[0].is_nan() && values[3].is_nan());
+        assert_eq!(
+            [values[1], values[2], values[4], values[5]],
+            [f64::INFINITY, -f64::INFINITY, -f64::INFINITY, 1.]
+        );
+    }
+    let utf_16: Vec<u8> = r#"{"x": [1]}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let error = refusal(decoded(r#"format = "json""#, utf_16));
+    assert_eq!(error, "malformed: not JSON: it is UTF-16, and JSON is sent as UTF-8");
+}
+
+#[test]
+fn a_tensor_may_have_no_elements() {
+    assert_eq!(read(", shape = [2, -1, 4]", "[[], []]").0, "float32[2, 0, 4]");
+    assert_eq!(read(", shape = [-1, -1]", r#"{"x": []}"#).0, "float32[0, 0]");
+    assert_eq!(read(", shape = [0, 3]", "[]").0, "float32[0, 3]");
+    assert_eq!(read(", shape = [-1], dtype = \"string\"", "[]").0, "string[0]");
+}
+
+#[test]
+fn a_value_by_itself_is_one_element() {
+    assert_eq!(read(", shape = [1]", r#"{"x": 30}"#), ("float32[1]".into(), vec![30.0]));
+    assert_eq!(read(", shape = [-1, 1]", r#"{"x": 30}"#).0, "float32[1, 1]");
+    assert_eq!(read(", shape = [1]", r#"{"x": [30]}"#).0, "float32[1]");
+    assert!(read(", shape = [1]", r#"{"x": null}"#).1[0].is_nan());
+    assert!(read(", shape = []", r#"{"x": null}"#).1[0].is_nan());
+    assert_eq!(read(", shape = [1], dtype = \"string\"", r#"{"x": "Berlin"}"#).0, "string[1]");
+    assert!(refused(", shape = [2]", r#"{"x": 30}"#).contains("where an array should be"));
+    assert!(refused(", shape = [-1]", r#"{"x": 30}"#).contains("where an array should be"));
+
+    // What the models take says the shape of what does not show its own, and nothing of what does.
+    let told = |dims: &[Option<usize>], dtype: &str, body: &str| {
+        let decode = decode(&format!(r#"format = "json", field = "x", dtype = {dtype:?}"#));
+        decode.read_as(dims).unwrap().decode(&bytes(body.as_bytes().to_vec()), false)
+    };
+    let shape = |dims: &[Option<usize>], dtype: &str, body: &str| {
+        told(dims, dtype, body).unwrap().tensor.shape().to_vec()
+    };
+    assert_eq!(shape(&[Some(1)], "float32", r#"{"x": 30}"#), [1]);
+    assert_eq!(shape(&[Some(1)], "string", r#"{"x": "Berlin"}"#), [1]);
+    assert_eq!(shape(&[Some(1)], "float32", r#"{"x": null}"#), [1]);
+    assert_eq!(shape(&[Some(1)], "float32", "[1, 2]"), [2], "the model says what is wrong with it");
+    assert_eq!(shape(&[], "float32", "30"), [0; 0]);
+    assert_eq!(shape(&[None], "int64", "30"), [0; 0]);
+    assert_eq!(shape(&[Some(2), None, Some(4)], "float32", "[[], []]"), [2, 0, 4]);
+    let error = refusal(told(&[Some(1)], "float32", r#"{"x": "thirty"}"#));
+    assert_eq!(error, "invalid: `x` is a string, where a number should be");
+}
+
+#[test]
+fn a_field_is_called_as_the_decode_or_as_it_says() {
+    let read = |body: &str| decoded(r#"format = "json", field = "x""#, body.as_bytes().to_vec());
+    assert_eq!(read(r#"{"photo": [1]}"#).unwrap().tensor.to_f64(), [1.0]);
+    assert_eq!(refusal(read(r#"{"photo": 1, "x": 2}"#)), "invalid: `x` is there twice");
+    let near = decoded(r#"format = "json", field = "income""#, br#"{"incom": 1, "city": 2}"#.to_vec());
+    assert_eq!(
+        refusal(near),
+        "invalid: the document has no field `income`: there is `incom`, did you mean `income`?"
+    );
+}
+
+#[test]
+fn the_fields_of_forms_are_text() {
+    let read = |options: &str, text: &str| {
+        let decode = decode(&format!(r#"format = "json"{options}"#));
+        let payload = decode.json().unwrap().field(text.as_bytes().to_vec().into())?;
+        decode.decode(&payload, false)
+    };
+    let numbers = |options: &str, text: &str| read(options, text).unwrap().tensor.to_f64();
+    let strings = |options: &str, text: &str| {
+        read(&format!(", dtype = \"string\"{options}"), text).unwrap().tensor.strings().unwrap().join("|")
+    };
+    assert_eq!(numbers("", " 30\n"), [30.0]);
+    assert_eq!(numbers("", "[1, 2]"), [1.0, 2.0]);
+    assert_eq!(numbers("", r#"{"photo": [1, 2]}"#), [1.0, 2.0]);
+    assert_eq!(numbers(", dtype = \"bool\"", "True"), [1.0]);
+    assert!(numbers(", shape = []", "NaN")[0].is_nan());
+    assert_eq!(refusal(read("", "thirty")), "invalid: `thirty` is not a number");
+    assert_eq!(refusal(read("", "")), "malformed: empty, where a JSON document should be");
+    for text in ["Berlin", "42", "null", "\"q\"", " ", "", "{", "São Paulo"] {
+        assert_eq!(strings("", text), text);
+        assert_eq!(strings(", shape = [1]", text), text);
+    }
+    assert_eq!(strings(", shape = [1]", r#"["a"]"#), r#"["a"]"#);
+    assert_eq!(strings(", shape = [2]", r#"["a", "b"]"#), "a|b");
+    assert_eq!(strings("", r#"["a", "b"]"#), "a|b", "where no model says that it takes one");
+    assert_eq!(strings("", "[draft]"), "[draft]");
+}
+
+#[test]
 fn large_integers_stay_exact() {
     let tensor =
         decoded(r#"format = "json", dtype = "uint64""#, &b"[18446744073709551615]"[..]).unwrap().tensor;
@@ -64,7 +158,11 @@ fn the_type_is_that_of_the_options() {
 #[test]
 fn what_does_not_fit_is_named_by_its_path() {
     let cases = [
-        ("", r#"{"y": 1, "z": 2}"#, "invalid: the document has no field `x`: it has `y`, `z`"),
+        (
+            "",
+            r#"{"first": 1, "second": 2}"#,
+            "invalid: the document has no field `x`: there is `first`, `second`",
+        ),
         ("", "{}", "invalid: the document has no field `x`: it is an empty object"),
         ("", r#"{"x": 1, "x": 2}"#, "invalid: `x` is there twice"),
         ("", r#"{"x": [[1, 2], [3]]}"#, "invalid: `x[1]` has length 1, others beside it have 2"),
@@ -89,8 +187,26 @@ fn what_does_not_fit_is_named_by_its_path() {
             r#"{"x": [true]}"#,
             "invalid: `x[0]` is a boolean, where a number or an array of numbers should be",
         ),
-        ("", r#"{"x": []}"#, "invalid: `x` is empty"),
-        ("", r#"{"x": [[], []]}"#, "invalid: `x[0]` is empty"),
+        (
+            "",
+            r#"{"x": []}"#,
+            "invalid: `x` is empty, and how many axes it has is not known without a `shape`",
+        ),
+        (
+            "",
+            r#"{"x": [[], []]}"#,
+            "invalid: `x[0]` is empty, and how many axes it has is not known without a `shape`",
+        ),
+        (
+            ", shape = [2, -1, 4]",
+            r#"{"x": []}"#,
+            "invalid: `x` has length 0, not 2; the shape wanted is [2, ?, 4]",
+        ),
+        (
+            ", shape = [2, -1, 4]",
+            r#"{"x": [[], [[1, 2, 3, 4]]]}"#,
+            "invalid: `x[1]` has length 1, others beside it have 0",
+        ),
         ("", r#"{"x": [1, 1e39]}"#, "invalid: `x[1]` is 1e39, which float32 does not hold"),
         (", dtype = \"uint8\"", r#"{"x": [256]}"#, "invalid: `x[0]` is 256, which uint8 does not hold"),
         (", dtype = \"uint8\"", r#"{"x": [-1]}"#, "invalid: `x[0]` is -1, which uint8 does not hold"),
@@ -110,7 +226,18 @@ fn what_does_not_fit_is_named_by_its_path() {
         ("", "", "malformed: empty, where a JSON document should be"),
         ("", "{\"x\": [1, 2", "malformed: not JSON: EOF while parsing a list at line 1 column 11"),
         ("", "{\"x\": [1] } ]", "malformed: not JSON: trailing characters at line 1 column 13"),
-        ("", "{\"x\": NaN}", "malformed: not JSON: expected value at line 1 column 7"),
+        ("", "{\"x\": NaM}", "malformed: not JSON: expected value at line 1 column 7"),
+        (
+            ", dtype = \"int64\"",
+            "{\"x\": [NaN]}",
+            "invalid: `x[0]` is null, where a number or an array of numbers should be",
+        ),
+        (
+            ", dtype = \"int64\"",
+            "{\"x\": [Infinity]}",
+            "invalid: `x[0]` is a string, where a number or an array of numbers should be",
+        ),
+        ("", "\u{ff}", "malformed: not JSON: expected value at line 1 column 1"),
     ];
     for (options, body, wanted) in cases {
         assert_eq!(refused(options, body), wanted, "{body}");

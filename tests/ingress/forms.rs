@@ -55,6 +55,15 @@ async fn multipart_fields_go_to_the_decodes_of_their_names() {
         let expected = if route == "one" { "reply[P]" } else { "reply[P][{}]" };
         assert_eq!(post(&rig, route, FORM, more).await.text(), expected);
     }
+    let others = post(&rig, "one", FORM, form(&[("file", "P"), ("send", "Send")])).await;
+    assert!(others.text().contains("missing field `photo`; there is `file`, `send`"), "{}", others.text());
+    // Text that the decode cannot take is the client's to mend.
+    let abacus = post(&rig, "two", FORM, form(&[("meta", "abacus"), ("photo", "P")])).await;
+    assert_eq!(abacus.status, 422, "{}", abacus.text());
+    assert!(abacus.text().contains("`abacus` is not a number"), "{}", abacus.text());
+    let json = form(&[("photo", "P"), ("meta", "abacus")])
+        .replace("name=\"meta\"\r\n", "name=\"meta\"\r\nContent-Type: application/json\r\n");
+    assert_eq!(post(&rig, "two", FORM, json).await.text(), "reply[P][abacus]");
     let twice = post(&rig, "one", FORM, form(&[("photo", "P"), ("photo", "Q")])).await;
     assert_eq!(twice.status, 400);
 }
@@ -105,7 +114,8 @@ async fn json_fields_go_to_the_decodes_of_their_names() {
     for (body, part) in [
         (r#"{"photo": 1}"#, "missing field `meta`"),
         (r#"{"photo": 1, "photo": 2, "meta": 3}"#, "twice"),
-        (r#"{"photo": 1, "met": 3}"#, "did you mean `meta`?"),
+        (r#"{"photo": 1, "met": 3}"#, "there is `met`, did you mean `meta`?"),
+        (r#"{"photo": 1, "meta": 2, "metadata": 3}"#, "twice"),
         ("[1]", "one object with `photo` (image), `meta` (json)"),
         (r#"{"photo": "#, "not JSON"),
         ("", "not JSON"),
@@ -114,6 +124,15 @@ async fn json_fields_go_to_the_decodes_of_their_names() {
         assert_eq!(reply.status, 400, "{body}");
         assert!(reply.text().contains(part), "{body}: {}", reply.text());
     }
+    let more = r#"{"photo": 1, "meta": 2, "id": "a-7"}"#;
+    assert_eq!(post(&rig, "two", json, more).await.text(), "reply[1][2]", "other fields are passed over");
+    let python = "\u{feff}{\"photo\": NaN, \"meta\": [-Infinity]}";
+    assert_eq!(post(&rig, "two", json, python).await.text(), r#"reply[null][["-Infinity"]]"#);
+    let curl = "application/x-www-form-urlencoded";
+    assert_eq!(post(&rig, "two", curl, more).await.text(), "reply[1][2]", "as `curl -d` sends it");
+    let utf_16: Vec<u8> = more.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let reply = post(&rig, "two", json, utf_16).await;
+    assert!(reply.status == 400 && reply.text().contains("UTF-16"), "{}", reply.text());
     let deep = format!("{{\"photo\": {}}}", "[".repeat(50_000));
     assert_eq!(post(&rig, "one", json, deep).await.status, 400);
 }

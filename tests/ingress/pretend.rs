@@ -7,8 +7,8 @@ use rserve::ingress::{
 };
 use rserve::lifecycle::NotReady;
 use rserve::plan::{
-    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Origin,
-    Payload, Pipeline, TensorType,
+    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
+    JsonValues, Origin, Payload, Pipeline, TensorType,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,17 +30,36 @@ impl Decode for Format {
     fn field(&self) -> Option<&str> {
         (self.0 == "json").then_some("metadata")
     }
+    fn json(&self) -> Option<&dyn JsonValues> {
+        (self.0 == "json").then_some(self)
+    }
     fn extensions(&self) -> &'static [&'static str] {
         &[]
     }
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn curl_example(&self) -> String {
-        "--data-binary @photo.jpg".into()
+    fn example(&self) -> Example {
+        Example::File("photo.jpg".into())
     }
     fn decode(&self, _: &Payload, _: bool) -> Result<Decoded, DecodeError> {
         Err(DecodeError::Invalid("nothing here decodes".into()))
+    }
+}
+
+/// Text stays as it is, but that of an "abacus" is no number.
+impl JsonValues for Format {
+    fn field(&self, text: bytes::Bytes) -> Result<Payload, DecodeError> {
+        match text.as_ref() {
+            b"abacus" => Err(DecodeError::Invalid("`abacus` is not a number".into())),
+            _ => Ok(Payload::Bytes(text)),
+        }
+    }
+    fn cell(&self, _: &str) -> Result<Payload, DecodeError> {
+        Err(DecodeError::Invalid("no table is read here".into()))
+    }
+    fn element(&self, _: &str, _: &mut String) -> Result<(), String> {
+        Err("no table is read here".into())
     }
 }
 

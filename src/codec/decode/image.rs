@@ -10,7 +10,7 @@ use crate::picture::pixels::{self, Color, Layout, Normalise, Table};
 use crate::picture::resample::{self, Filter};
 use crate::picture::resize::{Fit, Pixels, Target, resize};
 use crate::picture::{self, Limits};
-use crate::plan::{Decode, DecodeError, Decoded, Origin, Payload, Region, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Origin, Payload, Region, TensorType};
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value};
 use bytes::Bytes;
@@ -165,8 +165,8 @@ impl Decode for ImageDecode {
         options::canonical(self)
     }
 
-    fn curl_example(&self) -> String {
-        "--data-binary @photo.jpg".into()
+    fn example(&self) -> Example {
+        Example::File("photo.jpg".to_owned())
     }
 
     /// A small file may be a large picture.

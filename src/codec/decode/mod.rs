@@ -5,5 +5,6 @@ pub mod json;
 pub mod npy;
 pub mod raw;
 
+mod cells;
 mod nested;
 mod normalise;

@@ -3,8 +3,9 @@
 //! Rank and lengths are learned from the first branch and held against all others; what does not fit is
 //! named by its path, as `box[3][0]`.
 
+use crate::codec::document::{MOST_NAMED, meant};
 use crate::codec::element::{FromNumber, Misfit};
-use crate::codec::options::{MAX_RANK, Shape};
+use crate::codec::options::{MAX_RANK, Shape, is_of_one};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +19,11 @@ pub trait Leaf: Sized {
     fn unsigned(value: u64) -> Result<Self, Misfit>;
     /// `None` where a boolean is no element.
     fn boolean(value: bool) -> Option<Self>;
-    /// `None` where a string is no element.
+    /// `None` where this string is no element.
     fn text(_: &str) -> Option<Self> {
         None
     }
-    /// What `null` is within an array; `None` where it is no element.
+    /// What `null` is where an element should be; `None` where it is no element.
     fn null() -> Option<Self> {
         None
     }
@@ -44,8 +45,17 @@ impl<T: FromNumber> Leaf for T {
     fn boolean(_: bool) -> Option<Self> {
         None
     }
+    /// What JSON has no words for is a string, as Protocol Buffers write it.
+    fn text(value: &str) -> Option<Self> {
+        match value {
+            "NaN" => T::not_finite(f64::NAN),
+            "Infinity" => T::not_finite(f64::INFINITY),
+            "-Infinity" => T::not_finite(f64::NEG_INFINITY),
+            _ => None,
+        }
+    }
     fn null() -> Option<Self> {
-        T::missing()
+        T::not_finite(f64::NAN)
     }
 }
 
@@ -102,7 +112,11 @@ pub struct Nested<'a, T> {
     /// The field's name, for messages.
     name: &'a str,
     dtype: &'a str,
+    /// What the value must be like.
     shape: Option<&'a Shape>,
+    /// What the models that read the value take, which is the shape of what does not show its own: of a
+    /// value by itself and of an empty array. Everything else is as it comes.
+    read_as: Option<&'a Shape>,
     max_elements: usize,
     elements: Vec<T>,
     /// The length of each axis, once an array of it has been read to its end.
@@ -122,12 +136,19 @@ pub enum Problem {
 }
 
 impl<'a, T: Leaf> Nested<'a, T> {
-    pub fn new(name: &'a str, dtype: &'a str, shape: Option<&'a Shape>, max_elements: usize) -> Self {
+    pub fn new(
+        name: &'a str,
+        dtype: &'a str,
+        shape: Option<&'a Shape>,
+        read_as: Option<&'a Shape>,
+        max_elements: usize,
+    ) -> Self {
         let known: Option<usize> = shape.and_then(|s| s.iter().copied().product());
         Self {
             name,
             dtype,
             shape,
+            read_as: shape.or(read_as),
             max_elements,
             elements: Vec::with_capacity(known.unwrap_or(0).min(max_elements).min(1 << 20)),
             lengths: vec![],
@@ -139,7 +160,19 @@ impl<'a, T: Leaf> Nested<'a, T> {
 
     /// Shape and elements, once a value has been read without an error.
     pub fn finish(self) -> (Vec<usize>, Vec<T>) {
-        (self.lengths.into_iter().map(Option::unwrap_or_default).collect(), self.elements)
+        let mut shape: Vec<usize> = self.lengths.into_iter().map(Option::unwrap_or_default).collect();
+        let wanted = self.read_as.map_or(&[][..], Vec::as_slice);
+        match self.elements.len() {
+            0 => shape.extend(wanted.iter().skip(shape.len()).map(|length| length.unwrap_or(0))),
+            1 if shape.is_empty() && is_of_one(wanted) => shape = vec![1; wanted.len()],
+            _ => {}
+        }
+        (shape, self.elements)
+    }
+
+    /// Whether the value being read is in no array, and one element makes the tensor.
+    fn is_alone(&self) -> bool {
+        self.path.is_empty() && self.read_as.is_some_and(|shape| shape.is_empty() || is_of_one(shape))
     }
 
     /// Why reading stopped, where it was not the JSON itself.
@@ -171,7 +204,7 @@ impl<'a, T: Leaf> Nested<'a, T> {
                 self.rank = Some(depth);
                 self.lengths.resize(depth, None);
             }
-            Some(rank) if depth < rank => {
+            Some(rank) if depth < rank && !self.is_alone() => {
                 return Err(self.invalid(format_args!("is {shown}, where an array should be{}", self.hint())));
             }
             Some(_) => {}
@@ -195,6 +228,7 @@ impl<'a, T: Leaf> Nested<'a, T> {
 
     fn wrong_kind<E: Error>(&mut self, kind: &str) -> E {
         let wanted = match self.rank {
+            _ if self.is_alone() => T::WANTED,
             Some(rank) if self.path.len() < rank => "an array",
             Some(_) => T::WANTED,
             None if T::NO_NUMBER.is_some() => "a string or an array of strings",
@@ -236,8 +270,8 @@ impl<'a, T: Leaf> Nested<'a, T> {
         if let Some(wanted) = wanted.filter(|w| *w != length) {
             return Err(self.invalid(format_args!("has length {length}, not {wanted}{}", self.hint())));
         }
-        if length == 0 {
-            return Err(self.invalid("is empty"));
+        if length == 0 && self.read_as.is_none() {
+            return Err(self.invalid("is empty, and how many axes it has is not known without a `shape`"));
         }
         match self.lengths.get(depth).copied().flatten() {
             Some(first) if first != length => {
@@ -301,8 +335,10 @@ impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        // By itself it is a field that was not given; of an array, one that is shorter than it should be.
-        let element = !self.path.is_empty() && self.rank.is_none_or(|rank| rank == self.path.len());
+        // In the place of an array it is a field that was not given, or one that is too short. What is not
+        // known to be one element by itself may have been meant for an array.
+        let within = !self.path.is_empty() && self.rank.is_none_or(|rank| rank == self.path.len());
+        let element = within || self.is_alone();
         match T::null() {
             Some(missing) if element => self.leaf(Ok(missing), "null"),
             _ => Err(self.wrong_kind("null")),
@@ -328,8 +364,8 @@ impl<'de, T: Leaf> Visitor<'de> for &mut Nested<'_, T> {
     }
 }
 
-/// A document: an object that has the field, or else the value itself.
-pub struct Document<'n, 'a, T>(pub &'n mut Nested<'a, T>);
+/// A document: an object that has the field, under its name or the other, or else the value itself.
+pub struct Document<'n, 'a, T>(pub &'n mut Nested<'a, T>, pub &'a str);
 
 impl<'de, T: Leaf> DeserializeSeed<'de> for Document<'_, '_, T> {
     type Value = ();
@@ -349,7 +385,7 @@ impl<'de, T: Leaf> Visitor<'de> for Document<'_, '_, T> {
         let mut found = false;
         let mut others = vec![];
         while let Some(key) = object.next_key::<String>()? {
-            if key == self.0.name {
+            if key == self.0.name || key == self.1 {
                 if found {
                     return Err(self.0.invalid("is there twice"));
                 }
@@ -357,18 +393,15 @@ impl<'de, T: Leaf> Visitor<'de> for Document<'_, '_, T> {
                 object.next_value_seed(&mut *self.0)?;
             } else {
                 object.next_value::<IgnoredAny>()?;
-                if others.len() < 8 && key.len() <= 64 {
-                    others.push(format!("`{key}`"));
+                if others.len() < MOST_NAMED && key.len() <= 64 {
+                    others.push(key);
                 }
             }
         }
         if found {
             return Ok(());
         }
-        let others = match others.as_slice() {
-            [] => "it is an empty object".into(),
-            some => format!("it has {}", some.join(", ")),
-        };
+        let others = meant([self.0.name], &others).unwrap_or("it is an empty object".into());
         let text = format!("the document has no field `{}`: {others}", self.0.name);
         Err(self.0.stop(Problem::Invalid(text)))
     }

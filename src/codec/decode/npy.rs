@@ -4,7 +4,7 @@ use crate::codec::npy::Header;
 use crate::codec::options::{self, Shape};
 use crate::codec::payload;
 use crate::diagnostic::Report;
-use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor, byte_len};
@@ -55,8 +55,8 @@ impl Decode for NpyDecode {
         options::canonical(self)
     }
 
-    fn curl_example(&self) -> String {
-        format!("--data-binary @{}.npy", self.name)
+    fn example(&self) -> Example {
+        Example::File(format!("{}.npy", self.name))
     }
 
     fn decode(&self, payload: &Payload, _: bool) -> Result<Decoded, DecodeError> {
@@ -76,7 +76,12 @@ impl Decode for NpyDecode {
         }
         let data = bytes.slice(header.start..);
         match byte_len(header.dtype, &header.shape) {
-            Some(0) => return Err(invalid(format!("has no elements: its shape is {:?}", header.shape))),
+            Some(0) if !options::is_modest(&header.shape) => {
+                return Err(invalid(format!(
+                    "has no elements, and axes of its shape {:?} are too long",
+                    header.shape
+                )));
+            }
             Some(size) if size == data.len() => {}
             size => {
                 let size = size.map_or("more than fit in memory".into(), |s| s.to_string());
@@ -153,11 +158,7 @@ fn cast(tensor: &Tensor, dtype: DType) -> Result<Tensor, String> {
             .enumerate()
             .map(|(index, v)| {
                 // What is not finite stays so where the dtype can hold it.
-                let cast = if v.is_finite() || !T::DTYPE.is_float() {
-                    T::float(*v).ok()
-                } else {
-                    non_finite::<T>(*v)
-                };
+                let cast = if v.is_finite() { T::float(*v).ok() } else { T::not_finite(*v) };
                 cast.ok_or_else(|| format!("has {v} at element {index}, which {} does not hold", T::DTYPE))
             })
             .collect::<Result<Vec<T>, _>>()?;
@@ -182,16 +183,4 @@ fn cast(tensor: &Tensor, dtype: DType) -> Result<Tensor, String> {
         }
         other => Err(format!("cannot become {other}")),
     }
-}
-
-/// NaN or an infinity of a float dtype.
-fn non_finite<T: crate::tensor::Element>(value: f64) -> Option<T> {
-    let bytes: Vec<u8> = match T::DTYPE {
-        DType::F32 => (value as f32).to_ne_bytes().to_vec(),
-        DType::F64 => value.to_ne_bytes().to_vec(),
-        DType::F16 => half::f16::from_f64(value).to_ne_bytes().to_vec(),
-        DType::BF16 => half::bf16::from_f64(value).to_ne_bytes().to_vec(),
-        _ => return None,
-    };
-    bytemuck::try_pod_read_unaligned(&bytes).ok()
 }

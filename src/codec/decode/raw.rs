@@ -3,7 +3,7 @@
 use crate::codec::options::{self, Shape};
 use crate::codec::payload;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor};
@@ -33,6 +33,17 @@ pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) 
         );
         return None;
     }
+    if shape.contains(&None) && shape.contains(&Some(0)) {
+        report.push(
+            Diagnostic::error(format!(
+                "`shape` in {} leaves an axis open that no body tells of",
+                options.what()
+            ))
+            .at(&shape.place, "")
+            .help("an axis of 0 leaves no bytes: give all lengths"),
+        );
+        return None;
+    }
     Some(Arc::new(RawDecode { name: codec.name.value.clone(), dtype, shape: shape.value }))
 }
 
@@ -53,12 +64,12 @@ impl Decode for RawDecode {
         options::canonical(self)
     }
 
-    fn curl_example(&self) -> String {
-        format!("--data-binary @{}.bin", self.name)
+    fn example(&self) -> Example {
+        Example::File(format!("{}.bin", self.name))
     }
 
     fn decode(&self, payload: &Payload, _: bool) -> Result<Decoded, DecodeError> {
-        let mut bytes = payload::binary(payload, "raw elements")?;
+        let mut bytes = payload::binary_or_empty(payload, "raw elements")?;
         let known: usize = self.shape.iter().flatten().product::<usize>() * self.dtype.size();
         let wanted = || format!("{}{}", self.dtype, options::show_shape(&self.shape));
         let open = match self.shape.contains(&None) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::offline::Input;
-use crate::plan::{Decode, DecodeError, Decoded, Payload, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Payload, TensorType};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ impl Decode for Takes {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn curl_example(&self) -> String {
-        String::new()
+    fn example(&self) -> Example {
+        Example::File(String::new())
     }
     fn decode(&self, _: &Payload, _: bool) -> Result<Decoded, DecodeError> {
         Err(DecodeError::Invalid("nothing here decodes".into()))
@@ -53,7 +53,7 @@ fn found(
     decodes: &[DecodePlan],
     stdin: &str,
 ) -> (Vec<(String, String)>, u64) {
-    let inputs = Inputs { paths: inputs.to_vec(), glob: glob.map(|g| g.parse().unwrap()) };
+    let inputs = Inputs { paths: inputs.to_vec(), glob: glob.map(|g| g.parse().unwrap()), delimiter: None };
     let wanted = Wanted { extensions: vec!["png"], ..Wanted::default() };
     let except = inputs.paths[0].join("out");
     let mut list = find(&inputs, &except, decodes, &wanted, &mut stdin.as_bytes()).unwrap();
@@ -198,7 +198,7 @@ fn several_inputs_are_named_as_they_were_given() {
     let (items, _) = found(&inputs, None, &[decode("photo", IMAGES)], "");
     let names: Vec<&str> = items.iter().map(|(name, _)| name.rsplit_once('/').unwrap().1).collect();
     assert_eq!(names, ["a.jpg", "a.jpg", "x.bin"]);
-    let inputs = Inputs { paths: vec![input.path().join("none")], glob: None };
+    let inputs = Inputs { paths: vec![input.path().join("none")], glob: None, delimiter: None };
     assert!(find(&inputs, Path::new("nowhere"), &[], &Wanted::default(), &mut "".as_bytes()).is_err());
 }
 

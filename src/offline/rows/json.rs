@@ -1,11 +1,10 @@
 //! Lines of JSON: the fields are called as the decodes.
 
 use super::{read_file, reads_json, refused};
+use crate::codec::document::{self, Missing, Unsplit};
 use crate::offline::Refused;
 use crate::plan::{DecodePlan, Payload};
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A file instead of the bytes themselves: `{"photo": {"path": "a.jpg"}}`.
@@ -21,17 +20,27 @@ pub(super) fn line(text: Bytes, folder: &Path, decodes: &[DecodePlan]) -> Result
     {
         return Ok(vec![Payload::Bytes(text)]);
     }
-    let mut fields: HashMap<String, Box<RawValue>> = serde_json::from_slice(&text)
-        .map_err(|e| refused(format!("the line is not a JSON object with {}: {e}", listed(decodes))))?;
-    let payload = |decode: &DecodePlan| {
-        let value = fields.remove(&decode.name).or_else(|| fields.remove(decode.decode.field()?));
-        let value = value.ok_or_else(|| refused(format!("the line has no `{}`", decode.name)))?;
-        match serde_json::from_str::<InFile>(value.get()) {
-            Ok(file) if !reads_json(decode) => read_file(&folder.join(file.path)),
-            _ => Ok(Payload::Json(value)),
-        }
+    let payloads = document::split(&text, decodes).map_err(|unsplit| {
+        refused(match unsplit {
+            Unsplit::NotText(why) => format!("the line is not JSON: {why}"),
+            Unsplit::NotJson(error) => format!("the line is not JSON: {error}"),
+            Unsplit::NotFields => format!("the line is not a JSON object with {}", listed(decodes)),
+            Unsplit::Twice(name) => format!("the line has `{name}` twice"),
+            Unsplit::Missing(Missing { names, hint, .. }) => {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+                format!("the line has no {}{hint}", names.join(", "))
+            }
+        })
+    })?;
+    let in_file = |(payload, decode): (Payload, &DecodePlan)| match &payload {
+        Payload::Json(value) if !reads_json(decode) => match serde_json::from_str::<InFile>(value.get()) {
+            Ok(file) => read_file(&folder.join(file.path)),
+            Err(_) => Ok(payload),
+        },
+        _ => Ok(payload),
     };
-    decodes.iter().map(payload).collect()
+    payloads.into_iter().zip(decodes).map(in_file).collect()
 }
 
 fn listed(decodes: &[DecodePlan]) -> String {

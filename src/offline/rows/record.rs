@@ -1,4 +1,4 @@
-//! Records of CSV: the columns are called as the decodes.
+//! Records of CSV, as pandas, spreadsheets and databases write them: the columns are called as the decodes.
 
 use super::{is_of, read_file, reads_json, refused};
 use crate::offline::Refused;
@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 /// Where each decode finds its value in a record.
 pub struct Columns {
     decodes: Vec<Cells>,
+    /// The header; empty where there is none.
+    names: Vec<String>,
+    /// How many columns there are.
+    width: usize,
     /// In which relative paths lie.
     folder: PathBuf,
 }
@@ -17,102 +21,163 @@ pub struct Columns {
 enum Cells {
     /// The path of a file.
     Path(usize),
-    /// A JSON value.
+    /// The whole value.
     Value(usize),
-    /// Numbers, one a column.
-    Numbers(Vec<usize>),
+    /// Columns with one element each.
+    Elements(Vec<usize>),
 }
 
 impl Columns {
     /// By the first record, and whether that is a header.
     pub fn find(first: &ByteRecord, decodes: &[DecodePlan], folder: &Path) -> Result<(Self, bool), String> {
-        let (decodes, is_header) = columns(first, decodes)?;
-        Ok((Self { decodes, folder: folder.to_owned() }, is_header))
+        let names = names(first);
+        let decodes = columns(&names, decodes)?;
+        let all_numbers = matches!(decodes.as_slice(), [Cells::Elements(_)]) && are_numbers(&names);
+        let width = names.len();
+        let names = if all_numbers { vec![] } else { names };
+        Ok((Self { decodes, names, width, folder: folder.to_owned() }, !all_numbers))
     }
 
     pub fn payloads(&self, cells: &ByteRecord, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Refused> {
+        // Empty ones at the end are of a delimiter after the last cell.
+        if cells.iter().skip(self.width).any(|cell| !cell.trim_ascii().is_empty()) {
+            return Err(refused(format!(
+                "the row has {} cells, and the table {} columns; a cell that holds the delimiter is to stand in \
+                 quotes",
+                cells.len(),
+                self.width
+            )));
+        }
         let each = self.decodes.iter().zip(decodes);
-        each.map(|(place, decode)| place.payload(cells, &self.folder, decode)).collect()
+        each.map(|(place, decode)| place.payload(cells, self, decode)).collect()
+    }
+
+    /// "column 2 (`age`)"
+    fn shown(&self, column: usize) -> String {
+        match self.names.get(column).map(String::as_str) {
+            None | Some("") => format!("column {}", column + 1),
+            Some(name) => format!("column {} (`{name}`)", column + 1),
+        }
     }
 }
 
-/// Where each decode finds its value, and whether the first record is the header that says so.
-fn columns(first: &ByteRecord, decodes: &[DecodePlan]) -> Result<(Vec<Cells>, bool), String> {
-    let names: Vec<String> = first
-        .iter()
-        .map(|cell| String::from_utf8_lossy(cell).trim_start_matches('\u{feff}').trim().to_owned())
-        .collect();
-    let numbers = |names: &[String]| names.iter().all(|name| name.parse::<f64>().is_ok());
+fn names(first: &ByteRecord) -> Vec<String> {
+    let name = |cell: &[u8]| String::from_utf8_lossy(cell).trim_start_matches('\u{feff}').trim().to_owned();
+    first.iter().map(name).collect()
+}
+
+fn are_numbers(names: &[String]) -> bool {
+    names.iter().all(|name| name.parse::<f64>().is_ok())
+}
+
+/// Where each decode finds its value. Columns that no decode is called after are passed over; where they
+/// stand makes no difference.
+fn columns(names: &[String], decodes: &[DecodePlan]) -> Result<Vec<Cells>, String> {
     let mut found = vec![];
     for decode in decodes {
         let json = reads_json(decode);
         let named = names.iter().position(|name| is_of(name, decode));
         let numbered: Vec<usize> = (0..)
-            .map_while(|i| names.iter().position(|name| *name == format!("{}_{i}", decode.name)))
+            .map_while(|i| {
+                let called = |name: &str| {
+                    let index = name.rsplit_once('_').filter(|(start, _)| is_of(start, decode));
+                    index.is_some_and(|(_, index)| index == i.to_string())
+                };
+                names.iter().position(|name| called(name))
+            })
             .collect();
         found.push(match (named, decodes) {
             (Some(column), _) if json => Cells::Value(column),
             (Some(column), _) => Cells::Path(column),
-            (None, _) if json && !numbered.is_empty() => Cells::Numbers(numbered),
-            (None, [_]) if json => Cells::Numbers((0..names.len()).collect()),
+            (None, _) if json && !numbered.is_empty() => Cells::Elements(numbered),
+            (None, [_]) if json => Cells::Elements((0..names.len()).collect()),
             (None, [_]) => match names.iter().position(|name| name == "path") {
                 Some(column) => Cells::Path(column),
-                None => return Err(no_column(decode, &names)),
+                None => return Err(no_column(decode, names)),
             },
-            (None, _) => return Err(no_column(decode, &names)),
+            (None, _) => return Err(no_column(decode, names)),
         });
     }
-    let all_numbers = matches!(found.as_slice(), [Cells::Numbers(_)]) && numbers(&names);
-    Ok((found, !all_numbers))
+    Ok(found)
 }
+
+/// The delimiter of a table whose first line this is: the first by which the decodes find their columns, as
+/// in the header `age;city`, or by which a line without a header has several. A comma where none does.
+pub fn delimiter(line: &[u8], decodes: &[DecodePlan]) -> u8 {
+    let split = |delimiter: u8| {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line);
+        let mut first = ByteRecord::new();
+        let read = reader.read_byte_record(&mut first).unwrap_or(false);
+        (read && (delimiter == b',' || first.len() > 1)).then(|| names(&first))
+    };
+    let named = |names: &[String]| {
+        decodes.iter().all(|decode| {
+            let called = |name: &str| is_of(name, decode) || (name == "path" && !reads_json(decode));
+            let start = |name: &str| name.rsplit_once('_').is_some_and(|(start, _)| is_of(start, decode));
+            names.iter().any(|name| called(name) || start(name))
+        })
+    };
+    let tables: Vec<(u8, Vec<String>)> =
+        DELIMITERS.iter().filter_map(|delimiter| Some((*delimiter, split(*delimiter)?))).collect();
+    let by_name = tables.iter().find(|(_, names)| named(names));
+    let several = || tables.iter().find(|(_, names)| names.len() > 1);
+    by_name.or_else(several).map_or(b',', |(delimiter, _)| *delimiter)
+}
+
+/// Between the columns of tables: a comma, Excel's semicolon where the comma is for decimals, a tab, a bar.
+const DELIMITERS: [u8; 4] = *b",;\t|";
 
 fn no_column(decode: &DecodePlan, names: &[String]) -> String {
     let what = if reads_json(decode) { "values" } else { "paths" };
     let name = &decode.name;
-    format!("no column `{name}` with the {what} for that decode; its columns are {}", names.join(", "))
+    let hint = match names {
+        [one] if one.bytes().any(|b| DELIMITERS.contains(&b) || b == b' ') => {
+            "; is another character between them? `--delimiter` says which"
+        }
+        _ => "",
+    };
+    format!("no column `{name}` with the {what} for that decode; its columns are {}{hint}", names.join(", "))
 }
 
 impl Cells {
-    fn payload(&self, cells: &ByteRecord, folder: &Path, decode: &DecodePlan) -> Result<Payload, Refused> {
+    fn payload(
+        &self,
+        cells: &ByteRecord,
+        columns: &Columns,
+        decode: &DecodePlan,
+    ) -> Result<Payload, Refused> {
         let cell = |column: usize| {
-            let cell = cells.get(column).map(<[u8]>::trim_ascii);
-            cell.ok_or_else(|| refused(format!("the row has no column {} for `{}`", column + 1, decode.name)))
+            cells
+                .get(column)
+                .ok_or_else(|| refused(format!("the row has no column {} for `{}`", column + 1, decode.name)))
         };
-        match self {
-            Self::Path(column) => {
+        let text = |column: usize| {
+            let text = std::str::from_utf8(cell(column)?);
+            text.map_err(|_| refused(format!("{} is not text in UTF-8", columns.shown(column))))
+        };
+        let wrong = |column: usize, what: &dyn std::fmt::Display| {
+            refused(format!("{}: {what}", columns.shown(column)))
+        };
+        match (self, decode.decode.json()) {
+            (Self::Path(column), _) => {
                 use std::os::unix::ffi::OsStrExt;
-                read_file(&folder.join(std::ffi::OsStr::from_bytes(cell(*column)?)))
+                read_file(&columns.folder.join(std::ffi::OsStr::from_bytes(cell(*column)?.trim_ascii())))
             }
-            Self::Value(column) => {
-                let text = String::from_utf8_lossy(cell(*column)?).into_owned();
-                let value = RawValue::from_string(text).or_else(|_| {
-                    // Text that is not JSON by itself is a string.
-                    let text = String::from_utf8_lossy(cells.get(*column).unwrap_or_default());
-                    serde_json::value::to_raw_value(&text)
-                });
-                value.map(Payload::Json).map_err(|e| refused(e.to_string()))
+            (Self::Value(column), Some(values)) => {
+                values.cell(text(*column)?).map_err(|error| wrong(*column, &error))
             }
-            Self::Numbers(columns) => {
-                let mut text = String::from("[");
-                for (index, column) in columns.iter().enumerate() {
-                    let number = String::from_utf8_lossy(cell(*column)?);
-                    let sound = number.parse::<f64>().is_ok_and(f64::is_finite);
-                    if !sound {
-                        let reason = format!("`{number}` in column {} is not a number", column + 1);
-                        return Err(refused(reason));
-                    }
+            (Self::Elements(all), Some(values)) => {
+                let mut array = String::from("[");
+                for (index, column) in all.iter().enumerate() {
                     if index > 0 {
-                        text.push(',');
+                        array.push(',');
                     }
-                    // "+1", ".5" and "1." are numbers to a table, not to JSON.
-                    match serde_json::from_str::<serde_json::Number>(&number) {
-                        Ok(_) => text.push_str(&number),
-                        Err(_) => text.push_str(&number.parse::<f64>().unwrap_or_default().to_string()),
-                    }
+                    values.element(text(*column)?, &mut array).map_err(|error| wrong(*column, &error))?;
                 }
-                text.push(']');
-                RawValue::from_string(text).map(Payload::Json).map_err(|e| refused(e.to_string()))
+                array.push(']');
+                RawValue::from_string(array).map(Payload::Json).map_err(|e| refused(e.to_string()))
             }
+            (_, None) => Err(refused(format!("`{}` reads files", decode.name))),
         }
     }
 }

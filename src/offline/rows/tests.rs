@@ -24,18 +24,65 @@ fn columns_are_found_by_name_or_are_all_numbers() {
     };
     let one = [json("x")];
     assert_eq!(given("1|2.5|-3", "1|2.5|-3", &one), ["[1,2.5,-3]"]);
-    assert_eq!(given("a|b|c", "+1|.5|2.", &one), ["[1,0.5,2]"]);
+    assert_eq!(given("a|b|c", "1|2|3", &one), ["[1,2,3]"]);
     assert_eq!(given("id|x_0|x_1", "7|1|2", &one), ["[1,2]"]);
     assert_eq!(given("id|x", "7|[[1],[2]]", &one), ["[[1],[2]]"]);
-    assert_eq!(given("y|x", "hello|4", &[json("x"), json("y")]), ["4", "\"hello\""]);
-    assert!(given("a|b", "1|two", &one)[0].contains("`two` in column 2 is not a number"));
+    assert_eq!(
+        given("y|z|x", "5|6|4", &[json("x"), json("y")]),
+        ["4", "5"],
+        "in any order, others passed over"
+    );
+    assert_eq!(given("a|b", "1|two", &one), ["column 2 (`b`): `two` is not a number"]);
+    assert_eq!(given("1|2", "1|two", &one), ["column 2: `two` is not a number"]);
+    assert_eq!(given("a|b", "1", &one), ["the row has no column 2 for `x`"]);
+    assert_eq!(given("a|b", "1|2||", &one), ["[1,2]"], "a delimiter at the end");
+    assert!(given("a|b", "1|2|3", &one)[0].starts_with("the row has 3 cells, and the table 2 columns"));
     assert!(find("1|2", &one).unwrap().1.eq(&false), "numbers are no header");
     assert!(find("a|2", &one).unwrap().1);
     assert!(find("a|b", &[json("x"), json("y")]).is_err());
 }
 
+#[test]
+fn the_delimiter_is_the_one_by_which_columns_are_found() {
+    let decode =
+        |name: &str| DecodePlan { name: name.into(), decode: std::sync::Arc::new(Json), keep_origin: false };
+    let one = [decode("x")];
+    let two = [decode("age"), decode("city")];
+    for (line, decodes, wanted) in [
+        ("x_0,x_1\n", &one[..], b','),
+        ("x_0;x_1\n", &one, b';'),
+        ("x_0\tx_1\r\n", &one, b'\t'),
+        ("x_0|x_1", &one, b'|'),
+        ("x", &one, b','),
+        ("1;2;3", &one, b';'),
+        ("1.5,2;3", &one, b','),
+        ("a;b", &one, b';'),
+        ("id;age;\"the city; or town\";city", &two, b';'),
+        ("age;city, or town;city", &two, b';'),
+        ("age,city;state,city", &two, b','),
+        ("", &one, b','),
+    ] {
+        assert_eq!(char::from(record::delimiter(line.as_bytes(), decodes)), char::from(wanted), "{line}");
+    }
+}
+
 #[derive(Debug)]
 struct Json;
+
+impl crate::plan::JsonValues for Json {
+    fn field(&self, text: Bytes) -> Result<Payload, crate::plan::DecodeError> {
+        Ok(Payload::Bytes(text))
+    }
+    fn cell(&self, cell: &str) -> Result<Payload, crate::plan::DecodeError> {
+        let raw = serde_json::value::RawValue::from_string(cell.to_owned());
+        raw.map(Payload::Json).map_err(|error| crate::plan::DecodeError::Invalid(error.to_string()))
+    }
+    fn element(&self, cell: &str, out: &mut String) -> Result<(), String> {
+        cell.parse::<f64>().map_err(|_| format!("`{cell}` is not a number"))?;
+        out.push_str(cell);
+        Ok(())
+    }
+}
 
 impl crate::plan::Decode for Json {
     fn format(&self) -> &'static str {
@@ -44,14 +91,17 @@ impl crate::plan::Decode for Json {
     fn produces(&self) -> crate::plan::TensorType {
         crate::plan::TensorType::default()
     }
+    fn json(&self) -> Option<&dyn crate::plan::JsonValues> {
+        Some(self)
+    }
     fn extensions(&self) -> &'static [&'static str] {
         &["json"]
     }
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn curl_example(&self) -> String {
-        String::new()
+    fn example(&self) -> crate::plan::Example {
+        crate::plan::Example::File(String::new())
     }
     fn decode(&self, _: &Payload, _: bool) -> Result<crate::plan::Decoded, crate::plan::DecodeError> {
         Err(crate::plan::DecodeError::Invalid("nothing here decodes".into()))
