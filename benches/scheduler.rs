@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use rserve::plan::{BatchPolicy, Batching, DeviceId};
+use rserve::plan::{BatchPolicy, DeviceId};
 use rserve::scheduler::{
     Batch, Device, Executor, Instance, OwnThreads, Policy, RunError, Runner, SharedPool, Terms, Value, Want,
 };
@@ -27,8 +27,8 @@ use tokio::runtime::Runtime;
 struct Nothing;
 
 impl Runner for Nothing {
-    fn batching(&self) -> Batching {
-        Batching::Dynamic
+    fn joins(&self) -> bool {
+        true
     }
 
     fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {

@@ -1,6 +1,6 @@
 //! Stand-ins for the engine, so that scheduler, lifecycle and flow are tried without a model.
 
-use rserve::plan::{Batching, Dim, Port, Signature};
+use rserve::plan::{Dim, Port, Signature};
 use rserve::scheduler::{Batch, Executor, Memory, Resident, RunError, Runner, StagedBatch, Value};
 use rserve::tensor::{DType, Tensor};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,7 +11,7 @@ type Compute = dyn Fn(&[Value]) -> Result<Row, RunError> + Send + Sync;
 
 /// A model that computes each row by a function, and remembers its batches.
 pub struct Fake {
-    pub batching: Batching,
+    pub joins: bool,
     compute: Box<Compute>,
     /// The rows of each batch that was run, by their first number.
     pub batches: Mutex<Vec<Vec<f32>>>,
@@ -65,7 +65,7 @@ impl Gate {
 impl Fake {
     pub fn new(compute: impl Fn(&[Value]) -> Result<Row, RunError> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            batching: Batching::Dynamic,
+            joins: true,
             compute: Box::new(compute),
             batches: Mutex::default(),
             gate: Gate::default(),
@@ -101,8 +101,8 @@ impl Fake {
 }
 
 impl Runner for Fake {
-    fn batching(&self) -> Batching {
-        self.batching
+    fn joins(&self) -> bool {
+        self.joins
     }
 
     fn memory(&self) -> Memory {
@@ -172,14 +172,7 @@ pub fn first(value: &Value) -> f32 {
 
 /// `float32[N, 1]` for each input and output.
 pub fn signature(inputs: &[&str], outputs: &[&str]) -> Arc<Signature> {
-    let port = |name: &&str| Port {
-        name: name.to_string(),
-        dtype: Some(DType::F32),
-        declared: "float32".into(),
-        dims: Some(vec![Dim::Named("N".into()), Dim::Fixed(1)]),
-    };
-    Arc::new(Signature {
-        inputs: inputs.iter().map(port).collect(),
-        outputs: outputs.iter().map(port).collect(),
-    })
+    let dims = || Some(vec![Dim::Named("N".into()), Dim::Fixed(1)]);
+    let port = |name: &&str| Port::tensor(*name, DType::F32, dims());
+    Arc::new(Signature::new(inputs.iter().map(port).collect(), outputs.iter().map(port).collect()))
 }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
 use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
 use rserve::plan::{
-    self, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput, EncodePlan,
-    EncodeSource, Entry, Example, Format, Origin, Payload, Region, RowContext, Rows, Step, TensorType,
-    VersionFacts,
+    self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput,
+    EncodePlan, EncodeSource, Entry, Example, Format, Origin, Payload, Region, RowContext, Rows, Step,
+    TensorType, VersionFacts,
 };
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
@@ -99,7 +99,7 @@ impl Rows for TextEncode {
 struct Models(HashMap<&'static str, Arc<Fake>>);
 
 impl Loader for Models {
-    fn open(&self, files: VersionFiles) -> Result<Opened, String> {
+    fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, String> {
         let name = String::from_utf8(whole(&files)).unwrap();
         let inputs: &[&str] = if name == "join" { &["a", "b"] } else { &["x"] };
         let facts = VersionFacts { signature: signature(inputs, &["y"]), labels: files.labels, weights: 4 };

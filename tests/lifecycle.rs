@@ -4,7 +4,7 @@ use crate::fakes::{Fake, Gate, TwoLanes, first, number, signature};
 use rserve::lifecycle::{
     Cause, Cell, Copied, Fit, Lifecycle, Loader, Model, NotReady, Opened, Refused, Serving, State,
 };
-use rserve::plan::{self, BatchPolicy, DeviceId, Plan, VersionFacts};
+use rserve::plan::{self, BatchPolicy, Declaration, DeviceId, Plan, VersionFacts};
 use rserve::scheduler::{Device, Memory, Runner, Terms, Want};
 use rserve::store::VersionFiles;
 use std::fs;
@@ -22,7 +22,7 @@ struct TextLoader {
 }
 
 impl Loader for TextLoader {
-    fn open(&self, files: VersionFiles) -> Result<Opened, String> {
+    fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, String> {
         let onnx = whole(&files);
         let text = std::str::from_utf8(&onnx).map_err(|_| "not text".to_owned())?;
         let input = match text.trim().split_once(' ') {
@@ -92,6 +92,8 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
         share: 0.5,
         devices: vec![0],
         batch: BatchPolicy::up_to(4),
+        declaration: Declaration::default(),
+        warm: true,
         queue: 64,
         rollout: plan::Rollout::default(),
         signature: signature(&["x"], &["y"]),

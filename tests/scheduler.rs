@@ -1,7 +1,7 @@
 //! The scheduler with stand-ins for models: what is batched, who is answered what, and what costs nothing.
 
 use crate::fakes::{Fake, TwoLanes, first, number, numbers};
-use rserve::plan::{BatchPolicy, Batching, DeviceId};
+use rserve::plan::{BatchPolicy, DeviceId};
 use rserve::scheduler::{
     Device, Instance, ItemError, Memory, OwnThreads, Policy, Rejected, Replicas, RunError, SharedPool, Terms,
     Ticket, Value, Want,
@@ -63,7 +63,7 @@ fn what_waits_for_a_busy_device_runs_together_and_goes_back_to_its_own() {
 fn a_model_without_a_batch_axis_runs_one_at_a_time() {
     let device = one_lane();
     let mut fake = Fake::times(1.0);
-    Arc::get_mut(&mut fake).unwrap().batching = Batching::One;
+    Arc::get_mut(&mut fake).unwrap().joins = false;
     let instance = device.instance("model", fake.clone(), policy(4, 64));
     fake.gate.close();
     let tickets: Vec<Ticket> = (0..4).map(|n| take(&instance, n as f32)).collect();

@@ -9,7 +9,7 @@ use mimalloc::MiMalloc;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use rserve::engine;
-use rserve::plan::{Batching, DeviceId, Signature};
+use rserve::plan::{DeviceId, Signature};
 use rserve::scheduler::{Batch, Runner, Value, Want};
 use rserve::store;
 use rserve::tensor::{DType, Tensor};
@@ -117,11 +117,10 @@ impl Model {
     }
 
     fn batch(&self) -> Result<Batch, Error> {
-        let dynamic = self.runner.batching() == Batching::Dynamic;
         let mut rows: Vec<Vec<Value>> = Vec::new();
         for port in &self.signature.inputs {
             let whole = self.inputs.get(&port.name).ok_or_else(|| format!("no input {:?}", port.name))?;
-            let split = dynamic || port.has_batch_axis();
+            let split = port.batch == Some(0);
             let count = if split { whole.shape()[0] } else { 1 };
             rows.resize_with(count.max(rows.len()), Vec::new);
             for (index, row) in rows.iter_mut().enumerate() {

@@ -3,7 +3,7 @@
 use super::facts::facts_of;
 use crate::engine;
 use crate::lifecycle::{Loader, Model, Opened};
-use crate::plan::DeviceId;
+use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::Runner;
 use crate::store::{Format, VersionFiles};
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use std::sync::Arc;
 pub struct EngineLoader;
 
 impl Loader for EngineLoader {
-    fn open(&self, files: VersionFiles) -> Result<Opened, String> {
-        let (model, facts) = facts_of(files)?;
+    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, String> {
+        let (model, mut facts) = facts_of(files)?;
+        let model = model.declared(declaration);
+        facts.signature = Arc::new((*facts.signature).clone().declared(declaration));
         Ok(Opened { facts, model: Box::new(model) })
     }
 

@@ -15,7 +15,7 @@ type Reason = (&'static str, fn(&Snapshot) -> u64);
 
 type Labels = Vec<(&'static str, String)>;
 
-const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 9] = [
     ("queue_length", "Items that wait for the model", SampleKind::Gauge, |s| s.queue as f64),
     ("items_running", "Items in the batches on the way", SampleKind::Gauge, |s| s.running as f64),
     ("items", "Items taken into the queue", SampleKind::Counter, |s| s.submitted as f64),
@@ -26,6 +26,12 @@ const METRICS: [Metric; 8] = [
     }),
     ("device_seconds", "Time of the device that batches took", SampleKind::Counter, |s| s.device_seconds),
     ("items_failed", "Rows that were run and failed", SampleKind::Counter, |s| s.failed as f64),
+    (
+        "batches_undivided",
+        "Batches run again row by row, as an output had not a row for each",
+        SampleKind::Counter,
+        |s| s.undivided as f64,
+    ),
 ];
 
 /// Why items were not run, and how many.

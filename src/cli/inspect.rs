@@ -3,7 +3,7 @@
 use super::Exit;
 use super::output::{complain, print};
 use crate::engine::{self, Applied, Inspection};
-use crate::plan::{Batching, Dim, Port};
+use crate::plan::{Batching, Dim, Port, Signature};
 use crate::store;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -93,11 +93,7 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
             let _ = writeln!(text, "  {port}");
         }
     }
-    let joined = match model.signature.batching() {
-        Batching::Dynamic => "items are joined into batches",
-        Batching::One => "one item at a time: not every input and output begins with a dynamic axis",
-    };
-    let _ = writeln!(text, "\n{joined}");
+    let _ = write!(text, "\n{}", batching(&model.signature));
     let _ = writeln!(text, "{} parameters, {}", model.parameters, megabytes(model.weights));
     let _ = writeln!(text, "\noperators");
     let widest = model.operators.keys().map(String::len).max().unwrap_or(0);
@@ -110,6 +106,32 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
         text.push_str("\nnot supported\n");
         for node in &model.unsupported {
             let _ = writeln!(text, "  {node}");
+        }
+    }
+    text
+}
+
+/// What a row is, and whether items are joined.
+fn batching(signature: &Signature) -> String {
+    let Batching { basis, alone } = &signature.batching;
+    let mut text = String::from("batch\n");
+    let width = signature.inputs.iter().chain(&signature.outputs).map(|port| port.name.len()).max();
+    for port in signature.inputs.iter().chain(&signature.outputs) {
+        let axis = port.batch.map_or("no batch axis".to_owned(), |axis| format!("axis {axis}"));
+        let item = port.item_type();
+        let width = width.unwrap_or(0);
+        let _ = writeln!(text, "  {:width$}  {axis}; an item is {item}", port.name);
+    }
+    let _ = writeln!(text, "  {basis}");
+    match alone {
+        None => text.push_str(
+            "  items share batches, once loading has shown that each is computed as if it were alone\n",
+        ),
+        Some(alone) => {
+            let _ = writeln!(text, "  one item at a time: {}", alone.why);
+            if let Some(help) = &alone.help {
+                let _ = writeln!(text, "  {help}");
+            }
         }
     }
     text
@@ -170,7 +192,12 @@ fn as_json(model: &Inspection, size: usize) -> Value {
         "producer": model.producer,
         "inputs": model.signature.inputs.iter().map(port).collect::<Vec<_>>(),
         "outputs": model.signature.outputs.iter().map(port).collect::<Vec<_>>(),
-        "batches": model.signature.batching() == Batching::Dynamic,
+        "batches": model.signature.batching.joins(),
+        "batching": {
+            "decided": model.signature.batching.basis.to_string(),
+            "alone": model.signature.batching.alone.as_ref().map(|alone| &alone.why),
+            "help": model.signature.batching.alone.as_ref().and_then(|alone| alone.help.as_ref()),
+        },
         "parameters": model.parameters,
         "weight_bytes": model.weights,
         "operators": model.operators,
@@ -179,14 +206,14 @@ fn as_json(model: &Inspection, size: usize) -> Value {
 }
 
 fn port(port: &Port) -> Value {
-    let dims = port.dims.as_ref().map(|dims| {
+    let dims = port.known_dims().map(|dims| {
         dims.iter()
             .map(|dim| match dim {
                 Dim::Fixed(n) => json!(n),
-                Dim::Named(name) | Dim::Own(name) => json!(name),
-                Dim::Unknown => Value::Null,
+                Dim::Named(name) => json!(name),
+                Dim::DataDependent | Dim::Unknown => Value::Null,
             })
             .collect::<Vec<_>>()
     });
-    json!({ "name": port.name, "type": port.declared, "shape": dims })
+    json!({ "name": port.name, "type": port.declared, "shape": dims, "batch_axis": port.batch })
 }

@@ -30,7 +30,7 @@ pub use error::{LoadError, OpError, OpErrorKind, UnsupportedNode};
 pub use inspect::{Inspection, inspect, optimized as inspect_optimized};
 pub use optimize::Applied;
 
-use crate::plan::DeviceId;
+use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::Runner;
 use crate::store::{Content, Format, ModelFiles};
 use burn_flex::{Flex, FlexDevice};
@@ -56,6 +56,12 @@ pub fn open(files: impl Into<ModelFiles>) -> Result<Model, LoadError> {
 }
 
 impl Model {
+    /// The same model with the batch axes that a pipeline file declares.
+    pub fn declared(mut self, declaration: &Declaration) -> Self {
+        self.0.signature = self.0.signature.declared(declaration);
+        self
+    }
+
     /// What it says of itself, and what of it cannot be run.
     pub fn inspect(&self) -> Result<Inspection, LoadError> {
         contained(|| Ok(inspect::inspection(&self.0)))

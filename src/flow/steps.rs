@@ -131,7 +131,10 @@ impl Steps<'_> {
             Err(ItemError::Run(RunError::Input(reason))) => {
                 return Err(Error::Input { step: name(), model: self.model(step), reason });
             }
-            Err(ItemError::Run(RunError::Failed(reason) | RunError::Memory(reason))) => {
+            Err(ItemError::Run(
+                error @ (RunError::Failed(_) | RunError::Memory(_) | RunError::Rows { .. }),
+            )) => {
+                let reason = error.to_string();
                 return Err(Error::Step { step: name(), model: self.model(step), reason });
             }
         };

@@ -93,19 +93,14 @@ mod tests {
     use std::sync::Arc;
 
     fn ports(names: &str) -> Vec<Port> {
-        let port = |name: &str| Port {
-            name: name.into(),
-            dtype: Some(DType::F32),
-            declared: "float32".into(),
-            dims: Some(vec![Dim::Named("N".into())]),
-        };
+        let port = |name: &str| Port::tensor(name, DType::F32, Some(vec![Dim::Named("N".into())]));
         names.split_whitespace().map(port).collect()
     }
 
     fn aligned(inputs: &str, outputs: &str) -> Result<Option<Align>, String> {
-        let signature = Arc::new(Signature { inputs: ports("image mask"), outputs: ports("scores extra") });
+        let signature = Arc::new(Signature::new(ports("image mask"), ports("scores extra")));
         let contract = Contract { signature, read: ["scores".to_owned()].into() };
-        align(&contract, &Signature { inputs: ports(inputs), outputs: ports(outputs) })
+        align(&contract, &Signature::new(ports(inputs), ports(outputs)))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::choose::by_weight;
 use super::memory::Presence;
 use super::shadow::Shadow;
 use super::state::{Records, Track};
-use crate::plan::VersionFacts;
+use crate::plan::{Declaration, VersionFacts};
 use crate::scheduler::Replicas;
 use crate::store::Digest;
 use crate::sync::Pointer;
@@ -20,6 +20,8 @@ pub struct Generation {
     pub tag: String,
     /// Its signature, and its labels.
     pub facts: VersionFacts,
+    /// What the pipeline file said of its batch axes when it was loaded.
+    pub declaration: Declaration,
     /// Loaded to be compared with others, not to answer.
     pub shadow: bool,
     /// How long reading, checking and placing it took.

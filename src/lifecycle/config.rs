@@ -5,7 +5,7 @@ use super::cell::{Cell, Generation};
 use super::decide::Versions;
 use super::load::Target;
 use crate::plan::memory::Allowed;
-use crate::plan::{BatchPolicy, DeviceId, Plan, Rollout, VersionFacts};
+use crate::plan::{BatchPolicy, Declaration, DeviceId, Plan, Rollout, VersionFacts};
 use crate::scheduler::{Device, Instance, Policy};
 use crate::sync::{Mutex, lock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,7 @@ pub(super) struct Config {
     /// Where a shadow runs.
     pub aside: Target,
     pub rollout: Rollout,
+    pub declaration: Declaration,
     pub contract: Contract,
     pub context: Arc<PlanContext>,
 }
@@ -104,6 +105,7 @@ impl Config {
             targets: devices.into_iter().map(place).collect(),
             aside: Target { device: aside, replicas: 1, policy: alone, memory: None },
             rollout: model.rollout.clone(),
+            declaration: model.declaration.clone(),
             contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, index) },
             context: context.clone(),
         }
@@ -114,6 +116,7 @@ impl Config {
         self.store == other.store
             && self.wanted == other.wanted
             && self.contract == other.contract
+            && self.declaration == other.declaration
             && self.devices() == other.devices()
     }
 

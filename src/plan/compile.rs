@@ -7,7 +7,7 @@ use super::pipeline::Draft;
 use super::place::{Placement, place};
 use super::scope::Scope;
 use super::whole::Whole;
-use super::{BatchPolicy, Batching, Capacity, Device, Facts, Model, Plan, rollout, routes, unused};
+use super::{BatchPolicy, Capacity, Device, Facts, Model, Plan, declared, rollout, routes, unused};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::Spec;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub fn compile(
     report: &mut Report,
 ) -> Option<Plan> {
     let whole = Whole::new(specs, report)?;
-    let loaded = models::load(&whole, facts, report);
+    let facts = declared::applied(&whole, facts);
+    let loaded = models::load(&whole, &facts, report);
     let scopes: Vec<Scope<'_>> =
         whole.pipelines.iter().map(|spec| Scope::new(spec, &whole, &loaded, report)).collect();
     let used = unused::models(&whole, &scopes, &loaded, report);
@@ -117,15 +118,17 @@ fn held(placement: Placement, used: &[usize]) -> Vec<Device> {
 fn model(loaded: &Loaded<'_>, devices: Vec<usize>, whole: &Whole<'_>, report: &mut Report) -> Option<Model> {
     let (_, facts) = loaded.versions.last()?;
     let batch = loaded.spec.batch.as_ref();
-    let one = loaded.versions.iter().any(|(_, facts)| facts.signature.batching() == Batching::One);
+    let alone = loaded.versions.iter().rev().find_map(|(_, facts)| facts.signature.batching.alone.as_ref());
+    let one = alone.is_some();
     if let Some(batch) = batch
-        && one
+        && let Some(alone) = alone
         && (batch.max.is_some_and(|max| max > 1) || !batch.sizes.is_empty())
     {
         let d = Diagnostic::warning(format!("model `{}` takes one item at a time", loaded.name()))
-            .at(&batch.place, "so that this has no effect");
+            .at(&batch.place, "so that this has no effect")
+            .note(&alone.why);
         let d = super::scope::note(d, loaded.describe());
-        report.push(d.help("export it with a dynamic first axis, so that requests can share a batch"));
+        report.push(alone.help.iter().fold(d, |d, help| d.help(help)));
     }
     let sizes: Arc<[usize]> = batch.filter(|_| !one).map_or_else(Arc::default, |b| b.sizes.as_slice().into());
     let max = sizes.last().copied().or(batch.and_then(|b| b.max)).unwrap_or(BATCH);
@@ -141,6 +144,8 @@ fn model(loaded: &Loaded<'_>, devices: Vec<usize>, whole: &Whole<'_>, report: &m
             wait: batch.and_then(|b| b.wait).unwrap_or_default(),
             sizes,
         },
+        declaration: declared::of(loaded.spec),
+        warm: loaded.spec.warm.as_ref().is_none_or(|warm| warm.value),
         queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
         rollout: rollout::of(loaded.spec),
         signature: facts.signature.clone(),

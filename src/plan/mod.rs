@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no await. What is known of the store and the machine comes in as [`Facts`] and
 //! [`Capacity`]; codecs come in through [`codec::Codecs`].
 
+pub mod batching;
 pub mod capacity;
 pub mod codec;
 pub mod facts;
@@ -11,6 +12,7 @@ pub mod memory;
 pub mod signature;
 
 mod compile;
+mod declared;
 mod digest;
 mod encodes;
 mod entry;
@@ -39,8 +41,9 @@ pub use fit::Mismatch;
 pub use models::interchangeable;
 pub use whole::needs;
 
+pub use batching::{Alone, Basis, Batching, Declaration};
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
-pub use signature::{Batching, Dim, Port, Signature, TensorType};
+pub use signature::{Dim, Port, Signature, TensorType};
 
 pub use crate::spec::Priority;
 
@@ -106,6 +109,10 @@ pub struct Model {
     /// For each replica, index into [`Plan::devices`]; there is at least one.
     pub devices: Vec<usize>,
     pub batch: BatchPolicy,
+    /// What the pipeline file declares of its batch axes.
+    pub declaration: Declaration,
+    /// Whether it is run on samples before it serves.
+    pub warm: bool,
     /// Requests that may wait.
     pub queue: usize,
     pub rollout: Rollout,

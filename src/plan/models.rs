@@ -1,5 +1,6 @@
 //! Which versions of each model are served, and that they can be.
 
+use super::declared;
 use super::rollout::{self, Asked};
 use super::whole::Whole;
 use super::{Facts, ModelFacts, Signature, VersionFacts};
@@ -72,7 +73,9 @@ pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec
         let latest = rollout::follows_latest(spec);
         let meant = store.ok().filter(|store| !store.contains_key(&spec.name.value));
         let meant = meant.and_then(|store| nearest(&spec.name, store.keys().map(String::as_str)));
-        Loaded { spec, versions, latest, meant }
+        let loaded = Loaded { spec, versions, latest, meant };
+        declared::check(&loaded, report);
+        loaded
     };
     whole.models.iter().map(load_one).collect()
 }

@@ -172,6 +172,7 @@ fn declared_alike(first: &spec::Model, second: &spec::Model, report: &mut Report
     differ("shadow", a, b, a.shadow.as_ref(), b.shadow.as_ref(), report);
     differ("reload", a, b, a.reload.as_ref(), b.reload.as_ref(), report);
     differ("load_timeout", a, b, a.load_timeout.as_ref(), b.load_timeout.as_ref(), report);
+    differ("warm", a, b, a.warm.as_ref(), b.warm.as_ref(), report);
 }
 
 fn differ<T: PartialEq>(

@@ -30,6 +30,7 @@ pub struct Counters {
     expired: AtomicU64,
     gone: AtomicU64,
     failed: AtomicU64,
+    undivided: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -60,6 +61,8 @@ pub struct Snapshot {
     pub gone: u64,
     /// Rows that were run and failed.
     pub failed: u64,
+    /// Batches whose outputs did not have a row for each item, so that the items were run again one by one.
+    pub undivided: u64,
 }
 
 impl Counters {
@@ -108,6 +111,11 @@ impl Counters {
         self.failed.fetch_add(1, Relaxed);
     }
 
+    /// A batch could not be taken apart into its rows. Says how many there were before.
+    pub(super) fn undivided(&self) -> u64 {
+        self.undivided.fetch_add(1, Relaxed)
+    }
+
     /// A row left the queue and is run.
     pub(super) fn waited(&self, queued: Duration) {
         let bucket = WAIT_BUCKETS.partition_point(|bound| *bound < queued.as_secs_f64());
@@ -141,6 +149,7 @@ impl Counters {
             expired: self.expired.load(Relaxed),
             gone: self.gone.load(Relaxed),
             failed: self.failed.load(Relaxed),
+            undivided: self.undivided.load(Relaxed),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::share::Charge;
 use super::state::{Formed, Graveyard, State, Usage, Work};
 use super::ticket::{Rejected, Ticket};
 use super::{Counters, Executor, OwnThreads, Runner, SharedPool, Snapshot, Value, Want};
-use crate::plan::{BatchPolicy, Batching, DeviceId};
+use crate::plan::{BatchPolicy, DeviceId};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -97,7 +97,7 @@ impl Device {
 
     /// Gives a loaded model a queue. The instances of one model on one device draw on one share.
     pub fn instance(&self, model: &str, runner: Arc<dyn Runner>, policy: Policy) -> Instance {
-        let policy = effective(policy, runner.batching());
+        let policy = effective(policy, runner.joins());
         let counters = Arc::new(Counters::default());
         let id = self.0.lock().state.add(model, runner.clone(), policy.clone(), counters.clone());
         counters.limit_is(policy.queue);
@@ -113,8 +113,8 @@ impl Policy {
     }
 }
 
-fn effective(mut policy: Policy, batching: Batching) -> Policy {
-    if batching == Batching::One {
+fn effective(mut policy: Policy, joins: bool) -> Policy {
+    if !joins {
         policy.batch = BatchPolicy::up_to(1);
     }
     policy.batch.max = policy.batch.max.max(1);
@@ -160,7 +160,7 @@ impl Instance {
 
     /// Serves by another policy from here on.
     pub fn set_policy(&self, policy: Policy) {
-        let policy = effective(policy, self.runner.batching());
+        let policy = effective(policy, self.runner.joins());
         self.counters.limit_is(policy.queue);
         self.device.lock().state.set_policy(self.id, policy);
         self.device.run_clock();

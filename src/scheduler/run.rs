@@ -114,7 +114,12 @@ fn run_rows(
             took
         }
         Err(Failure::Run(error)) if items.len() > 1 => {
-            tracing::debug!(model, rows = items.len(), %error, "a batch failed and is run again row by row");
+            let rows = items.len();
+            // It is said once: whatever the next batches do, nobody's rows go to another.
+            if matches!(error, RunError::Rows { .. }) && counters.undivided() == 0 {
+                tracing::warn!(model, rows, %error, "items that share a batch are run again one by one");
+            }
+            tracing::debug!(model, rows, %error, "a batch failed and is run again row by row");
             let mut total = took;
             for item in items {
                 if let Some(item) = alive(item, Instant::now(), counters) {
@@ -126,7 +131,7 @@ fn run_rows(
         Err(failure) => {
             let error = match failure {
                 Failure::Run(error) => {
-                    if let RunError::Failed(_) | RunError::Memory(_) = error {
+                    if !matches!(error, RunError::Input(_)) {
                         tracing::error!(model, %error, "the model failed");
                     }
                     error

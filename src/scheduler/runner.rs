@@ -1,6 +1,6 @@
 //! The trait between the scheduler and an engine, and the values that pass through it.
 
-use crate::plan::{Batching, DeviceId};
+use crate::plan::DeviceId;
 use crate::tensor::{DType, Tensor};
 use std::any::Any;
 use std::sync::Arc;
@@ -67,8 +67,14 @@ pub struct Memory {
 
 /// One loaded generation of a model on one device.
 pub trait Runner: Send + Sync + 'static {
-    /// With [`Batching::One`] a batch has one row.
-    fn batching(&self) -> Batching;
+    /// Whether a batch may have more than one row, as far as the axes of the model's tensors allow it. That
+    /// rows are computed as if each were alone is for whoever forms batches to know.
+    fn joins(&self) -> bool;
+
+    /// Gives an output whole from here on, as it was seen to have no batch axis; items are no longer joined.
+    ///
+    /// REQUIRES: the runner does not serve yet, so that an answer's shape never changes between two requests.
+    fn give_whole(&self, _output: usize) {}
 
     /// What it takes of its device's memory, as far as it is known.
     fn memory(&self) -> Memory {
@@ -111,6 +117,13 @@ pub enum RunError {
     /// The batch would take more memory than the model may.
     #[error("{0}")]
     Memory(String),
+    /// An output does not have a row for each of the items that were run together (or it has not the one of an
+    /// item that was run alone), so that it is not known which item has what.
+    #[error(
+        "output {name:?} has shape {shape:?} for {rows} rows: it has no batch axis there; \
+         `batch = {{ axes = {{ {name:?} = false }} }}` of the model declares that"
+    )]
+    Rows { output: usize, name: String, shape: Vec<usize>, rows: usize },
     /// The model or the device failed: node, operator, shapes.
     #[error("{0}")]
     Failed(String),

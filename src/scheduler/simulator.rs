@@ -10,7 +10,6 @@ use super::share::Charge;
 use super::state::{Formed, Graveyard, State, Work};
 use super::ticket::Outcome;
 use super::{Batch, Counters, Policy, RunError, Runner, Usage, Value};
-use crate::plan::Batching;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -108,8 +107,8 @@ struct Nothing {
 }
 
 impl Runner for Nothing {
-    fn batching(&self) -> Batching {
-        Batching::Dynamic
+    fn joins(&self) -> bool {
+        true
     }
 
     fn stages(&self) -> bool {

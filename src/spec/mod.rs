@@ -94,6 +94,8 @@ pub struct Model {
     pub shadow: Option<At<u64>>,
     pub reload: Option<At<Reload>>,
     pub load_timeout: Option<At<Duration>>,
+    /// Whether it is run on samples before it serves.
+    pub warm: Option<At<bool>>,
 }
 
 /// How a new generation takes the place of the old one.
@@ -113,12 +115,29 @@ pub enum Version {
     Several(Vec<u64>),
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// `batch` of a model.
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     pub max: Option<usize>,
     pub wait: Option<Duration>,
     /// Ascending, each once. Empty where left out.
     pub sizes: Vec<usize>,
+    /// Which axis of every port is the batch; `None` within where no port has one (`batch = false`).
+    pub axis: Option<At<Option<usize>>>,
+    /// The same of single ports, by name.
+    pub axes: Vec<(At<String>, Option<usize>)>,
+}
+
+impl PartialEq for Batch {
+    /// Wherever they are written.
+    fn eq(&self, other: &Self) -> bool {
+        let axis = |batch: &Self| batch.axis.as_ref().map(|axis| axis.value);
+        let axes = |batch: &Self| -> Vec<(String, Option<usize>)> {
+            batch.axes.iter().map(|(port, axis)| (port.value.clone(), *axis)).collect()
+        };
+        (self.max, self.wait, &self.sizes, axis(self), axes(self))
+            == (other.max, other.wait, &other.sizes, axis(other), axes(other))
+    }
 }
 
 /// Whose items go first in the queue of a model.

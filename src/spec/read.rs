@@ -3,8 +3,8 @@
 use super::document::{Table, Value, parse};
 use super::reader::{Expected, Reader, mended, number};
 use super::setting::{
-    address, admin, batch_sizes, device_use, duration, header_name, one_version, positive_duration, route,
-    size, traffic, version,
+    address, admin, batch_axes, batch_axis, batch_sizes, device_use, duration, header_name, one_version,
+    positive_duration, route, size, traffic, version,
 };
 use super::{Batch, Codec, Device, Entry, Model, Pipeline, Priority, Reload, Server, Spec, Step, Store};
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, nearest};
@@ -104,13 +104,14 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
         gpu,
         replicas: r.integer("replicas", 1..=1024, report).map(|n| n.map(|n| n as usize)),
         version: r.take_as("version", report, version),
-        batch: r.table("batch", report).map(|b| b.with(batch(&name, &b, report))),
+        batch: batch(&name, &mut r, report),
         queue: r.integer("queue", 1..=1_000_000, report).map(|n| n.map(|n| n as usize)),
         traffic: r.take_as("traffic", report, traffic),
         sticky: r.take_as("sticky", report, header_name),
         shadow: r.take_as("shadow", report, one_version),
         reload: r.choice("reload", &[("swap", Reload::Swap), ("stop-first", Reload::StopFirst)], report),
         load_timeout: r.take_as("load_timeout", report, positive_duration),
+        warm: r.bool("warm", report),
         name,
     };
     r.finish(report);
@@ -130,11 +131,35 @@ fn share_help(share: f64) -> Expected {
     }
 }
 
-fn batch(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
+/// `batch = false`, or a table.
+fn batch(model: &str, r: &mut Reader<'_>, report: &mut Report) -> Option<At<Batch>> {
+    let value = r.take_as("batch", report, |v| match &v.value {
+        Value::Bool(false) => Ok(None),
+        Value::Table(table) => Ok(Some(table)),
+        Value::Bool(true) => {
+            Err(Expected::new(BATCH).help("leave `batch` out: items are joined wherever they can be"))
+        }
+        Value::Integer(n) => {
+            Err(Expected::new(BATCH).help(format!("did you mean `batch = {{ max = {n} }}`?")))
+        }
+        _ => Err(Expected::new(BATCH)),
+    })?;
+    Some(match value.value {
+        Some(table) => value.with(batch_table(model, &value.with(table), report)),
+        None => value.with(Batch { axis: Some(value.with(None)), ..Batch::default() }),
+    })
+}
+
+const BATCH: &str =
+    "a table, such as { max = 16, wait = \"5ms\" }, or false for a model without a batch axis";
+
+fn batch_table(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
     let mut r = Reader::new(format!("`batch` of model `{model}`"), t.value, &t.place);
     let max = r.integer("max", 1..=65_536, report).map(|n| n.map(|n| n as usize));
     let wait = r.take_as("wait", report, duration).map(|d| d.value);
     let sizes = r.take_as("sizes", report, batch_sizes);
+    let axis = r.take_as("axis", report, batch_axis);
+    let axes = r.take_as("axes", report, batch_axes);
     if let (Some(max), Some(sizes)) = (&max, &sizes)
         && sizes.value.last().is_some_and(|largest| *largest != max.value)
     {
@@ -146,7 +171,13 @@ fn batch(model: &str, t: &At<&Table>, report: &mut Report) -> Batch {
         );
     }
     r.finish(report);
-    Batch { max: max.map(|max| max.value), wait, sizes: sizes.map(|sizes| sizes.value).unwrap_or_default() }
+    Batch {
+        max: max.map(|max| max.value),
+        wait,
+        sizes: sizes.map(|sizes| sizes.value).unwrap_or_default(),
+        axis,
+        axes: axes.map(|axes| axes.value).unwrap_or_default(),
+    }
 }
 
 const PRIORITIES: [(&str, Priority); 3] =

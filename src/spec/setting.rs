@@ -174,6 +174,26 @@ pub fn batch_sizes(value: &At<Value>) -> Read<Vec<usize>> {
     }
 }
 
+/// The number of an axis, or false where there is no batch axis.
+pub fn batch_axis(value: &At<Value>) -> Read<Option<usize>> {
+    match value.value {
+        Value::Integer(axis @ 0..=15) => Ok(Some(axis as usize)),
+        Value::Bool(false) => Ok(None),
+        _ => Err(Expected::new("the number of an axis from 0 to 15, or false where there is none")),
+    }
+}
+
+/// `{ x = 1, h = false }`: batch axes by the name of an input or output.
+pub fn batch_axes(value: &At<Value>) -> Read<Vec<(At<String>, Option<usize>)>> {
+    let wanted = || Expected::new("axes by the name of an input or output, such as { x = 1, state = false }");
+    let Value::Table(table) = &value.value else { return Err(wanted()) };
+    let one = |(port, axis): &(At<String>, At<Value>)| match batch_axis(axis) {
+        Ok(axis) => Ok((port.clone(), axis)),
+        Err(of) => Err(wanted().help(format!("`{}` is {}", port.value, of.what))),
+    };
+    table.entries.iter().map(one).collect()
+}
+
 /// `{ 2 = 95, 3 = 5 }`: per cent by version, a hundred together.
 pub fn traffic(value: &At<Value>) -> Read<Vec<(u64, f64)>> {
     let wanted = || Expected::new("per cent by version, such as { 2 = 95, 3 = 5 }");

@@ -359,6 +359,39 @@ impl Tensor {
         };
         Some(Self { dtype: self.dtype, shape: rest.to_vec(), data })
     }
+
+    /// What lies at `index` along an axis, without that axis. The bytes are shared along the first axis, and
+    /// copied along others.
+    ///
+    /// `None` where the tensor has no such axis or no such index.
+    pub fn along(&self, axis: usize, index: usize) -> Option<Self> {
+        if axis == 0 {
+            return self.row(index);
+        }
+        let length = *self.shape.get(axis)?;
+        if index >= length {
+            return None;
+        }
+        let inner: usize = self.shape[axis + 1..].iter().product();
+        let mut shape = self.shape.clone();
+        shape.remove(axis);
+        let data = match &self.data {
+            Data::Bytes(data) => {
+                let size = inner * self.dtype.size();
+                let taken = data.chunks_exact((length * size).max(1));
+                let taken: Vec<u8> = taken.flat_map(|all| &all[index * size..][..size]).copied().collect();
+                Data::Bytes(taken.into())
+            }
+            Data::Text { all, start, len } => {
+                let texts = all.get(*start..start + len)?;
+                let taken = texts.chunks_exact((length * inner).max(1));
+                let taken: Vec<Arc<str>> =
+                    taken.flat_map(|all| &all[index * inner..][..inner]).cloned().collect();
+                return Self::from_strings(shape, taken).ok();
+            }
+        };
+        Some(Self { dtype: self.dtype, shape, data })
+    }
 }
 
 impl fmt::Debug for Tensor {
@@ -396,6 +429,22 @@ mod tests {
         assert_eq!(row.bytes().as_ptr(), t.bytes()[12..].as_ptr());
         assert!(t.row(2).is_none());
         assert!(row.row(0).unwrap().row(0).is_none());
+    }
+
+    #[test]
+    fn what_lies_along_an_axis_loses_it() {
+        let t = Tensor::from_vec(vec![2, 3, 2], (0..12).map(|i| i as f32).collect()).unwrap();
+        let middle = t.along(1, 1).unwrap();
+        assert_eq!(middle.shape(), [2, 2]);
+        assert_eq!(middle.elements::<f32>().unwrap().as_ref(), [2., 3., 8., 9.]);
+        let last = t.along(2, 0).unwrap();
+        assert_eq!(last.elements::<f32>().unwrap().as_ref(), [0., 2., 4., 6., 8., 10.]);
+        assert_eq!(t.along(0, 1).unwrap().bytes(), t.row(1).unwrap().bytes());
+        assert!(t.along(1, 3).is_none() && t.along(3, 0).is_none());
+        let none = Tensor::from_vec::<f32>(vec![0, 3, 2], vec![]).unwrap();
+        assert_eq!(none.along(1, 2).unwrap().shape(), [0, 2]);
+        let texts = Tensor::from_strings(vec![2, 2], ["a", "b", "c", "d"].map(Arc::from).to_vec()).unwrap();
+        assert_eq!(texts.along(1, 1).unwrap().strings().unwrap(), ["b", "d"].map(Arc::from));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Loaded;
 use super::protobuf::{Model, attribute_ints, node};
 use rserve::engine;
-use rserve::plan::{Batching, DeviceId};
+use rserve::plan::DeviceId;
 use rserve::scheduler::{Batch, RunError, Value, Want};
 use rserve::tensor::Tensor;
 
@@ -29,11 +29,10 @@ fn run(model: &Loaded, rows: &[[f32; 2]]) -> Result<Vec<Tensor>, RunError> {
 }
 
 #[test]
-fn an_axis_of_its_own_is_given_whole_and_ends_joining() {
+fn an_axis_of_its_own_is_given_whole_from_the_first_item_on() {
     let model = finder();
-    assert_eq!(model.runner.batching(), Batching::Dynamic);
+    assert!(!model.runner.joins());
     assert_eq!(run(&model, &[[0.0, 0.0]]).unwrap()[0].shape(), [0, 2]);
-    assert_eq!(model.runner.batching(), Batching::One);
     let found = run(&model, &[[3.0, 4.0]]).unwrap();
     assert_eq!(found[0].shape(), [2, 2]);
     assert_eq!(found[0].elements::<i64>().unwrap().as_ref(), [0, 0, 0, 1]);
@@ -44,12 +43,9 @@ fn an_axis_of_its_own_is_given_whole_and_ends_joining() {
 #[test]
 fn two_items_never_share_what_was_found() {
     let model = finder();
-    // Three found in two items.
-    let error = run(&model, &[[1.0, 1.0], [0.0, 1.0]]).unwrap_err();
-    assert!(error.to_string().contains("its first axis is not the batch"), "{error}");
     // Two found in two items, both in the first.
     let error = run(&model, &[[1.0, 1.0], [0.0, 0.0]]).unwrap_err();
-    assert!(error.to_string().contains("its first axis is not the batch"), "{error}");
+    assert!(error.to_string().contains("takes one"), "{error}");
 }
 
 fn host(value: Value) -> Tensor {

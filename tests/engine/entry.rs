@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use rserve::engine;
-use rserve::plan::{Batching, DeviceId, Dim, Port};
-use rserve::scheduler::{Batch, Runner, Value, Want};
+use rserve::plan::{DeviceId, Port};
+use rserve::scheduler::{Batch, Value, Want};
 use rserve::tensor::{Tensor, byte_len};
 
 /// Elements that an input made up here may take.
@@ -16,18 +16,16 @@ pub fn model(bytes: &[u8]) -> Result<(), String> {
     let inspection = engine::inspect(bytes.clone()).map_err(|e| e.to_string())?;
     let runner = engine::load(bytes, DeviceId::Cpu).map_err(|e| e.to_string())?;
     let ports = &inspection.signature.inputs;
-    let row = ports.iter().map(|port| zeros(port, runner.as_ref())).collect::<Option<Vec<Value>>>();
+    let row = ports.iter().map(zeros).collect::<Option<Vec<Value>>>();
     let rows = vec![row.ok_or("an input that cannot be made up")?];
     let wants = vec![Want::Host; inspection.signature.outputs.len()];
     runner.run(Batch { rows, wants }).map(drop).map_err(|e| e.to_string())
 }
 
 /// An item of a port: zeros, an axis of unknown length 32 long.
-fn zeros(port: &Port, runner: &dyn Runner) -> Option<Value> {
+fn zeros(port: &Port) -> Option<Value> {
     let dtype = port.dtype?;
-    let skip = usize::from(runner.batching() == Batching::Dynamic || port.has_batch_axis());
-    let dims = port.dims.as_deref().unwrap_or_default();
-    let dims = dims.get(skip..)?.iter().map(|dim| if let Dim::Fixed(n) = dim { *n } else { 32 });
+    let dims = port.item_type().dims.unwrap_or_default().into_iter().map(|dim| dim.unwrap_or(32));
     let dims: Vec<usize> = dims.collect();
     let size = byte_len(dtype, &dims).filter(|size| *size <= LARGEST)?;
     Tensor::from_bytes(dtype, dims, vec![0; size].into()).ok().map(Value::Host)

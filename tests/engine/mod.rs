@@ -20,7 +20,7 @@ mod sklearn;
 mod values;
 
 use rserve::engine;
-use rserve::plan::{Batching, DeviceId, Signature};
+use rserve::plan::{DeviceId, Signature};
 use rserve::scheduler::{Batch, RunError, Runner, Value, Want};
 use rserve::tensor::Tensor;
 use std::path::{Path, PathBuf};
@@ -66,24 +66,26 @@ impl Loaded {
         let row = |t: &Tensor, index| {
             t.row(index).map(Value::Host).ok_or_else(|| RunError::Input(format!("{t:?} has no row {index}")))
         };
-        let rows: Vec<Vec<Value>> = match self.runner.batching() {
-            Batching::Dynamic => (0..inputs[0].shape().first().copied().unwrap_or_default())
-                .map(|index| inputs.iter().map(|t| row(t, index)).collect())
-                .collect::<Result<_, _>>()?,
-            Batching::One => {
-                let item = |(t, port): (&Tensor, &rserve::plan::Port)| {
-                    if port.has_batch_axis() { row(t, 0) } else { Ok(Value::Host(t.clone())) }
-                };
-                vec![inputs.iter().zip(&self.signature.inputs).map(item).collect::<Result<_, _>>()?]
-            }
+        let item = |(t, port): (&Tensor, &rserve::plan::Port), index| match port.batch {
+            Some(0) => row(t, index),
+            _ => Ok(Value::Host(t.clone())),
         };
+        let ports = || inputs.iter().zip(&self.signature.inputs);
+        let batched = ports().find(|(_, port)| port.batch == Some(0));
+        let count = batched.map_or(1, |(t, _)| t.shape().first().copied().unwrap_or_default());
+        let rows = (0..count).map(|index| ports().map(|port| item(port, index)).collect());
+        let rows = rows.collect::<Result<Vec<Vec<Value>>, _>>()?;
         let wants = vec![Want::Host; self.signature.outputs.len()];
-        let answers = self.runner.run(Batch { rows, wants })?;
+        // Of a model that takes one item at a time, every row is a batch of its own.
+        let most = if self.runner.joins() { count.max(1) } else { 1 };
+        let batches = rows.chunks(most).map(|rows| Batch { rows: rows.to_vec(), wants: wants.clone() });
+        let answers: Vec<_> = batches.map(|batch| self.runner.run(batch)).collect::<Result<_, _>>()?;
+        let answers = answers.into_iter().flatten();
         let host = |value: Option<Value>| match value {
             Some(Value::Host(tensor)) => tensor,
             _ => panic!("an output is not on the host"),
         };
-        Ok(answers.into_iter().map(|row| row.into_iter().map(host).collect()).collect())
+        Ok(answers.map(|row| row.into_iter().map(host).collect()).collect())
     }
 }
 

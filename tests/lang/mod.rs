@@ -67,14 +67,13 @@ fn port(text: &str) -> Port {
         dtype: DType::from_name(dtype),
         declared: dtype.into(),
         dims: Some(dims.split(", ").filter(|d| !d.is_empty()).map(dim).collect()),
+        ..Port::default()
     }
 }
 
 fn version(inputs: &[&str], outputs: &[&str], labels: usize) -> Result<VersionFacts, String> {
-    let signature = Signature {
-        inputs: inputs.iter().map(|i| port(i)).collect(),
-        outputs: outputs.iter().map(|o| port(o)).collect(),
-    };
+    let ports = |texts: &[&str]| texts.iter().map(|text| port(text)).collect();
+    let signature = Signature::new(ports(inputs), ports(outputs));
     let lines: Vec<String> = (0..labels).map(|i| format!("class {i}")).collect();
     let labels =
         if labels == 0 { BTreeMap::new() } else { BTreeMap::from([("labels.txt".into(), lines.into())]) };

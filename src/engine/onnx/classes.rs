@@ -44,5 +44,6 @@ pub fn unzip(graph: &Graph, signature: &mut Signature) {
         port.dtype = Some(DType::F32);
         port.declared = DType::F32.name().to_owned();
         port.dims = Some(vec![Dim::Unknown, Dim::Fixed(names.len())]);
+        port.inferred = None;
     }
 }

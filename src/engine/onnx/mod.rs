@@ -12,6 +12,7 @@ mod function;
 pub mod graph;
 pub mod proto;
 mod read;
+mod rows;
 mod scope;
 mod signature;
 mod wire;

@@ -9,9 +9,9 @@ use super::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, attribute_type,
 };
 use super::scope::{Free, Scope, sort};
-use super::{classes, element, signature, wire};
+use super::{classes, element, rows, signature, wire};
 use crate::engine::LoadError;
-use crate::plan::Signature;
+use crate::plan::{Declaration, Signature};
 use crate::store::Content;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -84,6 +84,8 @@ fn build(
     }
     let classes = classes::of(&graph);
     classes::unzip(&graph, &mut signature);
+    rows::note(&graph, &mut signature);
+    let signature = signature.declared(&Declaration::default());
     let producer = format!("{producer} {producer_version}").trim().to_owned();
     Ok(Model { graph, signature, classes, opsets: opsets.to_vec(), producer })
 }

@@ -8,7 +8,7 @@ use crate::plan::{Dim, Port};
 pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
     let name = value.name.clone();
     let Some(declared) = &value.r#type else {
-        return Ok(Port { name, dtype: None, declared: "unknown".into(), dims: None });
+        return Ok(Port { name, declared: "unknown".into(), ..Port::default() });
     };
     let Some(tensor) = &declared.tensor_type else {
         let kind = if declared.sequence_type.is_some() {
@@ -20,7 +20,7 @@ pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
         } else {
             "unknown"
         };
-        return Ok(Port { name, dtype: None, declared: kind.into(), dims: None });
+        return Ok(Port { name, declared: kind.into(), ..Port::default() });
     };
     let dims = match &tensor.shape {
         None => None,
@@ -28,7 +28,8 @@ pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
             shape.dim.iter().map(dim).collect::<Result<Vec<_>, _>>().map_err(|e| format!("{name:?}: {e}"))?,
         ),
     };
-    Ok(Port { name, dtype: dtype(tensor.elem_type), declared: type_name(tensor.elem_type), dims })
+    let (dtype, declared) = (dtype(tensor.elem_type), type_name(tensor.elem_type));
+    Ok(Port { name, dtype, declared, dims, ..Port::default() })
 }
 
 /// What a graph declares an output to be, as far as it does.

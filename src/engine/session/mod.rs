@@ -13,7 +13,7 @@ use super::ops::{Context, Registry};
 use super::program::Program;
 use super::stream::Stream;
 use super::value::Value as Node;
-use crate::plan::{Batching, DeviceId, Signature};
+use crate::plan::{DeviceId, Port, Signature, TensorType};
 use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, Value, Want};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,10 +25,10 @@ pub struct Session<B: Accelerator> {
     /// Bytes of the graph's constants.
     weights: u64,
     signature: Signature,
-    batching: Batching,
-    /// Outputs that turned out to begin with an axis of their own, whatever the file says. They are given
-    /// whole, and items are no longer joined.
-    own_axis: Vec<AtomicBool>,
+    /// What an item's tensor is at each input.
+    takes: Vec<TensorType>,
+    /// Outputs that were seen to have no batch axis before the model served, whatever its file says.
+    whole: Vec<AtomicBool>,
     id: DeviceId,
     cx: Context<B>,
     streams: Streams,
@@ -54,8 +54,8 @@ impl<B: Accelerator> Session<B> {
         Ok(Self {
             program,
             weights,
-            batching: model.signature.batching(),
-            own_axis: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
+            whole: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
+            takes: model.signature.inputs.iter().map(Port::item_type).collect(),
             signature: model.signature,
             id,
             cx: Context { device, max_bytes: max_tensor_bytes(id) },
@@ -67,9 +67,13 @@ impl<B: Accelerator> Session<B> {
         self.id == DeviceId::Cpu
     }
 
+    fn is_whole(&self, output: usize) -> bool {
+        self.whole.get(output).is_some_and(|whole| whole.load(Ordering::Relaxed))
+    }
+
     /// The model's inputs of a batch.
     fn inputs(&self, rows: &[Vec<Value>]) -> Result<Vec<Node<B>>, RunError> {
-        if self.batching == Batching::One && rows.len() > 1 {
+        if rows.len() > 1 && !self.joins() {
             return Err(RunError::Failed(format!(
                 "{} rows in a batch of a model that takes one",
                 rows.len()
@@ -152,9 +156,14 @@ impl Streams {
 }
 
 impl<B: Accelerator> Runner for Session<B> {
-    fn batching(&self) -> Batching {
-        let own = self.own_axis.iter().any(|own| own.load(Ordering::Relaxed));
-        if own { Batching::One } else { self.batching }
+    fn joins(&self) -> bool {
+        self.signature.batching.joins() && !(0..self.whole.len()).any(|output| self.is_whole(output))
+    }
+
+    fn give_whole(&self, output: usize) {
+        if let Some(whole) = self.whole.get(output) {
+            whole.store(true, Ordering::Relaxed);
+        }
     }
 
     fn memory(&self) -> Memory {

@@ -5,12 +5,11 @@ use crate::engine::backend::Accelerator;
 use crate::engine::ops::shape::{concat, slice};
 use crate::engine::stream::Stream;
 use crate::engine::value::Value as Node;
-use crate::plan::{Batching, DeviceId, Dim, Port};
+use crate::plan::{DeviceId, Port, TensorType};
 use crate::scheduler::{Resident, RunError, Value, Want};
 use crate::tensor::{DType, Tensor};
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl<B: Accelerator> Session<B> {
     /// Joins one input of every row into the tensor that the model takes.
@@ -20,7 +19,7 @@ impl<B: Accelerator> Session<B> {
             return Err(RunError::Input("a batch without rows".into()));
         };
         for value in &column {
-            check(port, self.batching, value)?;
+            check(port, &self.takes[index], value)?;
             if value.shape() != first.shape() {
                 let shapes = (first.shape(), value.shape());
                 return Err(RunError::Input(format!(
@@ -29,12 +28,15 @@ impl<B: Accelerator> Session<B> {
                 )));
             }
         }
-        let shape = self.batched(port, first.shape(), column.len());
+        let shape = with_axis(port.batch, first.shape(), column.len());
         if let Some(value) = self.whole(&column, &shape) {
             return Ok(value);
         }
-        if column.iter().any(|v| matches!(v, Value::Device(_))) && !self.on_host() {
-            return self.join_on_device(&column, shape);
+        let on_device = column.iter().any(|v| matches!(v, Value::Device(_))) && !self.on_host();
+        // Rows lie one behind the other along the first axis alone.
+        let axis = port.batch.filter(|_| column.len() > 1).unwrap_or(0);
+        if on_device || axis > 0 {
+            return self.join_along(&column, axis, shape);
         }
         if first.dtype() == DType::String {
             return strings(&column, shape);
@@ -49,15 +51,6 @@ impl<B: Accelerator> Session<B> {
         Node::from_parts(first.dtype(), shape, &parts, &self.cx.device).map_err(RunError::Failed)
     }
 
-    /// The shape of a port's tensor that holds so many items.
-    fn batched(&self, port: &Port, item: &[usize], rows: usize) -> Vec<usize> {
-        let leading = match self.batching {
-            Batching::Dynamic => Some(rows),
-            Batching::One => port.has_batch_axis().then_some(1),
-        };
-        leading.into_iter().chain(item.iter().copied()).collect()
-    }
-
     /// A batch of one whose tensor is on this device already.
     fn whole(&self, column: &[&Value], shape: &[usize]) -> Option<Node<B>> {
         let [Value::Device(resident)] = column else { return None };
@@ -68,24 +61,27 @@ impl<B: Accelerator> Session<B> {
         row.value.clone().reshaped(shape.to_vec()).ok()
     }
 
-    fn join_on_device(&self, column: &[&Value], shape: Vec<usize>) -> Result<Node<B>, RunError> {
+    /// Joins the items along the batch axis by way of the operator that joins tensors.
+    fn join_along(&self, column: &[&Value], axis: usize, shape: Vec<usize>) -> Result<Node<B>, RunError> {
         let mut parts = Vec::with_capacity(column.len());
         for value in column {
-            let item: Vec<usize> = std::iter::once(1).chain(value.shape().iter().copied()).collect();
+            let item = with_axis(Some(axis), value.shape(), 1);
             let part = match value {
-                Value::Host(tensor) => Node::Host(tensor.clone()).on_device(&self.cx.device),
+                Value::Host(tensor) => Node::Host(tensor.clone()),
                 Value::Device(resident) => match (resident.as_ref() as &dyn Any).downcast_ref::<Row<B>>() {
                     Some(row) if row.id == self.id => row.value.clone(),
-                    _ => Node::Host(resident.to_host()?).on_device(&self.cx.device),
+                    _ => Node::Host(resident.to_host()?),
                 },
             };
+            let part = if value.dtype() == DType::String { part } else { part.on_device(&self.cx.device) };
             parts.push(part.reshaped(item)?);
         }
-        let joined = concat::join(parts, 0, &self.cx)?;
+        let joined = concat::join(parts, axis, &self.cx)?;
         Ok(joined.reshaped(shape)?)
     }
 
-    /// Takes one output apart into its rows.
+    /// Takes one output apart into its rows. Where it does not have one for each item, that is an error, as
+    /// nobody knows then what is whose.
     pub(super) fn split(
         &self,
         index: usize,
@@ -94,42 +90,29 @@ impl<B: Accelerator> Session<B> {
         want: Want,
         rows: usize,
     ) -> Result<Vec<Option<Value>>, RunError> {
+        let axis = port.batch.filter(|_| !self.is_whole(index));
         let dims = value.dims();
-        let leading = match self.batching {
-            Batching::Dynamic => !self.has_own_axis(index, dims.first() != Some(&rows)),
-            Batching::One => port.has_batch_axis() && dims.first() == Some(&1),
+        let fits = match axis {
+            Some(axis) => dims.get(axis) == Some(&rows),
+            None => rows == 1,
         };
-        if !leading && rows > 1 {
-            return Err(RunError::Failed(format!(
-                "output {:?} has shape {dims:?} for {rows} rows: its first axis is not the batch",
-                port.name
-            )));
+        if !fits {
+            return Err(RunError::Rows { output: index, name: port.name.clone(), shape: dims, rows });
         }
         if want == Want::Device && !self.on_host() && !value.is_host() {
-            return self.split_on_device(value, leading, rows);
+            return self.split_on_device(value, axis, rows);
         }
         let host = value.into_host().map_err(|e| RunError::Failed(format!("output {:?}: {e}", port.name)))?;
-        if !leading {
-            return Ok(vec![Some(Value::Host(host))]);
-        }
-        Ok((0..rows).map(|row| host.row(row).map(Value::Host)).collect())
-    }
-
-    /// Whether the output was ever seen to begin with an axis other than the batch. Once seen, it is known
-    /// for good: that axis may be as long as the batch by chance.
-    fn has_own_axis(&self, output: usize, seen: bool) -> bool {
-        self.own_axis.get(output).is_some_and(|own| {
-            if seen {
-                own.store(true, Ordering::Relaxed);
-            }
-            own.load(Ordering::Relaxed)
+        Ok(match axis {
+            None => vec![Some(Value::Host(host))],
+            Some(axis) => (0..rows).map(|row| host.along(axis, row).map(Value::Host)).collect(),
         })
     }
 
     fn split_on_device(
         &self,
         value: Node<B>,
-        leading: bool,
+        axis: Option<usize>,
         rows: usize,
     ) -> Result<Vec<Option<Value>>, RunError> {
         let id = self.id;
@@ -138,17 +121,25 @@ impl<B: Accelerator> Session<B> {
             let stream = self.streams.compute.clone();
             Ok(Some(Value::Device(Arc::new(Row { id, shape, dtype, value, stream }))))
         };
-        let dims = value.dims();
-        if !leading {
-            return Ok(vec![resident(value)?]);
-        }
+        let Some(axis) = axis else { return Ok(vec![resident(value)?]) };
+        let mut item = value.dims();
+        item.remove(axis);
         (0..rows)
             .map(|row| {
-                let row = slice::row(value.clone(), row);
-                resident(row.reshaped(dims[1..].to_vec())?)
+                let row = slice::along(value.clone(), axis, row);
+                resident(row.reshaped(item.clone())?)
             })
             .collect()
     }
+}
+
+/// The shape of a tensor that holds so many items along an axis.
+fn with_axis(axis: Option<usize>, item: &[usize], rows: usize) -> Vec<usize> {
+    let mut shape = item.to_vec();
+    if let Some(axis) = axis {
+        shape.insert(axis.min(shape.len()), rows);
+    }
+    shape
 }
 
 /// Strings are never on a device.
@@ -166,28 +157,22 @@ fn strings<B: Accelerator>(column: &[&Value], shape: Vec<usize>) -> Result<Node<
 }
 
 /// Whether an item's tensor is what the port declares.
-fn check(port: &Port, batching: Batching, value: &Value) -> Result<(), RunError> {
+fn check(port: &Port, takes: &TensorType, value: &Value) -> Result<(), RunError> {
     let mismatch = || {
-        RunError::Input(format!(
-            "the model takes {port}{}, given {}{:?}",
-            if batching == Batching::Dynamic || port.has_batch_axis() {
-                " (the first axis is the batch)"
-            } else {
-                ""
-            },
-            value.dtype(),
-            value.shape()
-        ))
+        let axis = match port.batch {
+            None => String::new(),
+            Some(0) => " (the first axis is the batch)".to_owned(),
+            Some(axis) => format!(" (axis {axis} is the batch)"),
+        };
+        RunError::Input(format!("the model takes {port}{axis}, given {}{:?}", value.dtype(), value.shape()))
     };
     match port.dtype {
         Some(dtype) if dtype == value.dtype() => {}
         _ => return Err(mismatch()),
     }
-    let Some(dims) = &port.dims else { return Ok(()) };
-    let skip = usize::from(batching == Batching::Dynamic || port.has_batch_axis());
-    let declared = dims.get(skip..).unwrap_or_default();
-    let fits = declared.len() == value.shape().len()
-        && declared.iter().zip(value.shape()).all(|(d, n)| !matches!(d, Dim::Fixed(fixed) if fixed != n));
+    let Some(wanted) = &takes.dims else { return Ok(()) };
+    let fits = wanted.len() == value.shape().len()
+        && wanted.iter().zip(value.shape()).all(|(wanted, n)| wanted.is_none_or(|wanted| wanted == *n));
     if fits { Ok(()) } else { Err(mismatch()) }
 }
 

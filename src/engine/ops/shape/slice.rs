@@ -132,11 +132,13 @@ fn pick(x: &crate::tensor::Tensor, parts: &[Part], out: Vec<usize>) -> Result<cr
     host::pick(x, &indices, out)
 }
 
-/// One row along the first axis, which stays as an axis of 1.
-pub fn row<B: Accelerator>(x: Value<B>, row: usize) -> Value<B> {
-    let row = burn::tensor::Slice::new(row as isize, Some(row as isize + 1), 1);
-    let slices: Vec<_> = std::iter::once(row)
-        .chain(x.dims().iter().skip(1).map(|d| burn::tensor::Slice::new(0, Some(*d as isize), 1)))
+/// What lies at `index` along an axis, which stays as an axis of 1. `x` is on a device.
+pub fn along<B: Accelerator>(x: Value<B>, axis: usize, index: usize) -> Value<B> {
+    let (index, whole) = (index as isize, |dim: usize| (0, dim as isize));
+    let bounds = x.dims().into_iter().enumerate();
+    let slices: Vec<_> = bounds
+        .map(|(a, dim)| if a == axis { (index, index + 1) } else { whole(dim) })
+        .map(|(start, end)| burn::tensor::Slice::new(start, Some(end), 1))
         .collect();
     match x {
         Value::Float(x) => Value::Float(B::float_slice(x, &slices)),
