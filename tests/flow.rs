@@ -15,7 +15,7 @@ use rserve::store::VersionFiles;
 use rserve::tensor::Tensor;
 use std::collections::HashMap;
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Reads a number as text. "panic" does, and what begins with spaces is heavy.
@@ -402,4 +402,108 @@ async fn what_was_pinned_serves_on_after_the_model_is_gone() {
     // Whoever came by an old route may pin, too.
     assert_eq!(texts(&run(&setup.pin(), request("4", &[1])).await.unwrap()), [(1, "8 drawn")]);
     assert_eq!(texts(&run(&pinned, request("5", &[1])).await.unwrap()), [(1, "10 drawn")]);
+}
+
+/// Decodes and encodes only once another one has come to do the same; all of it is heavy.
+#[derive(Clone, Debug, Default)]
+struct Meeting(Arc<(Mutex<usize>, Condvar)>);
+
+impl Meeting {
+    fn meet(&self) -> bool {
+        let (come, changed) = &*self.0;
+        let mut come = come.lock().unwrap();
+        *come += 1;
+        changed.notify_all();
+        let pair = come.div_ceil(2) * 2;
+        !changed.wait_timeout_while(come, Duration::from_secs(20), |come| *come < pair).unwrap().1.timed_out()
+    }
+}
+
+impl Decode for Meeting {
+    fn format(&self) -> &'static str {
+        "meeting"
+    }
+    fn produces(&self) -> TensorType {
+        TensorType::default()
+    }
+    fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+    fn example(&self) -> Example {
+        Example::File(String::new())
+    }
+    fn weight(&self, _: &Payload) -> usize {
+        1 << 20
+    }
+    fn decode(&self, payload: &Payload, _: bool) -> Result<Decoded, DecodeError> {
+        if !self.meet() {
+            return Err(DecodeError::Invalid("nobody else came".into()));
+        }
+        match payload {
+            Payload::Bytes(bytes) if bytes.starts_with(b"bad") => {
+                Err(DecodeError::Invalid(String::from_utf8_lossy(bytes).into_owned()))
+            }
+            _ => Ok(Decoded {
+                tensor: Tensor::from_vec(vec![1 << 18], vec![payload.len() as f32; 1 << 18]).unwrap(),
+                origin: None,
+            }),
+        }
+    }
+}
+
+impl Encode for Meeting {
+    fn about(&self) -> Format {
+        Format { name: "meeting", media_type: "text/plain", extension: "txt" }
+    }
+    fn options(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        if !self.meet() {
+            return Err(EncodeError("nobody else came".into()));
+        }
+        Ok(inputs[0].tensor.to_f64()[0].to_string().into_bytes())
+    }
+}
+
+#[tokio::test]
+async fn decodes_and_encodes_of_one_item_are_under_way_at_once() {
+    let meeting = Meeting::default();
+    let decode =
+        |name: &str| DecodePlan { name: name.into(), decode: Arc::new(meeting.clone()), keep_origin: false };
+    let encode = |name: &str, slot: usize| EncodePlan {
+        encode: Arc::new(meeting.clone()),
+        ..encode(name, &[slot], None, &[])
+    };
+    let entry = Arc::new(Entry {
+        decodes: vec![decode("left"), decode("right")],
+        steps: vec![],
+        encodes: vec![encode("one", 0), encode("two", 1)],
+        slots: 2,
+    });
+    let pipeline = plan::Pipeline {
+        name: "pair".into(),
+        timeout: Duration::from_secs(60),
+        priority: Default::default(),
+        models: vec![],
+        route: "/pair/predict".into(),
+        online: entry.clone(),
+        offline: entry,
+    };
+    let pinned = Pipeline::new(Arc::new(pipeline), &[], CodecThreads::new(2, 1 << 30)).pin().unwrap();
+    let of = |left: &str, right: &str| {
+        let payloads = [left, right].map(|text| Payload::Bytes(Bytes::copy_from_slice(text.as_bytes())));
+        Request { payloads: payloads.to_vec(), ..request("", &[0, 1]) }
+    };
+    let answer = run(&pinned, of("x", "yy")).await.unwrap();
+    assert_eq!(texts(&answer), [(0, "1"), (1, "2")]);
+    assert_eq!((answer.timings.decodes.len(), answer.timings.encodes.len()), (2, 2));
+    // Whichever is the faster, the first of them is what is said to be wrong.
+    for _ in 0..20 {
+        let error = run(&pinned, of("bad left", "bad right")).await.unwrap_err();
+        assert_eq!(error.to_string(), "decode `left`: bad left");
+    }
 }

@@ -3,7 +3,7 @@
 use super::output::{give_up, print, show};
 use super::{Exit, Files};
 use crate::app;
-use crate::plan::{Entry, Plan};
+use crate::plan::{Entry, Plan, Side};
 use std::fmt::Write;
 
 /// Compile pipelines and say what is wrong with them, all at once
@@ -34,8 +34,8 @@ fn summary(plan: &Plan) -> String {
     // Writing to a string does not fail.
     for pipeline in &plan.pipelines {
         let _ = writeln!(text, "pipeline {} on POST {}", pipeline.name, pipeline.route);
-        for (word, entry) in [("online", &pipeline.online), ("offline", &pipeline.offline)] {
-            let _ = writeln!(text, "  {word:8} {}", line(entry));
+        for side in Side::BOTH {
+            let _ = writeln!(text, "  {side:8} {}", line(pipeline.entry(side)));
         }
     }
     for model in &plan.models {

@@ -6,11 +6,14 @@
 
 mod codecs;
 mod error;
+mod item;
 mod pipeline;
 mod run;
 mod steps;
+mod together;
 
+pub use crate::plan::Side;
 pub use codecs::CodecThreads;
 pub use error::Error;
 pub use pipeline::{Pinned, Pipeline};
-pub use run::{Answer, Request, Side, Timings, room, run};
+pub use run::{Answer, Request, Timings, room, run};

@@ -2,7 +2,7 @@
 
 use super::codecs::CodecThreads;
 use crate::lifecycle::{Cell, NotReady, Picked};
-use crate::plan::{self, Entry};
+use crate::plan::{self, Entry, Side};
 use crate::scheduler::Want;
 use std::sync::Arc;
 
@@ -78,8 +78,11 @@ impl Pipeline {
         Ok(Pinned { pipeline: self.clone(), generations, models })
     }
 
-    pub(super) fn wants(&self, offline: bool) -> &Wants {
-        if offline { &self.offline } else { &self.online }
+    pub(super) fn wants(&self, side: Side) -> &Wants {
+        match side {
+            Side::Online => &self.online,
+            Side::Offline => &self.offline,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! the same time. One task carries them all.
 
 use super::error::Error;
+use super::item::Item;
 use super::pipeline::{Pinned, Wants};
 use crate::lifecycle::Copied;
 use crate::plan::Entry;
@@ -33,15 +34,13 @@ struct Steps<'a> {
     timings: Vec<Option<Timing>>,
 }
 
-/// Runs the `needed` steps and fills their slots. The first error ends them all: what is queued is given up.
+/// Runs the steps that are needed and fills their slots. The first error ends them all: what is queued is given up.
 pub(super) async fn run_steps(
-    pinned: &Pinned,
-    entry: &Entry,
+    item: &Item<'_>,
     wants: &Wants,
-    needed: &[bool],
     slots: &mut [Option<Value>],
-    terms: Terms,
 ) -> Result<Vec<Option<Timing>>, Error> {
+    let Item { pinned, entry, terms, ref needed, .. } = *item;
     let mut steps = Steps {
         pinned,
         entry,

@@ -63,7 +63,7 @@ async fn answered(
     let pipeline = &route.pipeline;
     let item = side::item(&head.headers, route)?;
     let side = if item.is_some() { Side::Offline } else { Side::Online };
-    let entry = pipeline.entry(side == Side::Offline);
+    let entry = pipeline.entry(side);
     let (encodes, media_type) = match side {
         Side::Offline => ((0..entry.encodes.len()).collect(), HeaderValue::from_static(side::PARTS)),
         Side::Online => {

@@ -4,7 +4,7 @@ use super::encodes::{ReadEncode, bind};
 use super::models::Loaded;
 use super::scope::{Scope, Source};
 use super::slots::Layout;
-use super::{Codecs, Decode, DecodePlan, Entry, Step};
+use super::{Codecs, Decode, DecodePlan, Entry, Side, Step};
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 /// What one entry point is made of.
 pub struct View<'a> {
-    /// "online" or "offline".
-    pub which: &'static str,
+    pub side: Side,
     pub place: Span,
     /// By [`Scope::decodes`]; `None` where this entry point lacks it.
     pub decodes: Vec<Option<ReadDecode<'a>>>,
@@ -29,10 +28,13 @@ pub struct ReadDecode<'a> {
 
 impl<'a> View<'a> {
     /// See [`spec::Entry`] for what takes the place of what.
-    pub fn new(offline: bool, scope: &Scope<'a>, codecs: &dyn Codecs, report: &mut Report) -> Self {
+    pub fn new(side: Side, scope: &Scope<'a>, codecs: &dyn Codecs, report: &mut Report) -> Self {
         let spec = scope.spec;
-        let (own, other) =
-            if offline { (&spec.offline, &spec.online) } else { (&spec.online, &spec.offline) };
+        let written = |side: Side| match side {
+            Side::Online => &spec.online,
+            Side::Offline => &spec.offline,
+        };
+        let (own, other) = (written(side), written(side.other()));
         // An entry point that is left out is as the other where the pipeline itself says nothing.
         let fallback = if own.is_none() { other.as_ref() } else { None };
         let find = |name: &str| {
@@ -50,7 +52,7 @@ impl<'a> View<'a> {
             _ => &spec.encodes,
         });
         Self {
-            which: if offline { "offline" } else { "online" },
+            side,
             place: own.as_ref().map_or_else(|| spec.name.place.clone(), |e| e.place.clone()),
             decodes: scope
                 .decodes
@@ -190,10 +192,14 @@ fn lacking(
             && view.decodes[index].is_none()
         {
             report.push(
-                Diagnostic::error(format!("the {} entry point has no decode `{}`", view.which, from.value))
-                    .at(&view.place, "")
-                    .at(&from.place, "which is read here")
-                    .help(format!("write `decode.{}` for the pipeline, so that it serves both", from.value)),
+                Diagnostic::error(format!(
+                    "the {} entry point has no decode `{}`",
+                    view.side.name(),
+                    from.value
+                ))
+                .at(&view.place, "")
+                .at(&from.place, "which is read here")
+                .help(format!("write `decode.{}` for the pipeline, so that it serves both", from.value)),
             );
         }
     }

@@ -174,6 +174,13 @@ pub struct Pipeline {
     pub offline: Arc<Entry>,
 }
 
+/// One of the two entry points of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Online,
+    Offline,
+}
+
 /// The graph as one entry point runs it. Values live in numbered slots: first one for each decode, then
 /// the outputs of steps that something reads.
 #[derive(Debug)]
@@ -231,6 +238,31 @@ pub struct EncodeSource {
     pub labels: Option<(usize, String)>,
 }
 
+impl Side {
+    pub const BOTH: [Self; 2] = [Self::Online, Self::Offline];
+
+    /// As it is written in the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::Online => Self::Offline,
+            Self::Offline => Self::Online,
+        }
+    }
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl BatchPolicy {
     pub fn up_to(max: usize) -> Self {
         Self { max, wait: Duration::ZERO, sizes: Arc::default() }
@@ -253,7 +285,10 @@ impl Model {
 }
 
 impl Pipeline {
-    pub fn entry(&self, offline: bool) -> &Arc<Entry> {
-        if offline { &self.offline } else { &self.online }
+    pub fn entry(&self, side: Side) -> &Arc<Entry> {
+        match side {
+            Side::Online => &self.online,
+            Side::Offline => &self.offline,
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::order::order;
 use super::routes::route;
 use super::scope::{Scope, Source};
 use super::whole::Whole;
-use super::{Entry, Pipeline, Priority, types, unused};
+use super::{Entry, Pipeline, Priority, Side, types, unused};
 use crate::diagnostic::{Diagnostic, Report};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +58,8 @@ pub fn compile<'a>(
         }
     }
 
-    let online = View::new(false, scope, codecs, report);
-    let offline = View::new(true, scope, codecs, report);
+    let online = View::new(Side::Online, scope, codecs, report);
+    let offline = View::new(Side::Offline, scope, codecs, report);
     let (online_encodes, online_complete) = read_encodes(scope, &online, whole, codecs, report);
     let (offline_encodes, offline_complete) = read_encodes(scope, &offline, whole, codecs, report);
     // What goes in a circle was reported as that; it does not count as unused.

@@ -1,6 +1,6 @@
 //! As DOT, for Graphviz.
 
-use super::{Box, Drawing, Kind};
+use super::{Drawing, DrawnBox, Kind};
 use crate::plan::Plan;
 
 pub fn dot(plan: &Plan) -> String {
@@ -41,7 +41,7 @@ pub fn dot(plan: &Plan) -> String {
     out
 }
 
-fn label(b: &Box) -> String {
+fn label(b: &DrawnBox) -> String {
     let entry = b.entry.map_or(String::new(), |entry| format!(" ({entry})"));
     format!("{}\\n{}{entry}", escape(&b.name), escape(&b.detail))
 }

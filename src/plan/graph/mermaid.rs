@@ -1,6 +1,6 @@
 //! As Mermaid, which code forges draw in Markdown.
 
-use super::{Box, Drawing, Kind};
+use super::{Drawing, DrawnBox, Kind};
 use crate::plan::Plan;
 
 pub fn mermaid(plan: &Plan) -> String {
@@ -36,7 +36,7 @@ pub fn mermaid(plan: &Plan) -> String {
     out
 }
 
-fn label(b: &Box) -> String {
+fn label(b: &DrawnBox) -> String {
     let entry = b.entry.map_or(String::new(), |entry| format!(" ({entry})"));
     format!("<b>{}</b><br/>{}{entry}", escape(&b.name), escape(&b.detail))
 }

@@ -11,7 +11,7 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
-use super::{Entry, Model, Pipeline, Plan};
+use super::{Entry, Model, Pipeline, Plan, Side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -23,18 +23,18 @@ enum Kind {
 /// One pipeline as boxes and arrows. The steps of both entry points are the same and are drawn once.
 struct Drawing<'a> {
     pipeline: &'a Pipeline,
-    boxes: Vec<Box>,
+    boxes: Vec<DrawnBox>,
     arrows: Vec<Arrow>,
 }
 
 #[derive(Debug)]
-struct Box {
+struct DrawnBox {
     kind: Kind,
     name: String,
     /// "image", "road-mask@2, 0.7 of cpu", "json".
     detail: String,
-    /// Of a decode or an encode, where it is not of both: "online" or "offline".
-    entry: Option<&'static str>,
+    /// The entry point that a decode or an encode is of, where it is not of both.
+    entry: Option<Side>,
     /// What it takes, by name: of a step the model's inputs, of an encode its sources.
     inputs: Vec<String>,
     /// What it gives: name (empty where there is one only, named as the box) and type.
@@ -56,7 +56,7 @@ fn clean(text: &str) -> String {
 }
 
 impl Arrow {
-    fn label<'b>(&self, boxes: &'b [Box]) -> &'b str {
+    fn label<'b>(&self, boxes: &'b [DrawnBox]) -> &'b str {
         boxes[self.from.0].outputs.get(self.from.1).map_or("", |(_, ty)| ty)
     }
 }
@@ -74,40 +74,36 @@ impl Kind {
 impl<'a> Drawing<'a> {
     fn new(plan: &Plan, pipeline: &'a Pipeline) -> Self {
         let mut drawing = Self { pipeline, boxes: vec![], arrows: vec![] };
-        let entries = [("online", &*pipeline.online), ("offline", &*pipeline.offline)];
-        let [online, offline] = entries;
-        for (which, entry) in entries {
-            let other = if which == "online" { offline.1 } else { online.1 };
-            drawing.decodes(which, entry, other);
+        for side in Side::BOTH {
+            drawing.decodes(side, pipeline.entry(side), pipeline.entry(side.other()));
         }
-        for (which, entry) in entries {
-            drawing.steps(plan, which, entry);
+        for side in Side::BOTH {
+            drawing.steps(plan, side, pipeline.entry(side));
         }
-        for (which, entry) in entries {
-            let other = if which == "online" { offline.1 } else { online.1 };
-            drawing.encodes(which, entry, other);
+        for side in Side::BOTH {
+            drawing.encodes(side, pipeline.entry(side), pipeline.entry(side.other()));
         }
         drawing
     }
 
-    fn decodes(&mut self, which: &'static str, entry: &Entry, other: &Entry) {
+    fn decodes(&mut self, side: Side, entry: &Entry, other: &Entry) {
         for decode in &entry.decodes {
             let shared = other.decodes.iter().any(|d| d.is_as(decode));
             if shared && self.find(Kind::Decode, &decode.name, None).is_some() {
                 continue;
             }
-            self.boxes.push(Box {
+            self.boxes.push(DrawnBox {
                 kind: Kind::Decode,
                 name: decode.name.clone(),
                 detail: decode.decode.format().to_owned(),
-                entry: (!shared).then_some(which),
+                entry: (!shared).then_some(side),
                 inputs: vec![],
                 outputs: vec![(String::new(), decode.decode.produces().to_string())],
             });
         }
     }
 
-    fn steps(&mut self, plan: &Plan, which: &'static str, entry: &Entry) {
+    fn steps(&mut self, plan: &Plan, side: Side, entry: &Entry) {
         for step in &entry.steps {
             let model = &plan.models[self.pipeline.models[step.model]];
             if self.find(Kind::Step, &step.name, None).is_some() {
@@ -115,7 +111,7 @@ impl<'a> Drawing<'a> {
             }
             let one = model.signature.outputs.len() == 1;
             let name = |name: &str| if one && name == step.name { String::new() } else { clean(name) };
-            self.boxes.push(Box {
+            self.boxes.push(DrawnBox {
                 kind: Kind::Step,
                 name: step.name.clone(),
                 detail: format!("{}, {}", versions(model), share(plan, model)),
@@ -132,12 +128,12 @@ impl<'a> Drawing<'a> {
         for step in &entry.steps {
             let Some(to) = self.find(Kind::Step, &step.name, None) else { continue };
             for (input, slot) in step.inputs.iter().enumerate() {
-                self.arrow(which, entry, *slot, (to, input), false);
+                self.arrow(side, entry, *slot, (to, input), false);
             }
         }
     }
 
-    fn encodes(&mut self, which: &'static str, entry: &Entry, other: &Entry) {
+    fn encodes(&mut self, side: Side, entry: &Entry, other: &Entry) {
         for encode in &entry.encodes {
             let of = entry.described(encode);
             let shared = other.encodes.iter().any(|e| e.name == encode.name && other.described(e) == of);
@@ -149,34 +145,34 @@ impl<'a> Drawing<'a> {
                 inputs.push(format!("on {}", source(entry, origin, self)));
             }
             if found.is_none() {
-                self.boxes.push(Box {
+                self.boxes.push(DrawnBox {
                     kind: Kind::Encode,
                     name: encode.name.clone(),
                     detail: encode.encode.format().to_owned(),
-                    entry: (!shared).then_some(which),
+                    entry: (!shared).then_some(side),
                     inputs,
                     outputs: vec![],
                 });
             }
             for (input, source) in encode.sources.iter().enumerate() {
-                self.arrow(which, entry, source.slot, (to, input), false);
+                self.arrow(side, entry, source.slot, (to, input), false);
             }
             if let Some(origin) = encode.origin {
-                self.arrow(which, entry, origin, (to, encode.sources.len()), true);
+                self.arrow(side, entry, origin, (to, encode.sources.len()), true);
             }
         }
     }
 
-    /// The box of that name which is of both entry points, or of `which`.
-    fn find(&self, kind: Kind, name: &str, which: Option<&str>) -> Option<usize> {
+    /// The box of that name which is of both entry points, or of that side alone.
+    fn find(&self, kind: Kind, name: &str, side: Option<Side>) -> Option<usize> {
         self.boxes
             .iter()
-            .position(|b| b.kind == kind && b.name == name && (b.entry.is_none() || b.entry == which))
+            .position(|b| b.kind == kind && b.name == name && (b.entry.is_none() || b.entry == side))
     }
 
-    fn arrow(&mut self, which: &str, entry: &Entry, slot: usize, to: (usize, usize), origin: bool) {
+    fn arrow(&mut self, side: Side, entry: &Entry, slot: usize, to: (usize, usize), origin: bool) {
         let from = match writer(entry, slot) {
-            Some(Writer::Decode(name)) => self.find(Kind::Decode, name, Some(which)).map(|b| (b, 0)),
+            Some(Writer::Decode(name)) => self.find(Kind::Decode, name, Some(side)).map(|b| (b, 0)),
             Some(Writer::Step(name, output)) => self.find(Kind::Step, name, None).map(|b| (b, output)),
             None => None,
         };

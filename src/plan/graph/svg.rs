@@ -2,7 +2,7 @@
 //! reader's system is.
 
 use super::layers::{Item, layers};
-use super::{Box, Drawing};
+use super::{Drawing, DrawnBox};
 use crate::plan::Plan;
 use crate::spec::unit::format_duration;
 use std::collections::BTreeMap;
@@ -183,11 +183,11 @@ impl<'d, 'a> Picture<'d, 'a> {
     }
 }
 
-fn rows(b: &Box) -> usize {
+fn rows(b: &DrawnBox) -> usize {
     b.inputs.len().max(b.outputs.len())
 }
 
-fn box_height(b: &Box) -> f64 {
+fn box_height(b: &DrawnBox) -> f64 {
     HEADER + ROW * rows(b) as f64 + 8.0
 }
 
@@ -199,8 +199,8 @@ fn output_text((name, ty): &(String, String)) -> (String, &str) {
     (if name.is_empty() { String::new() } else { format!("{name}:") }, ty)
 }
 
-fn box_width(b: &Box) -> f64 {
-    let pill = b.entry.map_or(0.0, |entry| chars(entry) * WIDE + 24.0);
+fn box_width(b: &DrawnBox) -> f64 {
+    let pill = b.entry.map_or(0.0, |entry| chars(entry.name()) * WIDE + 24.0);
     let header = (chars(&b.name) * WIDE + pill).max((chars(&b.detail) + chars(b.kind.word()) + 3.0) * NARROW);
     let input = |row: usize| b.inputs.get(row).map_or(0.0, |i| chars(i) * NARROW);
     let output = |row: usize| {
@@ -210,7 +210,7 @@ fn box_width(b: &Box) -> f64 {
     header.max(ports) + 30.0
 }
 
-fn write_box(b: &Box, [left, top, width, height]: [f64; 4], out: &mut String) {
+fn write_box(b: &DrawnBox, [left, top, width, height]: [f64; 4], out: &mut String) {
     let kind = b.kind.word();
     let _ = writeln!(
         out,
@@ -222,14 +222,14 @@ fn write_box(b: &Box, [left, top, width, height]: [f64; 4], out: &mut String) {
     text(out, "name", left + 24.0, top + 23.0, "", &b.name);
     text(out, "detail", left + 24.0, top + 38.0, "", &format!("{kind} · {}", b.detail));
     if let Some(entry) = b.entry {
-        let pill = chars(entry) * 5.8 + 14.0;
+        let pill = chars(entry.name()) * 5.8 + 14.0;
         let x = left + width - pill - 10.0;
         let _ = writeln!(
             out,
             "    <rect class=\"pill\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{pill:.1}\" height=\"15\" rx=\"7.5\"/>",
             top + 10.0
         );
-        text(out, "entry", x + pill / 2.0, top + 20.8, " text-anchor=\"middle\"", entry);
+        text(out, "entry", x + pill / 2.0, top + 20.8, " text-anchor=\"middle\"", entry.name());
     }
     for (row, input) in b.inputs.iter().enumerate() {
         text(out, "port", left + 14.0, top + HEADER + ROW * row as f64 + 15.0, "", input);

@@ -1,0 +1,199 @@
+//! One item: what holds for all of its way, and its decodes and encodes.
+
+use super::codecs::HEAVY;
+use super::error::Error;
+use super::pipeline::Pinned;
+use super::run::Request;
+use super::steps::refused;
+use super::together;
+use crate::plan::{
+    DecodePlan, EncodeError, EncodeInput, EncodePlan, Entry, Labels, Origin, Payload, RowContext,
+};
+use crate::scheduler::{RunError, Terms, Value};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// An item on its way through an entry point.
+pub(super) struct Item<'a> {
+    pub(super) pinned: &'a Pinned,
+    pub(super) entry: &'a Entry,
+    /// The terms on which it waits in the queues.
+    pub(super) terms: Terms,
+    /// For each step of the entry, whether an encode that is asked for needs it.
+    pub(super) needed: Vec<bool>,
+    encodes: &'a [usize],
+    row: Option<&'a str>,
+}
+
+/// What one decode gave.
+pub(super) struct Decoded {
+    pub(super) value: Value,
+    origin: Option<Origin>,
+    pub(super) took: Duration,
+}
+
+/// What one encode made.
+pub(super) struct Encoded {
+    pub(super) bytes: Vec<u8>,
+    pub(super) took: Duration,
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn new(pinned: &'a Pinned, request: &Request<'a>) -> Result<Self, Error> {
+        let entry = &**pinned.plan().entry(request.side);
+        let priority = request.priority.unwrap_or(pinned.plan().priority);
+        let terms = Terms { deadline: request.deadline, priority, begun: false };
+        let mut needed = vec![false; entry.steps.len()];
+        for index in request.encodes {
+            let Some(encode) = entry.encodes.get(*index) else {
+                return Err(Error::Request(format!("there is no encode {index}")));
+            };
+            encode.needs.iter().for_each(|step| needed[*step] = true);
+        }
+        Ok(Self { pinned, entry, terms, needed, encodes: request.encodes, row: request.row })
+    }
+
+    /// Whether every model that the item needs would take it now.
+    pub(super) fn room(&self) -> Result<(), Error> {
+        for (step, _) in self.entry.steps.iter().zip(&self.needed).filter(|(_, needed)| **needed) {
+            let generation = &self.pinned.generations[step.model];
+            let room = generation.replicas.room(self.terms);
+            room.map_err(|rejected| refused(rejected, &generation.tag))?;
+        }
+        Ok(())
+    }
+
+    /// How much there is to do for each payload.
+    pub(super) fn weights(&self, payloads: &[Payload]) -> Vec<usize> {
+        self.entry.decodes.iter().zip(payloads).map(|(plan, payload)| plan.decode.weight(payload)).collect()
+    }
+
+    /// Holds memory for the large pictures that stay in memory until they are drawn on, while their items wait
+    /// for models. A small file may be a large picture, so what came in does not bound it.
+    pub(super) async fn keep_pictures(
+        &self,
+        weights: &[usize],
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        let mut bytes = 0_usize;
+        let mut last = None;
+        for (index, (plan, weight)) in self.entry.decodes.iter().zip(weights).enumerate() {
+            if *weight >= HEAVY && self.is_drawn_on(index) {
+                bytes = bytes.saturating_add(*weight);
+                last = Some(plan);
+            }
+        }
+        let Some(last) = last else { return Ok(None) };
+        self.pinned.pipeline.threads.keep(bytes, self.terms.deadline, || decode_name(last)).await
+    }
+
+    /// Whether the picture that a decode reads is drawn on by any of the encodes asked for.
+    fn is_drawn_on(&self, decode: usize) -> bool {
+        let drawn_on = |encode: &usize| self.entry.encodes[*encode].origin == Some(decode);
+        self.entry.decodes[decode].keep_origin && self.encodes.iter().any(drawn_on)
+    }
+
+    /// Decodes all payloads, those that are heavy side by side.
+    pub(super) async fn decode(
+        &self,
+        payloads: Vec<Payload>,
+        weights: &[usize],
+    ) -> Result<Vec<Decoded>, Error> {
+        let each = payloads.into_iter().zip(weights).enumerate();
+        together::all(
+            each.map(|(index, (payload, weight))| self.decode_one(index, payload, *weight)).collect(),
+        )
+        .await
+    }
+
+    async fn decode_one(&self, index: usize, payload: Payload, weight: usize) -> Result<Decoded, Error> {
+        let plan = &self.entry.decodes[index];
+        let at = || decode_name(plan);
+        let started = Instant::now();
+        if started >= self.terms.deadline {
+            return Err(Error::Deadline { at: at() });
+        }
+        let (decode, keep_origin) = (plan.decode.clone(), self.is_drawn_on(index));
+        let work = move || decode.decode(&payload, keep_origin);
+        let decoded = self.pinned.pipeline.threads.run(weight, self.terms.deadline, at, work).await?;
+        let decoded = decoded.map_err(|error| Error::Decode { decode: plan.name.clone(), error })?;
+        Ok(Decoded { value: Value::Host(decoded.tensor), origin: decoded.origin, took: started.elapsed() })
+    }
+
+    /// Makes all encodes that are asked for, those that are heavy side by side.
+    pub(super) async fn encode(
+        &self,
+        slots: &[Option<Value>],
+        decoded: &[Decoded],
+        models: &Arc<str>,
+    ) -> Result<Vec<Encoded>, Error> {
+        let each = self.encodes.iter().map(|index| &self.entry.encodes[*index]);
+        together::all(each.map(|plan| self.encode_one(plan, slots, decoded, models)).collect()).await
+    }
+
+    async fn encode_one(
+        &self,
+        plan: &EncodePlan,
+        slots: &[Option<Value>],
+        decoded: &[Decoded],
+        models: &Arc<str>,
+    ) -> Result<Encoded, Error> {
+        let at = || format!("encode `{}`", plan.name);
+        let started = Instant::now();
+        if started >= self.terms.deadline {
+            return Err(Error::Deadline { at: at() });
+        }
+        let failed = |error: EncodeError| Error::Encode { encode: plan.name.clone(), error };
+        let origin = plan.origin.and_then(|decode| decoded.get(decode)?.origin.clone());
+        let sources = self.sources(plan, slots).map_err(failed)?;
+        let weight = sources.iter().map(|(value, _)| match value {
+            Value::Host(tensor) => tensor.bytes().len(),
+            // To bring it down waits for the device.
+            Value::Device(_) => HEAVY,
+        });
+        let weight =
+            weight.chain(origin.as_ref().map(|origin| origin.rgb.len())).fold(0, usize::saturating_add);
+        let encode = plan.encode.clone();
+        let row = self.row.filter(|_| encode.rows().is_some()).map(str::to_owned);
+        let models = models.clone();
+        let work = move || -> Result<Vec<u8>, EncodeError> {
+            let inputs = sources.into_iter().map(bring_down).collect::<Result<Vec<_>, _>>();
+            let inputs = inputs.map_err(|error| EncodeError(error.to_string()))?;
+            match (&row, encode.rows()) {
+                (Some(item), Some(rows)) => rows.row(&RowContext { item, models: &models }, &inputs),
+                _ => encode.encode(&inputs, origin.as_ref()),
+            }
+        };
+        let bytes = self.pinned.pipeline.threads.run(weight, self.terms.deadline, at, work).await?;
+        Ok(Encoded { bytes: bytes.map_err(failed)?, took: started.elapsed() })
+    }
+
+    /// What an encode reads, with the labels of the generation that computed it.
+    fn sources(
+        &self,
+        plan: &EncodePlan,
+        slots: &[Option<Value>],
+    ) -> Result<Vec<(Value, Option<Labels>)>, EncodeError> {
+        let source = |source: &crate::plan::EncodeSource| {
+            let value = slots.get(source.slot).cloned().flatten();
+            let value = value.ok_or_else(|| EncodeError("a source was not computed".into()))?;
+            let labels = source.labels.as_ref().and_then(|(model, file)| {
+                self.pinned.generations.get(*model)?.facts.labels.get(file).cloned()
+            });
+            Ok((value, labels))
+        };
+        plan.sources.iter().map(source).collect()
+    }
+}
+
+fn decode_name(plan: &DecodePlan) -> String {
+    format!("decode `{}`", plan.name)
+}
+
+fn bring_down((value, labels): (Value, Option<Labels>)) -> Result<EncodeInput, RunError> {
+    let tensor = match value {
+        Value::Host(tensor) => tensor,
+        Value::Device(resident) => resident.to_host()?,
+    };
+    Ok(EncodeInput { tensor, labels })
+}
