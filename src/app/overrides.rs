@@ -1,10 +1,11 @@
 //! What the command line says in the place of the files.
 
-use std::net::SocketAddr;
+use crate::spec::Address;
 
+/// What the command line says in the place of the files.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Address>,
     pub admin: Listen,
 }
 
@@ -15,16 +16,16 @@ pub enum Listen {
     #[default]
     AsPlanned,
     Off,
-    At(SocketAddr),
+    At(Address),
 }
 
 impl Listen {
     /// The address, where the files say `planned`; `None` for no listener.
-    pub fn or(&self, planned: Option<SocketAddr>) -> Option<SocketAddr> {
+    pub fn or(&self, planned: Option<&Address>) -> Option<Address> {
         match self {
-            Self::AsPlanned => planned,
+            Self::AsPlanned => planned.cloned(),
             Self::Off => None,
-            Self::At(address) => Some(*address),
+            Self::At(address) => Some(address.clone()),
         }
     }
 }

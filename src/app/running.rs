@@ -10,7 +10,7 @@ use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, render};
 use crate::flow::{self, CodecThreads};
 use crate::ingress::{DynamicConfig, Handler, Metrics, Routes};
 use crate::lifecycle::{Failure, Fit, Lifecycle, Staged};
-use crate::plan::{Capacity, Facts, Plan};
+use crate::plan::{Address, Capacity, Facts, Plan};
 use crate::spec::Spec;
 use crate::sync::{Mutex, lock};
 use arc_swap::ArcSwap;
@@ -214,8 +214,8 @@ impl Running {
         }
         if was.admin != now.admin && self.overrides.admin == Listen::AsPlanned {
             let place = place(&compiled.specs, |server| server.admin.as_ref().map(place_of));
-            let text = |admin: Option<std::net::SocketAddr>| admin.map_or("off".into(), |a| a.to_string());
-            report.push(bound("admin", &text(was.admin), &text(now.admin), place));
+            let text = |admin: &Option<Address>| admin.as_ref().map_or("off".into(), Address::to_string);
+            report.push(bound("admin", &text(&was.admin), &text(&now.admin), place));
         }
         if report.has_errors() { Err(Trouble::Wrong(report)) } else { Ok(()) }
     }

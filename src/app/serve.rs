@@ -14,8 +14,7 @@ use crate::ingress::{
     Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind, room_for,
 };
 use crate::lifecycle::Lifecycle;
-use crate::plan::Plan;
-use std::net::SocketAddr;
+use crate::plan::{Address, Plan};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,9 +56,10 @@ async fn serving(
     let limits = limits(plan);
 
     // Bound before anything is loaded, so that a taken port is known at once.
-    let listener = listen(overrides.listen.unwrap_or(plan.server.listen), &limits, "--listen").await?;
-    let admin_listener = match overrides.admin.or(plan.server.admin) {
-        Some(address) => Some(listen(address, &limits, "--admin").await?),
+    let listener =
+        listen(overrides.listen.as_ref().unwrap_or(&plan.server.listen), &limits, "--listen").await?;
+    let admin_listener = match overrides.admin.or(plan.server.admin.as_ref()) {
+        Some(address) => Some(listen(&address, &limits, "--admin").await?),
         None => None,
     };
     let address = |l: &Listener| l.address().map_err(|e| Trouble::CouldNotRun(e.to_string()));
@@ -146,7 +146,7 @@ fn limits(plan: &Plan) -> Limits {
     }
 }
 
-async fn listen(address: SocketAddr, limits: &Limits, flag: &str) -> Result<Listener, Trouble> {
+async fn listen(address: &Address, limits: &Limits, flag: &str) -> Result<Listener, Trouble> {
     bind(address, limits).await.map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => {

@@ -3,7 +3,8 @@
 use super::output::{complain, give_up, print, show};
 use super::{Exit, Files, log};
 use crate::app::{self, Listen, Overrides};
-use std::net::SocketAddr;
+use crate::spec::{Address, NotAnAddress};
+use clap::ValueHint;
 
 /// Serve pipelines over HTTP
 #[derive(Debug, clap::Args)]
@@ -21,10 +22,10 @@ pub struct Arguments {
     #[command(flatten)]
     files: Files,
     /// Listen there, whatever the file says
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Other)]
+    listen: Option<Address>,
     /// Have the admin listener there, or "off"
-    #[arg(long, value_name = "ADDR:PORT|off", value_parser = admin)]
+    #[arg(long, value_name = "HOST:PORT|off", value_parser = admin, value_hint = ValueHint::Other)]
     admin: Option<Listen>,
     #[command(flatten)]
     log: log::Logging,
@@ -33,7 +34,7 @@ pub struct Arguments {
 fn admin(text: &str) -> Result<Listen, String> {
     match text {
         "off" => Ok(Listen::Off),
-        _ => text.parse().map(Listen::At).map_err(|_| "an address with a port, or \"off\"".to_owned()),
+        _ => text.parse().map(Listen::At).map_err(|error: NotAnAddress| format!("{error}, or \"off\"")),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Response;
 use super::limits::Limits;
 use super::socket::{Signals, Socket};
+use crate::plan::Address;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
@@ -39,9 +40,11 @@ pub struct Listener {
     limits: Limits,
 }
 
-/// Binds at once, so that a taken port is known before any model is loaded.
-pub async fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Listener> {
-    Ok(Listener { tcp: TcpListener::bind(address).await?, limits: limits.clone() })
+/// Binds at once, so that a taken port is known before any model is loaded. Of a name with several addresses the
+/// first is taken that can be bound.
+pub async fn bind(address: &Address, limits: &Limits) -> io::Result<Listener> {
+    let tcp = TcpListener::bind((address.host.as_str(), address.port)).await?;
+    Ok(Listener { tcp, limits: limits.clone() })
 }
 
 impl Listener {

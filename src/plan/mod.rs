@@ -45,9 +45,8 @@ pub use batching::{Alone, Basis, Batching, Declaration};
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
 
-pub use crate::spec::Priority;
+pub use crate::spec::{Address, Priority};
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,9 +63,9 @@ pub struct Plan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    pub listen: SocketAddr,
+    pub listen: Address,
     /// `None` where it is "off".
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Address>,
     /// Bytes that a body may have.
     pub max_body: usize,
     /// How long a stop waits for requests in flight.

@@ -1,11 +1,11 @@
 //! Several specs as one: settings that must agree, models that must be declared alike, names that must
 //! differ.
 
-use super::{Server, VersionsWanted, Watch, rollout};
+use super::{Address, Server, VersionsWanted, Watch, rollout};
 use crate::diagnostic::{At, Diagnostic, Report, Span};
 use crate::spec::{self, DeviceUse, Spec};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ impl<'a> Whole<'a> {
 
         Some(Self {
             server: Server {
-                listen: listen.map_or_else(|| loopback(8080), |l| l.value),
-                admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value),
+                listen: listen.map_or_else(|| loopback(8080), |l| l.value.clone()),
+                admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value.clone()),
                 max_body: max_body.map_or(16 << 20, |m| usize::try_from(m.value).unwrap_or(usize::MAX)),
                 drain: value(drain, Duration::from_secs(30)),
                 grace: value(grace, Duration::from_secs(5)),
@@ -81,8 +81,8 @@ impl<'a> Whole<'a> {
     }
 }
 
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+fn loopback(port: u16) -> Address {
+    Address { host: Ipv4Addr::LOCALHOST.to_string(), port }
 }
 
 /// The first that is given; every other must be the same.

@@ -3,6 +3,7 @@
 //! Nothing here looks outside the text. Whether a name exists or a shape fits is for `plan` to say;
 //! the options of a decode or an encode stay a [`Table`], which the codec of that format reads itself.
 
+mod address;
 pub mod document;
 pub mod read;
 mod reader;
@@ -12,11 +13,12 @@ pub mod unit;
 
 use crate::diagnostic::{At, SourceText, Span};
 use document::Table;
-use std::net::SocketAddr;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use address::{Address, NotAnAddress};
 pub use read::read;
 
 /// One file.
@@ -36,9 +38,9 @@ pub struct Spec {
 #[derive(Clone, Debug)]
 pub struct Server {
     pub place: Span,
-    pub listen: Option<At<SocketAddr>>,
+    pub listen: Option<At<Address>>,
     /// `None` within where it is "off".
-    pub admin: Option<At<Option<SocketAddr>>>,
+    pub admin: Option<At<Option<Address>>>,
     pub max_body: Option<At<u64>>,
     pub timeout: Option<At<Duration>>,
     pub drain: Option<At<Duration>>,
@@ -141,7 +143,7 @@ impl PartialEq for Batch {
 }
 
 /// Whose items go first in the queue of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     High,

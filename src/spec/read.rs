@@ -46,7 +46,7 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
     };
     if let (Some(listen), Some(At { value: Some(admin), place })) = (&server.listen, &server.admin)
         && listen.value == *admin
-        && admin.port() != 0
+        && admin.port != 0
     {
         report.push(
             Diagnostic::error("`admin` and `listen` are the same address")

@@ -3,9 +3,8 @@
 use super::document::Value;
 use super::reader::{Expected, number};
 use super::unit::{mend_duration, mend_size, parse_duration, parse_size};
-use super::{DeviceUse, Version};
+use super::{Address, DeviceUse, Version};
 use crate::diagnostic::At;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 type Read<T> = Result<T, Expected>;
@@ -47,8 +46,8 @@ pub fn size(value: &At<Value>) -> Read<u64> {
     }
 }
 
-pub fn address(value: &At<Value>) -> Read<SocketAddr> {
-    let wanted = || Expected::new("an IP address and a port, such as \"127.0.0.1:8080\"");
+pub fn address(value: &At<Value>) -> Read<Address> {
+    let wanted = || Expected::new("a host and a port, such as \"127.0.0.1:8080\" or \"localhost:8080\"");
     match &value.value {
         Value::String(s) => s.parse().map_err(|_| match mend_address(s) {
             Some(mended) => wanted().help(format!("did you mean \"{mended}\"?")),
@@ -61,19 +60,18 @@ pub fn address(value: &At<Value>) -> Read<SocketAddr> {
     }
 }
 
-/// ":80", "localhost:80", "0.0.0.0" and "80" as they were meant.
-fn mend_address(s: &str) -> Option<SocketAddr> {
+/// ":80", "http://localhost:80/", "0.0.0.0" and "80" as they were meant.
+fn mend_address(s: &str) -> Option<Address> {
     let tries = [
         format!("0.0.0.0{s}"),
-        s.replace("localhost", "127.0.0.1"),
-        s.trim_start_matches("http://").trim_end_matches('/').replace("localhost", "127.0.0.1"),
+        s.trim_start_matches("http://").trim_end_matches('/').to_owned(),
         format!("{s}:8080"),
         format!("127.0.0.1:{s}"),
     ];
     tries.iter().find_map(|t| t.parse().ok())
 }
 
-pub fn admin(value: &At<Value>) -> Read<Option<SocketAddr>> {
+pub fn admin(value: &At<Value>) -> Read<Option<Address>> {
     match &value.value {
         Value::String(s) if s == "off" => Ok(None),
         Value::Bool(false) => {
