@@ -100,7 +100,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
     };
     Plan {
         server: plan::Server {
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             admin: None,
             max_body: 1 << 20,
             drain: Duration::from_secs(1),
@@ -166,7 +166,7 @@ fn a_newer_version_takes_over_and_the_old_one_goes_when_nobody_holds_it() {
     let status = serde_json::to_value(lifecycle.status()).unwrap();
     assert_eq!(status[0]["serving"], serde_json::json!([2]));
     assert_eq!(status[0]["places"][0]["device"], "cpu");
-    assert_eq!(status[0]["generations"][1]["digest"].as_str().unwrap().len(), 12);
+    assert_eq!(status[0]["generations"][1]["digest"].as_str().unwrap().len(), 64);
 }
 
 #[test]
@@ -319,8 +319,8 @@ fn a_version_that_takes_more_memory_than_its_share_is_refused_with_both_numbers(
          device's memory is 1000 B (0.5 of 2.0 KiB)"
     );
     let status = serde_json::to_value(lifecycle.status()).unwrap();
-    assert_eq!(status[0]["places"][0]["memory_allowed"], 1000);
-    assert_eq!(status[0]["instances"][0]["memory_batch"], 400);
+    assert_eq!(status[0]["places"][0]["memory_allowed_bytes"], 1000);
+    assert_eq!(status[0]["instances"][0]["memory_batch_bytes"], 400);
 }
 
 /// A model that holds 600 of the 1000 bytes that its share allows, version 1 serving.

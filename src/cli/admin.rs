@@ -2,10 +2,14 @@
 
 use super::Exit;
 use super::output::complain;
+use crate::spec::{Address, NotAnAddress};
+use clap::ValueHint;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,8 +17,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Admin {
     /// The admin listener of the rserve to speak to
-    #[arg(long, value_name = "ADDR:PORT", env = "RSERVE_ADMIN", default_value = "127.0.0.1:8081")]
-    admin: SocketAddr,
+    #[arg(long, value_name = "HOST:PORT", env = "RSERVE_ADMIN", default_value = DEFAULT, value_parser = address, value_hint = ValueHint::Other)]
+    admin: Address,
     /// The file that holds its token, where `token_file` asks for one
     #[arg(long, value_name = "FILE", env = "RSERVE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
@@ -23,26 +27,45 @@ pub struct Admin {
     pub json: bool,
 }
 
+const DEFAULT: &str = "127.0.0.1:8081";
+
+/// Where to connect: a URL will do, and nothing stands for the usual address, as it does in a variable that is
+/// set to nothing.
+fn address(text: &str) -> Result<Address, NotAnAddress> {
+    match text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/') {
+        "" => DEFAULT.parse(),
+        bare => bare.parse(),
+    }
+}
+
 /// An answer whose status says that it was understood.
-pub struct Answer {
+pub struct Answer<T> {
     /// 409: something was refused, and the document says what.
     pub refused: bool,
-    pub document: Value,
+    pub document: T,
+    /// The document as it came.
+    pub json: Value,
+}
+
+/// What is read of a problem document.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
 }
 
 /// A load may take minutes; what says nothing for longer is not coming.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Admin {
-    pub fn get(&self, path: &str) -> Result<Answer, Exit> {
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Exit> {
         self.ask("GET", path)
     }
 
-    pub fn post(&self, path: &str) -> Result<Answer, Exit> {
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Exit> {
         self.ask("POST", path)
     }
 
-    fn ask(&self, method: &str, path: &str) -> Result<Answer, Exit> {
+    fn ask<T: DeserializeOwned>(&self, method: &str, path: &str) -> Result<Answer<T>, Exit> {
         let token = match &self.token_file {
             None => String::new(),
             Some(file) => match fs::read_to_string(file) {
@@ -63,24 +86,48 @@ impl Admin {
                 return Err(Exit::CouldNotRun);
             }
         };
-        let document: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         match status {
-            200 | 409 => Ok(Answer { refused: status == 409, document }),
+            200 | 409 => {
+                let read = serde_json::from_slice(&body).and_then(|json: Value| {
+                    let document = T::deserialize(&json)?;
+                    Ok(Answer { refused: status == 409, document, json })
+                });
+                read.map_err(|error| {
+                    complain(&format!(
+                        "what answers on {} is not this version of rserve: {error}",
+                        self.admin
+                    ));
+                    Exit::CouldNotRun
+                })
+            }
             401 => {
                 complain("it asks for a token: `--token-file` names the file that holds it");
                 Err(Exit::CouldNotRun)
             }
             _ => {
-                let detail = document["detail"].as_str().unwrap_or("no more is known");
+                let problem: Option<Problem> = serde_json::from_slice(&body).ok();
+                let detail = problem.map_or("no more is known".to_owned(), |problem| problem.detail);
                 complain(&format!("{status}: {detail}"));
                 Err(if status < 500 { Exit::Wrong } else { Exit::CouldNotRun })
             }
         }
     }
 
+    /// To the first of the host's addresses where something listens.
+    fn connect(&self) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in (self.admin.host.as_str(), self.admin.port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     /// Status and body.
     fn exchange(&self, method: &str, path: &str, token: &str) -> io::Result<(u16, Vec<u8>)> {
-        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(5))?;
+        let mut stream = self.connect()?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 0\r\n{token}\r\n",
@@ -120,11 +167,21 @@ pub fn escaped(name: &str) -> String {
 }
 
 /// "2, 3", or "none".
-pub fn numbers(value: &Value) -> String {
-    let list: Vec<String> = value.as_array().into_iter().flatten().map(Value::to_string).collect();
+pub fn numbers(list: &[u64]) -> String {
+    let list: Vec<String> = list.iter().map(u64::to_string).collect();
     if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 
-pub fn text(value: &Value) -> String {
-    value.as_str().unwrap_or("").to_owned()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_a_url_and_nothing_is_the_usual_one() {
+        let host = |text| address(text).map(|address| address.to_string());
+        assert_eq!(host("localhost:9"), Ok("localhost:9".to_owned()));
+        assert_eq!(host("http://rserve:8081/"), Ok("rserve:8081".to_owned()));
+        assert_eq!(host(""), Ok(DEFAULT.to_owned()));
+        assert_eq!(host("rserve"), Err(NotAnAddress));
+    }
 }

@@ -1,11 +1,11 @@
 //! `rserve models`
 
 use super::Exit;
-use super::admin::{Admin, numbers, table, text};
-use super::output::print;
-use serde_json::Value;
+use super::admin::{Admin, numbers, table};
+use super::output::{print, shown};
+use crate::ingress::documents::{Ignored, Stored};
 
-/// List the models of a running rserve with their versions, and what in the store is none
+/// List the models of a running rserve with their versions, and the folders that are not versions
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   rserve models
@@ -18,54 +18,57 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
-    match arguments.admin.get("/models") {
-        Ok(answer) if arguments.admin.json => print(&format!("{:#}\n", answer.document)),
-        Ok(answer) => print(&shown(&answer.document)),
+    match arguments.admin.get::<Stored>("/models") {
+        Ok(answer) if arguments.admin.json => print(&format!("{:#}\n", answer.json)),
+        Ok(answer) => print(&as_text(&answer.document)),
         Err(exit) => exit,
     }
 }
 
-fn shown(document: &Value) -> String {
-    let each = |key: &str| document[key].as_array().into_iter().flatten();
+fn as_text(stored: &Stored) -> String {
     let mut rows: Vec<Vec<String>> =
         vec![["model", "wanted", "serving", "in the store"].map(str::to_owned).into()];
     let mut remarks = String::new();
-    for model in each("models") {
-        let name = text(&model["name"]);
+    for model in &stored.models {
         rows.push(vec![
-            name.clone(),
-            text(&model["wanted"]),
-            numbers(&model["serving"]),
-            numbers(&model["in_store"]),
+            model.name.clone(),
+            model.wanted.clone(),
+            numbers(&model.serving),
+            numbers(&model.in_store),
         ]);
-        for remark in ["error", "warning"].iter().filter_map(|key| model[*key].as_str()) {
-            remarks.push_str(&format!("{name}: {remark}\n"));
+        for remark in model.error.iter().chain(&model.warning) {
+            remarks.push_str(&format!("{}: {remark}\n", model.name));
         }
     }
-    let ignored: Vec<Vec<String>> =
-        each("ignored").map(|one| vec![text(&one["path"]), text(&one["reason"])]).collect();
-    let mut shown = table(&rows);
+    let line = |one: &Ignored| vec![shown(&one.path).into_owned(), one.reason.clone()];
+    let ignored: Vec<Vec<String>> = stored.ignored.iter().map(line).collect();
+    let mut text = table(&rows);
     if !remarks.is_empty() {
-        shown.push_str(&format!("\n{remarks}"));
+        text.push_str(&format!("\n{remarks}"));
     }
     if !ignored.is_empty() {
-        shown.push_str(&format!("\nignored in the store\n{}", table(&ignored)));
+        text.push_str(&format!("\nignored in the store\n{}", table(&ignored)));
     }
-    shown
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::ingress::documents::StoredModel;
 
     #[test]
     fn versions_and_what_is_none() {
-        let document = json!({
-            "models": [{ "name": "mask", "wanted": "latest", "serving": [2], "in_store": [1, 2], "error": null,
-                         "warning": "look at it" }],
-            "ignored": [{ "path": "store/mask/03", "reason": "a version has no leading zeros" }],
-        });
+        let model = StoredModel {
+            name: "mask".into(),
+            wanted: "latest".into(),
+            serving: vec![2],
+            in_store: vec![1, 2],
+            error: None,
+            warning: Some("look at it".into()),
+        };
+        let ignored =
+            Ignored { path: "store/mask/03".into(), reason: "a version has no leading zeros".into() };
         let expected = "\
 model  wanted  serving  in the store
 mask   latest  2        1, 2
@@ -75,6 +78,6 @@ mask: look at it
 ignored in the store
 store/mask/03  a version has no leading zeros
 ";
-        assert_eq!(shown(&document), expected);
+        assert_eq!(as_text(&Stored { models: vec![model], ignored: vec![ignored] }), expected);
     }
 }

@@ -1,10 +1,11 @@
 //! `rserve status`
 
 use super::Exit;
-use super::admin::{Admin, numbers, table, text};
+use super::admin::{Admin, numbers, table};
 use super::output::print;
-use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::ingress::documents::Status;
+use crate::lifecycle::{Comparison, State};
+use std::time::{Duration, SystemTime};
 
 /// Say how a running rserve stands: pipelines, models, generations, devices
 #[derive(Debug, clap::Args)]
@@ -20,124 +21,102 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
-    let answer = match arguments.admin.get("/status") {
+    let answer = match arguments.admin.get::<Status>("/status") {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };
     let status = &answer.document;
-    let shown = if arguments.admin.json { format!("{status:#}\n") } else { shown(status, SystemTime::now()) };
-    let fine = status["ready"] == true && status["plan"]["refused"].is_null();
-    match print(&shown) {
+    let text = if arguments.admin.json {
+        format!("{:#}\n", answer.json)
+    } else {
+        as_text(status, SystemTime::now())
+    };
+    let fine = status.ready && status.plan.refused.is_none();
+    match print(&text) {
         Exit::Fine if !fine => Exit::Wrong,
         exit => exit,
     }
-}
-
-fn each(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn row<const N: usize>(cells: [String; N]) -> Vec<String> {
-    cells.into()
 }
 
 fn head(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
-fn shown(status: &Value, now: SystemTime) -> String {
-    let uptime = Duration::from_secs(status["uptime_seconds"].as_u64().unwrap_or(0));
-    let ready = if status["ready"] == true { "ready" } else { "not ready" };
-    let plan = &status["plan"];
-    let mut shown = format!(
+fn as_text(status: &Status, now: SystemTime) -> String {
+    let ready = if status.ready { "ready" } else { "not ready" };
+    let plan = &status.plan;
+    let mut text = format!(
         "rserve {}, {ready}, up {}, plan {} since {}\n\n",
-        text(&status["version"]),
-        span(uptime),
-        plan["generation"],
-        ago(&plan["since"], now),
+        status.version,
+        span(Duration::from_secs(status.uptime_seconds)),
+        plan.generation,
+        ago(plan.since, now),
     );
     let mut pipelines = vec![head(&["pipeline", "route", "models"])];
-    for pipeline in each(&status["pipelines"]) {
-        let models: Vec<&str> = each(&pipeline["models"]).filter_map(Value::as_str).collect();
-        pipelines.push(row([text(&pipeline["name"]), text(&pipeline["route"]), models.join(", ")]));
+    for pipeline in &status.pipelines {
+        pipelines.push(vec![pipeline.name.clone(), pipeline.route.clone(), pipeline.models.join(", ")]);
     }
     let mut models = vec![head(&["model", "wanted", "serving", "share", "device"])];
     let mut generations = vec![head(&["generation", "digest", "state", "since", "load", "warm-up"])];
     let mut remarks = String::new();
-    for model in each(&status["models"]) {
-        let name = text(&model["name"]);
-        let devices: Vec<String> = each(&model["places"]).map(|place| text(&place["device"])).collect();
-        let share = model["share"].as_f64().unwrap_or(0.0);
-        let share = if share > 0.0 { format!("{share:.2}") } else { "-".to_owned() };
-        let wanted = text(&model["wanted"]);
-        models.push(row([name.clone(), wanted, numbers(&model["serving"]), share, devices.join(", ")]));
-        for generation in each(&model["generations"]) {
-            let seconds = |key: &str| format!("{:.2} s", generation[key].as_f64().unwrap_or(0.0));
-            let tag = format!("{name}@{}", generation["version"]);
-            let (state, reason) = state(&generation["state"]);
-            if let Some(reason) = reason {
+    for model in &status.models {
+        let name = &model.name;
+        let devices: Vec<String> = model.places.iter().map(|place| place.device.to_string()).collect();
+        let share = if model.share > 0.0 { format!("{:.2}", model.share) } else { "-".to_owned() };
+        let (wanted, serving) = (model.wanted.clone(), numbers(&model.serving));
+        models.push(vec![name.clone(), wanted, serving, share, devices.join(", ")]);
+        for generation in &model.generations {
+            let seconds = |took: Duration| format!("{:.2} s", took.as_secs_f64());
+            let tag = format!("{name}@{}", generation.version);
+            if let State::Failed(reason) = &generation.state {
                 remarks.push_str(&format!("\n{tag} failed: {}\n", reason.replace('\n', "\n  ")));
             }
-            generations.push(row([
+            generations.push(vec![
                 tag,
-                text(&generation["digest"]),
-                state,
-                ago(&generation["since"], now),
-                seconds("load"),
-                seconds("warm_up"),
-            ]));
+                generation.digest.map_or(String::new(), |digest| format!("{digest:.12}")),
+                generation.state.name().to_owned(),
+                ago(generation.since, now),
+                seconds(generation.load),
+                seconds(generation.warm_up),
+            ]);
         }
-        if let Some(warning) = model["warning"].as_str() {
+        if let Some(warning) = &model.warning {
             remarks.push_str(&format!("\n{name}: {warning}\n"));
         }
-        remarks.push_str(&compared(&name, &model["shadow"]));
+        remarks.push_str(&model.shadow.as_ref().map_or(String::new(), |shadow| compared(name, shadow)));
     }
     let mut devices = vec![head(&["device", "name", "held"])];
-    for device in each(&status["devices"]) {
-        let held = device["held"].as_object().into_iter().flatten();
-        let held: Vec<String> = held.map(|(model, share)| format!("{model} {share}")).collect();
-        devices.push(row([text(&device["id"]), text(&device["name"]), held.join(", ")]));
+    for device in &status.devices {
+        let held = device.held.iter().map(|(model, share)| match share {
+            // As `rserve check` says it.
+            0.0 => format!("{model} idle time"),
+            share => format!("{model} {share}"),
+        });
+        let name = device.name.clone().unwrap_or_default();
+        devices.push(vec![device.id.to_string(), name, held.collect::<Vec<_>>().join(", ")]);
     }
     for rows in [pipelines, models, generations, devices] {
-        shown.push_str(&table(&rows));
-        shown.push('\n');
+        text.push_str(&table(&rows));
+        text.push('\n');
     }
-    if let Some(refused) = plan["refused"]["diagnostics"].as_str() {
-        let at = ago(&plan["refused"]["at"], now);
-        remarks.push_str(&format!("\nthe pipeline files could not be applied, {at}:\n{refused}\n"));
+    if let Some(refused) = &plan.refused {
+        let (at, diagnostics) = (ago(refused.at, now), &refused.diagnostics);
+        remarks.push_str(&format!("\nthe pipeline files could not be applied, {at}:\n{diagnostics}\n"));
     }
-    shown.push_str(remarks.trim_start());
-    format!("{}\n", shown.trim_end())
+    text.push_str(remarks.trim_start());
+    format!("{}\n", text.trim_end())
 }
 
-/// What a generation's state is called, and why it failed.
-fn state(state: &Value) -> (String, Option<&str>) {
-    match (state.as_str(), state["failed"].as_str()) {
-        (Some(name), _) => (name.to_owned(), None),
-        (None, reason) => ("failed".to_owned(), reason),
-    }
-}
-
-fn compared(model: &str, shadow: &Value) -> String {
-    if shadow.is_null() {
-        return String::new();
-    }
-    let equal =
-        shadow["equal_share"].as_f64().map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0));
+fn compared(model: &str, shadow: &Comparison) -> String {
+    let equal = shadow.equal_share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0));
     format!(
         "\n{model}: shadow {}: {} compared, {equal} equal, largest difference {}, {} dropped, {} failed\n",
-        shadow["version"],
-        shadow["compared"],
-        shadow["largest_difference"],
-        shadow["dropped"],
-        shadow["failed"],
+        shadow.version, shadow.compared, shadow.largest_difference, shadow.dropped, shadow.failed,
     )
 }
 
-fn ago(unix_seconds: &Value, now: SystemTime) -> String {
-    let then = Duration::try_from_secs_f64(unix_seconds.as_f64().unwrap_or(0.0)).unwrap_or_default();
-    let passed = now.duration_since(UNIX_EPOCH + then).unwrap_or_default();
-    format!("{} ago", span(passed))
+fn ago(then: SystemTime, now: SystemTime) -> String {
+    format!("{} ago", span(now.duration_since(then).unwrap_or_default()))
 }
 
 fn span(duration: Duration) -> String {
@@ -152,29 +131,100 @@ fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::ingress::documents::{DeviceUse, PipelineStatus, PlanRefusal, PlanStatus};
+    use crate::lifecycle::{GenerationStatus, Loads, ModelStatus, PlaceStatus};
+    use crate::plan::DeviceId;
+    use crate::store::Digest;
+    use std::time::UNIX_EPOCH;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn generation(version: u64, state: State, since: u64, load: f64) -> GenerationStatus {
+        GenerationStatus {
+            version,
+            digest: Some(Digest([0xab; 32])),
+            state,
+            cause: None,
+            since: at(since),
+            load: Duration::from_secs_f64(load),
+            warm_up: Duration::from_secs_f64(load / 2.0),
+        }
+    }
+
+    fn status() -> Status {
+        let place = PlaceStatus {
+            device: DeviceId::Cpu,
+            replicas: 1,
+            share: 0.7,
+            memory_allowed: None,
+            share_got_10s: 0.0,
+            share_got_60s: 0.0,
+        };
+        let shadow = Comparison {
+            version: 4,
+            compared: 200,
+            equal: 150,
+            equal_share: Some(0.75),
+            largest_difference: 0.5,
+            dropped: 3,
+            failed: 1,
+            ..Comparison::default()
+        };
+        let model = ModelStatus {
+            name: "mask".into(),
+            share: 0.7,
+            places: vec![place],
+            wanted: "latest".into(),
+            serving: vec![2],
+            traffic: [(2, 1.0)].into(),
+            shadow: Some(shadow),
+            generations: vec![
+                generation(2, State::Ready, 1000, 0.5),
+                generation(3, State::Failed("not a model".into()), 1055, 0.0),
+            ],
+            warning: None,
+            loads: Loads::default(),
+            instances: vec![],
+        };
+        let refused = PlanRefusal { at: at(1040), diagnostics: "error: steps wait for each other".into() };
+        Status {
+            version: "1.0.0".into(),
+            uptime_seconds: 130,
+            ready: true,
+            plan: PlanStatus { generation: 2, since: at(1000), files: vec![], refused: Some(refused) },
+            pipelines: vec![PipelineStatus {
+                name: "road".into(),
+                route: "/road".into(),
+                timeout_seconds: 2.0,
+                priority: Default::default(),
+                models: vec!["mask".into()],
+            }],
+            models: vec![model],
+            devices: vec![DeviceUse {
+                id: DeviceId::Cpu,
+                name: Some("a machine".into()),
+                memory_bytes: None,
+                held: [("mask".into(), 0.7), ("rest".into(), 0.0)].into(),
+                lanes: None,
+                busy_10s: None,
+                busy_60s: None,
+            }],
+        }
+    }
+
+    /// What the admin listener writes, the command line reads.
+    #[test]
+    fn a_status_is_read_as_it_was_written() {
+        let written = serde_json::to_value(status()).unwrap();
+        assert_eq!(written["models"][0]["generations"][0]["load_seconds"], 0.5);
+        let read: Status = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), written);
+    }
 
     #[test]
     fn everything_that_somebody_should_look_at_is_said() {
-        let status = json!({
-            "version": "1.0.0", "uptime_seconds": 130, "ready": true,
-            "plan": { "generation": 2, "since": 1000.0,
-                      "refused": { "at": 1040.0, "diagnostics": "error: steps wait for each other" } },
-            "pipelines": [{ "name": "road", "route": "/road", "models": ["mask"] }],
-            "models": [{
-                "name": "mask", "wanted": "latest", "serving": [2], "share": 0.7,
-                "places": [{ "device": "cpu" }],
-                "generations": [
-                    { "version": 2, "digest": "abc", "state": "ready", "since": 1000.0, "load": 0.5, "warm_up": 0.25 },
-                    { "version": 3, "digest": "def", "state": { "failed": "not a model" }, "since": 1055.0,
-                      "load": 0.0, "warm_up": 0.0 },
-                ],
-                "warning": null,
-                "shadow": { "version": 4, "compared": 200, "equal": 150, "equal_share": 0.75,
-                            "largest_difference": 0.5, "dropped": 3, "failed": 1 },
-            }],
-            "devices": [{ "id": "cpu", "name": "a machine", "held": { "mask": 0.7 } }],
-        });
         let expected = "\
 rserve 1.0.0, ready, up 2 min, plan 2 since 60 s ago
 
@@ -184,12 +234,12 @@ road      /road  mask
 model  wanted  serving  share  device
 mask   latest  2        0.70   cpu
 
-generation  digest  state   since     load    warm-up
-mask@2      abc     ready   60 s ago  0.50 s  0.25 s
-mask@3      def     failed  5 s ago   0.00 s  0.00 s
+generation  digest        state   since     load    warm-up
+mask@2      abababababab  ready   60 s ago  0.50 s  0.25 s
+mask@3      abababababab  failed  5 s ago   0.00 s  0.00 s
 
 device  name       held
-cpu     a machine  mask 0.7
+cpu     a machine  mask 0.7, rest idle time
 
 mask@3 failed: not a model
 
@@ -198,6 +248,6 @@ mask: shadow 4: 200 compared, 75.00 % equal, largest difference 0.5, 3 dropped, 
 the pipeline files could not be applied, 20 s ago:
 error: steps wait for each other
 ";
-        assert_eq!(shown(&status, UNIX_EPOCH + Duration::from_secs(1060)), expected);
+        assert_eq!(as_text(&status(), at(1060)), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! The admin listener's routes: status, metrics, reload. Bound to loopback unless the file says otherwise.
 
 use super::body::Inbound;
-use super::host::{Done, Order};
+use super::host::{BoxFuture, Done, Order};
 use super::listener::Respond;
 use super::problem::Problem;
 use super::routes::normalised;
@@ -22,16 +22,123 @@ pub struct Admin {
     metrics: Arc<Metrics>,
 }
 
-const ROUTES: [&str; 8] = [
-    "GET /status",
-    "GET /models",
-    "GET /metrics",
-    "GET /healthz/live",
-    "POST /reload",
-    "POST /models/NAME/reload",
-    "POST /models/NAME/versions/N/load",
-    "POST /models/NAME/versions/N/unload",
+/// One route: what is listed is what is matched.
+struct Route {
+    method: Method,
+    /// Segments in capitals are parameters: `NAME` is a model, `N` a version.
+    path: &'static str,
+    /// Whether it is answered without the token.
+    open: bool,
+    answer: Answer,
+}
+
+type Answer = for<'a> fn(&'a Admin, &'a Parts, Parameters) -> BoxFuture<'a, Result<Response, Problem>>;
+
+/// What the parameters of a path stand for.
+#[derive(Default)]
+struct Parameters {
+    model: String,
+    version: u64,
+}
+
+const fn get(path: &'static str, answer: Answer) -> Route {
+    Route { method: Method::GET, path, open: false, answer }
+}
+
+const fn post(path: &'static str, answer: Answer) -> Route {
+    Route { method: Method::POST, path, open: false, answer }
+}
+
+static ROUTES: [Route; 9] = [
+    get("/", index),
+    get("/status", status),
+    get("/models", models),
+    get("/metrics", metrics_text),
+    Route { method: Method::GET, path: "/healthz/live", open: true, answer: live },
+    post("/reload", |admin, head, _| admin.order(head, Order::Reload)),
+    post("/models/NAME/reload", |admin, head, of| admin.order(head, Order::ReloadModel(of.model))),
+    post("/models/NAME/versions/N/load", |admin, head, of| {
+        admin.order(head, Order::Load(of.model, of.version))
+    }),
+    post("/models/NAME/versions/N/unload", |admin, head, of| {
+        admin.order(head, Order::Unload(of.model, of.version))
+    }),
 ];
+
+impl Route {
+    /// The parameters of a path that is this route's; `None` of any other.
+    fn parameters(&self, path: &str) -> Option<Result<Parameters, Problem>> {
+        if path.split('/').count() != self.path.split('/').count() {
+            return None;
+        }
+        let mut found = Ok(Parameters::default());
+        for (pattern, segment) in self.path.split('/').zip(path.split('/')) {
+            match (pattern, &mut found) {
+                ("NAME", Ok(parameters)) => segment.clone_into(&mut parameters.model),
+                ("N", Ok(parameters)) => match version(segment) {
+                    Some(version) => parameters.version = version,
+                    None => {
+                        let detail = "a version is an unsigned integer, such as 3";
+                        found = Err(Problem::malformed(detail));
+                    }
+                },
+                ("NAME" | "N", Err(_)) => {}
+                (pattern, _) if pattern == segment => {}
+                _ => return None,
+            }
+        }
+        Some(found)
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        *method == self.method || (*method == Method::HEAD && self.method == Method::GET)
+    }
+}
+
+/// A version as the store writes it, and in no other way.
+fn version(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().filter(|version| version.to_string() == text)
+}
+
+fn index<'a>(_: &'a Admin, _: &'a Parts, _: Parameters) -> BoxFuture<'a, Result<Response, Problem>> {
+    Box::pin(async { Ok(pages::json_page(StatusCode::OK, &json!({ "routes": listed() }))) })
+}
+
+fn live<'a>(_: &'a Admin, _: &'a Parts, _: Parameters) -> BoxFuture<'a, Result<Response, Problem>> {
+    Box::pin(async { Ok(pages::json_page(StatusCode::OK, &json!({ "status": "live" }))) })
+}
+
+fn status<'a>(admin: &'a Admin, _: &'a Parts, _: Parameters) -> BoxFuture<'a, Result<Response, Problem>> {
+    Box::pin(async { Ok(pages::json_page(StatusCode::OK, &admin.host.status())) })
+}
+
+fn models<'a>(admin: &'a Admin, _: &'a Parts, _: Parameters) -> BoxFuture<'a, Result<Response, Problem>> {
+    Box::pin(async {
+        let stored = admin.host.models().await.map_err(Problem::internal)?;
+        Ok(pages::json_page(StatusCode::OK, &stored))
+    })
+}
+
+/// A scraper asks for OpenMetrics; others read the text format that came before it.
+fn metrics_text<'a>(
+    admin: &'a Admin,
+    head: &'a Parts,
+    _: Parameters,
+) -> BoxFuture<'a, Result<Response, Problem>> {
+    Box::pin(async {
+        let text = admin.metrics.text(admin.host.samples());
+        Ok(match accept::prefers(&head.headers, [metrics::PLAIN, metrics::OPEN]) {
+            Some(1) => pages::page(metrics::OPEN, text),
+            _ => pages::page(metrics::PLAIN, metrics::plain(&text)),
+        })
+    })
+}
+
+/// "GET /status"
+fn listed() -> Vec<String> {
+    let routes = ROUTES.iter().filter(|route| route.path != "/");
+    routes.map(|route| format!("{} {}", route.method, route.path)).collect()
+}
 
 impl Admin {
     pub fn new(host: Arc<dyn Host>, config: Arc<DynamicConfig>, metrics: Arc<Metrics>) -> Arc<Self> {
@@ -40,51 +147,32 @@ impl Admin {
 
     async fn route(&self, head: &Parts) -> Result<Response, Problem> {
         let path = normalised(head.uri.path());
-        let path: Vec<&str> = path.split('/').skip(1).collect();
-        if path == ["healthz", "live"] {
-            return read(head, || pages::json_page(StatusCode::OK, &json!({ "status": "live" })));
-        }
-        if let Some(token) = &*self.config.token()
+        let route = ROUTES.iter().find_map(|route| Some((route, route.parameters(&path)?)));
+        if !route.as_ref().is_some_and(|(route, _)| route.open)
+            && let Some(token) = &*self.config.token()
             && !token.is_in(&head.headers)
         {
             return Err(Problem::unauthorized(
                 "send the token of `token_file` as `authorization: Bearer TOKEN`",
             ));
         }
-        match path.as_slice() {
-            [""] => read(head, || pages::json_page(StatusCode::OK, &json!({ "routes": ROUTES }))),
-            ["status"] => read(head, || pages::json_page(StatusCode::OK, &self.host.status())),
-            ["models"] => {
-                let models = self.host.models().await;
-                read(head, || pages::json_page(StatusCode::OK, &models))
-            }
-            ["metrics"] => read(head, || {
-                let text = self.metrics.text(self.host.samples());
-                // A scraper asks for OpenMetrics; others read the text format that came before it.
-                match accept::prefers(&head.headers, [metrics::PLAIN, metrics::OPEN]) {
-                    Some(1) => pages::page(metrics::OPEN, text),
-                    _ => pages::page(metrics::PLAIN, metrics::plain(&text)),
-                }
-            }),
-            ["reload"] => self.order(head, Order::Reload).await,
-            ["models", model, "reload"] => self.order(head, Order::ReloadModel((*model).to_owned())).await,
-            ["models", model, "versions", version, what @ ("load" | "unload")] => {
-                let version = version
-                    .parse()
-                    .map_err(|_| Problem::malformed("a version is an unsigned integer, such as 3"))?;
-                let model = (*model).to_owned();
-                let order =
-                    if *what == "load" { Order::Load(model, version) } else { Order::Unload(model, version) };
-                self.order(head, order).await
-            }
-            _ => Err(Problem::not_found("the admin listener has no such route").with("routes", &ROUTES[..])),
+        let Some((route, parameters)) = route else {
+            return Err(Problem::not_found("the admin listener has no such route").with("routes", listed()));
+        };
+        if !route.takes(&head.method) {
+            return Err(match route.method {
+                Method::POST => Problem::method_not_allowed("POST", "this is to be asked for with POST"),
+                _ => Problem::method_not_allowed("GET, HEAD", "this is to be read with GET"),
+            });
         }
+        (route.answer)(self, head, parameters?).await
     }
 
-    async fn order(&self, head: &Parts, order: Order) -> Result<Response, Problem> {
-        if head.method != Method::POST {
-            return Err(Problem::method_not_allowed("POST", "this is to be asked for with POST"));
-        }
+    fn order<'a>(&'a self, head: &'a Parts, order: Order) -> BoxFuture<'a, Result<Response, Problem>> {
+        Box::pin(self.carry_out(head, order))
+    }
+
+    async fn carry_out(&self, head: &Parts, order: Order) -> Result<Response, Problem> {
         // A page in the browser of someone on this machine can reach loopback too.
         if head.headers.contains_key(ORIGIN) {
             return Err(Problem::forbidden("requests that a web page sends are not taken here"));
@@ -102,13 +190,6 @@ impl Admin {
             }
             Done::Failed(reason) => Err(Problem::internal(reason)),
         }
-    }
-}
-
-fn read(head: &Parts, page: impl FnOnce() -> Response) -> Result<Response, Problem> {
-    match head.method {
-        Method::GET | Method::HEAD => Ok(page()),
-        _ => Err(Problem::method_not_allowed("GET, HEAD", "this is to be read with GET")),
     }
 }
 

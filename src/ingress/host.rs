@@ -1,5 +1,6 @@
 //! What the ingress asks of the rest of rserve.
 
+use super::documents::{Reloaded, Status, Stored};
 use crate::flow::{self, Answer, Request};
 use crate::plan::Pipeline;
 use std::future::Future;
@@ -52,10 +53,10 @@ pub trait Host: Send + Sync + 'static {
     fn not_ready(&self) -> Vec<(String, String)>;
 
     /// How everything stands, for `GET /status`.
-    fn status(&self) -> serde_json::Value;
+    fn status(&self) -> Status;
 
     /// What the store holds, for `GET /models`.
-    fn models(&self) -> BoxFuture<'_, serde_json::Value>;
+    fn models(&self) -> BoxFuture<'_, Result<Stored, String>>;
 
     /// Numbers that are counted elsewhere, for `GET /metrics`.
     fn samples(&self) -> Vec<Sample>;
@@ -80,9 +81,9 @@ pub enum Order {
 /// What became of an order.
 #[derive(Debug)]
 pub enum Done {
-    Fine(serde_json::Value),
+    Fine(Reloaded),
     /// Something could not be done; what served serves on.
-    Refused(serde_json::Value),
+    Refused(Reloaded),
     UnknownModel {
         known: Vec<String>,
     },

@@ -11,6 +11,7 @@ mod admin;
 mod answer;
 mod body;
 mod coding;
+pub mod documents;
 mod dynamic;
 mod form;
 mod framing;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -142,7 +143,7 @@ pub fn how_to_post(headers: &HeaderMap, pipeline: &Pipeline) -> Problem {
         .with("curl", line)
 }
 
-pub fn json_page(status: StatusCode, value: &Value) -> Response {
+pub fn json_page(status: StatusCode, value: &impl Serialize) -> Response {
     let mut body = serde_json::to_string_pretty(value).unwrap_or_default();
     body.push('\n');
     let mut response = page("application/json", body);

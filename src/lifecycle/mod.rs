@@ -26,6 +26,7 @@ mod scan;
 mod shadow;
 pub mod state;
 pub mod still;
+pub mod units;
 mod warm;
 
 pub use align::Align;

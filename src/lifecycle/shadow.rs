@@ -9,7 +9,7 @@ use crate::plan::Priority;
 use crate::scheduler::{Terms, Value, Want};
 use crate::sync::{Mutex, lock};
 use crate::tensor::Tensor;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub struct Copied {
 const TOLERANCE: f64 = 1e-5;
 
 /// What comparing has come to so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub version: u64,
     /// Answers that were compared.

@@ -1,14 +1,15 @@
 //! The states of a generation, with their times, as they are shown.
 
 use super::shadow::Comparison;
+use super::units::{seconds, unix_seconds};
 use crate::plan::DeviceId;
 use crate::scheduler::Snapshot;
 use crate::store::Digest;
 use crate::sync::{Mutex, MutexGuard, lock};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// Where a generation stands.
 ///
@@ -18,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///
 /// It may fail from each of the first four. One that drains becomes ready again where a plan that was staged
 /// meanwhile serves it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Seen in the store.
@@ -38,7 +39,7 @@ pub enum State {
 }
 
 /// Why a version does not come to serve, as a metric counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// Its files cannot be read.
@@ -75,7 +76,7 @@ impl Cause {
 }
 
 /// The counts of a model's loads since rserve began.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loads {
     /// Loads that came to be ready.
     pub ready: u64,
@@ -122,7 +123,7 @@ impl State {
 }
 
 /// One generation, for the status.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GenerationStatus {
     pub version: u64,
     /// `None` where its files could not be read.
@@ -131,18 +132,18 @@ pub struct GenerationStatus {
     /// Where it failed.
     pub cause: Option<Cause>,
     /// When it came into that state, in seconds since 1970.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(with = "unix_seconds")]
     pub since: SystemTime,
     /// Reading, checking and placing it, in seconds.
-    #[serde(serialize_with = "seconds")]
+    #[serde(rename = "load_seconds", with = "seconds")]
     pub load: Duration,
     /// Its first batches, in seconds.
-    #[serde(serialize_with = "seconds")]
+    #[serde(rename = "warm_up_seconds", with = "seconds")]
     pub warm_up: Duration,
 }
 
 /// One model, for the status.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelStatus {
     pub name: String,
     /// What each replica holds of its device.
@@ -167,14 +168,14 @@ pub struct ModelStatus {
 }
 
 /// One device of a model, and what the model had of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlaceStatus {
-    #[serde(serialize_with = "display")]
     pub device: DeviceId,
     pub replicas: usize,
     /// What the replicas here ask for together.
     pub share: f64,
     /// Bytes of the device's memory that their share allows, where it is known.
+    #[serde(rename = "memory_allowed_bytes")]
     pub memory_allowed: Option<u64>,
     /// Of the device's time that was given to anyone in the last ten seconds, in [0, 1].
     pub share_got_10s: f64,
@@ -183,9 +184,8 @@ pub struct PlaceStatus {
 }
 
 /// One device, for the status.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceStatus {
-    #[serde(serialize_with = "display")]
     pub id: DeviceId,
     /// Batches that may be on the way at once.
     pub lanes: usize,
@@ -196,14 +196,15 @@ pub struct DeviceStatus {
 }
 
 /// One version on one device.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InstanceStatus {
     pub version: u64,
-    #[serde(serialize_with = "display")]
     pub device: DeviceId,
     /// Bytes of its weights.
+    #[serde(rename = "memory_weights_bytes")]
     pub memory_weights: u64,
     /// Bytes that the values of its largest batch so far took at once.
+    #[serde(rename = "memory_batch_bytes")]
     pub memory_batch: u64,
     pub counters: Snapshot,
 }
@@ -387,19 +388,6 @@ impl Track {
             (record.status.load, record.status.warm_up) = (load, warm_up);
         }
     }
-}
-
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
-}
-
-fn unix_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    serializer.serialize_f64((since.as_secs_f64() * 1e3).round() / 1e3)
-}
-
-fn display<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }
 
 #[cfg(test)]

@@ -1,11 +1,42 @@
 //! What the machine has, as the plan is told.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use std::str::FromStr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeviceId {
     Cpu,
     Cuda(usize),
+}
+
+/// A text that is the name of no device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no device")]
+pub struct NotADevice(String);
+
+impl FromStr for DeviceId {
+    type Err = NotADevice;
+
+    fn from_str(text: &str) -> Result<Self, NotADevice> {
+        let index = || text.strip_prefix("cuda:")?.parse().ok();
+        match text {
+            "cpu" => Ok(Self::Cpu),
+            _ => index().map(Self::Cuda).ok_or_else(|| NotADevice(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for DeviceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeviceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
 }
 
 impl fmt::Display for DeviceId {

@@ -1,7 +1,7 @@
 //! What is counted of an instance: plain atomics, and a snapshot of them to be shown.
 
 use super::queue::Dead;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub struct Counters {
 }
 
 /// The counts at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Items that wait now.
     pub queue: u64,

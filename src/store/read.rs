@@ -3,7 +3,7 @@
 use super::{Content, MODEL_FILE, StoreError};
 use crate::plan::Labels;
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
@@ -239,10 +239,16 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Its first twelve digits, which is enough for people.
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{self:.12}"))
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hex = String::deserialize(deserializer)?;
+        blake3::Hash::from_hex(hex).map(|hash| Self(*hash.as_bytes())).map_err(de::Error::custom)
     }
 }
 

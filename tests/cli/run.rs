@@ -348,7 +348,7 @@ fn without_memory_for_two_versions_the_old_one_serves_until_stop_first_is_asked_
         let server = start(&[file.to_str().unwrap()]);
         let (model, memory) = status(&server);
         let of = |part: &str| model["instances"][0][part].as_f64().unwrap();
-        1.5 * (of("memory_weights") + of("memory_batch")) / memory.as_f64().unwrap()
+        1.5 * (of("memory_weights_bytes") + of("memory_batch_bytes")) / memory.as_f64().unwrap()
     };
     write(share, "");
     let server = start(&[file.to_str().unwrap()]);

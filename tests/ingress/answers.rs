@@ -150,7 +150,7 @@ async fn admin_shows_and_reloads() {
     held.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     held.reply().await;
     send(rig.address, "POST /one/predict HTTP/1.1", "x").await;
-    assert_eq!(get(rig.admin, "/status").await.json()["models"], json!(["mask"]));
+    assert_eq!(get(rig.admin, "/status").await.json()["plan"]["files"], json!(["road.toml"]));
     let openly = async || {
         let mut scraper = Client::connect(rig.admin).await;
         let accept =
@@ -174,9 +174,17 @@ async fn admin_shows_and_reloads() {
     assert_eq!(send(rig.admin, "POST /models/mask/reload HTTP/1.1", "").await.status, 200);
     assert_eq!(send(rig.admin, "POST /models/other/reload HTTP/1.1", "").await.status, 404);
     let told = send(rig.admin, "POST /models/mask/versions/3/load HTTP/1.1", "").await.json();
-    assert_eq!(told["told"], "Load(\"mask\", 3)");
+    assert_eq!(told["error"], "told: Load(\"mask\", 3)");
     assert_eq!(send(rig.admin, "POST /models/mask/versions/4/unload HTTP/1.1", "").await.status, 409);
-    assert_eq!(send(rig.admin, "POST /models/mask/versions/x/load HTTP/1.1", "").await.status, 400);
+    for wrong in ["x", "03", "+3", "-1", "99999999999999999999", ""] {
+        let path = format!("POST /models/mask/versions/{wrong}/load HTTP/1.1");
+        assert_eq!(send(rig.admin, &path, "").await.status, 400, "{wrong}");
+    }
+    for listed in get(rig.admin, "/").await.json()["routes"].as_array().unwrap() {
+        let (method, path) = listed.as_str().unwrap().split_once(' ').unwrap();
+        let path = path.replace("NAME", "mask").replace("/N/", "/3/");
+        assert_eq!(send(rig.admin, &format!("{method} {path} HTTP/1.1"), "").await.status, 200, "{listed}");
+    }
     let foreign = "POST /reload HTTP/1.1\r\norigin: http://evil.example";
     assert_eq!(send(rig.admin, foreign, "").await.status, 403);
     assert_eq!(get(rig.admin, "/reload").await.status, 405);

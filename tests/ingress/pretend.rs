@@ -1,6 +1,7 @@
 //! A server whose pipelines echo what they were given.
 
 use rserve::flow::{Answer, Error, Request, Timings};
+use rserve::ingress::documents::{PlanStatus, Reloaded, Status, Stored};
 use rserve::ingress::{
     Admin, BoxFuture, Done, DynamicConfig, Handler, Host, Limits, Metrics, Order, Routes, Sample, SampleKind,
     Server, Versions, bind,
@@ -241,8 +242,21 @@ impl Host for Echo {
         }
     }
 
-    fn status(&self) -> serde_json::Value {
-        serde_json::json!({ "models": ["mask"] })
+    fn status(&self) -> Status {
+        Status {
+            version: "1.0.0".into(),
+            uptime_seconds: 0,
+            ready: true,
+            plan: PlanStatus {
+                generation: 1,
+                since: std::time::UNIX_EPOCH,
+                files: vec!["road.toml".into()],
+                refused: None,
+            },
+            pipelines: vec![],
+            models: vec![],
+            devices: vec![],
+        }
     }
 
     fn samples(&self) -> Vec<Sample> {
@@ -255,13 +269,13 @@ impl Host for Echo {
         }]
     }
 
-    fn models(&self) -> BoxFuture<'_, serde_json::Value> {
-        Box::pin(async { serde_json::json!({ "models": [] }) })
+    fn models(&self) -> BoxFuture<'_, Result<Stored, String>> {
+        Box::pin(async { Ok(Stored { models: vec![], ignored: vec![] }) })
     }
 
     fn order(&self, order: Order) -> BoxFuture<'_, Done> {
         Box::pin(async move {
-            let told = serde_json::json!({ "told": format!("{order:?}") });
+            let told = Reloaded { error: Some(format!("told: {order:?}")), ..Reloaded::default() };
             match order {
                 Order::Reload => Done::Fine(told),
                 Order::ReloadModel(model) | Order::Load(model, _) | Order::Unload(model, _)
@@ -316,12 +330,12 @@ pub async fn start(limits: Limits) -> Rig {
     let handler = |p: Arc<Pipeline>| Arc::new(Echoing(p, echo.clone(), sticky.clone())) as Arc<dyn Handler>;
     let routes = Routes::new(pipelines.into_iter().map(handler).collect(), &metrics).unwrap();
     let (stop, stopped) = watch::channel(false);
-    let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
+    let listener = bind(&"127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let address = listener.address().unwrap();
     let config = DynamicConfig::new(routes, &limits);
     let server = Server::new(echo.clone(), config.clone(), limits.clone(), metrics.clone());
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
-    let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
+    let listener = bind(&"127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let admin = listener.address().unwrap();
     let orders = Admin::new(echo.clone(), config.clone(), metrics);
     tokio::spawn(listener.serve(orders, stopped));
