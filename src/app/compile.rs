@@ -13,6 +13,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Where pipelines are looked for where no path is given.
+pub const DEFAULT_PATH: &str = "pipelines";
+
+/// For somebody who has a model and no pipeline yet.
+const BEGIN: &str = r#"
+Name a pipeline file, or a folder of them; or begin with one. For a model that classifies pictures, put it at
+models/NAME/1/model.onnx, and write pipelines/first.toml:
+
+  [store]
+  path = "../models"
+
+  [models.NAME]
+
+  [pipelines.first]
+  decode.photo = { format = "image", size = [224, 224] }
+
+  [pipelines.first.steps]
+  classes = { model = "NAME", inputs = { INPUT = "photo" } }
+
+  [pipelines.first.online]
+  encode.reply = { format = "json", fields.classes = { from = "classes", as = "top" } }
+
+`rserve inspect models/NAME/1/model.onnx` says what the model takes and gives, `rserve check` whether the file fits
+it, and `rserve run` serves it."#;
+
 /// What a command works on.
 pub struct Compiled {
     pub plan: Arc<Plan>,
@@ -108,7 +133,12 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
     let mut files = vec![];
     let mut seen = BTreeSet::new();
     for path in paths {
-        let found = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+        let found = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && *path == Path::new(DEFAULT_PATH) => {
+                return Err(Trouble::Given(format!("there is no `{DEFAULT_PATH}` here\n{BEGIN}")));
+            }
+            found => found.map_err(|e| unreadable(path, &e))?,
+        };
         let within = if found.is_dir() { toml_files(path)? } else { vec![path.clone()] };
         for file in within {
             if seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
@@ -127,7 +157,7 @@ fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Trouble> {
         .collect();
     files.sort();
     if files.is_empty() {
-        return Err(Trouble::Given(format!("there is no *.toml in `{}`", folder.display())));
+        return Err(Trouble::Given(format!("there is no *.toml in `{}`\n{BEGIN}", folder.display())));
     }
     Ok(files)
 }

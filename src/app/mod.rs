@@ -21,7 +21,7 @@ mod via;
 mod watching;
 
 pub use batch::{Batch, Done, Foreseen, What, batch, foresee, only, trouble};
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, DEFAULT_PATH, compile};
 pub use overrides::{Listen, Overrides};
 pub use serve::serve;
 pub use trouble::Trouble;

@@ -4,6 +4,7 @@ use super::output::{complain, give_up, print, say, show};
 use super::{Exit, log};
 use crate::app::{self, Batch, Done, Foreseen, What};
 use crate::offline::{Begin, Earlier, Glob, Shard, Stopped};
+use clap::ValueHint;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,20 +33,20 @@ Exit codes: 0 all done, 4 done and some items failed, 3 could not go on (the out
 written, too many errors), 130 interrupted; 1 and 2 where what was given is wrong.")]
 pub struct Arguments {
     /// The pipeline to run, by its name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     pipeline: String,
     /// Folders (searched through), files, or "-" for a list on stdin (ended by newlines or NULs)
-    #[arg(long, value_name = "DIR|FILE|-", required = true, num_args = 1..)]
+    #[arg(long, value_name = "DIR|FILE|-", value_hint = ValueHint::AnyPath, required = true, num_args = 1..)]
     input: Vec<PathBuf>,
     /// Take only files in folders that match: "*.jpg", "2024/**"
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_hint = ValueHint::Other)]
     glob: Option<Glob>,
     /// What stands between the cells of tables (.csv, .tsv): one character, or "tab" [default: by the header,
     /// one of , ; tab |]
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     delimiter: Option<u8>,
     /// Where results go [default: NAME-output]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
     /// Where the pipeline is declared: files, or folders of them [default: pipelines]
     #[arg(value_name = "FILE|DIR")]
@@ -54,16 +55,16 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE|DIR")]
     config: Vec<PathBuf>,
     /// Run only the part INDEX (from 0) of COUNT parts; `rserve merge` joins them
-    #[arg(long, value_name = "INDEX/COUNT")]
+    #[arg(long, value_name = "INDEX/COUNT", value_hint = ValueHint::Other)]
     shard: Option<Shard>,
     /// Run only the first N items
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other)]
     limit: Option<u64>,
     /// Give up once more than N items have failed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other)]
     max_errors: Option<u64>,
     /// Send the items through a running `rserve run`, at low priority, so that its shares hold
-    #[arg(long, value_name = "http://ADDR:PORT")]
+    #[arg(long, value_name = "http://HOST:PORT", value_hint = ValueHint::Url)]
     via: Option<String>,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -104,7 +105,7 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     let mut files = [arguments.files, arguments.config].concat();
     if files.is_empty() {
-        files.push("pipelines".into());
+        files.push(app::DEFAULT_PATH.into());
     }
     let batch = Batch {
         pipeline: arguments.pipeline,

@@ -5,7 +5,7 @@ use super::{Exit, Files};
 use crate::app;
 use crate::diagnostic::nearest;
 use crate::plan::graph;
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     /// One pipeline alone
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     pipeline: Option<String>,
     /// Write to a file
     #[arg(short, long, value_name = "FILE")]

@@ -1,11 +1,12 @@
 //! `rserve inspect`
 
 use super::Exit;
-use super::output::{complain, print};
+use super::output::{complain, print, shown};
 use crate::engine::{self, Applied, Inspection};
 use crate::plan::{Batching, Dim, Port, Signature};
 use crate::store;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -31,9 +32,9 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Exit {
-    let shown = arguments.file.display();
+    let file = arguments.file.display().to_string();
     if arguments.file.is_dir() {
-        complain(&format!("cannot read `{shown}`: it is a folder; name the model.onnx in it"));
+        complain(&format!("cannot read `{file}`: it is a folder; name the model.onnx in it"));
         return Exit::Wrong;
     }
     let files = match store::model(&arguments.file, &engine::Onnx) {
@@ -48,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     let inspection = match engine::inspect(files) {
         Ok(inspection) => inspection,
         Err(error) => {
-            complain(&format!("`{shown}`: {error}"));
+            complain(&format!("`{file}`: {error}"));
             return Exit::Wrong;
         }
     };
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         format!("{json:#}\n")
     } else {
         let passes = optimized.map(|(applied, left)| passes(&applied, &left)).unwrap_or_default();
-        as_text(&shown.to_string(), &inspection, size) + &passes
+        as_text(&file, &inspection, size) + &passes
     };
     match print(&text) {
         Exit::Fine if !inspection.unsupported.is_empty() => Exit::Wrong,
@@ -78,34 +79,31 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
         .iter()
         .map(
             |(domain, version)| {
-                if domain.is_empty() { version.to_string() } else { format!("{domain} {version}") }
+                if domain.is_empty() { version.to_string() } else { format!("{} {version}", shown(domain)) }
             },
         )
         .collect();
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{file}: {}, opset {}", megabytes(size as u64), opsets.join(", "));
+    let _ = writeln!(text, "{}: {}, opset {}", shown(file), bytes(size as u64), opsets.join(", "));
     if !model.producer.is_empty() {
-        let _ = writeln!(text, "made by {}", model.producer);
+        let _ = writeln!(text, "made by {}", shown(&model.producer));
     }
     for (word, ports) in [("inputs", &model.signature.inputs), ("outputs", &model.signature.outputs)] {
         let _ = writeln!(text, "\n{word}");
         for port in ports {
-            let _ = writeln!(text, "  {port}");
+            let _ = writeln!(text, "  {}", shown(&port.to_string()));
         }
     }
     let _ = write!(text, "\n{}", batching(&model.signature));
-    let _ = writeln!(text, "{} parameters, {}", model.parameters, megabytes(model.weights));
+    let _ = writeln!(text, "{}", parameters(model));
     let _ = writeln!(text, "\noperators");
-    let widest = model.operators.keys().map(String::len).max().unwrap_or(0);
-    for (operator, count) in &model.operators {
-        let _ = writeln!(text, "  {operator:widest$}  {count}");
-    }
+    counted(&model.operators, &mut text);
     if model.unsupported.is_empty() {
         text.push_str("\nall of them are supported\n");
     } else {
         text.push_str("\nnot supported\n");
         for node in &model.unsupported {
-            let _ = writeln!(text, "  {node}");
+            let _ = writeln!(text, "  {}", shown(&node.to_string()));
         }
     }
     text
@@ -152,11 +150,29 @@ fn passes(applied: &[Applied], left: &BTreeMap<String, usize>) -> String {
         text.push_str("  nothing to do\n");
     }
     text.push_str("\noperators left\n");
-    let widest = left.keys().map(String::len).max().unwrap_or(0);
-    for (operator, count) in left {
+    counted(left, &mut text);
+    text
+}
+
+/// A line for each operator. Names are as the file has them.
+fn counted(operators: &BTreeMap<String, usize>, text: &mut String) {
+    let rows: Vec<(Cow<'_, str>, usize)> =
+        operators.iter().map(|(operator, count)| (shown(operator), *count)).collect();
+    let widest = rows.iter().map(|(operator, _)| operator.chars().count()).max().unwrap_or(0);
+    for (operator, count) in rows {
         let _ = writeln!(text, "  {operator:widest$}  {count}");
     }
-    text
+}
+
+/// Trees and other models of scikit-learn have their numbers in attributes, which are no parameters by name.
+fn parameters(model: &Inspection) -> String {
+    let size = bytes(model.weights);
+    match model.operators.keys().any(|operator| operator.starts_with("ai.onnx.ml")) {
+        true => {
+            format!("{} numbers in tensors, {size}; the others are attributes of operators", model.parameters)
+        }
+        false => format!("{} parameters, {size}", model.parameters),
+    }
 }
 
 fn pass_as_json(applied: &Applied) -> Value {
@@ -168,8 +184,13 @@ fn pass_as_json(applied: &Applied) -> Value {
     })
 }
 
-fn megabytes(bytes: u64) -> String {
-    format!("{:.2} MB", bytes as f64 / 1e6)
+/// "812 B", "4.10 kB", "44.70 MB"
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.2} kB", bytes as f64 / 1e3),
+        _ => format!("{:.2} MB", bytes as f64 / 1e6),
+    }
 }
 
 fn as_json(model: &Inspection, size: usize) -> Value {

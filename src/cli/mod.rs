@@ -14,7 +14,9 @@ mod reload;
 mod run;
 mod status;
 
-use clap::{ColorChoice, Parser, Subcommand};
+use crate::app;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{ColorChoice, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,7 +44,7 @@ impl From<Exit> for ExitCode {
 
 /// Serve machine-learning pipelines from one TOML file, over HTTP and over folders of files.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(version, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 what was given is wrong, 2 usage, 3 could not run, \
                         4 some items of a batch failed, 130 a batch was interrupted.")]
 struct Arguments {
@@ -62,20 +64,26 @@ enum Command {
     Models(models::Arguments),
     Reload(reload::Arguments),
     Completions(completions::Arguments),
+    /// Print the version
+    Version,
 }
 
 /// The pipelines that a command is about.
 #[derive(Clone, Debug, clap::Args)]
 struct Files {
     /// Pipeline files, or folders of them (every *.toml within)
-    #[arg(value_name = "FILE|DIR", default_value = "pipelines")]
+    #[arg(value_name = "FILE|DIR", default_value = app::DEFAULT_PATH, value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
 }
 
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(mut error) => {
+            // clap proposes to give an unknown flag as a value, which is never what was meant.
+            if error.kind() == ErrorKind::UnknownArgument {
+                error.remove(ContextKind::Suggested);
+            }
             // Help goes to stdout, which may be a pipe that is closed already.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
@@ -92,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Models(arguments) => models::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Version => output::print(&command().render_version()),
     };
     exit.into()
 }

@@ -100,10 +100,12 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
         _ if brand.starts_with(b"ftyp") => "a video",
         [0xff, 0x0a, ..] => "JPEG XL",
         [b'%', b'P', b'D', b'F', ..] => "PDF",
-        [0x1f, 0x8b, ..] => "gzip",
+        [0x1f, 0x8b, ..] => "gzip; is its content-encoding set?",
         [b'P', b'K', 3, 4, ..] => "a ZIP archive",
         _ if text.starts_with(b"<") => "XML, SVG or HTML",
-        _ if text.starts_with(b"{") || text.starts_with(b"[") => "JSON",
+        _ if text.starts_with(b"{") || text.starts_with(b"[") => {
+            "JSON; is its content-type set (`application/json`)?"
+        }
         _ if text.starts_with(b"--") => "a multipart body; is its content-type set?",
         _ => return None,
     })

@@ -12,7 +12,20 @@ fn help_has_examples_for_each_command() {
         assert!(said.out.contains("Examples:\n  rserve "), "{command}: {}", said.out);
         assert!(!said.out.contains('\x1b'), "{command}");
     }
-    assert_eq!(say(&["--version"]).out, format!("rserve {}\n", env!("CARGO_PKG_VERSION")));
+    let version = format!("rserve {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((say(&["--version"]).out, say(&["version"]).out), (version.clone(), version));
+    assert_eq!(say(&["help", "batch"]).out, say(&["batch", "--help"]).out);
+    assert!(say(&["help"]).out.contains("Commands:"));
+}
+
+/// It proposed `-- --port`, which takes the flag for a file.
+#[test]
+fn an_unknown_flag_is_not_taken_for_a_value() {
+    let said = say(&["run", "--port", "80"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("'--port'") && !said.err.contains("-- --port"), "{}", said.err);
+    let near = say(&["run", "--listne", "localhost:80"]);
+    assert!(near.err.contains("--listen"), "{}", near.err);
 }
 
 #[test]
@@ -79,6 +92,16 @@ fn what_is_not_there_is_1() {
     let empty = say(&["check", folder.path().to_str().unwrap()]);
     assert_eq!(empty.code, 1);
     assert!(empty.err.contains("there is no *.toml in"), "{}", empty.err);
+    // Somebody who has only begun is told how.
+    let mut here = rserve();
+    let output = here.current_dir(folder.path()).arg("run").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in
+        ["there is no `pipelines` here", "write pipelines/first.toml", "rserve inspect", "[pipelines.first]"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     let none = say(&["run", "pipelines/raod.toml"]);
     assert_eq!(none.code, 1);
     assert!(none.err.contains("there is no `pipelines/raod.toml`"), "{}", none.err);
@@ -128,6 +151,26 @@ fn inspect_tells_what_a_model_is() {
 
     assert_eq!(say(&["inspect", "Cargo.toml"]).code, 1);
     assert_eq!(say(&["inspect", "no-such-file"]).code, 1);
+}
+
+/// What a model file calls its parts goes to a terminal.
+#[test]
+fn names_in_a_model_do_not_reach_the_terminal_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = fs::read(root().join("examples/models/surface/2/model.onnx")).unwrap();
+    let name = b"probabilities";
+    let evil = b"\x1b[2J\r\nfine: x";
+    let places: Vec<usize> = (0..model.len()).filter(|at| model[*at..].starts_with(name)).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        model[at..at + evil.len()].copy_from_slice(evil);
+    }
+    let file = folder.path().join("model.onnx");
+    fs::write(&file, model).unwrap();
+    let said = say(&["inspect", file.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(!said.out.contains('\x1b') && !said.out.contains('\r'), "{}", said.out);
+    assert!(said.out.contains("  \\u{1b}[2J\\r\\nfine: x: float32["), "{}", said.out);
 }
 
 #[test]
