@@ -8,11 +8,11 @@
 
 mod jpeg;
 mod other;
-mod palette_tiff;
 pub mod pixels;
 pub mod resample;
 pub mod resize;
 pub mod size;
+mod tiff;
 mod turn;
 
 use crate::plan::DecodeError;
@@ -66,10 +66,7 @@ pub fn read(
     rgb: &mut Vec<u8>,
     spare: &mut Vec<u8>,
 ) -> Result<(u32, u32), DecodeError> {
-    let (width, height, orientation) = match recognise(bytes)? {
-        ImageFormat::Jpeg => jpeg::read(bytes, limits, rgb)?,
-        format => other::read(bytes, format, limits, background, rgb)?,
-    };
+    let (width, height, orientation) = read_stored(bytes, limits, background, rgb)?;
     if orientation == Orientation::NoTransforms {
         return Ok((width, height));
     }
@@ -78,9 +75,35 @@ pub fn read(
     Ok(turned)
 }
 
+/// Reads a picture to RGB in `rgb` as the file holds it, and gives its width and height and how it is to be turned.
+pub fn read_stored(
+    bytes: &[u8],
+    limits: Limits,
+    background: Option<[u8; 3]>,
+    rgb: &mut Vec<u8>,
+) -> Result<(u32, u32, Orientation), DecodeError> {
+    match recognise(bytes)? {
+        ImageFormat::Jpeg => jpeg::read(bytes, limits, rgb),
+        ImageFormat::Tiff => tiff::read(bytes, limits, background, rgb),
+        format => other::read(bytes, format, limits, background, rgb),
+    }
+}
+
+/// A colour with some opacity over another.
+fn over(top: [u8; 3], opacity: u8, under: [u8; 3]) -> [u8; 3] {
+    std::array::from_fn(|c| {
+        let (top, under, opacity) = (u32::from(top[c]), u32::from(under[c]), u32::from(opacity));
+        ((top * opacity + under * (255 - opacity) + 127) / 255) as u8
+    })
+}
+
 fn recognise(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
     use ImageFormat::*;
     let known = [Jpeg, Png, WebP, Bmp, Gif, Tiff];
+    // BigTIFF, whose numbers are of 64 bits.
+    if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
+        return Ok(Tiff);
+    }
     match image::guess_format(bytes) {
         Ok(format) if known.contains(&format) => Ok(format),
         _ => Err(DecodeError::WrongType(format!(

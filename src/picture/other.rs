@@ -1,6 +1,6 @@
-//! PNG, WebP, BMP, GIF and TIFF through `image`.
+//! PNG, WebP, BMP and GIF through `image`.
 
-use super::{Limits, palette_tiff};
+use super::{Limits, over};
 use crate::plan::DecodeError;
 use image::error::ImageError;
 use image::metadata::Orientation;
@@ -8,20 +8,6 @@ use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
 use std::io::Cursor;
 
 pub fn read(
-    bytes: &[u8],
-    format: ImageFormat,
-    limits: Limits,
-    background: Option<[u8; 3]>,
-    rgb: &mut Vec<u8>,
-) -> Result<(u32, u32, Orientation), DecodeError> {
-    let indexed = if format == ImageFormat::Tiff { palette_tiff::as_gray(bytes) } else { None };
-    let Some((gray, palette)) = indexed else { return plain(bytes, format, limits, background, rgb) };
-    let found = plain(&gray, format, limits, background, rgb)?;
-    rgb.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = palette[usize::from(pixel[0])]);
-    Ok(found)
-}
-
-fn plain(
     bytes: &[u8],
     format: ImageFormat,
     limits: Limits,
@@ -77,8 +63,7 @@ fn name(format: ImageFormat) -> &'static str {
         ImageFormat::Png => "PNG",
         ImageFormat::WebP => "WebP",
         ImageFormat::Bmp => "BMP",
-        ImageFormat::Gif => "GIF",
-        _ => "TIFF",
+        _ => "GIF",
     }
 }
 
@@ -101,13 +86,7 @@ fn to_rgb(raw: &[u8], color: ColorType, background: Option<[u8; 3]>) -> Option<V
         let value = f32::from_ne_bytes([sample[0], sample[1], sample[2], sample[3]]);
         (value.clamp(0.0, 1.0) * 255.0).round() as u8
     };
-    let over = |rgb: [u8; 3], alpha: u8| match background {
-        None => rgb,
-        Some(under) => std::array::from_fn(|c| {
-            let (top, under, alpha) = (u32::from(rgb[c]), u32::from(under[c]), u32::from(alpha));
-            ((top * alpha + under * (255 - alpha) + 127) / 255) as u8
-        }),
-    };
+    let over = |rgb: [u8; 3], alpha: u8| background.map_or(rgb, |under| over(rgb, alpha, under));
     let pixels = |size: usize, read: &dyn Fn(&[u8]) -> [u8; 3]| {
         let mut rgb = Vec::with_capacity(raw.len() / size * 3);
         raw.chunks_exact(size).for_each(|pixel| rgb.extend_from_slice(&read(pixel)));

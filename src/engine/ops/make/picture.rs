@@ -5,9 +5,8 @@ use crate::engine::backend::Accelerator;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
+use crate::picture::{Limits, read_stored};
 use crate::tensor::DType;
-use image::{ImageReader, Limits};
-use std::io::Cursor;
 
 #[derive(Clone, Copy, Debug)]
 enum Pixels {
@@ -30,24 +29,23 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!("{file:?} where the bytes of a file should be").into());
         }
         let (height, width, cells) = match decode(file.bytes(), cx.max_bytes) {
-            Some(picture) => (picture.height() as usize, picture.width() as usize, shown(picture, pixels)),
+            Some((width, height, cells)) => (height as usize, width as usize, shown(cells, pixels)),
             None => (0, 0, Vec::new()),
         };
         one(Value::Host(host::tensor(DType::U8, vec![height, width, channels], cells)?))
     }))
 }
 
-fn decode(file: &[u8], most: usize) -> Option<image::RgbImage> {
-    let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format().ok()?;
-    let mut limits = Limits::default();
-    // What is decoded, and the same again as RGB.
-    limits.max_alloc = Some(most as u64 / 2);
-    reader.limits(limits);
-    Some(reader.decode().ok()?.into_rgb8())
+/// Width, height and RGB.
+fn decode(file: &[u8], most: usize) -> Option<(u32, u32, Vec<u8>)> {
+    // Decoders take as much again as they give.
+    let limits = Limits { pixels: most as u64 / 6, side: u32::MAX };
+    let mut cells = vec![];
+    let (width, height, _) = read_stored(file, limits, None, &mut cells).ok()?;
+    Some((width, height, cells))
 }
 
-fn shown(picture: image::RgbImage, pixels: Pixels) -> Vec<u8> {
-    let mut cells = picture.into_raw();
+fn shown(mut cells: Vec<u8>, pixels: Pixels) -> Vec<u8> {
     match pixels {
         Pixels::Rgb => cells,
         Pixels::Bgr => {
