@@ -64,8 +64,9 @@ pub trait Decode: Send + Sync + Debug {
     fn extensions(&self) -> &'static [&'static str];
     /// What a request may send for it, to be shown to who asks how.
     fn example(&self) -> Example;
-    /// How much there is to do, in bytes read or unpacked, whichever are more, as far as the header tells.
-    /// Cheap. What is heavy is decoded off the threads that serve connections.
+    /// How much there is to do, in bytes read or unpacked, whichever are more, as far as the header tells; the most
+    /// that is allowed where it tells nothing. Called once for each payload, on threads that serve connections, so it
+    /// looks at no more than a header may take. What is heavy is decoded elsewhere.
     fn weight(&self, payload: &Payload) -> usize {
         payload.len()
     }

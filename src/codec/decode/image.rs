@@ -9,12 +9,14 @@ use crate::diagnostic::{At, Diagnostic, Report};
 use crate::picture::pixels::{self, Color, Layout, Normalise, Table};
 use crate::picture::resample::{self, Filter};
 use crate::picture::resize::{Fit, Pixels, Target, resize};
+use crate::picture::size::Hint;
 use crate::picture::{self, Limits};
 use crate::plan::{Decode, DecodeError, Decoded, Example, Origin, Payload, Region, TensorType};
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value};
 use bytes::Bytes;
 use serde::Serialize;
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -171,11 +173,16 @@ impl Decode for ImageDecode {
 
     /// A small file may be a large picture.
     fn weight(&self, payload: &Payload) -> usize {
-        let bytes = payload::binary(payload, "a picture").unwrap_or_default();
-        let (width, height) = picture::size::hint(&bytes).unwrap_or_default();
-        let pixels = u64::from(width) * u64::from(height);
-        // What is over the limits is refused, which is no work.
-        let unpacked = if pixels > self.limits.pixels { 0 } else { pixels * 3 };
+        let bytes = payload::head(payload, HEADER);
+        let pixels = match picture::size::hint(&bytes) {
+            // What is over the limits is refused, which is no work.
+            Hint::Size(width, height) => {
+                Some(u64::from(width) * u64::from(height)).filter(|n| *n <= self.limits.pixels)
+            }
+            Hint::Unknown => Some(self.limits.pixels),
+            Hint::NoPicture => None,
+        };
+        let unpacked = pixels.unwrap_or(0).saturating_mul(3);
         usize::try_from(unpacked).unwrap_or(usize::MAX).max(payload.len())
     }
 
@@ -189,8 +196,19 @@ impl Decode for ImageDecode {
                 decoded
             })
         }))
-        .unwrap_or_else(|_| Err(DecodeError::Invalid("the picture is broken beyond reading".into())))
+        .unwrap_or_else(|panic| {
+            tracing::warn!("a picture made its decoder panic: {}", panic_text(&*panic));
+            Err(DecodeError::Invalid("the picture is broken beyond reading".into()))
+        })
     }
+}
+
+/// How much of a file is searched for the size of its picture: profiles and previews come before the size.
+const HEADER: usize = 256 << 10;
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// Buffers that a thread keeps from picture to picture.
