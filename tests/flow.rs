@@ -86,8 +86,8 @@ impl Encode for TextEncode {
 }
 
 impl Rows for TextEncode {
-    fn header(&self) -> Vec<u8> {
-        vec![]
+    fn header(&self) -> Result<Vec<u8>, EncodeError> {
+        Ok(vec![])
     }
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
         let values = String::from_utf8(self.encode(inputs, None)?).unwrap();

@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use crate::ingress::{Client, Unanswered};
-use crate::offline::{Answer, Flow, Ran, Refused, Spent, Stopped};
+use crate::offline::{Answer, Ended, Flow, Refused, Spent, Stopped};
 use crate::plan::{Payload, Pipeline};
 use std::future::Future;
 use std::pin::Pin;
@@ -50,26 +50,27 @@ impl Flow for Via {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>> {
         Box::pin(async move {
             let begun = Instant::now();
             let mut heard = begun;
             loop {
                 match self.client.run(item, &payloads).await {
                     Ok(answered) if answered.models != self.models => {
-                        return Err(Stopped::Server(format!(
+                        return Stopped::Server(format!(
                             "the server has gone over from {} to {}; `--resume-anyway` goes on with these",
                             self.models, answered.models
-                        )));
+                        ))
+                        .into();
                     }
                     Ok(answered) => {
                         let spent = Spent { models: begun.elapsed(), ..Spent::default() };
-                        return Ok(Ok(Answer { encoded: answered.parts, spent }));
+                        return Ended::Answered(Answer { encoded: answered.parts, spent });
                     }
-                    Err(Unanswered::Refused { step, reason }) => return Ok(Err(Refused { step, reason })),
-                    Err(Unanswered::Otherwise(why)) => return Err(Stopped::Server(why)),
+                    Err(Unanswered::Refused { step, reason }) => return Refused { step, reason }.into(),
+                    Err(Unanswered::Otherwise(why)) => return Stopped::Server(why).into(),
                     Err(Unanswered::Gone(why)) if heard.elapsed() > ABSENT => {
-                        return Err(Stopped::Server(why));
+                        return Stopped::Server(why).into();
                     }
                     Err(Unanswered::Gone(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
                     Err(Unanswered::Later(pause)) => {

@@ -16,11 +16,13 @@ pub fn holds_classes(dtype: DType) -> bool {
     !dtype.is_float()
 }
 
-/// The index of the largest of `scores` by their order; NaN is below all. `None` where there are none.
+/// The class of a position whose scores are all NaN, of which none is the largest.
+pub const NO_CLASS: u32 = u32::MAX;
+
+/// The index of the largest of `scores` by their order, NaN left out. `None` where there is none.
 pub fn largest(scores: impl IntoIterator<Item = f64>) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
-    for (index, score) in scores.into_iter().enumerate() {
-        let score = if score.is_nan() { f64::NEG_INFINITY } else { score };
+    for (index, score) in scores.into_iter().enumerate().filter(|(_, score)| !score.is_nan()) {
         if best.is_none_or(|(_, top)| score > top) {
             best = Some((index, score));
         }
@@ -28,7 +30,7 @@ pub fn largest(scores: impl IntoIterator<Item = f64>) -> Option<usize> {
     best.map(|(index, _)| index)
 }
 
-/// For each position, the index along `axis` of the largest score.
+/// For each position, the index along `axis` of the largest score, or [`NO_CLASS`].
 pub fn argmax(tensor: &Tensor, axis: usize) -> Option<ClassMap> {
     let shape = tensor.shape();
     let count = *shape.get(axis).filter(|n| **n > 0)?;
@@ -54,6 +56,13 @@ fn along<T: Copy + PartialOrd>(scores: &[T], outer: usize, count: usize, inner: 
                     *best = *score;
                     *chosen = class as u32;
                 }
+            }
+        }
+        // Whatever is there is above the least, but for that itself and for NaN.
+        for (at, (best, chosen)) in best.iter().zip(classes.iter_mut()).enumerate() {
+            let is_nan = |score: &T| score.partial_cmp(score).is_none();
+            if *best == least && scores.iter().skip(at).step_by(inner).all(is_nan) {
+                *chosen = NO_CLASS;
             }
         }
     }

@@ -6,7 +6,7 @@
 //!   and then writes whole answers or rows.
 //! - `document`: JSON documents, and how several decodes share one.
 //! - `fields`: the named fields that json, jsonl, csv and parquet share.
-//! - `npy`, `parquet`: the files themselves, for who reads rows from one or adds to one.
+//! - `npy`, `parquet`: the files themselves; `tables`: how rows become a file and are rows again.
 //!
 //! A new format is one file and one line in `DECODES` or `ENCODES`.
 
@@ -18,8 +18,9 @@ mod encode;
 mod fields;
 pub mod npy;
 mod options;
-pub mod parquet;
+mod parquet;
 mod payload;
+pub mod tables;
 
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::plan::{Codecs, Decode, Draft};

@@ -56,19 +56,22 @@ const GROUP_BYTES: usize = 64 << 20;
 const MAX_ROW: usize = 1 << 30;
 
 /// What stands before the first row.
-pub fn header(columns: &[Column]) -> Vec<u8> {
-    let mut line = serde_json::to_vec(columns).unwrap_or_default();
+pub fn header(columns: &[Column]) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(columns)?;
     line.push(b'\n');
-    line
+    Ok(line)
 }
 
-/// One row, in the order of the columns.
-pub fn row(cells: &[Cell]) -> Vec<u8> {
+/// One row, in the order of the columns. One that is too long to be read back is an error.
+pub fn row(cells: &[Cell]) -> io::Result<Vec<u8>> {
     let mut out = vec![0; 4];
     cells.iter().for_each(|cell| put(cell, &mut out));
-    let length = (out.len() - 4) as u32;
-    out[..4].copy_from_slice(&length.to_le_bytes());
-    out
+    let length = out.len() - 4;
+    if length > MAX_ROW {
+        return Err(io::Error::other(format!("the row has {length} bytes, more than {MAX_ROW}")));
+    }
+    out[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(out)
 }
 
 fn put(cell: &Cell, out: &mut Vec<u8>) {
@@ -323,11 +326,11 @@ pub fn read_table(from: File, out: &mut impl Write) -> io::Result<()> {
     let schema = reader.metadata().file_metadata().schema();
     let columns = schema.get_fields().iter().map(|field| column(field)).collect::<Option<Vec<_>>>();
     let columns = columns.ok_or_else(|| io::Error::other("it is no table that rserve wrote"))?;
-    out.write_all(&header(&columns))?;
+    out.write_all(&header(&columns)?)?;
     for found in reader.get_row_iter(None).map_err(of)? {
         let found = found.map_err(of)?;
         let cells = found.get_column_iter().map(|(_, field)| cell(field)).collect::<Option<Vec<_>>>();
-        out.write_all(&row(&cells.ok_or_else(broken)?))?;
+        out.write_all(&row(&cells.ok_or_else(broken)?)?)?;
     }
     Ok(())
 }

@@ -36,7 +36,6 @@ pub struct Identity {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    #[serde(flatten)]
     pub run: Identity,
     pub finished: Option<Counts>,
 }
@@ -94,10 +93,11 @@ impl Identity {
 pub fn what_is_there(output: &Path) -> Result<Option<Record>, Stopped> {
     let path = output.join(FOLDER).join(RECORD);
     match fs::read(&path) {
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
+        Ok(bytes) => match read(&bytes) {
             Ok(record) => Ok(Some(record)),
             Err(error) => {
-                Err(Stopped::Damaged { output: output.to_owned(), why: format!("run.json: {error}") })
+                let why = format!("run.json: {error}; `--restart` begins anew");
+                Err(Stopped::Damaged { output: output.to_owned(), why })
             }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -105,8 +105,22 @@ pub fn what_is_there(output: &Path) -> Result<Option<Record>, Stopped> {
     }
 }
 
+/// A record as it is written, or as it was before what is run stood apart in it.
+fn read(bytes: &[u8]) -> Result<Record, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct End {
+        finished: Option<Counts>,
+    }
+    serde_json::from_slice(bytes).or_else(|error| {
+        let (run, end) = (serde_json::from_slice(bytes), serde_json::from_slice::<End>(bytes));
+        run.and_then(|run| Ok(Record { run, finished: end?.finished })).map_err(|_| error)
+    })
+}
+
 pub fn write_record(folder: &Path, record: &Record) -> Result<(), Stopped> {
-    let mut bytes = serde_json::to_vec_pretty(record).unwrap_or_default();
+    let path = folder.join(RECORD);
+    let mut bytes =
+        serde_json::to_vec_pretty(record).map_err(|error| Stopped::output(&path)(error.into()))?;
     bytes.push(b'\n');
-    write_whole(&folder.join(RECORD), &bytes)
+    write_whole(&path, &bytes)
 }

@@ -8,12 +8,11 @@ use super::run::Counts;
 use super::state::{self, FOLDER};
 use super::table;
 use super::written;
-use crate::codec::parquet::{self, Cell};
-use std::borrow::Cow;
+use crate::codec::tables::{self, TableRows};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -156,16 +155,16 @@ fn gather(shards: &[PathBuf], table: &str, folder: &Path) -> Result<(), Stopped>
         if table == errors::NAME && !path.exists() {
             continue;
         }
-        let source = Source::open(&path, table, folder);
+        let source = open(&path, table, folder);
         sources.push(source.map_err(|e| Stopped::Input(format!("cannot read `{}`: {e}", path.display())))?);
     }
     write_rows(sources, &part).map_err(Stopped::output(&part))
 }
 
-fn write_rows(mut sources: Vec<Source>, part: &Path) -> io::Result<()> {
+fn write_rows(mut sources: Vec<Box<dyn TableRows>>, part: &Path) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(part)?);
     if let Some(first) = sources.first() {
-        out.write_all(&first.header)?;
+        out.write_all(first.header())?;
     }
     let mut heads = BinaryHeap::new();
     for (index, source) in sources.iter_mut().enumerate() {
@@ -207,80 +206,15 @@ impl PartialEq for Head {
 
 impl Eq for Head {}
 
-struct Source {
-    header: Vec<u8>,
-    rows: RowsOf,
-}
-
-enum RowsOf {
-    Lines(BufReader<File>),
-    Records(Box<csv::Reader<File>>),
-    Gathered(BufReader<File>),
-}
-
-/// The name is called "item" in a table and "path" among the errors.
-#[derive(serde::Deserialize)]
-struct Named<'a> {
-    #[serde(borrow, alias = "path")]
-    item: Cow<'a, str>,
-}
-
-impl Source {
-    fn open(path: &Path, table: &str, folder: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        Ok(match names::extension(Path::new(table)).as_str() {
-            "csv" => {
-                let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
-                let mut header = csv::ByteRecord::new();
-                reader.read_byte_record(&mut header)?;
-                Self { header: record(&header), rows: RowsOf::Records(Box::new(reader)) }
-            }
-            "parquet" => {
-                let mut gathered = BufWriter::new(tempfile::tempfile_in(folder)?);
-                parquet::read_table(file, &mut gathered)?;
-                file = gathered.into_inner().map_err(|e| e.into_error())?;
-                file.rewind()?;
-                let mut rows = BufReader::new(file);
-                let columns = parquet::read_header(&mut rows)?;
-                Self { header: parquet::header(&columns), rows: RowsOf::Gathered(rows) }
-            }
-            _ => Self { header: vec![], rows: RowsOf::Lines(BufReader::new(file)) },
-        })
+/// The rows of a table, whether they are the table or lie within it.
+fn open(path: &Path, name: &str, folder: &Path) -> io::Result<Box<dyn TableRows>> {
+    let (format, file) = (tables::table(name), File::open(path)?);
+    if !format.is_sealed() {
+        return format.rows(file);
     }
-
-    /// A row as it stands, and its item.
-    fn next(&mut self) -> io::Result<Option<(String, Vec<u8>)>> {
-        match &mut self.rows {
-            RowsOf::Lines(file) => {
-                let mut line = vec![];
-                if file.by_ref().read_until(b'\n', &mut line)? == 0 {
-                    return Ok(None);
-                }
-                let named: Named<'_> = serde_json::from_slice(&line)?;
-                let name = named.item.into_owned();
-                Ok(Some((name, line)))
-            }
-            RowsOf::Records(reader) => {
-                let mut cells = csv::ByteRecord::new();
-                if !reader.read_byte_record(&mut cells)? {
-                    return Ok(None);
-                }
-                let name = String::from_utf8_lossy(cells.get(0).unwrap_or_default()).into_owned();
-                Ok(Some((name, record(&cells))))
-            }
-            RowsOf::Gathered(rows) => Ok(match parquet::read_row(rows)? {
-                Some((row, Cell::Text(name))) => Some((name, row)),
-                Some(_) => return Err(io::Error::other("a row has no item")),
-                None => None,
-            }),
-        }
-    }
-}
-
-/// As the encode writes it.
-fn record(cells: &csv::ByteRecord) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().from_writer(vec![]);
-    // Writing to memory does not fail.
-    let _ = writer.write_byte_record(cells);
-    writer.into_inner().unwrap_or_default()
+    let mut gathered = BufWriter::new(tempfile::tempfile_in(folder)?);
+    format.unseal(file, &mut gathered)?;
+    let mut gathered = gathered.into_inner().map_err(|e| e.into_error())?;
+    gathered.rewind()?;
+    format.rows(gathered)
 }

@@ -38,7 +38,7 @@ pub use merge::{Merged, merge};
 pub use names::Shard;
 pub use output::file_of;
 pub use progress::{Progress, Spent};
-pub use run::{Answer, Counts, Flow, Job, Ran, Refused, Summary, run};
+pub use run::{Answer, Counts, Ended, Flow, Job, Refused, Summary, run};
 pub use state::{Begin, Earlier, earlier};
 
 use std::io;

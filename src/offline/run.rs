@@ -9,7 +9,7 @@ use super::names::Mark;
 use super::output::{Place, Unwritten};
 use super::progress::{Progress, Spent};
 use super::state::{Begin, Opened, State, earlier};
-use crate::plan::{Entry, Payload};
+use crate::plan::{EncodePlan, Entry, Payload};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -33,14 +33,33 @@ pub trait Flow: Send + Sync + 'static {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>;
 
     /// No item comes after those that are on their way.
     fn ends(&self) {}
 }
 
-/// An item is refused, which is its own affair, or nothing more can be run.
-pub type Ran = Result<Result<Answer, Refused>, Stopped>;
+/// How an item ended.
+#[derive(Debug)]
+pub enum Ended<T = Answer> {
+    Answered(T),
+    /// It has no result, which is its own affair.
+    Refused(Refused),
+    /// Nothing more can be run.
+    Stopped(Stopped),
+}
+
+impl<T> From<Refused> for Ended<T> {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl<T> From<Stopped> for Ended<T> {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -89,15 +108,18 @@ pub struct Summary {
     pub errors: Vec<(String, Refused)>,
 }
 
-/// The rows for the tables, or why there are none.
-type Outcome = Result<Result<(Vec<Bytes>, Spent), Refused>, Stopped>;
+/// The rows of one item for the tables, and where its time went.
+struct Written {
+    rows: Vec<Bytes>,
+    spent: Spent,
+}
 
 /// A task that is given up with whoever waits for it.
 struct Running {
     item: String,
     mark: Mark,
     bytes: u64,
-    task: JoinHandle<Outcome>,
+    task: JoinHandle<Ended<Written>>,
 }
 
 impl Drop for Running {
@@ -133,8 +155,11 @@ async fn all(
     summary: &mut Summary,
 ) -> Result<(), Stopped> {
     let Job { entry, mut list, identity, output, begin, in_flight, max_errors, checkpoint_every } = job;
-    let headers: Vec<Vec<u8>> =
-        entry.encodes.iter().filter_map(|encode| Some(encode.encode.rows()?.header())).collect();
+    let header = |encode: &EncodePlan| {
+        let header = encode.encode.rows()?.header();
+        Some(header.map_err(|error| Stopped::Input(format!("encode `{}`: {error}", encode.name))))
+    };
+    let headers = entry.encodes.iter().filter_map(header).collect::<Result<Vec<_>, _>>()?;
     let mut state = match State::open(&output, identity, &headers, begin) {
         Err(stopped) => {
             if matches!(stopped, Stopped::Output { .. }) {
@@ -244,10 +269,9 @@ impl Run {
                     self.running.push_front(oldest);
                     continue;
                 }
-                ended = &mut oldest.task => match ended {
-                    Ok(outcome) => outcome?,
-                    Err(broken) => Err(Refused { step: "flow".into(), reason: broken.to_string() }),
-                },
+                ended = &mut oldest.task => ended.unwrap_or_else(|broken| {
+                    Ended::Refused(Refused { step: "flow".into(), reason: broken.to_string() })
+                }),
             };
             self.bytes -= oldest.bytes;
             self.commit(&oldest, outcome, state, summary)?;
@@ -281,16 +305,17 @@ impl Run {
     fn commit(
         &self,
         item: &Running,
-        outcome: Result<(Vec<Bytes>, Spent), Refused>,
+        ended: Ended<Written>,
         state: &mut State,
         summary: &mut Summary,
     ) -> Result<(), Stopped> {
-        let refused = match outcome {
-            Ok((rows, spent)) => {
+        let refused = match ended {
+            Ended::Answered(Written { rows, spent }) => {
                 summary.spent.add(&spent);
                 return state.commit(&item.mark, rows.iter().map(Bytes::as_ref));
             }
-            Err(refused) => refused,
+            Ended::Refused(refused) => refused,
+            Ended::Stopped(stopped) => return Err(stopped),
         };
         state.commit_error(&item.mark, &errors::line(&item.item, &refused))?;
         if summary.errors.len() < QUOTED {
@@ -314,7 +339,7 @@ impl Run {
 }
 
 /// Reads, runs and writes one item; gives back the rows for the tables.
-async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Place>) -> Outcome {
+async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Place>) -> Ended<Written> {
     let broken = |step: &str| {
         let step = step.to_owned();
         move |error: tokio::task::JoinError| Refused { step, reason: error.to_string() }
@@ -328,11 +353,12 @@ async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Plac
     .await;
     let (payloads, read) = match read.map_err(broken("read")) {
         Ok((Ok(payloads), took)) => (payloads, took),
-        Ok((Err(refused), _)) | Err(refused) => return Ok(Err(refused)),
+        Ok((Err(refused), _)) | Err(refused) => return refused.into(),
     };
-    let Answer { encoded, mut spent } = match flow.run(&name, payloads).await? {
-        Ok(answer) => answer,
-        Err(refused) => return Ok(Err(refused)),
+    let Answer { encoded, mut spent } = match flow.run(&name, payloads).await {
+        Ended::Answered(answer) => answer,
+        Ended::Refused(refused) => return refused.into(),
+        Ended::Stopped(stopped) => return stopped.into(),
     };
     spent.read += read;
     let mut rows = Vec::with_capacity(encoded.len());
@@ -351,13 +377,13 @@ async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Plac
         .await;
         match written.map_err(broken(&encode.name)) {
             Ok(Ok(took)) => spent.write += took,
-            Ok(Err(Unwritten::Stopped(stopped))) => return Err(stopped),
+            Ok(Err(Unwritten::Stopped(stopped))) => return stopped.into(),
             Ok(Err(Unwritten::Name(error))) => {
                 let reason = format!("its file cannot be called so: {error}");
-                return Ok(Err(Refused { step: encode.name.clone(), reason }));
+                return Refused { step: encode.name.clone(), reason }.into();
             }
-            Err(refused) => return Ok(Err(refused)),
+            Err(refused) => return refused.into(),
         }
     }
-    Ok(Ok((rows, spent)))
+    Ended::Answered(Written { rows, spent })
 }

@@ -1,9 +1,9 @@
 //! Files that grow while a run goes on: tables, the errors, the marks of what is done.
 
 use super::Stopped;
-use crate::codec::parquet;
+use crate::codec::tables::table;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file in the run's own folder.
@@ -42,22 +42,18 @@ impl Growing {
 }
 
 /// How a table's rows are kept until it is whole.
-pub fn part(folder: &Path, table: &str) -> PathBuf {
-    folder.join(if is_parquet(table) { format!("{table}.rows") } else { table.to_owned() })
-}
-
-fn is_parquet(table: &str) -> bool {
-    table.ends_with(".parquet")
+pub fn part(folder: &Path, name: &str) -> PathBuf {
+    folder.join(if table(name).is_sealed() { format!("{name}.rows") } else { name.to_owned() })
 }
 
 /// Makes the table of its rows and puts it in its place. Does nothing where that was done.
-pub fn publish(folder: &Path, output: &Path, table: &str) -> Result<(), Stopped> {
-    let (rows, whole, place) = (part(folder, table), folder.join(table), output.join(table));
-    if is_parquet(table) && rows.exists() {
+pub fn publish(folder: &Path, output: &Path, name: &str) -> Result<(), Stopped> {
+    let (rows, whole, place) = (part(folder, name), folder.join(name), output.join(name));
+    let format = table(name);
+    if format.is_sealed() && rows.exists() {
         let make = || {
-            let mut from = BufReader::new(File::open(&rows)?);
             let out = File::create(&whole)?;
-            parquet::write_table(&mut from, out.try_clone()?)?;
+            format.seal(File::open(&rows)?, out.try_clone()?)?;
             out.sync_data()
         };
         make().map_err(Stopped::output(&whole))?;
@@ -70,12 +66,13 @@ pub fn publish(folder: &Path, output: &Path, table: &str) -> Result<(), Stopped>
 }
 
 /// Takes a table back, so that rows can be added to it; says how long it is.
-pub fn take_back(folder: &Path, output: &Path, table: &str) -> Result<u64, Stopped> {
-    let (rows, place) = (part(folder, table), output.join(table));
+pub fn take_back(folder: &Path, output: &Path, name: &str) -> Result<u64, Stopped> {
+    let (rows, place) = (part(folder, name), output.join(name));
     let take = || {
-        if is_parquet(table) {
+        let format = table(name);
+        if format.is_sealed() {
             let mut out = BufWriter::new(File::create(&rows)?);
-            parquet::read_table(File::open(&place)?, &mut out)?;
+            format.unseal(File::open(&place)?, &mut out)?;
             out.flush()?;
         } else {
             fs::copy(&place, &rows)?;

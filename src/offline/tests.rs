@@ -62,8 +62,8 @@ impl Encode for Written {
 }
 
 impl Rows for Written {
-    fn header(&self) -> Vec<u8> {
-        b"item,text\n".to_vec()
+    fn header(&self) -> Result<Vec<u8>, EncodeError> {
+        Ok(b"item,text\n".to_vec())
     }
     fn row(&self, _: &RowContext<'_>, _: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError("the flow of these tests does not encode".into()))
@@ -102,7 +102,7 @@ impl Flow for Capitals {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>> {
         Box::pin(async move {
             if self.stuck == Some(item) {
                 self.reached.notify_one();
@@ -112,10 +112,10 @@ impl Flow for Capitals {
             let Payload::Bytes(bytes) = &payloads[0] else { panic!("files are bytes") };
             let text = String::from_utf8_lossy(bytes).to_uppercase();
             if text.contains("BAD") {
-                return Ok(Err(Refused { step: "capitals".into(), reason: "it is bad".into() }));
+                return Refused { step: "capitals".into(), reason: "it is bad".into() }.into();
             }
             let encoded = vec![Bytes::from(format!("{item},{text}\n")), Bytes::from(text)];
-            Ok(Ok(Answer { encoded, spent: Spent::default() }))
+            Ended::Answered(Answer { encoded, spent: Spent::default() })
         })
     }
 

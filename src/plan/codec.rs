@@ -229,7 +229,7 @@ pub trait Encode: Send + Sync + Debug {
 /// Encodes whose offline form is one table for all items (csv, jsonl).
 pub trait Rows: Send + Sync {
     /// What stands before the first row, line end included; empty where nothing does.
-    fn header(&self) -> Vec<u8>;
+    fn header(&self) -> Result<Vec<u8>, EncodeError>;
     /// One row, line end included.
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError>;
 }

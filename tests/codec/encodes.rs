@@ -3,6 +3,7 @@
 use super::{bind, decoded, f32s, fixture, input, labelled, text};
 use rserve::plan::{EncodeInput, Origin, Region, RowContext};
 use rserve::tensor::Tensor;
+use std::io::{Seek, Write};
 
 const LABELS: [&str; 3] = ["asphalt", "gravel", "a \"b\", c"];
 
@@ -55,11 +56,94 @@ fn what_is_no_number_is_null() {
     .unwrap();
     let broken = || input(f32s(&[3], &[f32::NAN, f32::INFINITY, 1.0]));
     let answer = text(encode.encode(&[broken(), broken()], None).unwrap());
-    assert_eq!(
-        answer,
-        r#"{"v":[null,null,1.0],"t":[{"index":1,"score":null},{"index":2,"score":1.0},{"index":0,"score":null}]}"#
-    );
+    assert_eq!(answer, r#"{"v":[null,null,1.0],"t":[{"index":1,"score":null},{"index":2,"score":1.0}]}"#);
     serde_json::from_str::<serde_json::Value>(&answer).unwrap();
+}
+
+#[test]
+fn a_score_that_is_no_number_is_of_no_class() {
+    let nan = || f32s(&[3], &[f32::NAN; 3]);
+    let one = |options: &str, format: &str, tensor: Tensor| {
+        let options = format!(r#"format = "{format}", fields.f = {{ from = "a", {options} }}"#);
+        let encode = bind(&options, &[("float32[3]", 3)]).unwrap();
+        text(encode.encode(&[labelled(tensor, &LABELS)], None).unwrap())
+    };
+    let label = r#"as = "label", labels = "l.txt""#;
+    assert_eq!(one(label, "json", nan()), r#"{"f":null}"#);
+    assert_eq!(one(label, "csv", nan()), "f\n\"\"\n");
+    assert_eq!(one(label, "json", f32s(&[3], &[f32::NAN, -1.0, -2.0])), r#"{"f":"gravel"}"#);
+    assert_eq!(one(label, "json", f32s(&[3], &[f32::NEG_INFINITY; 3])), r#"{"f":"asphalt"}"#);
+    assert_eq!(one(r#"as = "top""#, "json", nan()), r#"{"f":[]}"#);
+    assert_eq!(one(r#"as = "top", top = 1"#, "csv", nan()), "f_1,f_1_score\n,\n");
+    assert_eq!(one(r#"as = "argmax""#, "json", nan()), r#"{"f":null}"#);
+    assert_eq!(one(r#"as = "argmax""#, "csv", nan()), "f\n\"\"\n");
+
+    let map = || f32s(&[2, 2], &[f32::NAN, 1.0, f32::NAN, f32::NEG_INFINITY]);
+    let of_map = |options: &str| {
+        let options = format!(r#"format = "json", fields.f = {{ from = "a", {options} }}"#);
+        let encode = bind(&options, &[("float32[2, 2]", 0)]).unwrap();
+        text(encode.encode(&[input(map())], None).unwrap())
+    };
+    assert_eq!(of_map(r#"as = "argmax""#), r#"{"f":[null,0]}"#);
+    assert_eq!(of_map(r#"as = "shares""#), r#"{"f":{"0":0.5,"1":0.0}}"#);
+}
+
+/// As a detector gives them: how many there are, an item says.
+#[test]
+fn answers_of_no_rows_one_and_two_differ_in_length_alone() {
+    let rows = |n: usize| f32s(&[n, 4], &(0..4 * n).map(|v| v as f32).collect::<Vec<_>>());
+    let scores = |n: usize| f32s(&[n], &vec![0.5; n]);
+    let types = [("float32[?, 4]", 0), ("float32[?]", 0)];
+    let fields = r#"fields.boxes = "d.boxes", fields.scores = "d.scores""#;
+    for (format, wanted) in [
+        (
+            "json",
+            [
+                r#"{"boxes":[],"scores":[]}"#,
+                r#"{"boxes":[[0.0,1.0,2.0,3.0]],"scores":[0.5]}"#,
+                r#"{"boxes":[[0.0,1.0,2.0,3.0],[4.0,5.0,6.0,7.0]],"scores":[0.5,0.5]}"#,
+            ],
+        ),
+        (
+            "jsonl",
+            [
+                "{\"boxes\":[],\"scores\":[]}\n",
+                "{\"boxes\":[[0.0,1.0,2.0,3.0]],\"scores\":[0.5]}\n",
+                "{\"boxes\":[[0.0,1.0,2.0,3.0],[4.0,5.0,6.0,7.0]],\"scores\":[0.5,0.5]}\n",
+            ],
+        ),
+    ] {
+        let encode = bind(&format!(r#"format = "{format}", {fields}"#), &types).unwrap();
+        for (n, wanted) in wanted.into_iter().enumerate() {
+            assert_eq!(text(encode.encode(&[input(rows(n)), input(scores(n))], None).unwrap()), wanted);
+        }
+    }
+    let encode = bind(r#"format = "npy", from = "d.boxes""#, &types[..1]).unwrap();
+    for n in 0..3 {
+        let file = encode.encode(&[input(rows(n))], None).unwrap();
+        assert_eq!(decoded(r#"format = "npy""#, file).unwrap().tensor.shape(), [n, 4]);
+    }
+    // One table has all three, in columns of lists.
+    let encode = bind(&format!(r#"format = "parquet", {fields}"#), &types).unwrap();
+    let table = encode.rows().unwrap();
+    let mut gathered = table.header().unwrap();
+    for n in 0..3 {
+        let context = RowContext { item: "a.jpg", models: "m@1" };
+        gathered.extend(table.row(&context, &[input(rows(n)), input(scores(n))]).unwrap());
+    }
+    let (format, file) = (rserve::codec::tables::table("rows.parquet"), || tempfile::tempfile().unwrap());
+    let (mut from, mut sealed) = (file(), file());
+    from.write_all(&gathered).unwrap();
+    from.rewind().unwrap();
+    format.seal(from, sealed.try_clone().unwrap()).unwrap();
+    sealed.rewind().unwrap();
+    let mut back = vec![];
+    format.unseal(sealed, &mut back).unwrap();
+    assert_eq!(back, gathered);
+    // In a table of text that many columns are not known beforehand.
+    let refused = bind(r#"format = "csv", fields.boxes = "d.boxes""#, &types[..1]).unwrap_err();
+    assert!(refused[0].contains("how many values that is, is not known"), "{refused:?}");
+    assert!(refused[0].contains("\"parquet\""), "{refused:?}");
 }
 
 #[test]
@@ -138,12 +222,12 @@ fn tables_have_rows() {
          gravel,0.73,\"a \"\"b\"\", c\",0.17,0.5,,\"a \"\"b\"\", c\"\n"
     );
     let rows = csv.rows().unwrap();
-    assert_eq!(text(rows.header()), "item,s_1,s_1_score,s_2,s_2_score,box_0,box_1,label,models\n");
+    assert_eq!(text(rows.header().unwrap()), "item,s_1,s_1_score,s_2,s_2_score,box_0,box_1,label,models\n");
     let row = text(rows.row(&context, &inputs).unwrap());
     assert!(row.starts_with("\"a, b/c.jpg\",gravel,") && row.ends_with(",\"m@2, n@1\"\n"), "{row}");
 
     let jsonl = bind(&format!(r#"format = "jsonl", {fields}"#), &types).unwrap();
-    assert_eq!(jsonl.rows().unwrap().header(), b"");
+    assert_eq!(jsonl.rows().unwrap().header().unwrap(), b"");
     let line = text(jsonl.rows().unwrap().row(&context, &inputs).unwrap());
     assert!(line.starts_with("{\"item\":\"a, b/c.jpg\",\"s\":[{\"label\":\"gravel\""), "{line}");
     assert!(

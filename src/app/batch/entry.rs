@@ -1,7 +1,7 @@
 //! Items through the offline entry of a pinned pipeline.
 
 use crate::flow::{self, Pinned, Side};
-use crate::offline::{Answer, Flow, Ran, Refused, Spent};
+use crate::offline::{Answer, Ended, Flow, Refused, Spent};
 use crate::plan::{Payload, Plan, Step};
 use bytes::Bytes;
 use std::future::Future;
@@ -55,7 +55,7 @@ impl Flow for OfflineEntry {
         &'a self,
         item: &'a str,
         payloads: Vec<Payload>,
-    ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>> {
         Box::pin(async move {
             let deadline = Instant::now() + PATIENCE;
             loop {
@@ -72,12 +72,12 @@ impl Flow for OfflineEntry {
                         let spent = self.spent(&answer.timings);
                         let encoded =
                             answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect();
-                        return Ok(Ok(Answer { encoded, spent }));
+                        return Ended::Answered(Answer { encoded, spent });
                     }
                     Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
                         tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;
                     }
-                    Err(error) => return Ok(Err(refused(error))),
+                    Err(error) => return refused(error).into(),
                 }
             }
         })

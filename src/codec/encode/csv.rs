@@ -4,6 +4,7 @@
 //! A field that has several numbers takes several columns: `box_0, box_1, …` for values and shares,
 //! `surface_1, surface_1_score, surface_2, …` for the top classes.
 
+use crate::codec::classes::NO_CLASS;
 use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, FieldDraft};
 use crate::codec::options;
@@ -61,7 +62,7 @@ impl Draft for CsvDraft {
                         d = d.note(note.clone());
                     }
                     report.push(d.help(
-                        "take a summary such as `as = \"mean\"`, or write it with `format = \"npy\"` or \"jsonl\"",
+                        "take a summary such as `as = \"mean\"`, or write it with `format = \"parquet\"`, \"jsonl\" or \"npy\"",
                     ));
                     continue;
                 }
@@ -106,8 +107,8 @@ impl Encode for CsvEncode {
     }
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        let mut out = record(self.names());
-        out.extend(record(self.cells(inputs)?));
+        let mut out = record(self.names())?;
+        out.extend(record(self.cells(inputs)?)?);
         Ok(out)
     }
 
@@ -117,7 +118,7 @@ impl Encode for CsvEncode {
 }
 
 impl Rows for CsvEncode {
-    fn header(&self) -> Vec<u8> {
+    fn header(&self) -> Result<Vec<u8>, EncodeError> {
         let mut names = vec!["item".to_owned()];
         names.extend(self.names());
         names.push("models".to_owned());
@@ -128,7 +129,7 @@ impl Rows for CsvEncode {
         let mut cells = vec![context.item.to_owned()];
         cells.extend(self.cells(inputs)?);
         cells.push(context.models.to_owned());
-        Ok(record(cells))
+        record(cells)
     }
 }
 
@@ -151,7 +152,8 @@ impl CsvEncode {
                 }
                 Answer::One(number) => cells.push(number.rounded(field.round).cell()),
                 Answer::Class(class, labels) => {
-                    cells.push(fields::label(labels.as_ref(), class).into_owned())
+                    let label = |class| fields::label(labels.as_ref(), class).into_owned();
+                    cells.push(class.map_or(String::new(), label));
                 }
                 Answer::Ranked(ranked, labels) => {
                     for (class, score) in ranked {
@@ -161,7 +163,10 @@ impl CsvEncode {
                     // Fewer classes than were foreseen leave cells empty.
                     cells.resize((before + columns.len()).max(cells.len()), String::new());
                 }
-                Answer::Map(map) => cells.extend(map.classes.iter().map(u32::to_string)),
+                Answer::Map(map) => cells.extend(map.classes.iter().map(|class| match *class {
+                    NO_CLASS => String::new(),
+                    class => class.to_string(),
+                })),
                 Answer::Shares(shares, _) => cells
                     .extend(shares.into_iter().map(|s| fields::Number::F64(s).rounded(field.round).cell())),
             }
@@ -180,9 +185,8 @@ impl CsvEncode {
 }
 
 /// One line, quoted where it must be, its end included.
-fn record(cells: Vec<String>) -> Vec<u8> {
+fn record(cells: Vec<String>) -> Result<Vec<u8>, EncodeError> {
     let mut writer = csv::WriterBuilder::new().from_writer(vec![]);
-    // Writing to memory does not fail.
-    let _ = writer.write_record(&cells);
-    writer.into_inner().unwrap_or_default()
+    writer.write_record(&cells).map_err(|error| EncodeError(error.to_string()))?;
+    writer.into_inner().map_err(|error| EncodeError(error.to_string()))
 }

@@ -60,8 +60,8 @@ impl Encode for JsonlEncode {
 }
 
 impl Rows for JsonlEncode {
-    fn header(&self) -> Vec<u8> {
-        vec![]
+    fn header(&self) -> Result<Vec<u8>, EncodeError> {
+        Ok(vec![])
     }
 
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {

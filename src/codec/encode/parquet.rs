@@ -3,6 +3,7 @@
 //!
 //! A field that has several numbers is a list, but for the top classes: `surface_1, surface_1_score, …`.
 
+use crate::codec::classes::NO_CLASS;
 use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, FieldDraft, Number};
 use crate::codec::options;
@@ -100,9 +101,11 @@ impl Encode for ParquetEncode {
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let columns: Vec<Column> = self.columns().cloned().collect();
-        let gathered = [parquet::header(&columns), parquet::row(&self.cells(inputs)?)].concat();
+        let failed = |error: std::io::Error| EncodeError(error.to_string());
+        let header = parquet::header(&columns).map_err(failed)?;
+        let gathered = [header, parquet::row(&self.cells(inputs)?).map_err(failed)?].concat();
         let mut table = vec![];
-        parquet::write_table(&mut gathered.as_slice(), &mut table).map_err(|e| EncodeError(e.to_string()))?;
+        parquet::write_table(&mut gathered.as_slice(), &mut table).map_err(failed)?;
         Ok(table)
     }
 
@@ -112,19 +115,19 @@ impl Encode for ParquetEncode {
 }
 
 impl Rows for ParquetEncode {
-    fn header(&self) -> Vec<u8> {
+    fn header(&self) -> Result<Vec<u8>, EncodeError> {
         let text = |name: &str| Column { name: name.into(), kind: Kind::Text, list: false, required: true };
         let mut columns = vec![text("item")];
         columns.extend(self.columns().cloned());
         columns.push(text("models"));
-        parquet::header(&columns)
+        parquet::header(&columns).map_err(|error| EncodeError(error.to_string()))
     }
 
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
         let mut cells = vec![Cell::Text(context.item.to_owned())];
         cells.extend(self.cells(inputs)?);
         cells.push(Cell::Text(context.models.to_owned()));
-        Ok(parquet::row(&cells))
+        parquet::row(&cells).map_err(|error| EncodeError(error.to_string()))
     }
 }
 
@@ -174,7 +177,9 @@ fn answer(
         }
         Answer::One(n) => cells.push(number(n)?),
         Answer::Text(text) => cells.push(Cell::Text(text.to_string())),
-        Answer::Class(index, labels) => cells.push(class(index, labels.as_ref())),
+        Answer::Class(index, labels) => {
+            cells.push(index.map_or(Cell::Null, |index| class(index, labels.as_ref())));
+        }
         Answer::Ranked(ranked, labels) => {
             for ((index, score), column) in ranked.into_iter().zip(columns.iter().skip(1).step_by(2)) {
                 cells.push(class(index, labels.as_ref()));
@@ -182,7 +187,8 @@ fn answer(
             }
         }
         Answer::Map(map) => {
-            cells.push(Cell::List(map.classes.iter().map(|c| Cell::Int((*c).into())).collect()));
+            let class = |class: &u32| if *class == NO_CLASS { -1 } else { i64::from(*class) };
+            cells.push(Cell::List(map.classes.iter().map(|c| Cell::Int(class(c))).collect()));
         }
         Answer::Shares(shares, _) => {
             let shares = shares.into_iter().map(|s| number(Number::F64(s)));

@@ -2,7 +2,7 @@
 
 use super::number::{Number, numbers};
 use super::{As, Field};
-use crate::codec::classes::{self, ClassMap};
+use crate::codec::classes::{self, ClassMap, NO_CLASS};
 use crate::plan::{EncodeError, EncodeInput, Labels};
 use crate::tensor::Tensor;
 use std::io::Write;
@@ -14,8 +14,8 @@ pub enum Answer {
     One(Number),
     /// The one element of a tensor of strings.
     Text(Arc<str>),
-    /// A class with its label.
-    Class(usize, Option<Labels>),
+    /// A class with its label; `None` where no score is a number.
+    Class(Option<usize>, Option<Labels>),
     /// Classes and their scores, the largest first.
     Ranked(Vec<(usize, Number)>, Option<Labels>),
     Map(ClassMap),
@@ -40,10 +40,7 @@ impl Field {
             As::Label | As::Top if tensor.shape().len() != 1 => {
                 return Err(unforeseen("scores of one axis are wanted"));
             }
-            As::Label => match classes::largest(tensor.to_f64()) {
-                Some(class) => Answer::Class(class, labels),
-                None => return Err(unforeseen("a score is wanted")),
-            },
+            As::Label => Answer::Class(classes::largest(tensor.to_f64()), labels),
             As::Top => Answer::Ranked(self.ranked(tensor), labels),
             As::Argmax => Answer::Map(
                 classes::argmax(tensor, self.axis).ok_or_else(|| unforeseen("that axis is wanted"))?,
@@ -65,13 +62,13 @@ impl Field {
 
     fn ranked(&self, tensor: &Tensor) -> Vec<(usize, Number)> {
         let scores = tensor.to_f64();
-        let order_of = |score: f64| if score.is_nan() { f64::NEG_INFINITY } else { score };
-        let mut order: Vec<usize> = (0..scores.len()).collect();
+        let mut order: Vec<usize> = (0..scores.len()).filter(|i| !scores[*i].is_nan()).collect();
         // Stable, so that equal scores stay in the order of the classes.
-        order.sort_by(|a, b| order_of(scores[*b]).total_cmp(&order_of(scores[*a])));
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
         order.truncate(self.top);
         if self.softmax {
-            let most = scores.iter().copied().map(order_of).fold(f64::NEG_INFINITY, f64::max);
+            // The larger of NaN and a number is the number.
+            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
             let share = |i: usize| Number::F32(((scores[i] - most).exp() / sum) as f32);
             return order.into_iter().map(|i| (i, share(i))).collect();
@@ -81,9 +78,10 @@ impl Field {
     }
 
     fn shares(&self, map: &ClassMap) -> Vec<f64> {
-        let largest = map.classes.iter().max().map_or(0, |c| *c as usize + 1);
+        let classes = || map.classes.iter().filter(|class| **class != NO_CLASS);
+        let largest = classes().max().map_or(0, |c| *c as usize + 1);
         let mut counts = vec![0usize; map.count.or(self.count).unwrap_or(0).max(largest)];
-        map.classes.iter().for_each(|class| counts[*class as usize] += 1);
+        classes().for_each(|class| counts[*class as usize] += 1);
         counts.into_iter().map(|n| n as f64 / map.classes.len().max(1) as f64).collect()
     }
 
@@ -103,7 +101,8 @@ impl Field {
             }
             Answer::Text(text) => write_string(&text, out),
             Answer::One(number) => number.rounded(self.round).write_json(out),
-            Answer::Class(class, labels) => write_string(label(labels.as_ref(), class).as_ref(), out),
+            Answer::Class(None, _) => out.extend_from_slice(b"null"),
+            Answer::Class(Some(class), labels) => write_string(label(labels.as_ref(), class).as_ref(), out),
             Answer::Ranked(ranked, labels) => {
                 out.push(b'[');
                 for (place, (class, score)) in ranked.into_iter().enumerate() {
@@ -120,8 +119,11 @@ impl Field {
                 out.push(b']');
             }
             Answer::Map(map) => {
-                let mut classes = map.classes.iter().map(|class| Number::Unsigned((*class).into()));
-                let mut next = |out: &mut Vec<u8>| classes.next().into_iter().for_each(|n| n.write_json(out));
+                let mut classes = map.classes.iter();
+                let mut next = |out: &mut Vec<u8>| match classes.next() {
+                    None | Some(&NO_CLASS) => out.extend_from_slice(b"null"),
+                    Some(class) => Number::Unsigned((*class).into()).write_json(out),
+                };
                 nested(&map.shape, &mut next, out);
             }
             Answer::Shares(shares, labels) => {

@@ -12,17 +12,20 @@ fn a_table_holds_what_was_gathered() {
         column("class", Kind::Int, false, false),
         column("safe", Kind::Bool, false, false),
     ];
-    let mut gathered = header(&columns);
+    let mut gathered = header(&columns).unwrap();
     for i in 0..70_000_i64 {
         let vector = (0..i % 4).map(|v| Cell::Float(v as f32 / 3.0)).collect();
         let score = if i % 5 == 0 { Cell::Null } else { Cell::Double(i as f64 / 7.0) };
-        gathered.extend(row(&[
-            Cell::Text(format!("ä{i}\n.jpg")),
-            score,
-            Cell::List(vector),
-            Cell::Int(-i),
-            Cell::Bool(i % 3 == 0),
-        ]));
+        gathered.extend(
+            row(&[
+                Cell::Text(format!("ä{i}\n.jpg")),
+                score,
+                Cell::List(vector),
+                Cell::Int(-i),
+                Cell::Bool(i % 3 == 0),
+            ])
+            .unwrap(),
+        );
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
@@ -35,8 +38,8 @@ fn a_table_holds_what_was_gathered() {
 #[test]
 fn half_a_row_is_an_error() {
     let columns = [Column { name: "item".into(), kind: Kind::Text, list: false, required: true }];
-    let mut gathered = header(&columns);
-    gathered.extend(&row(&[Cell::Text("a".into())])[..6]);
+    let mut gathered = header(&columns).unwrap();
+    gathered.extend(&row(&[Cell::Text("a".into())]).unwrap()[..6]);
     let folder = tempfile::tempdir().unwrap();
     let out = File::create(folder.path().join("t")).unwrap();
     assert!(write_table(&mut gathered.as_slice(), out).is_err());
