@@ -33,11 +33,12 @@ type ReadDecode = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<Arc<d
 /// The same for an encode.
 type ReadEncode = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<Box<dyn Draft>>;
 
-const DECODES: &[(&str, ReadDecode)] = &[
-    ("image", decode::image::read),
-    ("json", decode::json::read),
-    ("npy", decode::npy::read),
-    ("raw", decode::raw::read),
+/// Each with the options that decide what type it gives.
+const DECODES: &[(&str, ReadDecode, &[&str])] = &[
+    ("image", decode::image::read, decode::image::DECIDE_TYPE),
+    ("json", decode::json::read, decode::json::DECIDE_TYPE),
+    ("npy", decode::npy::read, decode::npy::DECIDE_TYPE),
+    ("raw", decode::raw::read, decode::raw::DECIDE_TYPE),
 ];
 
 const ENCODES: &[(&str, ReadEncode)] = &[
@@ -59,23 +60,25 @@ struct Registry;
 impl Codecs for Registry {
     fn decode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Arc<dyn Decode>> {
         let others = ENCODES.iter().map(|(name, _)| *name);
-        look_up("decode", DECODES, others, codec, report, |error| !about_the_type(codec, error))
+        let deciding = DECODES.iter().find(|(name, ..)| *name == codec.format.value).map(|(.., keys)| *keys);
+        let formats: Vec<_> = DECODES.iter().map(|(name, read, _)| (*name, *read)).collect();
+        look_up("decode", &formats, others, codec, report, |error| {
+            !about_the_type(codec, deciding.unwrap_or_default(), error)
+        })
     }
 
     fn encode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Box<dyn Draft>> {
-        look_up("encode", ENCODES, DECODES.iter().map(|(name, _)| *name), codec, report, |_| true)
+        look_up("encode", ENCODES, DECODES.iter().map(|(name, ..)| *name), codec, report, |_| true)
     }
 }
 
-/// Whether an error in the options of a decode leaves open what it gives: that of an option that decides
-/// it, or of a key that may be meant for one.
-fn about_the_type(codec: &spec::Codec, error: &Diagnostic) -> bool {
+/// Whether an error in the options of a decode leaves open what it gives: that of one of the `deciding`
+/// options, or of a key that may be meant for one.
+fn about_the_type(codec: &spec::Codec, deciding: &[&str], error: &Diagnostic) -> bool {
     let Some((place, _)) = error.places.first() else { return true };
     let on = |at: &Span| at.range.start <= place.range.start && place.range.end <= at.range.end;
     let option = codec.options.entries.iter().find(|(key, value)| on(&key.place) || on(&value.place));
-    option.is_none_or(|(key, value)| {
-        !on(&value.place) || ["size", "color", "layout", "dtype", "shape"].contains(&key.value.as_str())
-    })
+    option.is_none_or(|(key, value)| !on(&value.place) || deciding.contains(&key.value.as_str()))
 }
 
 type Read<T> = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<T>;

@@ -115,6 +115,26 @@ fn options_of_the_other_decodes() {
 }
 
 #[test]
+fn what_is_written_as_a_path_is_a_key() {
+    for field in ["customer.age", "customer/age", "/customer/age", "$.customer.age"] {
+        assert_eq!(
+            decode_errors(&format!(r#"{{ format = "json", field = "{field}" }}"#)),
+            [format!(
+                "`field` in `decode.photo` is one key of the document, not a path into it @ \"{field}\" | send the \
+                 value beside the others, with `field = \"age\"` and a decode for each"
+            )]
+        );
+    }
+    for field in ["age", "price.", "a b", "/"] {
+        assert_eq!(
+            decode_errors(&format!(r#"{{ format = "json", field = "{field}" }}"#)),
+            [""; 0],
+            "{field}"
+        );
+    }
+}
+
+#[test]
 fn options_of_the_encodes() {
     assert_eq!(
         encode_errors(r#"{ format = "json" }"#),

@@ -246,7 +246,7 @@ fn tables_refuse_what_has_no_columns() {
         refused(r#"fields.m = "mask""#, &[("float32[1, 64, 64]", 0)]),
         [
             "`fields.m` of `encode.photo` does not fit a table @ \"mask\" (4096 values, more than 1024 columns) | take a \
-          summary such as `as = \"mean\"`, or write it with `format = \"npy\"` or \"jsonl\""
+          summary such as `as = \"mean\"`, or write it with `format = \"parquet\"`, \"jsonl\" or \"npy\""
         ]
     );
     assert_eq!(refused(r#"fields.m = "mask""#, &[("float32[?]", 0)]).len(), 1);
@@ -301,6 +301,10 @@ fn class_maps_are_indexed() {
     let (w, h, kind, pixels, palette) = unpack(&encode.encode(&[input(scores)], None).unwrap());
     assert_eq!((w, h, kind, pixels), (2, 1, png::ColorType::Indexed, vec![1, 2]));
     assert_eq!(palette.unwrap()[..6], [1, 2, 3, 4, 5, 6]);
+
+    // A position without a number is of no class, as where the model did not see the picture.
+    let scores = f32s(&[3, 1, 2], &[0., f32::NAN, 1., f32::NAN, 0., f32::NAN]);
+    assert_eq!(unpack(&encode.encode(&[input(scores)], None).unwrap()).3, [1, 3]);
 
     // At the size of the picture, of which `cover` saw the middle 29 of 37 columns.
     let encode =

@@ -38,6 +38,9 @@ struct ImageDecode {
 /// The most pixels that `size` may ask for.
 const MAX_TARGET: i64 = 1 << 26;
 
+/// The options that decide what type the decode gives.
+pub const DECIDE_TYPE: &[&str] = &["size", "color", "layout", "dtype"];
+
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
     let size = read_size(options, report);
     let fit = options.choice(

@@ -35,6 +35,9 @@ const MAX_ELEMENTS: i64 = 1 << 24;
 /// An example with more elements is a file.
 const MOST_SHOWN: usize = 64;
 
+/// The options that decide what type the decode gives.
+pub const DECIDE_TYPE: &[&str] = &["dtype", "shape"];
+
 pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
     let name = codec.name.value.clone();
     let field = options.string("field", report);
@@ -51,9 +54,7 @@ pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) 
 
 /// Warns of what is read as a path elsewhere, and is a key here.
 fn is_nested(field: &At<String>, what: &str, report: &mut Report) {
-    let is_path =
-        |path: &str| path.split_once(['.', '/']).is_some_and(|(a, b)| !(a.is_empty() && b.is_empty()));
-    let Some((_, last)) = field.rsplit_once(['.', '/']).filter(|_| is_path(field)) else { return };
+    let Some((_, last)) = field.rsplit_once(['.', '/']).filter(|(_, last)| !last.is_empty()) else { return };
     report.push(
         Diagnostic::warning(format!("`field` in {what} is one key of the document, not a path into it"))
             .at(&field.place, "")

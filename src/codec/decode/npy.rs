@@ -23,6 +23,9 @@ struct NpyDecode {
     shape: Option<Shape>,
 }
 
+/// The options that decide what type the decode gives.
+pub const DECIDE_TYPE: &[&str] = &["dtype", "shape"];
+
 pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
     let dtype = options::dtype(options, report).map(|d| d.value);
     let shape = options::shape(options, report).map(|s| s.value);

@@ -20,6 +20,9 @@ struct RawDecode {
     shape: Shape,
 }
 
+/// The options that decide what type the decode gives.
+pub const DECIDE_TYPE: &[&str] = &["dtype", "shape"];
+
 pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
     let dtype = options::dtype(options, report).map_or(DType::F32, |d| d.value);
     let shape = options::shape(options, report);

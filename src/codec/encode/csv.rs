@@ -5,24 +5,17 @@
 //! `surface_1, surface_1_score, surface_2, …` for the top classes.
 
 use crate::codec::classes::NO_CLASS;
+use crate::codec::fields::draft::BoundField;
 use crate::codec::fields::number::numbers;
-use crate::codec::fields::{self, Answer, As, Field, FieldDraft};
+use crate::codec::fields::{self, Answer, As, Field, draft};
 use crate::codec::options;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::plan::{
-    Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows, SourceRef,
-};
+use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
 use crate::spec;
 use crate::spec::document::Reader;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-#[derive(Debug)]
-struct CsvDraft {
-    what: String,
-    fields: Vec<FieldDraft>,
-}
 
 #[derive(Debug, Serialize)]
 struct CsvEncode {
@@ -34,45 +27,35 @@ struct CsvEncode {
 const MAX_COLUMNS: usize = 1024;
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    let fields = fields::read(options, report);
-    fields::refuse_row_names(options.what(), &fields, report);
-    Some(Box::new(CsvDraft { what: options.what().to_owned(), fields }))
+    Some(draft::table(options, report, make))
 }
 
-impl Draft for CsvDraft {
-    fn sources(&self) -> Vec<SourceRef> {
-        self.fields.iter().map(FieldDraft::source).collect()
-    }
-
-    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
-        let before = report.errors();
-        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
-        let mut taken = BTreeSet::new();
-        let mut with_columns = vec![];
-        for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound.iter().flatten()) {
-            let columns = match columns(&field, bound) {
-                Ok(columns) => columns,
-                Err(why) => {
-                    let mut d = Diagnostic::error(format!(
-                        "`fields.{}` of {} does not fit a table",
-                        field.name, self.what
-                    ))
-                    .at(&bound.from.place, why);
-                    if let Some(note) = &bound.note {
-                        d = d.note(note.clone());
-                    }
-                    report.push(d.help(
-                        "take a summary such as `as = \"mean\"`, or write it with `format = \"parquet\"`, \"jsonl\" or \"npy\"",
-                    ));
-                    continue;
+fn make(what: &str, fields: Vec<BoundField<'_>>, report: &mut Report) -> Option<Arc<dyn Encode>> {
+    let before = report.errors();
+    let mut taken = BTreeSet::new();
+    let mut with_columns = vec![];
+    for BoundField { field, draft, bound } in fields {
+        let columns = match columns(&field, bound) {
+            Ok(columns) => columns,
+            Err(why) => {
+                let mut d =
+                    Diagnostic::error(format!("`fields.{}` of {what} does not fit a table", field.name))
+                        .at(&bound.from.place, why);
+                if let Some(note) = &bound.note {
+                    d = d.note(note.clone());
                 }
-            };
-            let names = columns.iter().map(String::as_str);
-            fields::refuse_columns_twice(&self.what, draft, names, &mut taken, report);
-            with_columns.push((field, columns));
-        }
-        (report.errors() == before).then(|| Arc::new(CsvEncode { fields: with_columns }) as Arc<dyn Encode>)
+                report.push(d.help(
+                    "take a summary such as `as = \"mean\"`, or write it with `format = \"parquet\"`, \"jsonl\" or \
+                     \"npy\"",
+                ));
+                continue;
+            }
+        };
+        let names = columns.iter().map(String::as_str);
+        draft::refuse_columns_twice(what, draft, names, &mut taken, report);
+        with_columns.push((field, columns));
     }
+    (report.errors() == before).then(|| Arc::new(CsvEncode { fields: with_columns }) as Arc<dyn Encode>)
 }
 
 /// The columns of a field, or why it has none.

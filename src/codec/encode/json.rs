@@ -1,18 +1,12 @@
 //! `format = "json"`: one object with the named fields, in the order of the file.
 
-use crate::codec::fields::{self, Field, FieldDraft};
+use crate::codec::fields::{self, Field, draft};
 use crate::codec::options;
 use crate::diagnostic::Report;
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
+use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
-
-#[derive(Debug)]
-struct JsonDraft {
-    what: String,
-    fields: Vec<FieldDraft>,
-}
 
 #[derive(Debug)]
 struct JsonEncode {
@@ -20,19 +14,10 @@ struct JsonEncode {
 }
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    let fields = fields::read(options, report);
-    Some(Box::new(JsonDraft { what: options.what().to_owned(), fields }))
-}
-
-impl Draft for JsonDraft {
-    fn sources(&self) -> Vec<SourceRef> {
-        self.fields.iter().map(FieldDraft::source).collect()
-    }
-
-    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
-        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
+    Some(draft::answer(options, report, |_, fields, _| {
+        let fields = fields.into_iter().map(|field| field.field).collect();
         Some(Arc::new(JsonEncode { fields }))
-    }
+    }))
 }
 
 impl Encode for JsonEncode {

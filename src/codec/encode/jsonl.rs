@@ -1,20 +1,12 @@
 //! `format = "jsonl"`: the object of json, one a line; offline with the item and the models that served it.
 
-use crate::codec::fields::{self, Field, FieldDraft};
+use crate::codec::fields::{self, Field, draft};
 use crate::codec::options;
 use crate::diagnostic::Report;
-use crate::plan::{
-    Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows, SourceRef,
-};
+use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
-
-#[derive(Debug)]
-struct JsonlDraft {
-    what: String,
-    fields: Vec<FieldDraft>,
-}
 
 #[derive(Debug)]
 struct JsonlEncode {
@@ -22,20 +14,10 @@ struct JsonlEncode {
 }
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    let fields = fields::read(options, report);
-    fields::refuse_row_names(options.what(), &fields, report);
-    Some(Box::new(JsonlDraft { what: options.what().to_owned(), fields }))
-}
-
-impl Draft for JsonlDraft {
-    fn sources(&self) -> Vec<SourceRef> {
-        self.fields.iter().map(FieldDraft::source).collect()
-    }
-
-    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
-        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
+    Some(draft::table(options, report, |_, fields, _| {
+        let fields = fields.into_iter().map(|field| field.field).collect();
         Some(Arc::new(JsonlEncode { fields }))
-    }
+    }))
 }
 
 impl Encode for JsonlEncode {

@@ -4,26 +4,19 @@
 //! A field that has several numbers is a list, but for the top classes: `surface_1, surface_1_score, …`.
 
 use crate::codec::classes::NO_CLASS;
+use crate::codec::fields::draft::BoundField;
 use crate::codec::fields::number::numbers;
-use crate::codec::fields::{self, Answer, As, Field, FieldDraft, Number};
+use crate::codec::fields::{self, Answer, As, Field, Number, draft};
 use crate::codec::options;
 use crate::codec::parquet::{self, Cell, Column, Kind};
 use crate::diagnostic::Report;
-use crate::plan::{
-    Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows, SourceRef,
-};
+use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-#[derive(Debug)]
-struct ParquetDraft {
-    what: String,
-    fields: Vec<FieldDraft>,
-}
 
 #[derive(Debug, Serialize)]
 struct ParquetEncode {
@@ -32,30 +25,20 @@ struct ParquetEncode {
 }
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    let fields = fields::read(options, report);
-    fields::refuse_row_names(options.what(), &fields, report);
-    Some(Box::new(ParquetDraft { what: options.what().to_owned(), fields }))
+    Some(draft::table(options, report, make))
 }
 
-impl Draft for ParquetDraft {
-    fn sources(&self) -> Vec<SourceRef> {
-        self.fields.iter().map(FieldDraft::source).collect()
+fn make(what: &str, fields: Vec<BoundField<'_>>, report: &mut Report) -> Option<Arc<dyn Encode>> {
+    let before = report.errors();
+    let mut taken = BTreeSet::new();
+    let mut with_columns = vec![];
+    for BoundField { field, draft, bound } in fields {
+        let columns = columns(&field, bound.ty.dtype);
+        let names = columns.iter().map(|column| column.name.as_str());
+        draft::refuse_columns_twice(what, draft, names, &mut taken, report);
+        with_columns.push((field, columns));
     }
-
-    fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
-        let before = report.errors();
-        let fields = fields::bind(&self.what, &self.fields, bound, report)?;
-        let mut taken = BTreeSet::new();
-        let mut with_columns = vec![];
-        for ((field, draft), bound) in fields.into_iter().zip(&self.fields).zip(bound.iter().flatten()) {
-            let columns = columns(&field, bound.ty.dtype);
-            let names = columns.iter().map(|column| column.name.as_str());
-            fields::refuse_columns_twice(&self.what, draft, names, &mut taken, report);
-            with_columns.push((field, columns));
-        }
-        (report.errors() == before)
-            .then(|| Arc::new(ParquetEncode { fields: with_columns }) as Arc<dyn Encode>)
-    }
+    (report.errors() == before).then(|| Arc::new(ParquetEncode { fields: with_columns }) as Arc<dyn Encode>)
 }
 
 fn columns(field: &Field, dtype: Option<DType>) -> Vec<Column> {

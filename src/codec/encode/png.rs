@@ -5,7 +5,7 @@
 
 use super::draw;
 use super::palette::{self, Shade};
-use crate::codec::classes::{self, ClassMap};
+use crate::codec::classes::{self, ClassMap, NO_CLASS};
 use crate::codec::options;
 use crate::diagnostic::{At, Diagnostic, Report, Span};
 use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
@@ -320,21 +320,24 @@ impl Options {
         size: (usize, usize),
         origin: Option<&Origin>,
     ) -> Result<Vec<u8>, EncodeError> {
-        let most = map.classes.iter().max().map_or(0, |c| *c as usize + 1);
+        let known = map.classes.iter().filter(|class| **class != NO_CLASS);
+        let most = known.max().map_or(0, |c| *c as usize + 1);
         let colors = self.palette.as_ref().map_or(0, Vec::len);
         let count = map.count.unwrap_or(0).max(most).max(colors);
         if count > 255 {
             return Err(EncodeError(format!("{count} classes, more than the 255 of an indexed PNG")));
         }
-        // One entry more, for where the model did not see the picture: transparent.
+        // One entry more, for where the model did not see the picture or gave no number: transparent.
         let shades: Vec<Shade> =
             (0..count).map(|c| palette::shade(self.palette.as_deref(), c)).chain([None]).collect();
         let (mut out, width, height) = blank(size, origin, 1);
         match origin {
             Some(origin) => draw::nearest(&map.classes, size, origin, |at, class| {
-                out[at] = class.map_or(count as u8, |c| c as u8);
+                out[at] = class.filter(|c| *c != NO_CLASS).map_or(count as u8, |c| c as u8);
             }),
-            None => out.iter_mut().zip(&map.classes).for_each(|(out, class)| *out = *class as u8),
+            None => out.iter_mut().zip(&map.classes).for_each(|(out, class)| {
+                *out = if *class == NO_CLASS { count as u8 } else { *class as u8 };
+            }),
         }
         write(&out, width, height, png::ColorType::Indexed, Some(&shades))
     }
@@ -357,7 +360,9 @@ impl Options {
     ) -> Result<Vec<u8>, EncodeError> {
         let mut out = origin.rgb.to_vec();
         draw::nearest(&map.classes, size, origin, |at, class| {
-            let shade = class.and_then(|c| palette::shade(self.palette.as_deref(), c as usize));
+            let shade = class
+                .filter(|c| *c != NO_CLASS)
+                .and_then(|c| palette::shade(self.palette.as_deref(), c as usize));
             if let (Some(color), Some(pixel)) = (shade, out.get_mut(at * 3..at * 3 + 3)) {
                 blend(pixel, color, self.alpha);
             }

@@ -37,6 +37,7 @@ impl FieldDraft {
         }
         let axis = self.axis.as_ref().map_or(0, |a| a.value);
         let stored = bound.ty.dtype.is_some_and(crate::codec::classes::holds_classes);
+        let mut pointless = false;
         // The number of classes or elements that the field is about.
         let count = match (kind, dims) {
             (_, None) => None,
@@ -62,7 +63,12 @@ impl FieldDraft {
                     );
                     None
                 }
-                Some(classes) => *classes,
+                Some(classes) => {
+                    if let (As::Shares, [_]) = (kind, dims) {
+                        pointless = true;
+                    }
+                    *classes
+                }
                 None => {
                     refuse(
                         title(&format!("a source that has an axis {axis}")),
@@ -74,6 +80,17 @@ impl FieldDraft {
             (As::Values, Some(dims)) => dims.iter().copied().product(),
             _ => None,
         };
+        if pointless {
+            report.push(
+                Diagnostic::warning(format!(
+                    "`as = \"shares\"` in `fields.{}` of {what} is 1 for one class and 0 for all others",
+                    self.name.value
+                ))
+                .at(&bound.from.place, shown.clone())
+                .note("it counts the positions of a map of classes, and this is one position")
+                .help("for the score of each class take `as = \"top\"` with as many as there are classes"),
+            );
+        }
         if let (Some((file, labels)), Some(count)) = (&bound.labels, count.filter(|c| c != labels_of(bound)))
         {
             let mut d = Diagnostic::error(format!(

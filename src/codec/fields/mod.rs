@@ -6,16 +6,16 @@
 
 mod answer;
 mod bind;
+pub mod draft;
 pub mod number;
 
 pub use answer::{Answer, label, write_string};
 pub use number::Number;
 
 use crate::diagnostic::{At, Diagnostic, Report, Span};
-use crate::plan::{Bound, EncodeError, EncodeInput, SourceRef};
+use crate::plan::{EncodeError, EncodeInput, SourceRef};
 use crate::spec::document::{Reader, Table, Value};
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// What a field says of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,7 +86,7 @@ pub struct Field {
 }
 
 /// Reads the required `fields` of an encode.
-pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Vec<FieldDraft> {
+fn read(options: &mut Reader<'_>, report: &mut Report) -> Vec<FieldDraft> {
     let what = options.what().to_owned();
     if !options.has("fields")
         && let Some(from) = options.take("from")
@@ -192,53 +192,6 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
 impl FieldDraft {
     pub fn source(&self) -> SourceRef {
         SourceRef { from: self.from.clone(), labels: self.labels.clone() }
-    }
-}
-
-/// All fields against their sources, in the order of [`FieldDraft::source`]; `None` where one was refused.
-pub fn bind(
-    what: &str,
-    drafts: &[FieldDraft],
-    bound: &[Option<Bound>],
-    report: &mut Report,
-) -> Option<Vec<Field>> {
-    let mut bind = |(draft, bound): (&FieldDraft, &Option<Bound>)| {
-        let bound = bound.as_ref().filter(|_| draft.sound)?;
-        let field = draft.bind(what, bound, report)?;
-        // Labels that were not found were reported; what they are for was checked all the same.
-        (draft.labels.is_none() || bound.labels.is_some()).then_some(field)
-    };
-    let fields: Vec<Option<Field>> = drafts.iter().zip(bound).map(&mut bind).collect();
-    fields.into_iter().collect()
-}
-
-/// Refuses names that every row of a table has already.
-pub fn refuse_row_names(what: &str, fields: &[FieldDraft], report: &mut Report) {
-    for field in fields.iter().filter(|f| ["item", "models"].contains(&f.name.as_str())) {
-        report.push(
-            Diagnostic::error(format!("`{}` is no name for a field of {what}", field.name.value))
-                .at(&field.name.place, "")
-                .note("each row begins with the `item` and ends with the `models` that served it"),
-        );
-    }
-}
-
-/// Refuses the columns of a field of which another field of the table has one already.
-pub fn refuse_columns_twice<'a>(
-    what: &str,
-    field: &FieldDraft,
-    columns: impl IntoIterator<Item = &'a str>,
-    taken: &mut BTreeSet<String>,
-    report: &mut Report,
-) {
-    for column in columns {
-        if !taken.insert(column.to_owned()) {
-            report.push(
-                Diagnostic::error(format!("two columns of {what} would be `{column}`"))
-                    .at(&field.name.place, "the second of them")
-                    .help("rename one of the fields"),
-            );
-        }
     }
 }
 
