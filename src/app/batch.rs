@@ -15,7 +15,7 @@ use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads};
 use crate::lifecycle::Lifecycle;
 use crate::offline::{
-    self, Begin, Earlier, Flow, Glob, Identity, Inputs, Job, List, Shard, Stopped, Summary, Wanted,
+    self, Begin, EarlierRun, Flow, Glob, Identity, Inputs, List, RunSpec, Selection, Shard, Stopped, Summary,
 };
 use crate::plan::{Entry, Pipeline, Plan};
 use alone::in_flight;
@@ -74,7 +74,7 @@ pub struct Foreseen {
     pub first: Vec<(String, Vec<PathBuf>)>,
     pub tables: Vec<PathBuf>,
     /// A run in the same output.
-    pub before: Option<Earlier>,
+    pub before: Option<EarlierRun>,
     /// Of what makes them one run, what is not as it was then: a line each. Empty where that does not matter.
     pub changes: Vec<String>,
 }
@@ -100,7 +100,10 @@ fn ready(compiled: &Compiled, batch: &Batch) -> Result<Ready, Trouble> {
     });
     let inputs = Inputs { paths: batch.inputs.clone(), glob: batch.glob.clone(), delimiter: batch.delimiter };
     let extensions = folders(&pipeline.offline).map(|encode| encode.encode.extension()).collect();
-    let wanted = Wanted { shard: batch.shard, limit: batch.limit, extensions };
+    let mut written = tables(&pipeline.offline);
+    written.extend(folders(&pipeline.offline).map(|encode| encode.name.clone()));
+    written.push(offline::ERRORS.to_owned());
+    let wanted = Selection { shard: batch.shard, limit: batch.limit, extensions, written };
     let mut stdin = std::io::stdin().lock();
     let list = offline::find(&inputs, &output, &pipeline.offline.decodes, &wanted, &mut stdin)
         .map_err(|stopped| trouble(&stopped))?;
@@ -134,7 +137,7 @@ pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> 
     let tags: Vec<String> = plan.models.iter().map(tag).collect();
     let before = offline::earlier(&ready.output).map_err(|e| trouble(&e))?;
     let changes = match &before {
-        Some(Earlier { run, .. }) if batch.begin == Begin::Resume => {
+        Some(EarlierRun { run, .. }) if batch.begin == Begin::Resume => {
             // No model is loaded, so that versions are compared and their files are not.
             let then = |tag: &String| run.models.iter().find(|(name, _)| name == tag);
             let digest = |tag: &String| then(tag).map_or(String::new(), |(_, digest)| digest.clone());
@@ -205,8 +208,8 @@ fn job(
     models: Vec<(String, String)>,
     in_flight: usize,
     batch: &Batch,
-) -> Job {
-    Job {
+) -> RunSpec {
+    RunSpec {
         identity: identity(pipeline, models).with_list(&ready.list, batch.shard),
         entry: pipeline.offline.clone(),
         list: ready.list,
@@ -218,7 +221,7 @@ fn job(
     }
 }
 
-fn go(runtime: Runtime, job: Job, flow: Arc<dyn Flow>, what: What) -> Result<Done, Trouble> {
+fn go(runtime: Runtime, job: RunSpec, flow: Arc<dyn Flow>, what: What) -> Result<Done, Trouble> {
     let (summary, ended) = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let interrupted = async move {

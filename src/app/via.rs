@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use crate::ingress::{Client, Unanswered};
-use crate::offline::{Answer, Ended, Flow, Refused, Spent, Stopped};
+use crate::offline::{Answer, Ended, Flow, Refused, Stopped, TimeSpent};
 use crate::plan::{Payload, Pipeline};
 use std::future::Future;
 use std::pin::Pin;
@@ -64,7 +64,7 @@ impl Flow for Via {
                         .into();
                     }
                     Ok(answered) => {
-                        let spent = Spent { models: begun.elapsed(), ..Spent::default() };
+                        let spent = TimeSpent { models: begun.elapsed(), ..TimeSpent::default() };
                         return Ended::Answered(Answer { encoded: answered.parts, spent });
                     }
                     Err(Unanswered::Refused { step, reason }) => return Refused { step, reason }.into(),

@@ -3,7 +3,7 @@
 use super::output::{complain, give_up, print, say, show};
 use super::{Exit, log};
 use crate::app::{self, Batch, Done, Foreseen, What};
-use crate::offline::{Begin, Earlier, Glob, Shard, Stopped};
+use crate::offline::{Begin, EarlierRun, Glob, Shard, Stopped};
 use clap::ValueHint;
 use serde_json::{Value, json};
 use std::fs;
@@ -268,7 +268,7 @@ fn plan(foreseen: &Foreseen) -> String {
     if what.misfits > 0 {
         text.push_str(&format!("{} look like items and cannot be read\n", what.misfits));
     }
-    if let Some(Earlier { counts, finished, .. }) = &foreseen.before {
+    if let Some(EarlierRun { counts, finished, .. }) = &foreseen.before {
         let ended = counts.done + counts.failed;
         text.push_str(&match finished {
             false => format!("a run that was begun there has ended {ended} of its items\n"),

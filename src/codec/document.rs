@@ -61,7 +61,7 @@ pub fn with_words(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Why a document is not one payload for each decode.
 #[derive(Debug)]
-pub enum Unsplit {
+pub enum SplitError {
     NotText(&'static str),
     NotJson(serde_json::Error),
     /// It is JSON, and no object, or one of very many fields.
@@ -82,14 +82,14 @@ pub struct Missing {
 }
 
 /// The fields of an object as one payload for each decode, in their order.
-pub fn split(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Unsplit> {
-    let body = text(body).map_err(Unsplit::NotText)?;
+pub fn split(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, SplitError> {
+    let body = text(body).map_err(SplitError::NotText)?;
     let parsed = serde_json::from_slice(body).or_else(|error: serde_json::Error| match with_words(body) {
         Some(mended) if !error.is_data() => serde_json::from_slice(&mended).map_err(|_| error),
         _ => Err(error),
     });
     let Fields(fields) =
-        parsed.map_err(|e| if e.is_data() { Unsplit::NotFields } else { Unsplit::NotJson(e) })?;
+        parsed.map_err(|e| if e.is_data() { SplitError::NotFields } else { SplitError::NotJson(e) })?;
     let mut found: Vec<Option<Payload>> = decodes.iter().map(|_| None).collect();
     let mut others = vec![];
     for (key, value) in fields {
@@ -102,10 +102,10 @@ pub fn split(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Unspli
             continue;
         };
         if found[index].replace(Payload::Json(value)).is_some() {
-            return Err(Unsplit::Twice(decodes[index].name.clone()));
+            return Err(SplitError::Twice(decodes[index].name.clone()));
         }
     }
-    complete(found, decodes, &others).map_err(Unsplit::Missing)
+    complete(found, decodes, &others).map_err(SplitError::Missing)
 }
 
 /// All payloads, where each decode has one; `others` are the names of what else there is.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     pub name: String,
-    pub kind: Kind,
+    pub kind: ColumnType,
     /// Any number of them in a row.
     pub list: bool,
     /// In every row.
@@ -29,7 +29,7 @@ pub struct Column {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ColumnType {
     Bool,
     Int,
     Float,
@@ -202,11 +202,11 @@ fn schema(columns: &[Column]) -> io::Result<Arc<Type>> {
     let fields = columns.iter().map(|column| {
         let leaf = |name: &str, repetition| {
             let (physical, text) = match column.kind {
-                Kind::Bool => (Physical::BOOLEAN, false),
-                Kind::Int => (Physical::INT64, false),
-                Kind::Float => (Physical::FLOAT, false),
-                Kind::Double => (Physical::DOUBLE, false),
-                Kind::Text => (Physical::BYTE_ARRAY, true),
+                ColumnType::Bool => (Physical::BOOLEAN, false),
+                ColumnType::Int => (Physical::INT64, false),
+                ColumnType::Float => (Physical::FLOAT, false),
+                ColumnType::Double => (Physical::DOUBLE, false),
+                ColumnType::Text => (Physical::BYTE_ARRAY, true),
             };
             let leaf = Type::primitive_type_builder(name, physical).with_repetition(repetition);
             leaf.with_logical_type(text.then_some(LogicalType::String)).build().map(Arc::new)
@@ -233,7 +233,7 @@ fn schema(columns: &[Column]) -> io::Result<Arc<Type>> {
 
 /// One column of a row group.
 struct Chunk {
-    kind: Kind,
+    kind: ColumnType,
     list: bool,
     required: bool,
     values: Vec<Cell>,
@@ -281,23 +281,23 @@ impl Chunk {
     fn write<W: Write + Send>(self, to: &mut SerializedRowGroupWriter<'_, W>) -> io::Result<()> {
         let Some(mut column) = to.next_column().map_err(of)? else { return Err(broken()) };
         match self.kind {
-            Kind::Bool => self.batch::<BoolType>(&mut column, |cell| match cell {
+            ColumnType::Bool => self.batch::<BoolType>(&mut column, |cell| match cell {
                 Cell::Bool(v) => Some(v),
                 _ => None,
             }),
-            Kind::Int => self.batch::<Int64Type>(&mut column, |cell| match cell {
+            ColumnType::Int => self.batch::<Int64Type>(&mut column, |cell| match cell {
                 Cell::Int(v) => Some(v),
                 _ => None,
             }),
-            Kind::Float => self.batch::<FloatType>(&mut column, |cell| match cell {
+            ColumnType::Float => self.batch::<FloatType>(&mut column, |cell| match cell {
                 Cell::Float(v) => Some(v),
                 _ => None,
             }),
-            Kind::Double => self.batch::<DoubleType>(&mut column, |cell| match cell {
+            ColumnType::Double => self.batch::<DoubleType>(&mut column, |cell| match cell {
                 Cell::Double(v) => Some(v),
                 _ => None,
             }),
-            Kind::Text => self.batch::<ByteArrayType>(&mut column, |cell| match cell {
+            ColumnType::Text => self.batch::<ByteArrayType>(&mut column, |cell| match cell {
                 Cell::Text(v) => Some(ByteArray::from(v.into_bytes())),
                 _ => None,
             }),
@@ -342,11 +342,11 @@ fn column(field: &Type) -> Option<Column> {
         false => field,
     };
     let kind = match leaf.get_physical_type() {
-        Physical::BOOLEAN => Kind::Bool,
-        Physical::INT64 => Kind::Int,
-        Physical::FLOAT => Kind::Float,
-        Physical::DOUBLE => Kind::Double,
-        Physical::BYTE_ARRAY => Kind::Text,
+        Physical::BOOLEAN => ColumnType::Bool,
+        Physical::INT64 => ColumnType::Int,
+        Physical::FLOAT => ColumnType::Float,
+        Physical::DOUBLE => ColumnType::Double,
+        Physical::BYTE_ARRAY => ColumnType::Text,
         _ => return None,
     };
     let required = !list && field.get_basic_info().repetition() == Repetition::REQUIRED;

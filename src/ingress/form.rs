@@ -4,7 +4,7 @@
 //! a document more keys than a pipeline reads. A misspelt one shows in the field that is then missing.
 
 use super::problem::Problem;
-use crate::codec::document::{self, MOST_NAMED, Missing, Unsplit};
+use crate::codec::document::{self, MOST_NAMED, Missing, SplitError};
 use crate::flow::Error;
 use crate::plan::{DecodeError, DecodePlan, Payload};
 use bytes::Bytes;
@@ -139,16 +139,16 @@ fn field(plan: &DecodePlan, read: Result<Payload, DecodeError>) -> Result<Payloa
 
 fn json_fields(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {
     document::split(body, decodes).map_err(|unsplit| match unsplit {
-        Unsplit::NotText(why) => Problem::malformed(format!("the body is not JSON: {why}")),
-        Unsplit::NotJson(error) => Problem::malformed(format!("the body is not JSON: {error}"))
+        SplitError::NotText(why) => Problem::malformed(format!("the body is not JSON: {why}")),
+        SplitError::NotJson(error) => Problem::malformed(format!("the body is not JSON: {error}"))
             .with("line", error.line())
             .with("column", error.column()),
-        Unsplit::NotFields => {
+        SplitError::NotFields => {
             Problem::malformed(format!("the JSON body must be one object with {}", listed(decodes)))
                 .with("decodes", names(decodes))
         }
-        Unsplit::Twice(name) => twice(&name),
-        Unsplit::Missing(lacking) => missing(&lacking, decodes),
+        SplitError::Twice(name) => twice(&name),
+        SplitError::Missing(lacking) => missing(&lacking, decodes),
     })
 }
 

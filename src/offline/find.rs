@@ -2,10 +2,10 @@
 
 use super::Stopped;
 use super::glob::Glob;
-use super::items::{List, Wanted};
+use super::items::{List, Selection};
 use super::listing::Listing;
 use super::names;
-use super::rows::{Kind, Rows};
+use super::rows::{RowFormat, Rows};
 use crate::plan::DecodePlan;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -30,11 +30,12 @@ pub fn find(
     inputs: &Inputs,
     except: &Path,
     decodes: &[DecodePlan],
-    wanted: &Wanted,
+    wanted: &Selection,
     stdin: &mut dyn Read,
 ) -> Result<List, Stopped> {
     let mut finding = Finding {
         except: fs::canonicalize(except).ok(),
+        written: &wanted.written,
         glob: inputs.glob.as_ref(),
         delimiter: inputs.delimiter,
         decodes,
@@ -53,6 +54,8 @@ pub fn find(
 
 struct Finding<'a> {
     except: Option<PathBuf>,
+    /// What a run calls the files and folders that it writes to `except`.
+    written: &'a [String],
     glob: Option<&'a Glob>,
     delimiter: Option<u8>,
     decodes: &'a [DecodePlan],
@@ -75,7 +78,7 @@ impl Finding<'_> {
             false => prefix,
         };
         let rows = match found.is_file() {
-            true => Kind::of(input, self.decodes, self.delimiter).map_err(|e| unreadable(&e))?,
+            true => RowFormat::of(input, self.decodes, self.delimiter).map_err(|e| unreadable(&e))?,
             false => None,
         };
         match rows {
@@ -131,19 +134,28 @@ impl Finding<'_> {
 
     fn walk(&mut self, root: &Path, prefix: &str) -> Result<(), Stopped> {
         let except = self.except.take();
+        let written = self.written;
+        // Results that are written among the inputs are none of them.
+        let is_output = fs::canonicalize(root).is_ok_and(|root| except.as_ref() == Some(&root));
         let wanted = |entry: &DirEntry| {
+            let result = is_output
+                && entry.depth() == 1
+                && entry.file_name().to_str().is_some_and(|name| written.iter().any(|own| own == name));
             let hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
             let excepted = entry.depth() > 0
                 && entry.file_type().is_dir()
                 && except.as_ref().is_some_and(|e| fs::canonicalize(entry.path()).is_ok_and(|p| p == *e));
-            !hidden && !excepted
+            !hidden && !excepted && !result
         };
         for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(wanted) {
             let (path, size) = match entry {
                 Ok(entry) if entry.depth() == 0 => continue,
                 Ok(entry) if entry.file_type().is_dir() => {
-                    // A folder that is called like a file is somebody's mistake.
-                    if !takes_any(self.decodes, &names::extension(entry.path())) {
+                    // A folder that is called like a file and has nothing in it is somebody's mistake; one that has
+                    // is gone into as any other.
+                    let is_empty =
+                        || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+                    if !takes_any(self.decodes, &names::extension(entry.path())) || !is_empty() {
                         continue;
                     }
                     (entry.into_path(), Err("a folder, not a file".to_owned()))

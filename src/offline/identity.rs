@@ -35,7 +35,7 @@ pub struct Identity {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RunRecord {
     pub run: Identity,
     pub finished: Option<Counts>,
 }
@@ -90,7 +90,7 @@ impl Identity {
 }
 
 /// The record of the run in an output folder, if there is one.
-pub fn what_is_there(output: &Path) -> Result<Option<Record>, Stopped> {
+pub fn what_is_there(output: &Path) -> Result<Option<RunRecord>, Stopped> {
     let path = output.join(FOLDER).join(RECORD);
     match fs::read(&path) {
         Ok(bytes) => match read(&bytes) {
@@ -106,18 +106,18 @@ pub fn what_is_there(output: &Path) -> Result<Option<Record>, Stopped> {
 }
 
 /// A record as it is written, or as it was before what is run stood apart in it.
-fn read(bytes: &[u8]) -> Result<Record, serde_json::Error> {
+fn read(bytes: &[u8]) -> Result<RunRecord, serde_json::Error> {
     #[derive(Deserialize)]
     struct End {
         finished: Option<Counts>,
     }
     serde_json::from_slice(bytes).or_else(|error| {
         let (run, end) = (serde_json::from_slice(bytes), serde_json::from_slice::<End>(bytes));
-        run.and_then(|run| Ok(Record { run, finished: end?.finished })).map_err(|_| error)
+        run.and_then(|run| Ok(RunRecord { run, finished: end?.finished })).map_err(|_| error)
     })
 }
 
-pub fn write_record(folder: &Path, record: &Record) -> Result<(), Stopped> {
+pub fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Stopped> {
     let path = folder.join(RECORD);
     let mut bytes =
         serde_json::to_vec_pretty(record).map_err(|error| Stopped::output(&path)(error.into()))?;

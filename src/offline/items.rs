@@ -1,7 +1,7 @@
 //! The items of a run, one by one from the list on disk.
 
 use super::names::{self, Mark, Shard};
-use super::record::Record;
+use super::record::ListRecord;
 use super::rows::{Row, Rows, read_error};
 use super::{Refused, Stopped};
 use crate::plan::{DecodePlan, Payload};
@@ -35,18 +35,20 @@ pub enum Input {
 
 /// Which of the items are wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct Selection {
     pub shard: Option<Shard>,
     /// The first so many.
     pub limit: Option<u64>,
     /// Of the files that are written for each item, without dots.
     pub extensions: Vec<&'static str>,
+    /// The names of all that a run writes to the output folder.
+    pub written: Vec<String>,
 }
 
 /// All items in their order.
 pub struct List {
     pub(super) file: SpooledTempFile,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Selection,
     /// Items that are wanted, those that cannot be run among them.
     pub total: u64,
     /// Of them, those that look like items and are none.
@@ -92,7 +94,7 @@ impl List {
 
 pub struct Items<'a> {
     file: BufReader<&'a mut SpooledTempFile>,
-    wanted: &'a Wanted,
+    wanted: &'a Selection,
     decodes: &'a [DecodePlan],
     rows: Option<RowsLeft>,
     given: u64,
@@ -116,16 +118,16 @@ impl Items<'_> {
                     None => self.rows = None,
                 }
             }
-            match Record::read(&mut self.file)? {
+            match ListRecord::read(&mut self.file)? {
                 None => return Ok(None),
-                Some(Record::Misfit { name, reason }) => {
+                Some(ListRecord::Misfit { name, reason }) => {
                     return Ok(Some(Item::new(name, String::new(), 0, Input::Misfit(reason))));
                 }
-                Some(Record::Files { name, short, bytes, paths }) => {
+                Some(ListRecord::Files { name, short, bytes, paths }) => {
                     let output = if short { names::stem(&name).to_owned() } else { name.clone() };
                     return Ok(Some(Item::new(name, output, bytes, Input::Files(paths))));
                 }
-                Some(Record::Rows { name, path, kind, count }) => {
+                Some(ListRecord::Rows { name, path, kind, count }) => {
                     let rows = match self.names_only {
                         true => Err(String::new()),
                         false => Rows::open(kind, &path, self.decodes),

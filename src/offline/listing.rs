@@ -1,10 +1,10 @@
 //! Items as they are gathered: a few bytes each, sorted, named and written down as a [`List`].
 
 use super::Stopped;
-use super::items::{List, Wanted};
+use super::items::{List, Selection};
 use super::names;
-use super::record::Record;
-use super::rows::Kind;
+use super::record::ListRecord;
+use super::rows::RowFormat;
 use crate::plan::DecodePlan;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -53,7 +53,7 @@ enum EntryKind {
 
 struct RowFile {
     path: PathBuf,
-    kind: Kind,
+    kind: RowFormat,
     count: u64,
 }
 
@@ -93,7 +93,7 @@ impl Listing {
         );
     }
 
-    pub fn rows(&mut self, name: &str, path: &Path, kind: Kind, count: u64, size: u64) {
+    pub fn rows(&mut self, name: &str, path: &Path, kind: RowFormat, count: u64, size: u64) {
         let index = self.row_files.len() as u32;
         self.row_files.push(RowFile { path: path.to_owned(), kind, count });
         self.push(name, name.len(), Entry { size, kind: EntryKind::Rows(index), ..Entry::new() });
@@ -152,7 +152,7 @@ impl Listing {
     }
 
     /// Puts them in order and apart.
-    pub fn finish(mut self, decodes: &[DecodePlan], wanted: &Wanted) -> Result<List, Stopped> {
+    pub fn finish(mut self, decodes: &[DecodePlan], wanted: &Selection) -> Result<List, Stopped> {
         self.sort();
         while self.part_doubles() {
             self.sort();
@@ -224,8 +224,12 @@ impl Listing {
         !found.is_empty()
     }
 
-    fn write(self, decodes: &[DecodePlan], wanted: &Wanted) -> io::Result<(SpooledTempFile, blake3::Hash)> {
-        let taken = Taken::new(&self, wanted);
+    fn write(
+        self,
+        decodes: &[DecodePlan],
+        wanted: &Selection,
+    ) -> io::Result<(SpooledTempFile, blake3::Hash)> {
+        let taken = TakenNames::new(&self, wanted);
         let mut out = BufWriter::new(SpooledTempFile::new(IN_MEMORY));
         let mut digest = blake3::Hasher::new();
         let mut rest = self.entries.as_slice();
@@ -242,7 +246,7 @@ impl Listing {
                 digest.update(&[entry.decode as u8, matches!(entry.kind, EntryKind::Misfit(_)).into()]);
                 // Another delimiter makes other rows of the same file.
                 if let EntryKind::Rows(index) = entry.kind
-                    && let Some(RowFile { kind: Kind::Csv { delimiter }, .. }) =
+                    && let Some(RowFile { kind: RowFormat::Csv { delimiter }, .. }) =
                         self.row_files.get(index as usize)
                 {
                     digest.update(&[*delimiter]);
@@ -254,7 +258,7 @@ impl Listing {
         Ok((file, digest.finalize()))
     }
 
-    fn record(&self, name: &str, group: &[Entry], decodes: &[DecodePlan], taken: &Taken) -> Record {
+    fn record(&self, name: &str, group: &[Entry], decodes: &[DecodePlan], taken: &TakenNames) -> ListRecord {
         let name = name.to_owned();
         let mut paths = vec![];
         let mut bytes = 0;
@@ -265,11 +269,11 @@ impl Listing {
                     if self.name(entry) != name {
                         reason = format!("{}: {reason}", self.name(entry));
                     }
-                    return Record::Misfit { name, reason };
+                    return ListRecord::Misfit { name, reason };
                 }
                 EntryKind::Rows(rows) => {
                     let Some(file) = self.row_files.get(rows as usize) else { continue };
-                    return Record::Rows {
+                    return ListRecord::Rows {
                         name,
                         path: file.path.clone(),
                         kind: file.kind,
@@ -286,10 +290,10 @@ impl Listing {
         if let Some(missing) = decodes.get(paths.len()) {
             let kinds = missing.decode.extensions().join(", .");
             let reason = format!("no file for decode `{}` (.{kinds}) shares its stem", missing.name);
-            return Record::Misfit { name, reason };
+            return ListRecord::Misfit { name, reason };
         }
         let short = !self.grouped && taken.may_be_short(&name);
-        Record::Files { name, short, bytes, paths }
+        ListRecord::Files { name, short, bytes, paths }
     }
 }
 
@@ -300,7 +304,7 @@ impl Entry {
 }
 
 /// Which names of files with answers are spoken for.
-struct Taken {
+struct TakenNames {
     /// Hashes of all stems and names that occur more than once.
     twice: HashSet<u64>,
     /// Of folders that will be there.
@@ -308,8 +312,8 @@ struct Taken {
     extensions: Vec<&'static str>,
 }
 
-impl Taken {
-    fn new(listing: &Listing, wanted: &Wanted) -> Self {
+impl TakenNames {
+    fn new(listing: &Listing, wanted: &Selection) -> Self {
         let mut hashes = Vec::with_capacity(2 * listing.entries.len());
         let mut folders = HashSet::new();
         let mut last = "";

@@ -2,7 +2,7 @@
 
 use super::Stopped;
 use super::errors;
-use super::identity::{Identity, RECORD, Record, what_is_there};
+use super::identity::{Identity, RECORD, RunRecord, what_is_there};
 use super::names::{self, Shard};
 use super::run::Counts;
 use super::state::{self, FOLDER};
@@ -28,7 +28,7 @@ pub struct Merged {
 pub fn merge(shards: &[PathBuf], output: &Path) -> Result<Merged, Stopped> {
     let (run, counts) = check(shards)?;
     let folder = output.join(FOLDER);
-    if let Some(Record { finished: None, .. }) = what_is_there(output)? {
+    if let Some(RunRecord { finished: None, .. }) = what_is_there(output)? {
         let why = "it is not finished".to_owned();
         return Err(Stopped::Damaged { output: output.to_owned(), why });
     }

@@ -30,16 +30,17 @@ mod table;
 mod tests;
 mod written;
 
+pub use errors::NAME as ERRORS;
 pub use find::{Inputs, find};
 pub use glob::Glob;
 pub use identity::Identity;
-pub use items::{Input, Item, List, Wanted};
+pub use items::{Input, Item, List, Selection};
 pub use merge::{Merged, merge};
 pub use names::Shard;
 pub use output::file_of;
-pub use progress::{Progress, Spent};
-pub use run::{Answer, Counts, Ended, Flow, Job, Refused, Summary, run};
-pub use state::{Begin, Earlier, earlier};
+pub use progress::{Progress, TimeSpent};
+pub use run::{Answer, Counts, Ended, Flow, Refused, RunSpec, Summary, run};
+pub use state::{Begin, EarlierRun, earlier};
 
 use std::io;
 use std::path::{Path, PathBuf};

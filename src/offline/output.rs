@@ -12,7 +12,7 @@ pub fn file_of(output: &Path, encode: &str, item: &str, extension: &str) -> Path
 }
 
 /// Where the files of items go.
-pub struct Place {
+pub struct OutputFolder {
     /// The output folder.
     pub output: PathBuf,
     /// On the same file system, seen by nobody.
@@ -26,7 +26,7 @@ pub enum Unwritten {
     Stopped(Stopped),
 }
 
-impl Place {
+impl OutputFolder {
     /// Where the answer of an item goes.
     pub fn file(&self, encode: &EncodePlan, item: &str) -> PathBuf {
         file_of(&self.output, &encode.name, item, encode.encode.extension())

@@ -11,7 +11,7 @@ const MESSAGE_EVERY: Duration = Duration::from_millis(200);
 
 /// Where the time of items went: the sums of what each took, of which several run at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
+pub struct TimeSpent {
     pub read: Duration,
     pub decode: Duration,
     /// Of a batch, each of its items has its part.
@@ -23,7 +23,7 @@ pub struct Spent {
     pub places: f64,
 }
 
-impl Spent {
+impl TimeSpent {
     pub fn add(&mut self, other: &Self) {
         self.read += other.read;
         self.decode += other.decode;
@@ -61,7 +61,7 @@ impl Spent {
     }
 }
 
-impl Serialize for Spent {
+impl Serialize for TimeSpent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.stages().map(|(name, time)| (name, time.as_secs_f64())))
     }
@@ -93,7 +93,7 @@ impl Progress {
         Self { bar, total, before, begun: now, next }
     }
 
-    pub fn at(&mut self, counts: Counts, spent: &Spent) {
+    pub fn at(&mut self, counts: Counts, spent: &TimeSpent) {
         let now = Instant::now();
         if now < self.next {
             return;
@@ -116,7 +116,7 @@ impl Progress {
 
     /// "1200/5000 done, 3 failed, 412/s, 9 seconds left" and
     /// "batches 94% full; read 2%, decode 61%, models 35%, …"
-    fn lines(&self, counts: Counts, spent: &Spent, took: Duration) -> (String, String) {
+    fn lines(&self, counts: Counts, spent: &TimeSpent, took: Duration) -> (String, String) {
         let ended = counts.done + counts.failed;
         let rate = (ended.saturating_sub(self.before)) as f64 / took.as_secs_f64().max(1e-9);
         let mut count = format!("{}/{} done, {} failed, {rate:.0}/s", counts.done, self.total, counts.failed);
@@ -144,13 +144,13 @@ mod tests {
     #[test]
     fn lines_say_what_the_limit_is() {
         let progress = Progress::new(5000, 1000);
-        let spent = Spent {
+        let spent = TimeSpent {
             decode: Duration::from_secs(6),
             models: Duration::from_secs(3),
             write: Duration::from_secs(1),
             rows: 30.0,
             places: 40.0,
-            ..Spent::default()
+            ..TimeSpent::default()
         };
         let (count, stages) =
             progress.lines(Counts { done: 1990, failed: 10 }, &spent, Duration::from_secs(10));

@@ -1,17 +1,17 @@
 //! The list of items on disk: one record after the other, numbers little-endian, texts after their length.
 
-use super::rows::Kind;
+use super::rows::RowFormat;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-pub(super) enum Record {
+pub(super) enum ListRecord {
     Files { name: String, short: bool, bytes: u64, paths: Vec<PathBuf> },
     Misfit { name: String, reason: String },
-    Rows { name: String, path: PathBuf, kind: Kind, count: u64 },
+    Rows { name: String, path: PathBuf, kind: RowFormat, count: u64 },
 }
 
-impl Record {
+impl ListRecord {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Files { name, short, bytes, paths } => {
@@ -28,9 +28,9 @@ impl Record {
             }
             Self::Rows { name, path, kind, count } => {
                 match kind {
-                    Kind::JsonLines => out.write_all(&[3]),
-                    Kind::Csv { delimiter } => out.write_all(&[4, *delimiter]),
-                    Kind::Npy => out.write_all(&[5]),
+                    RowFormat::JsonLines => out.write_all(&[3]),
+                    RowFormat::Csv { delimiter } => out.write_all(&[4, *delimiter]),
+                    RowFormat::Npy => out.write_all(&[5]),
                 }?;
                 put(out, name.as_bytes())?;
                 put(out, path.as_os_str().as_bytes())?;
@@ -70,9 +70,9 @@ impl Record {
                 let reason = String::from_utf8(take(from)?).map_err(io::Error::other)?;
                 Ok(Some(Self::Misfit { name, reason }))
             }
-            [3] => rows(Kind::JsonLines, from),
-            [4] => rows(Kind::Csv { delimiter: delimiter[0] }, from),
-            _ => rows(Kind::Npy, from),
+            [3] => rows(RowFormat::JsonLines, from),
+            [4] => rows(RowFormat::Csv { delimiter: delimiter[0] }, from),
+            _ => rows(RowFormat::Npy, from),
         }
     }
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RowFormat {
     /// A line is what the online route takes as a JSON body.
     JsonLines,
     /// Columns are named as the decodes.
@@ -44,7 +44,7 @@ pub enum Rows {
 /// A line or a record of more bytes is not looked at.
 const MAX_ROW: u64 = 256 << 20;
 
-impl Kind {
+impl RowFormat {
     /// Whether the file, which was named itself, holds rows: not where it is one item of a decode.
     /// `delimiter` is that of tables, where it is not to be found out.
     pub fn of(path: &Path, decodes: &[DecodePlan], delimiter: Option<u8>) -> Result<Option<Self>, String> {
@@ -68,12 +68,12 @@ impl Kind {
 }
 
 impl Rows {
-    pub fn open(kind: Kind, path: &Path, decodes: &[DecodePlan]) -> Result<Self, String> {
+    pub fn open(kind: RowFormat, path: &Path, decodes: &[DecodePlan]) -> Result<Self, String> {
         let file = || File::open(path).map_err(|e| e.to_string());
         let folder = path.parent().unwrap_or(Path::new(""));
         Ok(match kind {
-            Kind::JsonLines => Self::Lines { file: BufReader::new(file()?), folder: folder.into() },
-            Kind::Csv { delimiter } => {
+            RowFormat::JsonLines => Self::Lines { file: BufReader::new(file()?), folder: folder.into() },
+            RowFormat::Csv { delimiter } => {
                 let mut reader = csv::ReaderBuilder::new();
                 let reader = reader.has_headers(false).flexible(true).delimiter(delimiter);
                 let mut reader = reader.from_reader(file()?);
@@ -86,7 +86,7 @@ impl Rows {
                 let first = (!is_header).then_some(first);
                 Self::Records { reader: Box::new(reader), columns, first }
             }
-            Kind::Npy => Self::Slices { array: Arc::new(Array::open(path)?), next: 0 },
+            RowFormat::Npy => Self::Slices { array: Arc::new(Array::open(path)?), next: 0 },
         })
     }
 

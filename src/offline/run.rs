@@ -6,8 +6,8 @@ use super::identity::Identity;
 use super::items::{Input, Item, List};
 use super::journal::Checkpoint;
 use super::names::Mark;
-use super::output::{Place, Unwritten};
-use super::progress::{Progress, Spent};
+use super::output::{OutputFolder, Unwritten};
+use super::progress::{Progress, TimeSpent};
 use super::state::{Begin, Opened, State, earlier};
 use crate::plan::{EncodePlan, Entry, Payload};
 use bytes::Bytes;
@@ -65,7 +65,7 @@ impl<T> From<Stopped> for Ended<T> {
 pub struct Answer {
     /// In the order of the encodes: a row where the encode has rows, else a whole file.
     pub encoded: Vec<Bytes>,
-    pub spent: Spent,
+    pub spent: TimeSpent,
 }
 
 /// An item has no result.
@@ -76,7 +76,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-pub struct Job {
+pub struct RunSpec {
     pub entry: Arc<Entry>,
     pub list: List,
     pub identity: Identity,
@@ -103,15 +103,15 @@ pub struct Summary {
     /// Items that an earlier run had ended.
     pub before: u64,
     pub took: Duration,
-    pub spent: Spent,
+    pub spent: TimeSpent,
     /// The first errors of this run: the item and why.
     pub errors: Vec<(String, Refused)>,
 }
 
 /// The rows of one item for the tables, and where its time went.
-struct Written {
+struct WrittenRows {
     rows: Vec<Bytes>,
-    spent: Spent,
+    spent: TimeSpent,
 }
 
 /// A task that is given up with whoever waits for it.
@@ -119,7 +119,7 @@ struct Running {
     item: String,
     mark: Mark,
     bytes: u64,
-    task: JoinHandle<Ended<Written>>,
+    task: JoinHandle<Ended<WrittenRows>>,
 }
 
 impl Drop for Running {
@@ -131,7 +131,7 @@ impl Drop for Running {
 /// Runs every item. Ends early where the output cannot be written, where too many items fail, or when
 /// `interrupted` resolves: then what is in flight is finished first. The summary says how far it came.
 pub async fn run(
-    job: Job,
+    job: RunSpec,
     flow: Arc<dyn Flow>,
     interrupted: impl Future<Output = ()>,
 ) -> (Summary, Result<(), Stopped>) {
@@ -140,7 +140,7 @@ pub async fn run(
         counts: Counts::default(),
         before: 0,
         took: Duration::ZERO,
-        spent: Spent::default(),
+        spent: TimeSpent::default(),
         errors: vec![],
     };
     let ended = all(job, flow, interrupted, &mut summary).await;
@@ -149,12 +149,12 @@ pub async fn run(
 }
 
 async fn all(
-    job: Job,
+    job: RunSpec,
     flow: Arc<dyn Flow>,
     interrupted: impl Future<Output = ()>,
     summary: &mut Summary,
 ) -> Result<(), Stopped> {
-    let Job { entry, mut list, identity, output, begin, in_flight, max_errors, checkpoint_every } = job;
+    let RunSpec { entry, mut list, identity, output, begin, in_flight, max_errors, checkpoint_every } = job;
     let header = |encode: &EncodePlan| {
         let header = encode.encode.rows()?.header();
         Some(header.map_err(|error| Stopped::Input(format!("encode `{}`: {error}", encode.name))))
@@ -179,7 +179,7 @@ async fn all(
     let total = list.total;
     let progress = Progress::new(total, state.done_before());
     let mut run = Run {
-        place: Arc::new(Place { output: output.clone(), drafts: state.drafts() }),
+        place: Arc::new(OutputFolder { output: output.clone(), drafts: state.drafts() }),
         entry: entry.clone(),
         flow,
         in_flight: in_flight.max(1),
@@ -215,7 +215,7 @@ fn kept(output: &Path) -> Counts {
 }
 
 struct Run {
-    place: Arc<Place>,
+    place: Arc<OutputFolder>,
     entry: Arc<Entry>,
     flow: Arc<dyn Flow>,
     in_flight: usize,
@@ -305,12 +305,12 @@ impl Run {
     fn commit(
         &self,
         item: &Running,
-        ended: Ended<Written>,
+        ended: Ended<WrittenRows>,
         state: &mut State,
         summary: &mut Summary,
     ) -> Result<(), Stopped> {
         let refused = match ended {
-            Ended::Answered(Written { rows, spent }) => {
+            Ended::Answered(WrittenRows { rows, spent }) => {
                 summary.spent.add(&spent);
                 return state.commit(&item.mark, rows.iter().map(Bytes::as_ref));
             }
@@ -339,7 +339,12 @@ impl Run {
 }
 
 /// Reads, runs and writes one item; gives back the rows for the tables.
-async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Place>) -> Ended<Written> {
+async fn one(
+    item: Item,
+    entry: Arc<Entry>,
+    flow: Arc<dyn Flow>,
+    place: Arc<OutputFolder>,
+) -> Ended<WrittenRows> {
     let broken = |step: &str| {
         let step = step.to_owned();
         move |error: tokio::task::JoinError| Refused { step, reason: error.to_string() }
@@ -385,5 +390,5 @@ async fn one(item: Item, entry: Arc<Entry>, flow: Arc<dyn Flow>, place: Arc<Plac
             Err(refused) => return refused.into(),
         }
     }
-    Ended::Answered(Written { rows, spent })
+    Ended::Answered(WrittenRows { rows, spent })
 }

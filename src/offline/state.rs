@@ -3,13 +3,13 @@
 
 use super::Stopped;
 use super::errors;
-use super::identity::{Identity, Record, what_is_there, write_record};
+use super::identity::{Identity, RunRecord, what_is_there, write_record};
 use super::journal::{self, Checkpoint, JOURNAL, Point};
 use super::names::{self, Mark};
 use super::output::write_whole;
 use super::run::Counts;
-use super::table::{self, Growing};
-use super::written::{self, Written};
+use super::table::{self, GrowingFile};
+use super::written::{self, WrittenFiles};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,12 +37,12 @@ pub enum Begin {
 pub struct State {
     output: PathBuf,
     folder: PathBuf,
-    record: Record,
+    record: RunRecord,
     journal: File,
-    tables: Vec<Growing>,
-    errors: Growing,
-    done: Growing,
-    written: Written,
+    tables: Vec<GrowingFile>,
+    errors: GrowingFile,
+    done: GrowingFile,
+    written: WrittenFiles,
     pub counts: Counts,
     /// Of items that were done before, in order.
     before: Vec<Mark>,
@@ -58,7 +58,7 @@ pub enum Opened {
 
 /// An earlier run, as its output folder tells of it.
 #[derive(Clone, Debug)]
-pub struct Earlier {
+pub struct EarlierRun {
     pub run: Identity,
     /// What is on the disk.
     pub counts: Counts,
@@ -66,13 +66,13 @@ pub struct Earlier {
     pub finished: bool,
 }
 
-pub fn earlier(output: &Path) -> Result<Option<Earlier>, Stopped> {
-    let Some(Record { run, finished }) = what_is_there(output)? else { return Ok(None) };
+pub fn earlier(output: &Path) -> Result<Option<EarlierRun>, Stopped> {
+    let Some(RunRecord { run, finished }) = what_is_there(output)? else { return Ok(None) };
     let counts = match finished {
         Some(counts) => counts,
         None => journal::last_point(&output.join(FOLDER))?.unwrap_or_default().counts(),
     };
-    Ok(Some(Earlier { run, counts, finished: finished.is_some() }))
+    Ok(Some(EarlierRun { run, counts, finished: finished.is_some() }))
 }
 
 impl State {
@@ -114,8 +114,10 @@ impl State {
         }
         let point = match &before {
             None => None,
-            Some(Record { finished: None, .. }) => journal::last_point(&folder)?,
-            Some(Record { finished: Some(counts), run }) => Some(taken_back(output, &folder, run, *counts)?),
+            Some(RunRecord { finished: None, .. }) => journal::last_point(&folder)?,
+            Some(RunRecord { finished: Some(counts), run }) => {
+                Some(taken_back(output, &folder, run, *counts)?)
+            }
         };
         let errors = folder.join(errors::NAME);
         if point.as_ref().is_some_and(|point| point.errors > 0) && !errors.exists() {
@@ -131,7 +133,7 @@ impl State {
         // Before the record, so that no old point is taken for one of this run.
         let journal = journal::open_journal(&folder, &point)?;
         let earlier = if begin == Begin::Restart { what_is_there(output).ok().flatten() } else { None };
-        let record = Record { run, finished: None };
+        let record = RunRecord { run, finished: None };
         if before.as_ref() != Some(&record) {
             write_record(&folder, &record)?;
         }
@@ -146,16 +148,16 @@ impl State {
             if length > 0 && !part.exists() && output.join(table).exists() {
                 table::take_back(&folder, output, table)?;
             }
-            let mut growing = Growing::open(part, length)?;
+            let mut growing = GrowingFile::open(part, length)?;
             if length == 0 {
                 growing.write(headers.get(index).map_or(&[], Vec::as_slice))?;
             }
             tables.push(growing);
         }
-        let errors = Growing::open(errors, point.errors)?;
-        let done = Growing::open(folder.join(DONE), point.committed * size_of::<Mark>() as u64)?;
+        let errors = GrowingFile::open(errors, point.errors)?;
+        let done = GrowingFile::open(folder.join(DONE), point.committed * size_of::<Mark>() as u64)?;
         let before = if resumes { read_marks(&folder)? } else { vec![] };
-        let written = Written::open(&folder, &record.run.folders)?;
+        let written = WrittenFiles::open(&folder, &record.run.folders)?;
         let counts = point.counts();
         let output = output.to_owned();
         let state = Self {
@@ -266,7 +268,7 @@ pub fn finish_record(
     marks.sort_unstable();
     write_whole(&folder.join(DONE), &marks.concat())?;
     written::write(folder, files)?;
-    write_record(folder, &Record { run: run.clone(), finished: Some(counts) })?;
+    write_record(folder, &RunRecord { run: run.clone(), finished: Some(counts) })?;
     table::remove(&folder.join(JOURNAL))?;
     table::remove(&folder.join("lock"))?;
     match fs::remove_dir_all(folder.join(DRAFTS)) {

@@ -7,13 +7,13 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file in the run's own folder.
-pub struct Growing {
+pub struct GrowingFile {
     path: PathBuf,
     file: BufWriter<File>,
     length: u64,
 }
 
-impl Growing {
+impl GrowingFile {
     /// Opens it, cut to `length`. Shorter than that it is not what was written.
     pub fn open(path: PathBuf, length: u64) -> Result<Self, Stopped> {
         let open = || -> io::Result<File> {

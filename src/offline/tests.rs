@@ -115,7 +115,7 @@ impl Flow for Capitals {
                 return Refused { step: "capitals".into(), reason: "it is bad".into() }.into();
             }
             let encoded = vec![Bytes::from(format!("{item},{text}\n")), Bytes::from(text)];
-            Ended::Answered(Answer { encoded, spent: Spent::default() })
+            Ended::Answered(Answer { encoded, spent: TimeSpent::default() })
         })
     }
 
@@ -152,10 +152,11 @@ impl Trial {
         Self { input, output, begin, shard: None, limit: None, max_errors: None, plan: "one" }
     }
 
-    fn job(&self) -> Job {
+    fn job(&self) -> RunSpec {
         let entry = entry();
         let inputs = Inputs { paths: vec![self.input.clone()], glob: None, delimiter: None };
-        let wanted = Wanted { shard: self.shard, limit: self.limit, extensions: vec!["up"] };
+        let wanted =
+            Selection { shard: self.shard, limit: self.limit, extensions: vec!["up"], written: vec![] };
         let list = find(&inputs, &self.output, &entry.decodes, &wanted, &mut "".as_bytes()).unwrap();
         let identity = Identity {
             rserve: "1".into(),
@@ -168,7 +169,7 @@ impl Trial {
             tables: vec!["rows.csv".into()],
             folders: vec!["files".into()],
         };
-        Job {
+        RunSpec {
             identity: identity.with_list(&list, self.shard),
             entry,
             list,

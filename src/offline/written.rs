@@ -16,9 +16,9 @@ use walkdir::WalkDir;
 const NAME: &str = "files";
 
 /// `None` where a run writes tables alone.
-pub struct Written(Option<(File, PathBuf)>);
+pub struct WrittenFiles(Option<(File, PathBuf)>);
 
-impl Written {
+impl WrittenFiles {
     /// Adds to what is there.
     pub fn open(folder: &Path, folders: &[String]) -> Result<Self, Stopped> {
         if folders.is_empty() {

@@ -1,7 +1,7 @@
 //! Items through the offline entry of a pinned pipeline.
 
 use crate::flow::{self, Pinned, Side};
-use crate::offline::{Answer, Ended, Flow, Refused, Spent};
+use crate::offline::{Answer, Ended, Flow, Refused, TimeSpent};
 use crate::plan::{Payload, Plan, Step};
 use bytes::Bytes;
 use std::future::Future;
@@ -33,11 +33,11 @@ impl OfflineEntry {
         }
     }
 
-    fn spent(&self, timings: &flow::Timings) -> Spent {
-        let mut spent = Spent {
+    fn spent(&self, timings: &flow::Timings) -> TimeSpent {
+        let mut spent = TimeSpent {
             decode: timings.decodes.iter().sum(),
             encode: timings.encodes.iter().sum(),
-            ..Spent::default()
+            ..TimeSpent::default()
         };
         for (timing, most) in timings.steps.iter().zip(&self.most) {
             let Some(timing) = timing else { continue };

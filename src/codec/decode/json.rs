@@ -1,7 +1,7 @@
 //! `format = "json"`: a field of a JSON document to a tensor.
 
 use super::cells;
-use super::nested::{Document, Leaf, Nested, Problem, Text, Truth};
+use super::nested::{BoolElement, Document, Leaf, Nested, NestedError, StringElement};
 use crate::codec::document;
 use crate::codec::element::FromNumber;
 use crate::codec::options::{self, Shape};
@@ -137,12 +137,12 @@ impl Decode for JsonDecode {
             DType::U32 => self.numbers::<u32>(payload),
             DType::U64 => self.numbers::<u64>(payload),
             DType::Bool => {
-                let (shape, elements) = self.flatten::<Truth>(payload)?;
+                let (shape, elements) = self.flatten::<BoolElement>(payload)?;
                 let elements = elements.into_iter().map(|t| t.0).collect();
                 Tensor::from_bools(shape, elements).map_err(|e| DecodeError::Invalid(e.to_string()))
             }
             DType::String => {
-                let (shape, elements) = self.flatten::<Text>(payload)?;
+                let (shape, elements) = self.flatten::<StringElement>(payload)?;
                 let elements = elements.into_iter().map(|t| t.0).collect();
                 Tensor::from_strings(shape, elements).map_err(|e| DecodeError::Invalid(e.to_string()))
             }
@@ -220,8 +220,8 @@ impl JsonDecode {
         };
         match (read.and_then(|()| json.end()), nested.problem()) {
             (Ok(()), None) => Ok(nested.finish()),
-            (_, Some(Problem::Invalid(text))) => Err(DecodeError::Invalid(text)),
-            (_, Some(Problem::TooLarge(text))) => Err(DecodeError::TooLarge(text)),
+            (_, Some(NestedError::Invalid(text))) => Err(DecodeError::Invalid(text)),
+            (_, Some(NestedError::TooLarge(text))) => Err(DecodeError::TooLarge(text)),
             // Data errors are of a document that is JSON, but not a kind the visitor takes.
             (Err(error), None) if error.is_data() => Err(DecodeError::Invalid(error.to_string())),
             (Err(error), None) => Err(DecodeError::Malformed(format!("not JSON: {error}"))),
@@ -246,7 +246,7 @@ impl JsonDecode {
         match (known, is_array) {
             (_, false) => !self.has_several(),
             (true, true) => !self.has_several(),
-            (false, true) => self.flatten::<Text>(&Payload::Bytes(text.clone())).is_err(),
+            (false, true) => self.flatten::<StringElement>(&Payload::Bytes(text.clone())).is_err(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! named by its path, as `box[3][0]`.
 
 use crate::codec::document::{MOST_NAMED, meant};
-use crate::codec::element::{FromNumber, Misfit};
+use crate::codec::element::{ElementError, FromNumber};
 use crate::codec::options::{MAX_RANK, Shape, is_of_one};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 pub trait Leaf: Sized {
     /// What is wanted, in the words of an error message.
     const WANTED: &'static str;
-    fn float(value: f64) -> Result<Self, Misfit>;
-    fn signed(value: i64) -> Result<Self, Misfit>;
-    fn unsigned(value: u64) -> Result<Self, Misfit>;
+    fn float(value: f64) -> Result<Self, ElementError>;
+    fn signed(value: i64) -> Result<Self, ElementError>;
+    fn unsigned(value: u64) -> Result<Self, ElementError>;
     /// `None` where a boolean is no element.
     fn boolean(value: bool) -> Option<Self>;
     /// `None` where this string is no element.
@@ -33,13 +33,13 @@ pub trait Leaf: Sized {
 
 impl<T: FromNumber> Leaf for T {
     const WANTED: &'static str = "a number";
-    fn float(value: f64) -> Result<Self, Misfit> {
+    fn float(value: f64) -> Result<Self, ElementError> {
         <T as FromNumber>::float(value)
     }
-    fn signed(value: i64) -> Result<Self, Misfit> {
+    fn signed(value: i64) -> Result<Self, ElementError> {
         <T as FromNumber>::signed(value)
     }
-    fn unsigned(value: u64) -> Result<Self, Misfit> {
+    fn unsigned(value: u64) -> Result<Self, ElementError> {
         <T as FromNumber>::unsigned(value)
     }
     fn boolean(_: bool) -> Option<Self> {
@@ -61,21 +61,21 @@ impl<T: FromNumber> Leaf for T {
 
 /// An element of a bool tensor: true, false, 1 or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Truth(pub bool);
+pub struct BoolElement(pub bool);
 
-impl Leaf for Truth {
+impl Leaf for BoolElement {
     const WANTED: &'static str = "true or false";
-    fn float(value: f64) -> Result<Self, Misfit> {
+    fn float(value: f64) -> Result<Self, ElementError> {
         match value {
             0.0 => Ok(Self(false)),
             1.0 => Ok(Self(true)),
-            _ => Err(Misfit::Range),
+            _ => Err(ElementError::Range),
         }
     }
-    fn signed(value: i64) -> Result<Self, Misfit> {
+    fn signed(value: i64) -> Result<Self, ElementError> {
         Self::float(value as f64)
     }
-    fn unsigned(value: u64) -> Result<Self, Misfit> {
+    fn unsigned(value: u64) -> Result<Self, ElementError> {
         Self::float(value as f64)
     }
     fn boolean(value: bool) -> Option<Self> {
@@ -85,19 +85,19 @@ impl Leaf for Truth {
 
 /// An element of a tensor of strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text(pub Arc<str>);
+pub struct StringElement(pub Arc<str>);
 
-impl Leaf for Text {
+impl Leaf for StringElement {
     const WANTED: &'static str = "a string";
     const NO_NUMBER: Option<&'static str> = Some("a number");
-    fn float(_: f64) -> Result<Self, Misfit> {
-        Err(Misfit::Range)
+    fn float(_: f64) -> Result<Self, ElementError> {
+        Err(ElementError::Range)
     }
-    fn signed(_: i64) -> Result<Self, Misfit> {
-        Err(Misfit::Range)
+    fn signed(_: i64) -> Result<Self, ElementError> {
+        Err(ElementError::Range)
     }
-    fn unsigned(_: u64) -> Result<Self, Misfit> {
-        Err(Misfit::Range)
+    fn unsigned(_: u64) -> Result<Self, ElementError> {
+        Err(ElementError::Range)
     }
     fn boolean(_: bool) -> Option<Self> {
         None
@@ -125,12 +125,12 @@ pub struct Nested<'a, T> {
     rank: Option<usize>,
     /// Indices of the value being read.
     path: Vec<usize>,
-    problem: Option<Problem>,
+    problem: Option<NestedError>,
 }
 
 /// Why a value is not such a tensor.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum NestedError {
     Invalid(String),
     TooLarge(String),
 }
@@ -176,7 +176,7 @@ impl<'a, T: Leaf> Nested<'a, T> {
     }
 
     /// Why reading stopped, where it was not the JSON itself.
-    pub fn problem(&mut self) -> Option<Problem> {
+    pub fn problem(&mut self) -> Option<NestedError> {
         self.problem.take()
     }
 
@@ -186,18 +186,18 @@ impl<'a, T: Leaf> Nested<'a, T> {
         format!("`{}{indices}`", self.name)
     }
 
-    fn stop<E: Error>(&mut self, problem: Problem) -> E {
+    fn stop<E: Error>(&mut self, problem: NestedError) -> E {
         self.problem = Some(problem);
         E::custom("stopped")
     }
 
     fn invalid<E: Error>(&mut self, what: impl fmt::Display) -> E {
         let text = format!("{} {what}", self.at());
-        self.stop(Problem::Invalid(text))
+        self.stop(NestedError::Invalid(text))
     }
 
     /// Notes an element at the current path.
-    fn leaf<E: Error>(&mut self, value: Result<T, Misfit>, shown: impl fmt::Display) -> Result<(), E> {
+    fn leaf<E: Error>(&mut self, value: Result<T, ElementError>, shown: impl fmt::Display) -> Result<(), E> {
         let depth = self.path.len();
         match self.rank {
             None => {
@@ -213,13 +213,17 @@ impl<'a, T: Leaf> Nested<'a, T> {
             Ok(element) if self.elements.len() < self.max_elements => self.elements.push(element),
             Ok(_) => {
                 let text = format!("`{}` has more than {} elements", self.name, self.max_elements);
-                return Err(self.stop(Problem::TooLarge(text)));
+                return Err(self.stop(NestedError::TooLarge(text)));
             }
             Err(misfit) => {
                 let dtype = self.dtype;
                 return Err(match misfit {
-                    Misfit::Fraction => self.invalid(format_args!("is {shown}, where {dtype} has integers")),
-                    Misfit::Range => self.invalid(format_args!("is {shown}, which {dtype} does not hold")),
+                    ElementError::Fraction => {
+                        self.invalid(format_args!("is {shown}, where {dtype} has integers"))
+                    }
+                    ElementError::Range => {
+                        self.invalid(format_args!("is {shown}, which {dtype} does not hold"))
+                    }
                 });
             }
         }
@@ -403,7 +407,7 @@ impl<'de, T: Leaf> Visitor<'de> for Document<'_, '_, T> {
         }
         let others = meant([self.0.name], &others).unwrap_or("it is an empty object".into());
         let text = format!("the document has no field `{}`: {others}", self.0.name);
-        Err(self.0.stop(Problem::Invalid(text)))
+        Err(self.0.stop(NestedError::Invalid(text)))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {

@@ -8,7 +8,7 @@ use crate::codec::fields::draft::BoundField;
 use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, Number, draft};
 use crate::codec::options;
-use crate::codec::parquet::{self, Cell, Column, Kind};
+use crate::codec::parquet::{self, Cell, Column, ColumnType};
 use crate::diagnostic::Report;
 use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
 use crate::spec;
@@ -44,26 +44,26 @@ fn make(what: &str, fields: Vec<BoundField<'_>>, report: &mut Report) -> Option<
 fn columns(field: &Field, dtype: Option<DType>) -> Vec<Column> {
     let column = |name: String, kind, list| Column { name, kind, list, required: false };
     let number = match dtype {
-        Some(DType::F32 | DType::F16 | DType::BF16) if field.round.is_none() => Kind::Float,
-        Some(DType::Bool) => Kind::Bool,
-        Some(DType::String) => Kind::Text,
-        Some(DType::F32 | DType::F16 | DType::BF16 | DType::F64) | None => Kind::Double,
-        Some(_) => Kind::Int,
+        Some(DType::F32 | DType::F16 | DType::BF16) if field.round.is_none() => ColumnType::Float,
+        Some(DType::Bool) => ColumnType::Bool,
+        Some(DType::String) => ColumnType::Text,
+        Some(DType::F32 | DType::F16 | DType::BF16 | DType::F64) | None => ColumnType::Double,
+        Some(_) => ColumnType::Int,
     };
-    let class = if field.labelled { Kind::Text } else { Kind::Int };
+    let class = if field.labelled { ColumnType::Text } else { ColumnType::Int };
     let name = field.name.clone();
     match field.kind {
         As::Values if field.count == Some(1) => vec![column(name, number, false)],
         As::Values => vec![column(name, number, true)],
         As::Scalar => vec![column(name, number, false)],
-        As::Mean => vec![column(name, Kind::Double, false)],
-        As::Shares => vec![column(name, Kind::Double, true)],
+        As::Mean => vec![column(name, ColumnType::Double, false)],
+        As::Shares => vec![column(name, ColumnType::Double, true)],
         // One class, or one for each position.
-        As::Argmax => vec![column(name, Kind::Int, true)],
+        As::Argmax => vec![column(name, ColumnType::Int, true)],
         As::Label => vec![column(name, class, false)],
         As::Top => (1..=field.top)
             .flat_map(|i| {
-                let score = if field.softmax && field.round.is_none() { Kind::Float } else { number };
+                let score = if field.softmax && field.round.is_none() { ColumnType::Float } else { number };
                 [
                     column(format!("{name}_{i}"), class, false),
                     column(format!("{name}_{i}_score"), score, false),
@@ -99,7 +99,8 @@ impl Encode for ParquetEncode {
 
 impl Rows for ParquetEncode {
     fn header(&self) -> Result<Vec<u8>, EncodeError> {
-        let text = |name: &str| Column { name: name.into(), kind: Kind::Text, list: false, required: true };
+        let text =
+            |name: &str| Column { name: name.into(), kind: ColumnType::Text, list: false, required: true };
         let mut columns = vec![text("item")];
         columns.extend(self.columns().cloned());
         columns.push(text("models"));
@@ -140,7 +141,7 @@ fn answer(
     let Some(first) = columns.first() else { return Ok(()) };
     let number = |n: Number| cell(n.rounded(field.round), first.kind, field);
     let class = |class: usize, labels| match columns.first().map(|c| c.kind) {
-        Some(Kind::Text) => Cell::Text(fields::label(labels, class).into_owned()),
+        Some(ColumnType::Text) => Cell::Text(fields::label(labels, class).into_owned()),
         _ => Cell::Int(class as i64),
     };
     match field.answer(input)? {
@@ -181,22 +182,24 @@ fn answer(
     Ok(())
 }
 
-fn cell(number: Number, kind: Kind, field: &Field) -> Result<Cell, EncodeError> {
+fn cell(number: Number, kind: ColumnType, field: &Field) -> Result<Cell, EncodeError> {
     let unforeseen = || EncodeError(format!("field `{}`: {number:?} does not fit its column", field.name));
     let double = |v: f64| match kind {
-        Kind::Double => Ok(Cell::Double(v)),
-        Kind::Float => Ok(Cell::Float(v as f32)),
+        ColumnType::Double => Ok(Cell::Double(v)),
+        ColumnType::Float => Ok(Cell::Float(v as f32)),
         _ => Err(unforeseen()),
     };
     match number {
-        Number::F32(v) if kind == Kind::Float => Ok(Cell::Float(v)),
+        Number::F32(v) if kind == ColumnType::Float => Ok(Cell::Float(v)),
         Number::F32(v) => double(v.into()),
         Number::F64(v) => double(v),
-        Number::Signed(v) if kind == Kind::Int => Ok(Cell::Int(v)),
+        Number::Signed(v) if kind == ColumnType::Int => Ok(Cell::Int(v)),
         Number::Signed(v) => double(v as f64),
-        Number::Unsigned(v) if kind == Kind::Int => i64::try_from(v).map(Cell::Int).map_err(|_| unforeseen()),
+        Number::Unsigned(v) if kind == ColumnType::Int => {
+            i64::try_from(v).map(Cell::Int).map_err(|_| unforeseen())
+        }
         Number::Unsigned(v) => double(v as f64),
-        Number::Bool(v) if kind == Kind::Bool => Ok(Cell::Bool(v)),
+        Number::Bool(v) if kind == ColumnType::Bool => Ok(Cell::Bool(v)),
         Number::Bool(v) => double(v.into()),
     }
 }

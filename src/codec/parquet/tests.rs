@@ -6,11 +6,11 @@ use super::*;
 fn a_table_holds_what_was_gathered() {
     let column = |name: &str, kind, list, required| Column { name: name.into(), kind, list, required };
     let columns = [
-        column("item", Kind::Text, false, true),
-        column("score", Kind::Double, false, false),
-        column("vector", Kind::Float, true, false),
-        column("class", Kind::Int, false, false),
-        column("safe", Kind::Bool, false, false),
+        column("item", ColumnType::Text, false, true),
+        column("score", ColumnType::Double, false, false),
+        column("vector", ColumnType::Float, true, false),
+        column("class", ColumnType::Int, false, false),
+        column("safe", ColumnType::Bool, false, false),
     ];
     let mut gathered = header(&columns).unwrap();
     for i in 0..70_000_i64 {
@@ -37,7 +37,7 @@ fn a_table_holds_what_was_gathered() {
 
 #[test]
 fn half_a_row_is_an_error() {
-    let columns = [Column { name: "item".into(), kind: Kind::Text, list: false, required: true }];
+    let columns = [Column { name: "item".into(), kind: ColumnType::Text, list: false, required: true }];
     let mut gathered = header(&columns).unwrap();
     gathered.extend(&row(&[Cell::Text("a".into())]).unwrap()[..6]);
     let folder = tempfile::tempdir().unwrap();

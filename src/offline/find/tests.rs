@@ -54,7 +54,7 @@ fn found(
     stdin: &str,
 ) -> (Vec<(String, String)>, u64) {
     let inputs = Inputs { paths: inputs.to_vec(), glob: glob.map(|g| g.parse().unwrap()), delimiter: None };
-    let wanted = Wanted { extensions: vec!["png"], ..Wanted::default() };
+    let wanted = Selection { extensions: vec!["png"], ..Selection::default() };
     let except = inputs.paths[0].join("out");
     let mut list = find(&inputs, &except, decodes, &wanted, &mut stdin.as_bytes()).unwrap();
     let items: Vec<(String, String)> = list
@@ -109,7 +109,7 @@ fn answers_never_share_a_name() {
     let input = folder(&["a.jpg", "a.jpg.jpg", "a.png", "b.jpg", "b.png/c.jpg"]);
     let items = of(&input, &[decode("photo", IMAGES)]);
     let outputs: Vec<&str> = items.iter().map(|(_, output)| output.as_str()).collect();
-    assert_eq!(outputs, ["a.jpg", "a.jpg.jpg", "a.png", "b.jpg", "! a folder, not a file", "b.png/c"]);
+    assert_eq!(outputs, ["a.jpg", "a.jpg.jpg", "a.png", "b.jpg", "b.png/c"]);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn several_inputs_are_named_as_they_were_given() {
     let names: Vec<&str> = items.iter().map(|(name, _)| name.rsplit_once('/').unwrap().1).collect();
     assert_eq!(names, ["a.jpg", "a.jpg", "x.bin"]);
     let inputs = Inputs { paths: vec![input.path().join("none")], glob: None, delimiter: None };
-    assert!(find(&inputs, Path::new("nowhere"), &[], &Wanted::default(), &mut "".as_bytes()).is_err());
+    assert!(find(&inputs, Path::new("nowhere"), &[], &Selection::default(), &mut "".as_bytes()).is_err());
 }
 
 #[test]
@@ -218,4 +218,25 @@ fn rows_of_a_file_are_items() {
     let (items, _) = found(&[at("t.csv")], None, &decodes, "");
     assert_eq!(items[0].1, r#"Ok([Bytes(b"xy")])"#);
     assert!(items[1].1.contains("none.jpg") && items[1].1.contains("No such file"), "{items:?}");
+}
+
+#[test]
+fn a_folder_called_like_a_picture_is_a_folder() {
+    let input = folder(&["a.jpg/b.jpg", "c.jpg"]);
+    fs::create_dir(input.path().join("empty.jpg")).unwrap();
+    assert_eq!(
+        pairs(&of(&input, &[decode("photo", IMAGES)])),
+        [("a.jpg/b.jpg", "a.jpg/b"), ("c.jpg", "c"), ("empty.jpg", "! a folder, not a file")]
+    );
+}
+
+#[test]
+fn results_among_the_inputs_are_no_items() {
+    let input = folder(&["a.jpg", "map/a.png", "own/b.png", "below/map/c.png"]);
+    let inputs = Inputs { paths: vec![input.path().to_owned()], glob: None, delimiter: None };
+    let selection = Selection { written: vec!["map".into(), "rows.csv".into()], ..Selection::default() };
+    let decodes = [decode("photo", IMAGES)];
+    let mut list = find(&inputs, input.path(), &decodes, &selection, &mut "".as_bytes()).unwrap();
+    let names: Vec<String> = list.items(&decodes).unwrap().map(|item| item.unwrap().name).collect();
+    assert_eq!(names, ["a.jpg", "below/map/c.png", "own/b.png"]);
 }

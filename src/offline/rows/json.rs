@@ -1,7 +1,7 @@
 //! Lines of JSON: the fields are called as the decodes.
 
 use super::{read_file, reads_json, refused};
-use crate::codec::document::{self, Missing, Unsplit};
+use crate::codec::document::{self, Missing, SplitError};
 use crate::offline::Refused;
 use crate::plan::{DecodePlan, Payload};
 use bytes::Bytes;
@@ -22,11 +22,11 @@ pub(super) fn line(text: Bytes, folder: &Path, decodes: &[DecodePlan]) -> Result
     }
     let payloads = document::split(&text, decodes).map_err(|unsplit| {
         refused(match unsplit {
-            Unsplit::NotText(why) => format!("the line is not JSON: {why}"),
-            Unsplit::NotJson(error) => format!("the line is not JSON: {error}"),
-            Unsplit::NotFields => format!("the line is not a JSON object with {}", listed(decodes)),
-            Unsplit::Twice(name) => format!("the line has `{name}` twice"),
-            Unsplit::Missing(Missing { names, hint, .. }) => {
+            SplitError::NotText(why) => format!("the line is not JSON: {why}"),
+            SplitError::NotJson(error) => format!("the line is not JSON: {error}"),
+            SplitError::NotFields => format!("the line is not a JSON object with {}", listed(decodes)),
+            SplitError::Twice(name) => format!("the line has `{name}` twice"),
+            SplitError::Missing(Missing { names, hint, .. }) => {
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
                 format!("the line has no {}{hint}", names.join(", "))
