@@ -24,6 +24,8 @@ mod models;
 mod pass;
 mod scan;
 mod shadow;
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;
 pub mod state;
 pub mod still;
 pub mod units;

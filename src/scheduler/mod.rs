@@ -14,6 +14,8 @@ mod replicas;
 mod run;
 pub mod runner;
 pub mod share;
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;
 pub mod simulator;
 mod state;
 pub mod ticket;
