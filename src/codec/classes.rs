@@ -7,7 +7,7 @@ use crate::tensor::{DType, Tensor};
 pub struct ClassMap {
     pub shape: Vec<usize>,
     pub classes: Vec<u32>,
-    /// How many classes there are, where the tensor says so.
+    /// The number of classes, where the tensor tells it.
     pub count: Option<usize>,
 }
 
@@ -30,7 +30,7 @@ pub fn largest(scores: impl IntoIterator<Item = f64>) -> Option<usize> {
     best.map(|(index, _)| index)
 }
 
-/// For each position, the index along `axis` of the largest score, or [`NO_CLASS`].
+/// The class of each position: the index along `axis` of its largest score, or [`NO_CLASS`].
 pub fn argmax(tensor: &Tensor, axis: usize) -> Option<ClassMap> {
     let shape = tensor.shape();
     let count = *shape.get(axis).filter(|n| **n > 0)?;

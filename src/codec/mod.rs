@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 /// Reads the options of a decode. Errors go to the report; the registry then drops what was read.
 type ReadDecode = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<Arc<dyn Decode>>;
-/// The same for an encode.
+/// Reads the options of an encode, as [`ReadDecode`] reads those of a decode.
 type ReadEncode = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<Box<dyn Draft>>;
 
 /// Each with the options that decide what type it gives.

@@ -11,7 +11,7 @@ pub struct Header {
     pub big_endian: bool,
     pub fortran_order: bool,
     pub shape: Vec<usize>,
-    /// Where the elements begin.
+    /// The position of the first element in the file.
     pub start: usize,
 }
 
@@ -19,7 +19,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy itself refuses longer headers.
 const MAX_HEADER: usize = 64 << 10;
 
-/// What begins with the magic number of npy.
+/// Whether the bytes begin as an npy file does.
 pub fn is_npy(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }

@@ -8,18 +8,18 @@ use serde::Serialize;
 /// A shape from the options, `None` for an axis of any length.
 pub type Shape = Vec<Option<usize>>;
 
-/// `dtype = "float32"`.
+/// The dtype of numbers: `dtype = "float32"`.
 pub fn dtype(options: &mut Reader<'_>, report: &mut Report) -> Option<At<DType>> {
     options.choice("dtype", &DType::NUMBERS.map(|d| (d.name(), d)), report)
 }
 
-/// As [`dtype`], or `dtype = "string"`.
+/// The dtype of numbers or `dtype = "string"`.
 pub fn dtype_or_string(options: &mut Reader<'_>, report: &mut Report) -> Option<At<DType>> {
     let all: Vec<_> = DType::NUMBERS.into_iter().chain([DType::String]).map(|d| (d.name(), d)).collect();
     options.choice("dtype", &all, report)
 }
 
-/// `shape = [-1, 4]`: -1 or "?" for an axis of any length.
+/// The shape, in which -1 or "?" is an axis of any length: `shape = [-1, 4]`.
 pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>> {
     let wanted = || {
         Expected::new("an array of lengths")
@@ -46,7 +46,7 @@ pub fn shape(options: &mut Reader<'_>, report: &mut Report) -> Option<At<Shape>>
     Some(shape)
 }
 
-/// Axes that a tensor from outside may have.
+/// The most axes that a tensor from outside may have.
 pub const MAX_RANK: usize = 16;
 
 /// Whether a machine could hold such a tensor if its axes of length 0 had one element.

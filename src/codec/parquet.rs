@@ -21,9 +21,9 @@ use std::sync::Arc;
 pub struct Column {
     pub name: String,
     pub kind: ColumnType,
-    /// Any number of them in a row.
+    /// Whether a row has any number of values.
     pub list: bool,
-    /// In every row.
+    /// Whether every row has a value.
     pub required: bool,
 }
 
@@ -55,14 +55,14 @@ const GROUP_BYTES: usize = 64 << 20;
 /// No row is longer.
 const MAX_ROW: usize = 1 << 30;
 
-/// What stands before the first row.
+/// The bytes before the first row: the columns, as a line of JSON.
 pub fn header(columns: &[Column]) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(columns)?;
     line.push(b'\n');
     Ok(line)
 }
 
-/// One row, in the order of the columns. One that is too long to be read back is an error.
+/// The bytes of one row, whose cells are in the order of the columns. One that is too long to be read back is an error.
 pub fn row(cells: &[Cell]) -> io::Result<Vec<u8>> {
     let mut out = vec![0; 4];
     cells.iter().for_each(|cell| put(cell, &mut out));

@@ -25,7 +25,7 @@ pub fn binary(payload: &Payload, what: &str) -> Result<Bytes, DecodeError> {
     Ok(bytes)
 }
 
-/// As [`binary`], of a format in which no bytes may be a value.
+/// The bytes of a format in which no bytes may be a value, read as [`binary`] reads them.
 pub fn binary_or_empty(payload: &Payload, what: &str) -> Result<Bytes, DecodeError> {
     Ok(match payload {
         Payload::Bytes(bytes) => bytes.clone(),

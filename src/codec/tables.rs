@@ -37,7 +37,7 @@ pub trait TableRows {
     fn next(&mut self) -> io::Result<Option<(String, Vec<u8>)>>;
 }
 
-/// By the extension of the file.
+/// The formats of tables by the extension of their files.
 const TABLES: &[(&str, &dyn Table)] =
     &[("csv", &csv::Csv), ("jsonl", &lines::JsonLines), ("parquet", &parquet::Parquet)];
 

@@ -14,7 +14,7 @@ pub struct Line<'a> {
 
 pub const NAME: &str = "errors.jsonl";
 
-/// Its end included.
+/// The line of an error, its end included.
 pub fn line(path: &str, refused: &Refused) -> Vec<u8> {
     let line = Line { path: path.into(), step: (&refused.step).into(), reason: (&refused.reason).into() };
     let mut line = serde_json::to_vec(&line).unwrap_or_default();

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// Where items come from.
+/// The places that items come from.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// Folders (searched through, hidden files left out), files, and "-" for a list of files on stdin.

@@ -19,13 +19,13 @@ pub const RECORD: &str = "run.json";
 pub struct Identity {
     pub rserve: String,
     pub pipeline: String,
-    /// Of the offline entry: its decodes, steps and encodes.
+    /// The digest of the offline entry: of its decodes, steps and encodes.
     pub plan: String,
     /// "surface@2", each with the digest of its files where that is known.
     pub models: Vec<(String, String)>,
-    /// Of all items' names and sizes.
+    /// The digest of all items' names and sizes.
     pub list: String,
-    /// Items, of this shard and within the limit.
+    /// The number of items of this shard and within the limit.
     pub items: u64,
     pub shard: Option<String>,
     /// "rows.jsonl"
@@ -41,7 +41,7 @@ pub struct RunRecord {
 }
 
 impl Identity {
-    /// With what the list says.
+    /// The identity with what the list of items adds to it.
     pub fn with_list(mut self, list: &List, shard: Option<Shard>) -> Self {
         self.list = list.digest.to_hex().to_string();
         self.items = list.total;
@@ -49,7 +49,7 @@ impl Identity {
         self
     }
 
-    /// What is not as it was, a line each.
+    /// What has changed since an earlier run, a line each.
     pub fn changes(&self, before: &Self) -> Vec<String> {
         let mut changes = vec![];
         if !are_comparable(&self.plan, &before.plan) {

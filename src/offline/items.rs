@@ -20,7 +20,7 @@ pub struct Item {
     pub mark: Mark,
     /// The name of a file with its answer, without the extension; no other item has the same.
     pub output: String,
-    /// Of all its files.
+    /// The number of bytes of all its files.
     pub bytes: u64,
     pub input: Input,
 }
@@ -33,13 +33,13 @@ pub enum Input {
     Misfit(String),
 }
 
-/// Which of the items are wanted.
+/// Which items are run, and what is written for them.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     pub shard: Option<Shard>,
-    /// The first so many.
+    /// The number of items after which the list ends.
     pub limit: Option<u64>,
-    /// Of the files that are written for each item, without dots.
+    /// The extensions of the files that are written for each item, without dots.
     pub extensions: Vec<&'static str>,
     /// The names of all that a run writes to the output folder.
     pub written: Vec<String>,
@@ -51,11 +51,11 @@ pub struct List {
     pub(super) wanted: Selection,
     /// Items that are wanted, those that cannot be run among them.
     pub total: u64,
-    /// Of them, those that look like items and are none.
+    /// The number of items that look like some and are none.
     pub misfits: u64,
     /// Files of other kinds, which are left alone.
     pub others: u64,
-    /// Of the names and sizes of all items, whatever the shard.
+    /// The digest of the names and sizes of all items, whatever the shard.
     pub digest: blake3::Hash,
 }
 
@@ -78,7 +78,7 @@ impl List {
         Ok(())
     }
 
-    /// From the first on.
+    /// The items from the first on.
     pub fn items<'a>(&'a mut self, decodes: &'a [DecodePlan]) -> Result<Items<'a>, Stopped> {
         self.file.seek(SeekFrom::Start(0)).map_err(Stopped::list)?;
         Ok(Items {
@@ -192,7 +192,7 @@ impl Item {
 }
 
 impl Input {
-    /// For each decode, what it reads. Waits for the disk.
+    /// The payload of each decode. Waits for the disk.
     pub fn payloads(self, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Refused> {
         match self {
             Self::Files(files) => files

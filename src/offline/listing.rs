@@ -307,7 +307,7 @@ impl Entry {
 struct TakenNames {
     /// Hashes of all stems and names that occur more than once.
     twice: HashSet<u64>,
-    /// Of folders that will be there.
+    /// The hashes of folders that will be there.
     folders: HashSet<u64>,
     extensions: Vec<&'static str>,
 }

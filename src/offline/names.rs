@@ -50,12 +50,12 @@ pub fn given(path: &Path) -> String {
     parts.join("/")
 }
 
-/// Of a row in a file of rows, counted from 0: "data.csv#12".
+/// The name of a row in a file of rows, counted from 0: "data.csv#12".
 pub fn row(file: &str, index: u64) -> String {
     format!("{file}#{index}")
 }
 
-/// By path, byte for byte; the rows of a file by their number.
+/// The order of items: by path, byte for byte; the rows of a file by their number.
 pub fn order(a: &str, b: &str) -> Ordering {
     key(a).cmp(&key(b)).then_with(|| a.cmp(b))
 }
@@ -80,7 +80,7 @@ pub fn stem(name: &str) -> &str {
     }
 }
 
-/// In lower case, without the dot; empty where there is none.
+/// The extension in lower case, without the dot; empty where there is none.
 pub fn extension(path: &Path) -> String {
     path.extension().and_then(OsStr::to_str).unwrap_or("").to_ascii_lowercase()
 }

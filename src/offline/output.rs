@@ -11,23 +11,23 @@ pub fn file_of(output: &Path, encode: &str, item: &str, extension: &str) -> Path
     output.join(encode).join(format!("{item}.{extension}"))
 }
 
-/// Where the files of items go.
+/// The folder that the files of items go to.
 pub struct OutputFolder {
     /// The output folder.
     pub output: PathBuf,
-    /// On the same file system, seen by nobody.
+    /// The folder for files that are being written, on the same file system.
     pub drafts: PathBuf,
 }
 
 /// Why a file was not written.
 pub enum Unwritten {
-    /// Its name is none that the file system takes: that is this item's alone.
+    /// The file system takes no file of this name, which is this item's affair alone.
     Name(io::Error),
     Stopped(Stopped),
 }
 
 impl OutputFolder {
-    /// Where the answer of an item goes.
+    /// The path of the file with an item's answer.
     pub fn file(&self, encode: &EncodePlan, item: &str) -> PathBuf {
         file_of(&self.output, &encode.name, item, encode.encode.extension())
     }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const MESSAGE_EVERY: Duration = Duration::from_millis(200);
 
-/// Where the time of items went: the sums of what each took, of which several run at the same time.
+/// The time that items took, summed up by what it was for. Several items run at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TimeSpent {
     pub read: Duration,
     pub decode: Duration,
-    /// Of a batch, each of its items has its part.
+    /// The time of models, of which each item of a batch has its part.
     pub models: Duration,
     pub encode: Duration,
     pub write: Duration,
@@ -34,12 +34,12 @@ impl TimeSpent {
         self.places += other.places;
     }
 
-    /// In percent; `None` before the first batch.
+    /// How full batches were, in percent; `None` before the first.
     pub fn batch_fill(&self) -> Option<f64> {
         (self.places > 0.0).then(|| 100.0 * self.rows / self.places)
     }
 
-    /// With their names, in the order in which an item goes through them.
+    /// The parts with their names, in the order in which an item goes through them.
     pub fn stages(&self) -> [(&'static str, Duration); 5] {
         [
             ("read", self.read),

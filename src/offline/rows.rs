@@ -41,7 +41,7 @@ pub enum Rows {
     Slices { array: Arc<Array>, next: u64 },
 }
 
-/// A line or a record of more bytes is not looked at.
+/// The most bytes that a line or a record may have.
 const MAX_ROW: u64 = 256 << 20;
 
 impl RowFormat {
@@ -90,7 +90,7 @@ impl Rows {
         })
     }
 
-    /// How many there are from here on.
+    /// The number of rows from here on.
     pub fn count(mut self) -> Result<u64, String> {
         if let Self::Slices { array, .. } = &self {
             return Ok(array.rows());
@@ -139,7 +139,7 @@ impl Rows {
 }
 
 impl Row {
-    /// For each decode, what it reads. May wait for the disk.
+    /// The payload of each decode. May wait for the disk.
     pub fn payloads(self, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Refused> {
         match self {
             Self::Line { text, folder } => json::line(text, &folder, decodes),

@@ -20,10 +20,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Bytes of files that are held at once, unless a single item has more.
+/// The most bytes of files that are held at once, unless a single item has more.
 const BYTES_IN_FLIGHT: u64 = 256 << 20;
 
-/// Errors that a summary quotes.
+/// The most errors that a summary quotes.
 const QUOTED: usize = 3;
 
 /// Runs one item through the offline entry. Implemented over `flow`, or by a test.
@@ -63,7 +63,7 @@ impl<T> From<Stopped> for Ended<T> {
 
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// In the order of the encodes: a row where the encode has rows, else a whole file.
+    /// The answers in the order of the encodes: a row where the encode has rows, else a whole file.
     pub encoded: Vec<Bytes>,
     pub spent: TimeSpent,
 }
@@ -82,11 +82,11 @@ pub struct RunSpec {
     pub identity: Identity,
     pub output: PathBuf,
     pub begin: Begin,
-    /// Items that are read, run and encoded at the same time.
+    /// The number of items that are read, run and encoded at the same time.
     pub in_flight: usize,
     /// More failed items than that end the run.
     pub max_errors: Option<u64>,
-    /// What is done again at most when the power goes.
+    /// How much is done again at most after a power cut.
     pub checkpoint_every: Duration,
 }
 

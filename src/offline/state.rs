@@ -44,7 +44,7 @@ pub struct State {
     done: GrowingFile,
     written: WrittenFiles,
     pub counts: Counts,
-    /// Of items that were done before, in order.
+    /// The marks of items that were done before, sorted.
     before: Vec<Mark>,
     /// Held for as long as the run lasts.
     _lock: File,
@@ -60,7 +60,7 @@ pub enum Opened {
 #[derive(Clone, Debug)]
 pub struct EarlierRun {
     pub run: Identity,
-    /// What is on the disk.
+    /// The items that are on the disk.
     pub counts: Counts,
     /// Whether it has come to its end.
     pub finished: bool,
@@ -277,7 +277,7 @@ pub fn finish_record(
     }
 }
 
-/// One run an output.
+/// Takes the lock of an output folder, which one run at a time has.
 pub fn lock(output: &Path, folder: &Path) -> Result<File, Stopped> {
     let path = folder.join("lock");
     let lock = File::create(&path).map_err(Stopped::output(&path))?;
@@ -319,7 +319,7 @@ fn without_failed(folder: &Path, point: Point) -> Result<Point, Stopped> {
     Ok(Point { committed: done, failed: 0, errors: 0, ..point })
 }
 
-/// Sorted.
+/// The marks of all items that are done, sorted.
 pub fn read_marks(folder: &Path) -> Result<Vec<Mark>, Stopped> {
     let path = folder.join(DONE);
     let bytes = fs::read(&path).map_err(Stopped::output(&path))?;

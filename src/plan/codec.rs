@@ -16,7 +16,7 @@ pub trait Codecs {
     /// Reads the options of a decode. Errors go to the report, an unknown format is one of them; where they
     /// leave no doubt about what the decode gives, it is returned all the same, so that this can be checked.
     fn decode(&self, codec: &spec::Codec, report: &mut Report) -> Option<std::sync::Arc<dyn Decode>>;
-    /// The same for an encode: with errors it is returned for the sake of the sources it names.
+    /// Reads the options of an encode. With errors it is returned for the sake of the sources it names.
     fn encode(&self, codec: &spec::Codec, report: &mut Report) -> Option<Box<dyn Draft>>;
 }
 
@@ -28,7 +28,7 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Bytes.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -153,9 +153,9 @@ pub struct SourceRef {
 #[derive(Clone, Debug)]
 pub struct Bound {
     pub from: At<String>,
-    /// Of one item.
+    /// The type of one item.
     pub ty: TensorType,
-    /// How many labels the file has, where one was asked for and found.
+    /// The labels file and the number of its labels, where one was asked for and found.
     pub labels: Option<(At<String>, usize)>,
     /// The signature's line of the model output, for notes: "model `surface` gives probabilities: …".
     pub note: Option<String>,
@@ -182,7 +182,7 @@ pub trait Draft: Debug {
 #[derive(Clone, Debug)]
 pub struct EncodeInput {
     pub tensor: Tensor,
-    /// Of the generation that computed it.
+    /// The labels of the generation that computed the tensor.
     pub labels: Option<Labels>,
 }
 
@@ -220,7 +220,7 @@ pub trait Encode: Send + Sync + Debug {
     /// One whole answer, as over HTTP or as a file of its own. `inputs` is in the order of
     /// [`Draft::sources`].
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
-    /// Where the format gathers items into one table offline: how.
+    /// How the format gathers items into one table offline, where it does.
     fn rows(&self) -> Option<&dyn Rows> {
         None
     }

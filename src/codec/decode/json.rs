@@ -18,14 +18,15 @@ use std::sync::Arc;
 
 #[derive(Clone, Debug, Serialize)]
 struct JsonDecode {
-    /// The decode's own, by which its field may be called too.
+    /// The decode's name, by which its field may be called too.
     #[serde(skip)]
     name: String,
     field: String,
     dtype: DType,
     shape: Option<Shape>,
     max_elements: usize,
-    /// What the models that read it take, where they agree. It follows from them, and is none of the options.
+    /// The shape that the models which read the value take, where they agree. It follows from them, and is no
+    /// option.
     #[serde(skip)]
     read_as: Option<Shape>,
 }

@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct NpyDecode {
-    /// For the example of a request.
+    /// The decode's name, after which the file in the example of a request is called.
     #[serde(skip)]
     name: String,
-    /// The file must have this one, or where `cast` is set, is converted to it.
+    /// The dtype that the file must have, or where `cast` is set, is converted to.
     dtype: Option<DType>,
     cast: bool,
     shape: Option<Shape>,

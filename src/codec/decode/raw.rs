@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct RawDecode {
-    /// For the example of a request.
+    /// The decode's name, after which the file in the example of a request is called.
     #[serde(skip)]
     name: String,
     dtype: DType,
-    /// At most one axis is not known; its length follows from that of the body.
+    /// The shape, of which at most one axis is open: its length follows from that of the body.
     shape: Shape,
 }
 

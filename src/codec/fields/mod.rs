@@ -63,9 +63,9 @@ pub struct FieldDraft {
     pub top: Option<At<usize>>,
     pub axis: Option<At<usize>>,
     pub softmax: bool,
-    /// Decimal places.
+    /// The number of decimal places.
     pub round: Option<u32>,
-    /// Its options have no errors.
+    /// Whether its options have no errors.
     pub sound: bool,
 }
 
@@ -74,12 +74,12 @@ pub struct FieldDraft {
 pub struct Field {
     pub name: String,
     pub kind: As,
-    /// For [`As::Top`]: how many.
+    /// The number of classes that [`As::Top`] names.
     pub top: usize,
     pub axis: usize,
     pub softmax: bool,
     pub round: Option<u32>,
-    /// How many classes or elements there are, where that is known beforehand.
+    /// The number of classes or elements, where it is known beforehand.
     pub count: Option<usize>,
     /// Whether answers carry labels.
     pub labelled: bool,

@@ -7,7 +7,7 @@ use std::io::Write;
 /// An element, or something computed from elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
-    /// Of float32 or less, so that 0.1 is not written as 0.10000000149011612.
+    /// A number of float32 or less, so that 0.1 is not written as 0.10000000149011612.
     F32(f32),
     F64(f64),
     Signed(i64),
@@ -16,7 +16,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// To `places` decimal places; integers stay as they are.
+    /// The number rounded to `places` decimal places; integers stay as they are.
     pub fn rounded(self, places: Option<u32>) -> Self {
         let Some(places) = places else { return self };
         let round = |v: f64| {
@@ -31,7 +31,7 @@ impl Number {
         }
     }
 
-    /// As JSON; NaN and infinities are `null`.
+    /// Writes the number as JSON; NaN and infinities are `null`.
     pub fn write_json(self, out: &mut Vec<u8>) {
         // Writing to memory does not fail.
         let _ = match self {
@@ -44,7 +44,7 @@ impl Number {
         };
     }
 
-    /// As a CSV cell; NaN and infinities leave it empty.
+    /// The number as a cell of CSV; NaN and infinities leave it empty.
     pub fn cell(self) -> String {
         let mut out = vec![];
         self.write_json(&mut out);

@@ -12,7 +12,7 @@ use std::path::Path;
 pub struct Array {
     file: File,
     header: Header,
-    /// Bytes of one item.
+    /// The number of bytes of one item.
     stride: u64,
 }
 

@@ -7,14 +7,14 @@ use csv::ByteRecord;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
 
-/// Where each decode finds its value in a record.
+/// The columns in which each decode finds its value.
 pub struct Columns {
     decodes: Vec<Cells>,
     /// The header; empty where there is none.
     names: Vec<String>,
     /// How many columns there are.
     width: usize,
-    /// In which relative paths lie.
+    /// The folder that relative paths are taken from.
     folder: PathBuf,
 }
 
@@ -28,7 +28,7 @@ enum Cells {
 }
 
 impl Columns {
-    /// By the first record, and whether that is a header.
+    /// Finds the columns by the first record, and says whether that is a header.
     pub fn find(first: &ByteRecord, decodes: &[DecodePlan], folder: &Path) -> Result<(Self, bool), String> {
         let names = names(first);
         let decodes = columns(&names, decodes)?;
@@ -70,7 +70,7 @@ fn are_numbers(names: &[String]) -> bool {
     names.iter().all(|name| name.parse::<f64>().is_ok())
 }
 
-/// Where each decode finds its value. Columns that no decode is called after are passed over; where they
+/// The columns in which each decode finds its value. Columns that no decode is called after are passed over; where they
 /// stand makes no difference.
 fn columns(names: &[String], decodes: &[DecodePlan]) -> Result<Vec<Cells>, String> {
     let mut found = vec![];
