@@ -18,6 +18,7 @@ use bytes::Bytes;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Functions may call functions, to this depth.
 const FUNCTION_DEPTH: usize = 32;
@@ -284,7 +285,10 @@ impl Reader<'_> {
             attribute_type::FLOATS => Attribute::Floats(proto.floats),
             attribute_type::INTS => Attribute::Ints(proto.ints),
             attribute_type::STRINGS => {
-                Attribute::Texts(proto.strings.iter().map(|s| text(s).into()).collect())
+                // A forest repeats a few words for each of its nodes.
+                let mut known: HashMap<&Bytes, Arc<str>> = HashMap::new();
+                let shared = |s| known.entry(s).or_insert_with(|| text(s).into()).clone();
+                Attribute::Texts(proto.strings.iter().map(shared).collect())
             }
             attribute_type::SPARSE_TENSOR => {
                 Attribute::Tensor(self.sparse(proto.sparse_tensor.unwrap_or_default())?)

@@ -3,11 +3,16 @@
 
 use crate::store::Content;
 
-/// Messages and names that a file may have.
+/// Messages and names that a file may have, and strings that any file may have.
 const LIMIT: usize = 2 << 20;
+/// For each so many bytes, a file may have one string more. A string takes some 64 bytes in memory, so that those of a
+/// file take no more than a few times the file. A forest has one for each of its nodes, beside some 30 bytes of numbers.
+const BYTES_PER_STRING: u64 = 16;
 /// Messages inside messages; as protobuf's own limit.
 const DEPTH: usize = 100;
 
+const STRING_OF_ATTRIBUTE: (Kind, u64) = (Kind::Attribute, 9);
+const STRING_OF_TENSOR: (Kind, u64) = (Kind::Tensor, 6);
 /// Elements of a tensor, and a word on where else they lie.
 const RAW: (Kind, u64) = (Kind::Tensor, 9);
 const EXTERNAL: (Kind, u64) = (Kind::Tensor, 13);
@@ -48,8 +53,10 @@ pub const LARGE: u64 = 64 << 10;
 /// What [`check`] saw of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Nodes, attributes, names and strings.
-    count: usize,
+    /// Nodes, attributes and names.
+    messages: usize,
+    /// Strings in attributes and in tensors.
+    strings: usize,
     /// It keeps weights in other files.
     pub external: bool,
 }
@@ -75,6 +82,7 @@ pub fn walk(tape: &mut impl Tape, size: u64) -> Result<Seen, String> {
     let mut stack = vec![(Kind::Model, size)];
     let mut at = 0u64;
     let mut seen = Seen::default();
+    let most_strings = LIMIT.saturating_add(usize::try_from(size / BYTES_PER_STRING).unwrap_or(usize::MAX));
     while let Some((kind, end)) = stack.last().copied() {
         if at >= end {
             stack.pop();
@@ -93,10 +101,17 @@ pub fn walk(tape: &mut impl Tape, size: u64) -> Result<Seen, String> {
         };
         let after = at.checked_add(length).filter(|after| *after <= end).ok_or(BEYOND)?;
         let inner = kind.field(key >> 3).filter(|_| key & 7 == 2);
-        if inner.is_some() {
-            seen.count += 1;
-            if seen.count > LIMIT {
-                return Err(format!("it has more than {LIMIT} nodes, attributes, names and strings"));
+        if matches!((kind, key >> 3), STRING_OF_ATTRIBUTE | STRING_OF_TENSOR) {
+            seen.strings += 1;
+            if seen.strings > most_strings {
+                return Err(format!(
+                    "it has more than {most_strings} strings, the most for a file of its size"
+                ));
+            }
+        } else if inner.is_some() {
+            seen.messages += 1;
+            if seen.messages > LIMIT {
+                return Err(format!("it has more than {LIMIT} nodes, attributes and names"));
             }
         }
         seen.external |= (kind, key >> 3) == EXTERNAL;
@@ -187,6 +202,18 @@ pub mod tests {
         let nodes = field(1, &[]).repeat(LIMIT + 1);
         assert!(check(&field(7, &nodes)).unwrap_err().contains("more than"));
         assert!(check(&field(7, &field(1, &[]).repeat(1000))).is_ok());
+    }
+
+    #[test]
+    fn strings_may_be_as_many_as_a_forest_of_that_size_has() {
+        let attribute =
+            |string: &[u8], count| field(7, &field(1, &field(5, &field(9, string).repeat(count))));
+        // With the numbers of the same nodes beside them.
+        let numbers = vec![0; (LIMIT + 1) * 20];
+        let forest = [attribute(b"BRANCH_LEQ", LIMIT + 1), field(2, &numbers)].concat();
+        assert!(check(&forest).is_ok());
+        let empty = attribute(b"", LIMIT / 4 * 5);
+        assert!(check(&empty).unwrap_err().contains("strings"));
     }
 
     #[test]
