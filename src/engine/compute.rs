@@ -50,6 +50,7 @@ fn compute_on<B: Accelerator>(
 ) -> Result<Result<Vec<Item>, OpError>, LoadError> {
     let run = || {
         let mut model = onnx::read(files.onnx, &files.data)?;
+        super::typed(&model)?;
         super::optimized(&mut model);
         if B::ON_HOST {
             super::optimize::for_host(&mut model.graph);

@@ -41,7 +41,7 @@ pub(super) fn inspection(model: &onnx::Model) -> Inspection {
         opsets: model.opsets.clone(),
         producer: model.producer.clone(),
         operators: optimize::operators(&model.graph),
-        unsupported: Vec::new(),
+        unsupported: onnx::infer::of_model(model).mistyped,
         weights: 0,
         parameters: 0,
     };

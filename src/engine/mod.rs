@@ -80,6 +80,7 @@ pub fn load(files: impl Into<ModelFiles>, device: DeviceId) -> Result<Arc<dyn Ru
 }
 
 fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
+    typed(&model)?;
     let applied = optimized(&mut model);
     tracing::debug!(?applied, "optimised");
     match device {
@@ -95,6 +96,14 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
         #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
         DeviceId::Cuda(_) => Err(without_cuda()),
     }
+}
+
+/// An error that names every node of mixed types, and whatever else cannot be run beside it.
+fn typed(model: &onnx::Model) -> Result<(), LoadError> {
+    if onnx::infer::of_model(model).mistyped.is_empty() {
+        return Ok(());
+    }
+    Err(LoadError::Unsupported(inspect::inspection(model).unsupported))
 }
 
 #[cfg(not(any(feature = "cuda", feature = "vulkan")))]

@@ -10,6 +10,7 @@ pub mod element;
 pub mod external;
 mod function;
 pub mod graph;
+pub mod infer;
 pub mod proto;
 mod read;
 mod rows;

@@ -1,0 +1,170 @@
+//! What is known of every value before a model runs: its type, and the lengths of its axes as far as they follow from
+//! those of the inputs. Pure.
+//!
+//! A walk over the graph in its order: the published schemas say the types, the rules the lengths. Small integers
+//! are computed as they go by, since exporters compute shapes from shapes. Of an operator without a rule nothing is
+//! known but its types; what is said of the others holds whatever the inputs are.
+
+mod dim;
+mod fact;
+mod rules;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use dim::{Dim, Symbol, Symbols};
+pub use fact::Fact;
+
+use super::graph::{Graph, Model, Node};
+use crate::engine::UnsupportedNode;
+use crate::plan::{self, Port};
+use std::collections::BTreeSet;
+
+/// What is known of a graph's values.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    /// By [`ValueId`](super::ValueId).
+    pub facts: Vec<Fact>,
+    pub symbols: Symbols,
+    /// Nodes whose inputs are of types that do not go together, those of graphs inside nodes included. ONNX Runtime
+    /// refuses a model that has one.
+    pub mistyped: Vec<UnsupportedNode>,
+    /// Nodes whose inputs have lengths that do not go together, whatever the symbols stand for: they cannot run.
+    pub misshapen: Vec<UnsupportedNode>,
+    /// What must hold for the model to run.
+    pub assumptions: Vec<Assumption>,
+}
+
+/// A node runs only where two lengths are equal, or one of them is 1, which the graph does not say of itself.
+///
+/// Where the length of an axis is put in question (may a batch of 1 be another number?), an assumption over its symbol
+/// says that it may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assumption {
+    /// `Add "sum"`.
+    pub node: String,
+    /// The symbols that either length follows from.
+    pub symbols: BTreeSet<Symbol>,
+}
+
+/// Infers from what is known of the graph's inputs, whose symbols are among those given.
+pub fn infer<'a>(
+    graph: &Graph,
+    inputs: impl IntoIterator<Item = &'a Fact>,
+    mut symbols: Symbols,
+) -> Inference {
+    let (mut mistyped, mut misshapen, mut assumptions) = (Vec::new(), Vec::new(), Vec::new());
+    let mut walk = Walk {
+        left: size(graph).saturating_mul(8),
+        symbols: &mut symbols,
+        mistyped: &mut mistyped,
+        misshapen: &mut misshapen,
+        assumptions: &mut assumptions,
+    };
+    let facts = walk.graph(graph, inputs);
+    Inference { facts, symbols, mistyped, misshapen, assumptions }
+}
+
+/// Values and nodes of a graph and of those inside it.
+fn size(graph: &Graph) -> usize {
+    let inner = graph.nodes.iter().flat_map(|node| node.attributes.graphs());
+    graph.values.len() + graph.nodes.len() + inner.map(|(_, graph)| size(graph)).sum::<usize>()
+}
+
+/// Infers from what a model declares of its inputs.
+pub fn of_model(model: &Model) -> Inference {
+    let mut symbols = Symbols::default();
+    let inputs = declared(&model.signature.inputs, &mut symbols);
+    infer(&model.graph, &inputs, symbols)
+}
+
+/// What ports declare, as facts: an axis that has a name is a symbol of that name, one without is a symbol of its own.
+pub fn declared(ports: &[Port], symbols: &mut Symbols) -> Vec<Fact> {
+    let dim = |port: &Port, axis: usize, dim: &plan::Dim, symbols: &mut Symbols| match dim {
+        plan::Dim::Fixed(n) => Dim::from(*n),
+        plan::Dim::Named(name) | plan::Dim::Own(name) => Dim::symbol(symbols.named(name)),
+        plan::Dim::Unknown => Dim::symbol(symbols.named(&format!("{}:{axis}", port.name))),
+    };
+    let fact = |port: &Port| {
+        let dims = port.dims.as_ref();
+        let dims =
+            dims.map(|dims| dims.iter().enumerate().map(|(axis, d)| dim(port, axis, d, symbols)).collect());
+        Fact { dtype: port.dtype, dims, elements: None }.bounded()
+    };
+    ports.iter().map(fact).collect()
+}
+
+/// What a walk over a graph and the graphs inside it gathers.
+pub struct Walk<'w> {
+    /// Values and nodes that may still be looked at. The body of a loop is looked at more than once, and so is one
+    /// within it each time, which a file could nest without end.
+    left: usize,
+    symbols: &'w mut Symbols,
+    mistyped: &'w mut Vec<UnsupportedNode>,
+    misshapen: &'w mut Vec<UnsupportedNode>,
+    assumptions: &'w mut Vec<Assumption>,
+}
+
+impl Walk<'_> {
+    /// What is known of every value of a graph. `given` are the facts of its inputs and then of its captures.
+    fn graph<'a>(&mut self, graph: &Graph, given: impl IntoIterator<Item = &'a Fact>) -> Vec<Fact> {
+        let mut facts = vec![Fact::default(); graph.values.len()];
+        match self.left.checked_sub(graph.values.len() + graph.nodes.len()) {
+            Some(left) => self.left = left,
+            None => return facts,
+        }
+        for (id, tensor) in &graph.constants {
+            facts[*id] = Fact::of_constant(tensor);
+        }
+        for (id, fact) in graph.inputs.iter().chain(&graph.captures).zip(given) {
+            facts[*id] = fact.clone();
+        }
+        for node in &graph.nodes {
+            let inputs: Vec<Fact> =
+                node.inputs.iter().map(|id| id.map_or(Fact::default(), |id| facts[id].clone())).collect();
+            let known = self.node(graph, node, &inputs);
+            for (id, fact) in node.outputs.iter().zip(known) {
+                if let Some(id) = id {
+                    facts[*id] = fact;
+                }
+            }
+        }
+        facts
+    }
+
+    fn node(&mut self, graph: &Graph, node: &Node, inputs: &[Fact]) -> Vec<Fact> {
+        let types = schema::output_types(node, inputs).unwrap_or_else(|why| {
+            add(self.mistyped, node, why);
+            vec![None; node.outputs.len()]
+        });
+        let mut call = rules::Call { node, inputs, constants: &graph.constants, walk: self };
+        let ruled = rules::find(node).map_or_else(|| Ok(vec![]), |rule| rule(&mut call));
+        let mut facts = ruled.unwrap_or_else(|why| {
+            add(self.misshapen, node, why);
+            vec![]
+        });
+        facts.resize(node.outputs.len(), Fact::default());
+        for (fact, dtype) in facts.iter_mut().zip(types) {
+            fact.dtype = fact.dtype.or(dtype);
+        }
+        facts.into_iter().map(Fact::bounded).collect()
+    }
+
+    /// Notes that a node runs only where two lengths go together.
+    fn assume(&mut self, node: &Node, a: &Dim, b: &Dim) {
+        let symbols: BTreeSet<Symbol> = [a, b].into_iter().flat_map(|dim| self.symbols.base(dim)).collect();
+        let assumption = Assumption { node: node.to_string(), symbols };
+        if self.assumptions.last() != Some(&assumption) {
+            self.assumptions.push(assumption);
+        }
+    }
+}
+
+fn add(to: &mut Vec<UnsupportedNode>, node: &Node, why: String) {
+    let found =
+        UnsupportedNode { name: node.name.clone(), op: node.op.clone(), domain: node.domain.clone(), why };
+    // The body of a loop is looked into more than once.
+    if !to.contains(&found) {
+        to.push(found);
+    }
+}
