@@ -86,7 +86,7 @@ pub fn write(store: &Path, model: &str, version: u64, text: &str) {
 pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
     let model = |(name, versions, latest): &(&str, &[u64], bool)| plan::Model {
         name: name.to_string(),
-        store: store.to_owned(),
+        store: store.to_owned().into(),
         versions: versions.to_vec(),
         latest: *latest,
         share: 0.5,

@@ -1,11 +1,10 @@
 //! What the store holds of the models that are asked for, read and inspected side by side.
 
 use crate::engine;
-use crate::plan::{Facts, ModelFacts, VersionFacts, VersionsWanted};
+use crate::plan::{Facts, ModelFacts, StoreRoot, VersionFacts, VersionsWanted};
 use crate::store::{self, MODEL_FILE, StoreError, VersionFiles};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub struct Gathered {
@@ -15,7 +14,7 @@ pub struct Gathered {
 }
 
 /// `needs` are the models wanted, by store. Of the others in a store the names alone are told.
-pub fn gather(needs: &BTreeMap<PathBuf, BTreeMap<String, VersionsWanted>>) -> Gathered {
+pub fn gather(needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>) -> Gathered {
     let mut gathered = Gathered { facts: Facts::default(), unreadable: false };
     for (path, models) in needs {
         let store = match store::scan(path) {
@@ -35,13 +34,13 @@ pub fn gather(needs: &BTreeMap<PathBuf, BTreeMap<String, VersionsWanted>>) -> Ga
                 Err(error.to_string())
             }
         };
-        gathered.facts.stores.insert(path.clone(), store);
+        gathered.facts.stores.insert(path.path.clone(), store);
     }
     gathered
 }
 
 fn model_facts(
-    store: &Path,
+    store: &StoreRoot,
     model: &str,
     versions: Result<Vec<u64>, StoreError>,
     wanted: &VersionsWanted,
@@ -63,7 +62,7 @@ fn model_facts(
     ModelFacts { versions: facts, others }
 }
 
-fn version_facts(store: &Path, model: &str, version: u64) -> Result<VersionFacts, String> {
+fn version_facts(store: &StoreRoot, model: &str, version: u64) -> Result<VersionFacts, String> {
     let files = store::read(store, model, version, &engine::Onnx).map_err(|e| e.to_string())?;
     facts_of(files).map(|(_, facts)| facts)
 }
@@ -88,6 +87,7 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
 
     #[test]
     fn only_versions_that_are_wanted_are_looked_at() {
@@ -103,7 +103,8 @@ mod tests {
         }
         let looked = |latest, listed: &[u64]| {
             let wanted = VersionsWanted { latest, listed: listed.iter().copied().collect() };
-            let facts = model_facts(store.path(), "surface", Ok((1..=5).collect()), &wanted);
+            let facts =
+                model_facts(&store.path().to_owned().into(), "surface", Ok((1..=5).collect()), &wanted);
             let looked: Vec<(u64, bool)> =
                 facts.versions.iter().map(|(v, facts)| (*v, facts.is_ok())).collect();
             (looked, facts.others.into_iter().collect::<Vec<_>>())

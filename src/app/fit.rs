@@ -19,7 +19,7 @@ pub struct PlanFit {
 
 impl PlanFit {
     pub fn new(specs: &[Spec], facts: &Facts, plan: &plan::Plan, capacity: &Capacity) -> Self {
-        let store = plan.models.first().map(|model| model.store.clone());
+        let store = plan.models.first().map(|model| model.store.path.clone());
         let found = store.as_ref().and_then(|store| facts.stores.get(store)?.as_ref().ok());
         let default = |model: &plan::Model| {
             let version = *model.versions.last()?;

@@ -5,11 +5,10 @@ use super::cell::{Cell, Generation};
 use super::decide::Versions;
 use super::load::Target;
 use crate::plan::memory::Allowed;
-use crate::plan::{BatchPolicy, Declaration, DeviceId, Plan, Rollout, VersionFacts};
+use crate::plan::{BatchPolicy, Declaration, DeviceId, Plan, Rollout, StoreRoot, VersionFacts};
 use crate::scheduler::{Device, Instance, Policy};
 use crate::sync::{Mutex, lock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ pub(super) struct PlanContext {
 
 #[derive(Clone)]
 pub(super) struct Config {
-    pub store: PathBuf,
+    pub store: StoreRoot,
     pub settle: Duration,
     /// As the plan has it; what was asked for by hand is not in it.
     pub wanted: Versions,

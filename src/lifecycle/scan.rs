@@ -2,9 +2,9 @@
 
 use super::decide::Snapshot;
 use super::still::{Observation, ReadStep, step};
+use crate::plan::StoreRoot;
 use crate::store::{self, Digest, Format, Stamp, StoreError, VersionFiles};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What is remembered of one model's versions between two looks.
@@ -51,7 +51,7 @@ impl Scanner {
     /// `is_known` says of a digest that it need not be loaded.
     pub(super) fn scan(
         &mut self,
-        root: &Path,
+        root: &StoreRoot,
         model: &str,
         version: u64,
         settle: Duration,
@@ -116,7 +116,7 @@ impl Scanner {
     }
 
     /// Whether the files are those that were last taken, as far as can be told without reading them.
-    pub(super) fn is_as_it_was(&self, root: &Path, model: &str, version: u64) -> bool {
+    pub(super) fn is_as_it_was(&self, root: &StoreRoot, model: &str, version: u64) -> bool {
         let now = store::stamp(root, model, version).ok();
         self.taken.get(&version).is_some_and(|taken| Some(taken) == now.as_ref())
     }

@@ -22,6 +22,7 @@ mod order;
 mod pipeline;
 mod place;
 mod rollout;
+mod root;
 mod routes;
 mod scope;
 mod slots;
@@ -45,7 +46,8 @@ pub use batching::{Alone, Basis, Batching, Declaration};
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
 
-pub use crate::spec::{Address, Priority};
+pub use crate::spec::{Address, Links, Priority};
+pub use root::StoreRoot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -98,7 +100,7 @@ pub struct Device {
 pub struct Model {
     pub name: String,
     /// The store's root: `<store>/<name>/<version>/model.onnx`.
-    pub store: PathBuf,
+    pub store: StoreRoot,
     /// The versions to serve, ascending; the last is the default.
     pub versions: Vec<u64>,
     /// Whether the newest version is to be followed.

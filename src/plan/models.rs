@@ -48,7 +48,7 @@ fn describe(name: &str, version: u64, signature: &Signature) -> String {
 
 /// Every declared model, in the order of [`Whole::models`].
 pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec<Loaded<'a>> {
-    let store = match facts.stores.get(&whole.store.value) {
+    let store = match facts.stores.get(&whole.store.value.path) {
         Some(Ok(models)) => Ok(models),
         Some(Err(reason)) => Err(reason.as_str()),
         None => Err("it was not looked at"),

@@ -1,9 +1,9 @@
 //! Several specs as one: settings that must agree, models that must be declared alike, names that must
 //! differ.
 
-use super::{Address, Server, VersionsWanted, Watch, rollout};
+use super::{Address, Server, StoreRoot, VersionsWanted, Watch, rollout};
 use crate::diagnostic::{At, Diagnostic, Report, Span};
-use crate::spec::{self, DeviceUse, Spec};
+use crate::spec::{self, DeviceUse, Links, Spec};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Component, Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Whole<'a> {
     /// Of one request, where its pipeline says nothing.
     pub timeout: Duration,
     pub watch: Watch,
-    pub store: At<PathBuf>,
+    pub store: At<StoreRoot>,
     pub device: Option<&'a At<DeviceUse>>,
     /// Each model once, in the order of the files.
     pub models: Vec<&'a spec::Model>,
@@ -25,8 +25,8 @@ pub struct Whole<'a> {
 }
 
 /// Which models of which store the plan must know of.
-pub fn needs(specs: &[Spec]) -> BTreeMap<PathBuf, BTreeMap<String, VersionsWanted>> {
-    let Some(store) = store_path(specs) else { return BTreeMap::new() };
+pub fn needs(specs: &[Spec]) -> BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>> {
+    let Some(store) = store_root(specs) else { return BTreeMap::new() };
     let mut models: BTreeMap<String, VersionsWanted> = BTreeMap::new();
     for model in specs.iter().flat_map(|s| &s.models) {
         rollout::want(model, models.entry(model.name.value.clone()).or_default());
@@ -37,7 +37,7 @@ pub fn needs(specs: &[Spec]) -> BTreeMap<PathBuf, BTreeMap<String, VersionsWante
 impl<'a> Whole<'a> {
     /// `None` where there are no files.
     pub fn new(specs: &'a [Spec], report: &mut Report) -> Option<Self> {
-        let store = store_path(specs)?;
+        let store = store_root(specs)?;
         let servers = || specs.iter().filter_map(|s| s.server.as_ref());
         let stores = || specs.iter().filter_map(|s| s.store.as_ref());
         let devices = specs.iter().filter_map(|s| s.device.as_ref());
@@ -52,6 +52,7 @@ impl<'a> Whole<'a> {
         let keep_alive = agree("keep_alive", servers().map(|s| s.keep_alive.as_ref()), report);
         let watch = agree("watch", stores().map(|s| s.watch.as_ref()), report);
         let settle = agree("settle", stores().map(|s| s.settle.as_ref()), report);
+        agree("links", stores().map(|s| s.links.as_ref()), report);
         let paths: Vec<At<PathBuf>> = specs.iter().filter_map(declared_store).collect();
         agree("path", paths.iter().map(Some), report);
         let token_files: Vec<At<PathBuf>> = specs.iter().filter_map(declared_token_file).collect();
@@ -115,14 +116,15 @@ fn declared_token_file(spec: &Spec) -> Option<At<PathBuf>> {
 }
 
 /// The one that a file names; else `models` beside the first file.
-fn store_path(specs: &[Spec]) -> Option<At<PathBuf>> {
+fn store_root(specs: &[Spec]) -> Option<At<StoreRoot>> {
     let first = specs.first()?;
-    Some(
-        specs
-            .iter()
-            .find_map(declared_store)
-            .unwrap_or_else(|| At::new(beside(first, Path::new("models")), Span::new(&first.source, 0..0))),
-    )
+    let path = specs
+        .iter()
+        .find_map(declared_store)
+        .unwrap_or_else(|| At::new(beside(first, Path::new("models")), Span::new(&first.source, 0..0)));
+    let links = specs.iter().find_map(|spec| spec.store.as_ref()?.links.as_ref());
+    let links = links.map_or(Links::default(), |links| links.value);
+    Some(path.with(StoreRoot { path: path.value.clone(), links }))
 }
 
 fn beside(spec: &Spec, path: &Path) -> PathBuf {

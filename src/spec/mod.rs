@@ -58,6 +58,17 @@ pub struct Store {
     pub path: Option<At<PathBuf>>,
     pub watch: Option<At<bool>>,
     pub settle: Option<At<Duration>>,
+    pub links: Option<At<Links>>,
+}
+
+/// The links in a store that are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Links {
+    /// Those that lead to a place within the store.
+    #[default]
+    Within,
+    /// All of them, wherever they lead.
+    Anywhere,
 }
 
 /// `[device]`.

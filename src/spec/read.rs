@@ -6,7 +6,9 @@ use super::setting::{
     address, admin, batch_axes, batch_axis, batch_sizes, device_use, duration, header_name, one_version,
     positive_duration, route, size, traffic, version,
 };
-use super::{Batch, Codec, Device, Entry, Model, Pipeline, Priority, Reload, Server, Spec, Step, Store};
+use super::{
+    Batch, Codec, Device, Entry, Links, Model, Pipeline, Priority, Reload, Server, Spec, Step, Store,
+};
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, nearest};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +71,7 @@ fn store(t: &At<&Table>, report: &mut Report) -> Store {
         }),
         watch: r.bool("watch", report),
         settle: r.take_as("settle", report, duration),
+        links: r.choice("links", &[("within", Links::Within), ("anywhere", Links::Anywhere)], report),
     };
     r.finish(report);
     store

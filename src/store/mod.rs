@@ -5,6 +5,7 @@
 //! being served is harmless. It does not know what a model computes.
 
 pub mod content;
+mod links;
 mod read;
 mod scan;
 mod stamp;
@@ -37,6 +38,12 @@ pub enum StoreError {
     Empty(PathBuf),
     #[error("`{}` is not UTF-8 text (byte {offset})", path.display())]
     NotText { path: PathBuf, offset: usize },
+    #[error(
+        "`{}` is a link that leads out of the store, to `{}`; `links = \"anywhere\"` in `[store]` lets links lead anywhere",
+        path.display(),
+        target.display()
+    )]
+    LinkOutside { path: PathBuf, target: PathBuf },
     #[error("cannot read `{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }

@@ -1,14 +1,15 @@
 //! One version's files, whole, in private memory.
 
+use super::links::{Reach, beside};
 use super::{Content, MODEL_FILE, StoreError};
-use crate::plan::Labels;
+use crate::plan::{Labels, StoreRoot};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::SystemTime;
 
 /// Bytes that a model file may have; protobuf allows no more than 2 GiB.
@@ -82,10 +83,16 @@ impl VersionFiles {
 }
 
 /// Reads one version. Anything beside `model.onnx`, the files that it names and `.txt` files is left alone.
-pub fn read(root: &Path, model: &str, version: u64, format: &dyn Format) -> Result<VersionFiles, StoreError> {
+pub fn read(
+    root: &StoreRoot,
+    model: &str,
+    version: u64,
+    format: &dyn Format,
+) -> Result<VersionFiles, StoreError> {
     let folder = root.join(model).join(version.to_string());
-    let (ModelFiles { onnx, data }, modified) = model_files(&folder, MODEL_FILE, format)?;
-    let texts = text_files(&folder)?;
+    let reach = Reach::of_store(root)?;
+    let (ModelFiles { onnx, data }, modified) = model_files(&folder.join(MODEL_FILE), &reach, format)?;
+    let texts = text_files(&folder, &reach)?;
     let digest = digest(&onnx, &texts, &data);
     let labels = texts
         .into_iter()
@@ -100,24 +107,20 @@ pub fn read(root: &Path, model: &str, version: u64, format: &dyn Format) -> Resu
 
 /// Reads a model file, wherever it lies, and the files beside it that it keeps weights in.
 pub fn model(file: &Path, format: &dyn Format) -> Result<ModelFiles, StoreError> {
-    let folder = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
-        return Err(StoreError::NotAFile(file.to_owned()));
-    };
-    Ok(model_files(folder, name, format)?.0)
+    Ok(model_files(file, &Reach::of_file(file), format)?.0)
 }
 
 fn model_files(
-    folder: &Path,
-    name: &str,
+    path: &Path,
+    reach: &Reach,
     format: &dyn Format,
 ) -> Result<(ModelFiles, Option<SystemTime>), StoreError> {
-    let path = folder.join(name);
-    let (onnx, modified) = read_file(&path, MODEL_LIMIT, &|file, size| format.read(file, size))?;
+    reach.check(path)?;
+    let (onnx, modified) = read_file(path, MODEL_LIMIT, &|file, size| format.read(file, size))?;
     if onnx.is_empty() {
-        return Err(StoreError::Empty(path));
+        return Err(StoreError::Empty(path.to_owned()));
     }
-    let data = data(folder, format.data(&onnx))?;
+    let data = data(path, reach, format.data(&onnx))?;
     Ok((ModelFiles { onnx, data }, modified))
 }
 
@@ -142,22 +145,17 @@ fn digest(onnx: &Content, texts: &BTreeMap<String, Content>, data: &BTreeMap<Str
     Digest(*hasher.finalize().as_bytes())
 }
 
-/// Reads the files of a folder that a model names. Names are not to be trusted: what is not a regular file
-/// within the folder (by `..`, an absolute path or a link) is left out, and so missing when the model is read.
-fn data(folder: &Path, names: BTreeMap<String, Vec<usize>>) -> Result<BTreeMap<String, Content>, StoreError> {
+/// Reads the files beside a model that it keeps weights in, beside the file's own name or beside what that links to.
+/// One that is not there is left out, and so missing when the model is read.
+fn data(
+    model: &Path,
+    reach: &Reach,
+    names: BTreeMap<String, Vec<usize>>,
+) -> Result<BTreeMap<String, Content>, StoreError> {
     let mut data = BTreeMap::new();
     for (name, cuts) in names {
-        let relative = Path::new(&name);
-        let inside =
-            relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !inside || name.is_empty() {
-            continue;
-        }
-        let within = |path: &Path| {
-            let (folder, path) = (folder.canonicalize().ok()?, path.canonicalize().ok()?);
-            (path.starts_with(&folder) && path.is_file()).then_some(path)
-        };
-        if let Some(path) = within(&folder.join(relative)) {
+        if let Some(path) = beside(model, &name) {
+            reach.check(&path)?;
             let read = read_file(&path, DATA_LIMIT, &|file, size| Content::read(file, size, &cuts))?;
             data.insert(name, read.0);
         }
@@ -165,7 +163,7 @@ fn data(folder: &Path, names: BTreeMap<String, Vec<usize>>) -> Result<BTreeMap<S
     Ok(data)
 }
 
-fn text_files(folder: &Path) -> Result<BTreeMap<String, Content>, StoreError> {
+fn text_files(folder: &Path, reach: &Reach) -> Result<BTreeMap<String, Content>, StoreError> {
     let mut texts = BTreeMap::new();
     let failed = |source| StoreError::new(folder, source);
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -173,6 +171,7 @@ fn text_files(folder: &Path) -> Result<BTreeMap<String, Content>, StoreError> {
         let Ok(name) = entry.file_name().into_string() else { continue };
         if name.ends_with(".txt") && !name.starts_with('.') {
             let read = |file: &mut dyn Read, size| Content::read(file, size, &[]);
+            reach.check(&entry.path())?;
             let (content, _) = read_file(&entry.path(), LABELS_LIMIT, &read)?;
             texts.insert(name, content);
         }
@@ -255,6 +254,7 @@ impl<'de> Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Links;
     use std::path::PathBuf;
 
     fn version(files: &[(&str, &[u8])]) -> (tempfile::TempDir, PathBuf) {
@@ -274,7 +274,7 @@ mod tests {
             ("labels.txt", b"\xef\xbb\xbfasphalt\r\ngravel \r\n\r\ndirt\r\n\n"),
             ("notes.md", b"\xff"),
         ]);
-        let files = read(root.path(), "surface", 2, &Opaque).unwrap();
+        let files = read(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap();
         assert_eq!(files.onnx.pieces().collect::<Vec<_>>(), [b"onnx"]);
         assert_eq!(files.labels.keys().collect::<Vec<_>>(), ["labels.txt"]);
         assert_eq!(&files.labels["labels.txt"][..], ["asphalt", "gravel ", "", "dirt"]);
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_names_and_contents_and_of_nothing_else() {
         let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n")]);
-        let digest = || read(root.path(), "surface", 2, &Opaque).unwrap().digest;
+        let digest = || read(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap().digest;
         let first = digest();
         fs::write(folder.join("notes.md"), "not ours").unwrap();
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
@@ -299,13 +299,13 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_read_from_within_the_folder_alone() {
+    fn weights_are_read_by_names_that_lead_down_alone() {
         let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("weights.bin", b"1234")]);
         fs::write(root.path().join("secret"), "secret").unwrap();
+        fs::write(root.path().join("shared"), "90").unwrap();
         fs::create_dir(folder.join("more")).unwrap();
         fs::write(folder.join("more/part"), "5678").unwrap();
-        #[cfg(unix)]
-        std::os::unix::fs::symlink(root.path().join("secret"), folder.join("link")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("shared"), folder.join("link")).unwrap();
         let outside = root.path().join("secret");
         let names = || {
             let names = ["weights.bin", "more/part", "link", "../../secret", "more/../../../secret", "more"];
@@ -318,20 +318,89 @@ mod tests {
                 (self.0)()
             }
         }
-        let files = || read(root.path(), "surface", 2, &Named(names)).unwrap();
+        let files = || read(&root.path().to_owned().into(), "surface", 2, &Named(names)).unwrap();
         let whole = |content: &Content| content.slice(0, content.len()).unwrap();
         let read: Vec<(String, Bytes)> = files().data.iter().map(|(n, c)| (n.clone(), whole(c))).collect();
         let part = |name: &str, content: &'static str| (name.to_owned(), Bytes::from(content));
-        assert_eq!(read, [part("more/part", "5678"), part("weights.bin", "1234")]);
+        assert_eq!(read, [part("link", "90"), part("more/part", "5678"), part("weights.bin", "1234")]);
         let first = files().digest;
         fs::write(folder.join("weights.bin"), "4321").unwrap();
         assert_ne!(files().digest, first);
     }
 
+    /// A format whose models keep their weights in `w`.
+    struct Weights;
+
+    impl Format for Weights {
+        fn data(&self, _: &Content) -> BTreeMap<String, Vec<usize>> {
+            BTreeMap::from([("w".to_owned(), vec![])])
+        }
+    }
+
+    /// The layout of the Hugging Face cache, whose snapshots are links into a folder of blobs, in the ways that people
+    /// link to it; and a link to a model that lies with its weights elsewhere.
+    #[test]
+    fn links_lead_out_of_the_store_where_that_is_allowed() {
+        use std::os::unix::fs::symlink;
+        let outside = tempfile::tempdir().unwrap();
+        let (blobs, snapshot) = (outside.path().join("blobs"), outside.path().join("snapshots/abc"));
+        [&blobs, &snapshot].into_iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+        for (name, blob) in [(MODEL_FILE, "aaa"), ("w", "bbb")] {
+            fs::write(blobs.join(blob), name).unwrap();
+            symlink(Path::new("../../blobs").join(blob), snapshot.join(name)).unwrap();
+            fs::write(outside.path().join(name), name).unwrap();
+        }
+        let layouts: [&dyn Fn(&Path); 4] = [
+            &|version| symlink(&snapshot, version).unwrap(),
+            &|version| {
+                fs::create_dir(version).unwrap();
+                for name in [MODEL_FILE, "w"] {
+                    symlink(snapshot.join(name), version.join(name)).unwrap();
+                }
+            },
+            &|version| {
+                fs::create_dir(version).unwrap();
+                symlink(snapshot.join(MODEL_FILE), version.join(MODEL_FILE)).unwrap();
+            },
+            &|version| {
+                fs::create_dir(version).unwrap();
+                symlink(outside.path().join(MODEL_FILE), version.join(MODEL_FILE)).unwrap();
+            },
+        ];
+        for (index, layout) in layouts.into_iter().enumerate() {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("m")).unwrap();
+            layout(&root.path().join("m/1"));
+            let within = StoreRoot::from(root.path().to_owned());
+            let error = read(&within, "m", 1, &Weights).unwrap_err();
+            assert!(matches!(error, StoreError::LinkOutside { .. }), "layout {index}: {error}");
+            assert!(error.to_string().contains("`links = \"anywhere\"`"), "{error}");
+            let anywhere = StoreRoot { links: Links::Anywhere, ..within };
+            let files = read(&anywhere, "m", 1, &Weights).unwrap();
+            assert_eq!(files.data.keys().collect::<Vec<_>>(), ["w"], "layout {index}");
+            // A person who names the file reads it with what lies beside it.
+            let named = model(&root.path().join("m/1").join(MODEL_FILE), &Weights).unwrap();
+            assert_eq!(named.data.len(), 1, "layout {index}");
+        }
+    }
+
+    #[test]
+    fn a_link_within_the_store_is_followed_and_labels_are_not_read_from_without() {
+        use std::os::unix::fs::symlink;
+        let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("w", b"1")]);
+        symlink("2", folder.with_file_name("3")).unwrap();
+        assert_eq!(read(&root.path().to_owned().into(), "surface", 3, &Weights).unwrap().data.len(), 1);
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("passwd"), "root").unwrap();
+        symlink(outside.path().join("passwd"), folder.join("labels.txt")).unwrap();
+        let error = read(&root.path().to_owned().into(), "surface", 2, &Weights).unwrap_err();
+        assert!(matches!(error, StoreError::LinkOutside { .. }), "{error}");
+    }
+
     #[test]
     fn what_cannot_be_read_is_said_by_its_cause() {
         let (root, folder) = version(&[(MODEL_FILE, b"")]);
-        let cause = || read(root.path(), "surface", 2, &Opaque).unwrap_err();
+        let cause = || read(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap_err();
         assert!(matches!(cause(), StoreError::Empty(_)));
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
         fs::write(folder.join("labels.txt"), b"ok\n\xff").unwrap();

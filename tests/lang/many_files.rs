@@ -100,7 +100,7 @@ fn the_store_is_beside_the_file() {
         assert!(!report.has_errors());
         needs
             .into_iter()
-            .map(|(path, models)| (path, models.into_keys().collect()))
+            .map(|(root, models)| (root.path, models.into_keys().collect()))
             .collect::<Vec<(PathBuf, Vec<String>)>>()
     };
     let models = vec!["landing-safety".to_owned(), "landing-spot".to_owned()];
