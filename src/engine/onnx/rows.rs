@@ -3,6 +3,7 @@
 
 use super::attribute::Attribute;
 use super::graph::{Graph, Node, ValueId};
+use super::infer;
 use crate::plan::Signature;
 use std::collections::HashSet;
 
@@ -21,6 +22,10 @@ const DATA_DEPENDENT: [&str; 8] = [
 /// Notes in the signature what the graph shows of its outputs, and of its rows.
 pub fn note(graph: &Graph, signature: &mut Signature) {
     let dependent = data_dependent(graph);
+    let inferred = infer::outputs(graph, &signature.inputs);
+    for (port, dims) in signature.outputs.iter_mut().zip(inferred) {
+        port.inferred = dims;
+    }
     for (port, id) in signature.outputs.iter_mut().zip(&graph.outputs) {
         port.data_dependent = dependent.contains(id);
     }

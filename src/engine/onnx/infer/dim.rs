@@ -57,6 +57,17 @@ impl Symbols {
         symbol
     }
 
+    /// The symbol of that name, where there is one.
+    pub fn find(&self, name: &str) -> Option<Symbol> {
+        self.named.get(name).copied()
+    }
+
+    /// Whether a length is a product of axes of inputs alone.
+    pub fn is_plain(&self, dim: &Dim) -> bool {
+        let Dim::Product(n, symbols) = dim else { return false };
+        *n > 0 && symbols.iter().all(|symbol| matches!(self.origin(*symbol), Origin::Input(_)))
+    }
+
     /// A length that the values of a tensor decide.
     pub fn data(&mut self) -> Dim {
         Dim::symbol(self.add(Origin::Data))

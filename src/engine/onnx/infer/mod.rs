@@ -18,7 +18,7 @@ pub use fact::Fact;
 use super::graph::{Graph, Model, Node};
 use crate::engine::UnsupportedNode;
 use crate::plan::{self, Port};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// What is known of a graph's values.
 #[derive(Clone, Debug)]
@@ -78,12 +78,73 @@ pub fn of_model(model: &Model) -> Inference {
     infer(&model.graph, &inputs, symbols)
 }
 
+/// What the graph computes the dimensions of each of its outputs to be, given what the inputs declare; `None` where the
+/// rank is not known.
+pub fn outputs(graph: &Graph, inputs: &[Port]) -> Vec<Option<Vec<plan::Dim>>> {
+    let mut symbols = Symbols::default();
+    let given = declared(inputs, &mut symbols);
+    let found = infer(graph, &given, symbols);
+    let names = Names::of(inputs, &found.symbols);
+    let dims = |id: &usize| {
+        let dims = found.facts[*id].dims.as_ref()?;
+        Some(dims.iter().map(|dim| names.dim(dim, &found.symbols)).collect())
+    };
+    graph.outputs.iter().map(dims).collect()
+}
+
+/// How lengths are told to the plan.
+struct Names {
+    /// By symbol: the name of the axis of an input.
+    known: HashMap<Symbol, plan::Dim>,
+}
+
+impl Names {
+    fn of(inputs: &[Port], symbols: &Symbols) -> Self {
+        let mut known = HashMap::new();
+        for port in inputs {
+            for (axis, dim) in port.dims.iter().flatten().enumerate() {
+                let (name, told) = match dim {
+                    plan::Dim::Fixed(_) => continue,
+                    plan::Dim::Named(name) => (name.clone(), dim.clone()),
+                    // Whether the first axis is the batch is not for its name to say, as it has none.
+                    _ if axis == 0 => (unnamed(port, axis), plan::Dim::Unknown),
+                    _ => (unnamed(port, axis), plan::Dim::Named(unnamed(port, axis))),
+                };
+                known.extend(symbols.find(&name).map(|symbol| (symbol, told)));
+            }
+        }
+        Self { known }
+    }
+
+    fn dim(&self, dim: &Dim, symbols: &Symbols) -> plan::Dim {
+        if let Some(n) = dim.fixed() {
+            return plan::Dim::Fixed(n);
+        }
+        if let Some(symbol) = dim.as_symbol()
+            && let Some(told) = self.known.get(&symbol)
+        {
+            return told.clone();
+        }
+        match symbols.depends_on_data(dim) {
+            true => plan::Dim::DataDependent,
+            // Several times an axis, or a product of some, is none of them.
+            false if symbols.is_plain(dim) => plan::Dim::Named(symbols.show(dim)),
+            false => plan::Dim::Unknown,
+        }
+    }
+}
+
+/// What an axis that has no name is called, as exporters call theirs.
+fn unnamed(port: &Port, axis: usize) -> String {
+    format!("{}_dim_{axis}", port.name)
+}
+
 /// What ports declare, as facts: an axis that has a name is a symbol of that name, one without is a symbol of its own.
 pub fn declared(ports: &[Port], symbols: &mut Symbols) -> Vec<Fact> {
     let dim = |port: &Port, axis: usize, dim: &plan::Dim, symbols: &mut Symbols| match dim {
         plan::Dim::Fixed(n) => Dim::from(*n),
-        plan::Dim::Named(name) | plan::Dim::Own(name) => Dim::symbol(symbols.named(name)),
-        plan::Dim::Unknown => Dim::symbol(symbols.named(&format!("{}:{axis}", port.name))),
+        plan::Dim::Named(name) => Dim::symbol(symbols.named(name)),
+        _ => Dim::symbol(symbols.named(&unnamed(port, axis))),
     };
     let fact = |port: &Port| {
         let dims = port.dims.as_ref();
