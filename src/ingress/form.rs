@@ -55,16 +55,22 @@ pub async fn payloads(
     }
 }
 
-/// The error with what is known of such bodies: `curl -d @photo.jpg` sends a file without its line ends, by the
-/// name of a form.
-pub fn explained(headers: &HeaderMap, decodes: &[DecodePlan], error: Error) -> Error {
+/// Whether a body is as `curl -d @photo.jpg` sends a file: without its line ends, by the name of a form.
+pub fn has_lost_line_ends(headers: &HeaderMap, body: &[u8]) -> bool {
     let declared = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let is_form = declared.starts_with("application/x-www-form-urlencoded");
+    let is_text = matches!(body.first(), None | Some(b'{' | b'['));
+    declared.starts_with("application/x-www-form-urlencoded")
+        && !is_text
+        && !body.iter().any(|b| b"\r\n".contains(b))
+}
+
+/// The error of a body that [`has_lost_line_ends`], with what may be behind it.
+pub fn explained(decodes: &[DecodePlan], error: Error) -> Error {
     let (decode, error, one) = match (error, decodes) {
         (Error::Decode { decode, error }, [one]) => (decode, error, one),
         (error, _) => return error,
     };
-    if !is_form || one.decode.json().is_some() {
+    if one.decode.json().is_some() {
         return Error::Decode { decode, error };
     }
     let more = |text: String| {

@@ -104,9 +104,13 @@ async fn answered(
             Coding::Identity => bytes,
             _ => server.unpack(coding, bytes, max_body, &mut place).await?,
         };
+        let lost = form::has_lost_line_ends(&head.headers, &bytes);
         request.payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
         let answer = handler.run(&versions, request).await;
-        answer.map_err(|error| Problem::from(form::explained(&head.headers, &entry.decodes, error)))
+        answer.map_err(|error| match lost {
+            true => Problem::from(form::explained(&entry.decodes, error)),
+            false => Problem::from(error),
+        })
     };
     let seconds = allowed.as_secs_f32();
     match timeout_at(deadline.into(), work).await {

@@ -96,6 +96,17 @@ fn every_line_that_is_printed_works() {
         assert!(said.ends_with("\n200"), "{line}\n{said}{why}");
     }
 
+    // A file that curl has taken the line ends out of, as it does with `-d`.
+    let url = format!("http://{}/picture/predict", server.address);
+    let told = |body: &str| {
+        let output =
+            Command::new("curl").args(["-sS", "-d", body, &url]).current_dir(folder.path()).output().unwrap();
+        json(&output.stdout)["detail"].as_str().unwrap().to_owned()
+    };
+    fs::write(at("cut.png"), b"\x89PNG\r\n\x1a\n and more").unwrap();
+    assert!(told("@cut.png").ends_with("`curl --data-binary` sends it as it is"), "{}", told("@cut.png"));
+    assert!(!told(r#"{"x": "AAAA"}"#).contains("--data-binary"));
+
     let line = |pipeline: &str| printed.iter().find(|line| line.contains(&format!("/{pipeline}/predict")));
     let columns = r#"-H 'content-type: application/json' --data '{"age": 0.5, "city": "text"}'"#;
     assert!(line("columns").unwrap().contains(columns), "{printed:?}");

@@ -111,7 +111,10 @@ fn what_is_no_picture_is_said_to_be_none() {
     let unread = "wrong type: not a picture that is read here (JPEG, PNG, WebP, BMP, GIF, TIFF)";
     assert_eq!(image(b"hello"), unread);
     assert_eq!(image(b"%PDF-1.7"), format!("{unread}: it looks like PDF"));
-    assert_eq!(image(b"{\"photo\": 1}"), format!("{unread}: it looks like JSON"));
+    assert_eq!(
+        image(b"{\"photo\": 1}"),
+        format!("{unread}: it looks like JSON; is its content-type set (`application/json`)?")
+    );
     assert_eq!(image(b"\0\0\0\x1cftypheic\0\0\0\0"), format!("{unread}: it looks like HEIC"));
     assert_eq!(image(b"\xff\xd8\xff\xe0"), "invalid: the JPEG is truncated");
     assert!(image(b"\x89PNG\r\n\x1a\n").starts_with("invalid: "));
