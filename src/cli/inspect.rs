@@ -113,20 +113,21 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
 fn batching(signature: &Signature) -> String {
     let Batching { basis, alone } = &signature.batching;
     let mut text = String::from("batch\n");
-    let width = signature.inputs.iter().chain(&signature.outputs).map(|port| port.name.len()).max();
-    for port in signature.inputs.iter().chain(&signature.outputs) {
+    let ports = || signature.inputs.iter().chain(&signature.outputs);
+    let width = ports().map(|port| shown(&port.name).chars().count()).max().unwrap_or(0);
+    for port in ports() {
         let axis = port.batch.map_or("no batch axis".to_owned(), |axis| format!("axis {axis}"));
         let item = port.item_type();
-        let width = width.unwrap_or(0);
-        let _ = writeln!(text, "  {:width$}  {axis}; an item is {item}", port.name);
+        let (name, item) = (shown(&port.name), item.to_string());
+        let _ = writeln!(text, "  {name:width$}  {axis}; an item is {}", shown(&item));
     }
-    let _ = writeln!(text, "  {basis}");
+    let _ = writeln!(text, "  {}", shown(&basis.to_string()));
     match alone {
         None => text.push_str(
             "  items share batches, once loading has shown that each is computed as if it were alone\n",
         ),
         Some(alone) => {
-            let _ = writeln!(text, "  one item at a time: {}", alone.why);
+            let _ = writeln!(text, "  one item at a time: {}", shown(&alone.why.to_string()));
             if let Some(help) = &alone.help {
                 let _ = writeln!(text, "  {help}");
             }
