@@ -1,7 +1,7 @@
 //! `batch --via`: items go through a running server instead of models of our own.
 
 use super::Trouble;
-use crate::ingress::{Client, Unanswered};
+use crate::ingress::{ViaClient, ViaError};
 use crate::offline::{Answer, Ended, Flow, Refused, Stopped, TimeSpent};
 use crate::plan::{Payload, Pipeline};
 use std::future::Future;
@@ -15,7 +15,7 @@ const ABSENT: Duration = Duration::from_secs(10);
 const LOADING: Duration = Duration::from_secs(120);
 
 pub struct Via {
-    client: Client,
+    client: ViaClient,
     /// What served at the beginning, and has to serve to the end.
     models: String,
 }
@@ -23,17 +23,17 @@ pub struct Via {
 impl Via {
     /// Asks the server whether it runs this pipeline, and with which models.
     pub async fn new(at: &str, pipeline: Arc<Pipeline>) -> Result<Self, Trouble> {
-        let client = Client::new(at, pipeline).map_err(Trouble::Given)?;
+        let client = ViaClient::new(at, pipeline).map_err(Trouble::Given)?;
         let begun = Instant::now();
         loop {
             match client.models().await {
                 Ok(models) => return Ok(Self { client, models }),
-                Err(Unanswered::Later(pause)) if begun.elapsed() < LOADING => tokio::time::sleep(pause).await,
-                Err(Unanswered::Later(_)) => {
+                Err(ViaError::Later(pause)) if begun.elapsed() < LOADING => tokio::time::sleep(pause).await,
+                Err(ViaError::Later(_)) => {
                     return Err(Trouble::CouldNotRun(format!("the server at {at} is not ready")));
                 }
-                Err(Unanswered::Gone(why)) => return Err(Trouble::CouldNotRun(why)),
-                Err(Unanswered::Otherwise(why) | Unanswered::Refused { reason: why, .. }) => {
+                Err(ViaError::Gone(why)) => return Err(Trouble::CouldNotRun(why)),
+                Err(ViaError::Otherwise(why) | ViaError::Refused { reason: why, .. }) => {
                     return Err(Trouble::Given(format!("the server at {at}: {why}")));
                 }
             }
@@ -67,13 +67,13 @@ impl Flow for Via {
                         let spent = TimeSpent { models: begun.elapsed(), ..TimeSpent::default() };
                         return Ended::Answered(Answer { encoded: answered.parts, spent });
                     }
-                    Err(Unanswered::Refused { step, reason }) => return Refused { step, reason }.into(),
-                    Err(Unanswered::Otherwise(why)) => return Stopped::Server(why).into(),
-                    Err(Unanswered::Gone(why)) if heard.elapsed() > ABSENT => {
+                    Err(ViaError::Refused { step, reason }) => return Refused { step, reason }.into(),
+                    Err(ViaError::Otherwise(why)) => return Stopped::Server(why).into(),
+                    Err(ViaError::Gone(why)) if heard.elapsed() > ABSENT => {
                         return Stopped::Server(why).into();
                     }
-                    Err(Unanswered::Gone(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
-                    Err(Unanswered::Later(pause)) => {
+                    Err(ViaError::Gone(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
+                    Err(ViaError::Later(pause)) => {
                         heard = Instant::now();
                         tokio::time::sleep(pause).await;
                     }

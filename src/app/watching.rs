@@ -34,13 +34,13 @@ impl Drop for Watching {
 
 impl Watching {
     pub fn begin(running: &Arc<Running>) -> Self {
-        Self(tokio::spawn(follow(running.clone(), Arc::new(Looks::new(running.clone())))))
+        Self(tokio::spawn(follow(running.clone(), Arc::new(ModelRefresher::new(running.clone())))))
     }
 }
 
 /// What is to be watched, as it is on the disk now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Places {
+struct WatchedPaths {
     enabled: bool,
     /// Stores as they are written and with links resolved, with what tells one folder from another at the
     /// same path.
@@ -49,7 +49,7 @@ struct Places {
     folders: BTreeSet<PathBuf>,
 }
 
-impl Places {
+impl WatchedPaths {
     fn of(running: &Running) -> Self {
         let current = running.current.load();
         let stores: BTreeSet<&Path> = current.plan.models.iter().map(|m| m.store.as_path()).collect();
@@ -144,9 +144,9 @@ fn number(path: &Path) -> Option<u64> {
     }
 }
 
-async fn follow(running: Arc<Running>, looks: Arc<Looks>) {
-    let mut places = Places::of(&running);
-    let mut watched = if places.enabled { places.watcher() } else { None };
+async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
+    let mut paths = WatchedPaths::of(&running);
+    let mut watched = if paths.enabled { paths.watcher() } else { None };
     let mut rescan = interval(RESCAN);
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
     rescan.reset();
@@ -158,9 +158,9 @@ async fn follow(running: Arc<Running>, looks: Arc<Looks>) {
             changes = next(&mut watched) => {
                 let all: BTreeSet<String> =
                     running.current.load().plan.models.iter().map(|m| m.name.clone()).collect();
-                let (models, files) = places.concerned(&changes, &all);
+                let (models, files) = paths.concerned(&changes, &all);
                 for model in models {
-                    looks.look(&model);
+                    refresher.look(&model);
                 }
                 if files {
                     let settle = running.current.load().plan.watch.settle;
@@ -169,28 +169,28 @@ async fn follow(running: Arc<Running>, looks: Arc<Looks>) {
             }
             () = due(files_due) => {
                 files_due = None;
-                looks.look_at_files().await;
+                refresher.look_at_files().await;
             }
             _ = rescan.tick() => {
                 if tidying.is_due(running.lifecycle.population()) {
                     tokio::task::spawn_blocking(give_back);
                 }
-                if places.enabled {
-                    looks.look_at_all();
+                if paths.enabled {
+                    refresher.look_at_all();
                     if files_due.is_none() {
-                        looks.look_at_files().await;
+                        refresher.look_at_files().await;
                     }
                 }
             }
             () = applied => {}
         }
-        let now = Places::of(&running);
-        if now != places {
-            places = now;
-            watched = if places.enabled { places.watcher() } else { None };
+        let now = WatchedPaths::of(&running);
+        if now != paths {
+            paths = now;
+            watched = if paths.enabled { paths.watcher() } else { None };
             // Whatever happened before it was watched.
-            if places.enabled {
-                looks.look_at_all();
+            if paths.enabled {
+                refresher.look_at_all();
             }
         }
     }
@@ -218,13 +218,13 @@ async fn next(watched: &mut Option<(Watcher, Receiver<Changes>)>) -> Changes {
 }
 
 /// Looks at models, each by itself: one that takes long holds up no other.
-struct Looks {
+struct ModelRefresher {
     running: Arc<Running>,
     /// Models that are being looked at, and whether they are to be looked at once more after that.
     under_way: Mutex<BTreeMap<String, bool>>,
 }
 
-impl Looks {
+impl ModelRefresher {
     fn new(running: Arc<Running>) -> Self {
         Self { running, under_way: Mutex::default() }
     }

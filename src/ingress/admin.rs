@@ -6,7 +6,7 @@ use super::listener::Respond;
 use super::problem::Problem;
 use super::routes::normalised;
 use super::server::{contained, finished};
-use super::socket::Signals;
+use super::socket::ConnectionState;
 use super::{DynamicConfig, Host, Metrics, Response, accept, framing, metrics, pages};
 use hyper::body::Incoming;
 use hyper::header::ORIGIN;
@@ -194,14 +194,14 @@ impl Admin {
 }
 
 impl Respond for Admin {
-    async fn respond(&self, request: Request<Incoming>, signals: &Signals) -> Response {
+    async fn respond(&self, request: Request<Incoming>, connection: &ConnectionState) -> Response {
         let (head, incoming) = request.into_parts();
         let body = Inbound::new(incoming);
         let result = match framing::check(&head) {
             Ok(()) => contained(self.route(&head)).await,
             Err(problem) => Err(problem),
         };
-        finished(result, &head, body, signals)
+        finished(result, &head, body, connection)
     }
 
     fn count_connection(&self, _: i64) {}

@@ -1,7 +1,7 @@
 //! The answer of a pipeline, with what served it and how long each part took.
 
 use super::problem::Problem;
-use super::{Response, side};
+use super::{Response, via_protocol};
 use crate::flow::{Answer, Side, Timings};
 use crate::plan::Entry;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub fn ok(
         (Side::Online, None) => return Err(Problem::internal("the flow gave no answer")),
         (Side::Offline, last) => {
             let parts: Vec<Vec<u8>> = answer.encoded.into_iter().chain(last).map(|(_, part)| part).collect();
-            side::joined(&parts)
+            via_protocol::joined(&parts)
         }
     };
     let mut response = Response::new(Full::new(body));

@@ -1,7 +1,7 @@
 //! A request's body, collected whole: within its size, and not too slowly.
 
+use super::body_budget::Reservation;
 use super::problem::Problem;
-use super::room::Place;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
@@ -42,13 +42,13 @@ impl Inbound {
 
     /// Reads it whole. A body that comes in one piece is not copied.
     ///
-    /// Reads no further once it is known to be over `limit` bytes or `place` cannot hold more, and waits no
+    /// Reads no further once it is known to be over `limit` bytes or `reserved` cannot hold more, and waits no
     /// longer than `idle` for the next piece.
     pub async fn collect(
         &mut self,
         headers: &HeaderMap,
         limit: usize,
-        place: &mut Place,
+        reserved: &mut Reservation,
         idle: Duration,
     ) -> Result<Bytes, Problem> {
         let announced = announced(headers);
@@ -60,7 +60,7 @@ impl Inbound {
         if first.len() > limit {
             return Err(over(limit));
         }
-        if !place.hold(first.len()) {
+        if !reserved.hold(first.len()) {
             return Err(no_room());
         }
         if announced == Some(first.len()) || self.incoming.is_end_stream() {
@@ -79,7 +79,7 @@ impl Inbound {
             if piece.len() > limit - whole.len() {
                 return Err(over(limit));
             }
-            if !place.hold(whole.len() + piece.len()) {
+            if !reserved.hold(whole.len() + piece.len()) {
                 return Err(no_room());
             }
             whole.extend_from_slice(&piece);

@@ -2,8 +2,8 @@
 //! have.
 
 use super::body::{no_room, over};
+use super::body_budget::Reservation;
 use super::problem::Problem;
-use super::room::Place;
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::HeaderMap;
@@ -42,23 +42,23 @@ impl Coding {
         Ok(coding)
     }
 
-    /// Unpacks `packed`, up to `limit` bytes and to what `place` can hold beside it. It computes, and is to be
+    /// Unpacks `packed`, up to `limit` bytes and to what `reserved` can hold beside it. It computes, and is to be
     /// called where that holds up nobody.
-    pub fn unpack(self, packed: Bytes, limit: usize, place: &mut Place) -> Result<Bytes, Problem> {
+    pub fn unpack(self, packed: Bytes, limit: usize, reserved: &mut Reservation) -> Result<Bytes, Problem> {
         let rest = &packed[..];
         match self {
             Self::Identity => Ok(packed),
             _ if packed.is_empty() => Ok(packed),
-            Self::Gzip => read(self, MultiGzDecoder::new(rest), packed.len(), limit, place),
+            Self::Gzip => read(self, MultiGzDecoder::new(rest), packed.len(), limit, reserved),
             // By its standard a zlib stream; some clients send the stream within it alone.
             Self::Deflate if is_zlib(&packed) => {
                 let mut stream = ZlibDecoder::new(rest);
-                let body = read(self, &mut stream, packed.len(), limit, place)?;
+                let body = read(self, &mut stream, packed.len(), limit, reserved)?;
                 whole(self, stream.total_in(), packed.len(), body)
             }
             Self::Deflate => {
                 let mut stream = DeflateDecoder::new(rest);
-                let body = read(self, &mut stream, packed.len(), limit, place)?;
+                let body = read(self, &mut stream, packed.len(), limit, reserved)?;
                 whole(self, stream.total_in(), packed.len(), body)
             }
         }
@@ -90,7 +90,7 @@ fn read(
     mut stream: impl Read,
     packed: usize,
     limit: usize,
-    place: &mut Place,
+    reserved: &mut Reservation,
 ) -> Result<Bytes, Problem> {
     let mut body = vec![];
     let mut piece = vec![0; 64 << 10];
@@ -105,7 +105,7 @@ fn read(
             return Err(over(limit).with("unpacked", true));
         }
         // The buffer grows to the double of what it holds.
-        if !place.hold(packed.saturating_add((body.len() + length).saturating_mul(2))) {
+        if !reserved.hold(packed.saturating_add((body.len() + length).saturating_mul(2))) {
             return Err(no_room());
         }
         body.extend_from_slice(&piece[..length]);
@@ -122,7 +122,7 @@ fn broken(coding: Coding, why: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::super::room::Room;
+    use super::super::body_budget::BodyBudget;
     use super::*;
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
@@ -148,8 +148,8 @@ mod tests {
     }
 
     fn unpack(coding: Coding, packed: Vec<u8>, limit: usize) -> Result<Bytes, u16> {
-        let mut place = Room::new(64 << 20).place();
-        coding.unpack(packed.into(), limit, &mut place).map_err(|problem| problem.status().as_u16())
+        let mut reserved = BodyBudget::new(64 << 20).reserve();
+        coding.unpack(packed.into(), limit, &mut reserved).map_err(|problem| problem.status().as_u16())
     }
 
     #[test]
@@ -175,8 +175,8 @@ mod tests {
             assert_eq!(unpack(coding, packed, 1 << 20), Err(413));
         }
         // Where many are unpacked at once, there may be no room for one more.
-        let mut place = Room::new(1 << 20).place();
-        let problem = Coding::Gzip.unpack(gzip(&bomb).into(), 64 << 20, &mut place).unwrap_err();
+        let mut reserved = BodyBudget::new(1 << 20).reserve();
+        let problem = Coding::Gzip.unpack(gzip(&bomb).into(), 64 << 20, &mut reserved).unwrap_err();
         assert_eq!(problem.status(), 503);
     }
 

@@ -1,7 +1,7 @@
 //! What of the server's configuration may change while it serves. Both listeners read it; whoever applies a plan
 //! writes it.
 
-use super::room::Room;
+use super::body_budget::BodyBudget;
 use super::{Limits, Routes, Token};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct DynamicConfig {
     max_body: AtomicUsize,
     /// In milliseconds.
     keep_alive: AtomicU64,
-    pub(super) room: Room,
+    pub(super) bodies: BodyBudget,
 }
 
 impl DynamicConfig {
@@ -25,7 +25,7 @@ impl DynamicConfig {
             token: ArcSwapOption::empty(),
             max_body: AtomicUsize::new(limits.max_body),
             keep_alive: AtomicU64::new(millis(limits.keep_alive)),
-            room: Room::new(limits.bodies),
+            bodies: BodyBudget::new(limits.bodies),
         })
     }
 
@@ -42,7 +42,7 @@ impl DynamicConfig {
     /// A body may have this number of bytes from here on.
     pub fn set_max_body(&self, bytes: usize) {
         self.max_body.store(bytes, Ordering::Relaxed);
-        self.room.grow(room_for(bytes));
+        self.bodies.grow(room_for(bytes));
     }
 
     /// A connection may rest this long between two requests from here on.

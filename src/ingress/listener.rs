@@ -2,7 +2,7 @@
 
 use super::Response;
 use super::limits::Limits;
-use super::socket::{Signals, Socket};
+use super::socket::{ConnectionState, Socket};
 use crate::plan::Address;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -24,8 +24,11 @@ use tokio::time::sleep;
 
 /// Answers requests. It must not panic: `server::contained` is for that.
 pub trait Respond: Send + Sync + 'static {
-    fn respond(&self, request: Request<Incoming>, signals: &Signals)
-    -> impl Future<Output = Response> + Send;
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+        connection: &ConnectionState,
+    ) -> impl Future<Output = Response> + Send;
 
     /// Counts a connection that was opened (1) or closed (-1).
     fn count_connection(&self, change: i64);
@@ -129,7 +132,7 @@ async fn connection<R: Respond>(
     // Answers are sent whole; waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let _counted = Counted::new(server.clone());
-    let signals = Arc::new(Signals::default());
+    let signals = Arc::new(ConnectionState::default());
     let socket = Socket::new(stream, signals.clone(), limits.write_stall, limits.head);
     let stopped = stop.clone();
     let service = service_fn(|request: Request<Incoming>| {

@@ -10,6 +10,7 @@ mod accept;
 mod admin;
 mod answer;
 mod body;
+mod body_budget;
 mod coding;
 pub mod documents;
 mod dynamic;
@@ -24,14 +25,13 @@ mod pins;
 mod predict;
 mod problem;
 mod request_id;
-mod room;
 mod routes;
 mod server;
-mod side;
 mod socket;
 mod timeout;
 mod token;
 mod via;
+mod via_protocol;
 
 pub use admin::Admin;
 pub use dynamic::{DynamicConfig, room_for};
@@ -43,7 +43,7 @@ pub use pages::curl;
 pub use routes::Routes;
 pub use server::Server;
 pub use token::Token;
-pub use via::{Answered, Client, Unanswered};
+pub use via::{ViaAnswer, ViaClient, ViaError};
 
 /// Every answer is whole before it is sent.
 type Response = hyper::Response<http_body_util::Full<bytes::Bytes>>;

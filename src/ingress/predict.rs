@@ -5,7 +5,7 @@ use super::coding::Coding;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
-use super::{Response, Versions, accept, answer, form, pages, pins, side, timeout};
+use super::{Response, Versions, accept, answer, form, pages, pins, timeout, via_protocol};
 use crate::flow::{self, Side};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -35,7 +35,7 @@ pub async fn predict(
             headers.insert(ALLOW, HeaderValue::from_static(METHODS));
             // What `rserve batch --via` asks before it begins.
             let told = [
-                (side::PLAN, Some(route.offline.clone())),
+                (via_protocol::PLAN, Some(route.offline.clone())),
                 (answer::MODELS, route.handler.models().map(|models| models.to_string())),
             ];
             for (name, value) in told {
@@ -61,11 +61,11 @@ async fn answered(
     begun: Instant,
 ) -> Result<Response, Problem> {
     let pipeline = &route.pipeline;
-    let item = side::item(&head.headers, route)?;
+    let item = via_protocol::item(&head.headers, route)?;
     let side = if item.is_some() { Side::Offline } else { Side::Online };
     let entry = pipeline.entry(side);
     let (encodes, media_type) = match side {
-        Side::Offline => ((0..entry.encodes.len()).collect(), HeaderValue::from_static(side::PARTS)),
+        Side::Offline => ((0..entry.encodes.len()).collect(), HeaderValue::from_static(via_protocol::PARTS)),
         Side::Online => {
             let encode = accept::choose(head.uri.query(), &head.headers, &entry.encodes)?;
             let any = HeaderValue::from_static("application/octet-stream");
@@ -85,7 +85,7 @@ async fn answered(
         payloads: vec![],
         encodes: &encodes,
         row: item.as_deref(),
-        priority: Some(side::priority(&head.headers, pipeline.priority)?),
+        priority: Some(via_protocol::priority(&head.headers, pipeline.priority)?),
         deadline,
     };
     if let Err(full) = handler.room(&versions, &request) {
@@ -95,14 +95,14 @@ async fn answered(
     let coding = Coding::of(&head.headers)?;
     let mut body_is_whole = false;
     // Given back with the answer: a body is held for as long as its item.
-    let mut place = server.config.room.place();
+    let mut reserved = server.config.bodies.reserve();
     let work = async {
         let max_body = server.config.max_body();
-        let bytes = body.collect(&head.headers, max_body, &mut place, server.limits.body_idle).await?;
+        let bytes = body.collect(&head.headers, max_body, &mut reserved, server.limits.body_idle).await?;
         body_is_whole = true;
         let bytes = match coding {
             Coding::Identity => bytes,
-            _ => server.unpack(coding, bytes, max_body, &mut place).await?,
+            _ => server.unpack(coding, bytes, max_body, &mut reserved).await?,
         };
         let lost = form::has_lost_line_ends(&head.headers, &bytes);
         request.payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;

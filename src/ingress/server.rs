@@ -1,6 +1,7 @@
 //! A request to a response: finds what its path leads to, contains panics, puts on what every answer has.
 
 use super::body::Inbound;
+use super::body_budget::Reservation;
 use super::coding::Coding;
 use super::dynamic::DynamicConfig;
 use super::limits::Limits;
@@ -8,9 +9,8 @@ use super::listener::Respond;
 use super::predict::predict;
 use super::problem::Problem;
 use super::request_id::{REQUEST_ID, request_id};
-use super::room::Place;
 use super::routes::{Builtin, Found, Routes};
-use super::socket::Signals;
+use super::socket::ConnectionState;
 use super::{Host, Metrics, Response, framing, pages};
 use crate::scheduler::panic_message;
 use bytes::Bytes;
@@ -65,28 +65,34 @@ impl Server {
         coding: Coding,
         packed: Bytes,
         limit: usize,
-        place: &mut Place,
+        reserved: &mut Reservation,
     ) -> Result<Bytes, Problem> {
         // The semaphore is never closed. The permit goes along: a request that is given up makes no room for
         // another before the work is done.
         let permit = self.unpacking.clone().acquire_owned().await.ok();
-        let mut held = std::mem::replace(place, self.config.room.place());
+        let mut held = std::mem::replace(reserved, self.config.bodies.reserve());
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let unpacked = coding.unpack(packed, limit, &mut held);
             (held, unpacked)
         });
         let (held, unpacked) = work.await.map_err(|error| Problem::internal(error.to_string()))?;
-        *place = held;
+        *reserved = held;
         unpacked
     }
 
-    async fn answer(&self, head: Parts, mut body: Inbound, begun: Instant, signals: &Signals) -> Response {
+    async fn answer(
+        &self,
+        head: Parts,
+        mut body: Inbound,
+        begun: Instant,
+        connection: &ConnectionState,
+    ) -> Response {
         let result = match framing::check(&head) {
             Ok(()) => contained(self.route(&head, &mut body, begun)).await,
             Err(problem) => Err(problem),
         };
-        let response = finished(result, &head, body, signals);
+        let response = finished(result, &head, body, connection);
         tracing::debug!(
             method = %head.method,
             path = head.uri.path(),
@@ -138,7 +144,7 @@ impl Server {
 }
 
 impl Respond for Server {
-    async fn respond(&self, request: Request<Incoming>, signals: &Signals) -> Response {
+    async fn respond(&self, request: Request<Incoming>, connection: &ConnectionState) -> Response {
         let begun = Instant::now();
         let (mut head, incoming) = request.into_parts();
         // One that is made up here may decide which version answers, too.
@@ -148,7 +154,7 @@ impl Respond for Server {
         // At the level of errors, so that it is there for whatever is logged of the request.
         let shown = head.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
         let span = tracing::error_span!("request", request_id = shown, pipeline = Empty);
-        self.answer(head, body, begun, signals).instrument(span).await
+        self.answer(head, body, begun, connection).instrument(span).await
     }
 
     fn count_connection(&self, change: i64) {
@@ -186,7 +192,7 @@ pub fn finished(
     result: Result<Response, Problem>,
     head: &Parts,
     body: Inbound,
-    signals: &Signals,
+    connection: &ConnectionState,
 ) -> Response {
     let id = request_id(head.headers.get(REQUEST_ID));
     let mut response = result.unwrap_or_else(|problem| {
@@ -198,7 +204,7 @@ pub fn finished(
     });
     response.headers_mut().insert(REQUEST_ID, id);
     if !body.is_read() {
-        signals.leaves_unread();
+        connection.leaves_unread();
         if head.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         } else {

@@ -24,7 +24,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the requests of a connection, its socket and its timers tell each other.
 #[derive(Debug)]
-pub struct Signals {
+pub struct ConnectionState {
     opened: Instant,
     /// The number of requests whose head has come whole.
     heads: AtomicU64,
@@ -38,7 +38,7 @@ pub struct Signals {
     linger: AtomicBool,
 }
 
-impl Default for Signals {
+impl Default for ConnectionState {
     fn default() -> Self {
         Self {
             opened: Instant::now(),
@@ -51,7 +51,7 @@ impl Default for Signals {
     }
 }
 
-impl Signals {
+impl ConnectionState {
     /// A request's head has come whole. The request is in flight until the guard is dropped.
     pub fn begin_request(self: &Arc<Self>) -> RequestInFlight {
         self.heads.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +74,7 @@ impl Signals {
 }
 
 /// Counts a request as in flight for as long as it lives.
-pub struct RequestInFlight(Arc<Signals>);
+pub struct RequestInFlight(Arc<ConnectionState>);
 
 impl Drop for RequestInFlight {
     fn drop(&mut self) {
@@ -86,7 +86,7 @@ impl Drop for RequestInFlight {
 
 pub struct Socket {
     stream: TcpStream,
-    signals: Arc<Signals>,
+    signals: Arc<ConnectionState>,
     /// How long a write may wait for the client.
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -113,7 +113,7 @@ struct Closing {
 impl Socket {
     pub fn new(
         stream: TcpStream,
-        signals: Arc<Signals>,
+        signals: Arc<ConnectionState>,
         patience: Duration,
         head_patience: Duration,
     ) -> TokioIo<Self> {

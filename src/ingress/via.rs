@@ -1,7 +1,7 @@
-//! The other end: items sent through a running server, for `rserve batch --via`.
+//! The client of `rserve batch --via`: it sends items through a running server.
 
 use super::answer::MODELS;
-use super::side::{ITEM, PARTS, PLAN, PRIORITY, encoded, parted};
+use super::via_protocol::{ITEM, PARTS, PLAN, PRIORITY, encoded, parted};
 use crate::plan::{Payload, Pipeline};
 use base64::Engine;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// Speaks to one pipeline of a server, with as many connections as items are on their way.
-pub struct Client {
+pub struct ViaClient {
     /// "127.0.0.1:8080"
     authority: String,
     pipeline: Arc<Pipeline>,
@@ -27,9 +27,9 @@ pub struct Client {
 
 type Connection = SendRequest<Full<Bytes>>;
 
-/// What came of one item.
+/// The answer to one item.
 #[derive(Debug)]
-pub struct Answered {
+pub struct ViaAnswer {
     /// In the order of the encodes.
     pub parts: Vec<Bytes>,
     /// "road-mask@2, surface@2"
@@ -37,7 +37,7 @@ pub struct Answered {
 }
 
 #[derive(Debug)]
-pub enum Unanswered {
+pub enum ViaError {
     /// The server is there, and busy, loading or on its way out: ask again after that.
     Later(Duration),
     /// Nothing answers there.
@@ -51,7 +51,7 @@ pub enum Unanswered {
 /// How long is waited before a server is asked again that does not say.
 const AGAIN: Duration = Duration::from_millis(50);
 
-impl Client {
+impl ViaClient {
     /// `at` is "http://HOST:PORT", or the same without "http://".
     pub fn new(at: &str, pipeline: Arc<Pipeline>) -> Result<Self, String> {
         let rest = at.strip_prefix("http://").unwrap_or(at).trim_end_matches('/');
@@ -64,19 +64,19 @@ impl Client {
     }
 
     /// The models that serve there, once it is known that the server runs the same pipeline.
-    pub async fn models(&self) -> Result<String, Unanswered> {
+    pub async fn models(&self) -> Result<String, ViaError> {
         let request = self.request(Method::OPTIONS).body(Full::default());
         let (head, _) = self.send(request).await?;
         let told = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         match (head.status, told(PLAN), told(MODELS)) {
             (StatusCode::NO_CONTENT, Some(plan), Some(models)) if plan == self.plan => Ok(models.to_owned()),
-            (StatusCode::NO_CONTENT, Some(plan), None) if plan == self.plan => Err(Unanswered::Later(AGAIN)),
-            (StatusCode::NO_CONTENT, Some(_), _) => Err(Unanswered::Otherwise(format!(
+            (StatusCode::NO_CONTENT, Some(plan), None) if plan == self.plan => Err(ViaError::Later(AGAIN)),
+            (StatusCode::NO_CONTENT, Some(_), _) => Err(ViaError::Otherwise(format!(
                 "the offline entry of `{}` is declared otherwise there than here",
                 self.pipeline.name
             ))),
-            (StatusCode::SERVICE_UNAVAILABLE, ..) => Err(Unanswered::Later(AGAIN)),
-            (status, ..) => Err(Unanswered::Otherwise(format!(
+            (StatusCode::SERVICE_UNAVAILABLE, ..) => Err(ViaError::Later(AGAIN)),
+            (status, ..) => Err(ViaError::Otherwise(format!(
                 "it has no pipeline `{}` at {} ({status})",
                 self.pipeline.name, self.pipeline.route
             ))),
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// Has one item run, at low priority.
-    pub async fn run(&self, item: &str, payloads: &[Payload]) -> Result<Answered, Unanswered> {
+    pub async fn run(&self, item: &str, payloads: &[Payload]) -> Result<ViaAnswer, ViaError> {
         let (media_type, body) = self.body(payloads);
         let request = self
             .request(Method::POST)
@@ -97,19 +97,18 @@ impl Client {
         let is_parts = head.headers.get(CONTENT_TYPE).is_some_and(|value| value == PARTS);
         match (head.status, is_parts) {
             (StatusCode::OK, true) => {
-                let parts =
-                    parted(body).ok_or_else(|| Unanswered::Gone("the answer is cut off".to_owned()))?;
+                let parts = parted(body).ok_or_else(|| ViaError::Gone("the answer is cut off".to_owned()))?;
                 let models = head.headers.get(MODELS).and_then(|value| value.to_str().ok());
-                Ok(Answered { parts, models: models.unwrap_or_default().to_owned() })
+                Ok(ViaAnswer { parts, models: models.unwrap_or_default().to_owned() })
             }
-            (StatusCode::OK, false) => Err(Unanswered::Otherwise(
+            (StatusCode::OK, false) => Err(ViaError::Otherwise(
                 "it knows no offline entry: it is another version of rserve".to_owned(),
             )),
             // Its deadline is for those who wait; this item does not.
             (
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT,
                 _,
-            ) => Err(Unanswered::Later(retry_after(&head.headers))),
+            ) => Err(ViaError::Later(retry_after(&head.headers))),
             (status, _) => Err(refused(status, &body)),
         }
     }
@@ -150,8 +149,8 @@ impl Client {
     async fn send(
         &self,
         request: hyper::http::Result<Request<Full<Bytes>>>,
-    ) -> Result<(hyper::http::response::Parts, Bytes), Unanswered> {
-        let request = request.map_err(|e| Unanswered::Otherwise(e.to_string()))?;
+    ) -> Result<(hyper::http::response::Parts, Bytes), ViaError> {
+        let request = request.map_err(|e| ViaError::Otherwise(e.to_string()))?;
         loop {
             let free = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let (mut connection, is_new) = match free {
@@ -171,14 +170,14 @@ impl Client {
                 }
                 // To run an item twice does no harm.
                 Err(_) if !is_new => continue,
-                Err(error) => return Err(Unanswered::Gone(error.to_string())),
+                Err(error) => return Err(ViaError::Gone(error.to_string())),
             }
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Unanswered> {
+    async fn connect(&self) -> Result<Connection, ViaError> {
         let gone = |error: &dyn std::fmt::Display| {
-            Unanswered::Gone(format!("nothing answers at {}: {error}", self.authority))
+            ViaError::Gone(format!("nothing answers at {}: {error}", self.authority))
         };
         let stream = TcpStream::connect(&self.authority).await.map_err(|e| gone(&e))?;
         // An item is one write; to wait for more to send would cost each of them.
@@ -195,20 +194,20 @@ fn retry_after(headers: &HeaderMap) -> Duration {
     seconds.map_or(AGAIN, |seconds: u64| Duration::from_secs(seconds).min(Duration::from_millis(250)))
 }
 
-fn refused(status: StatusCode, problem: &[u8]) -> Unanswered {
+fn refused(status: StatusCode, problem: &[u8]) -> ViaError {
     let problem: Value = serde_json::from_slice(problem).unwrap_or_default();
     let told = |key: &str| problem.get(key).and_then(Value::as_str).map(str::to_owned);
     let reason = told("detail").unwrap_or_else(|| status.to_string());
     let step = told("decode").or_else(|| told("step"));
     match (status, step) {
-        (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => Unanswered::Otherwise(reason),
+        (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => ViaError::Otherwise(reason),
         (_, Some(step)) => {
             let reason = ["decode", "step"]
                 .iter()
                 .find_map(|kind| reason.strip_prefix(&format!("{kind} `{step}`: ")).map(str::to_owned));
             let reason = reason.unwrap_or_else(|| told("detail").unwrap_or_default());
-            Unanswered::Refused { step, reason }
+            ViaError::Refused { step, reason }
         }
-        (_, None) => Unanswered::Refused { step: "server".to_owned(), reason },
+        (_, None) => ViaError::Refused { step: "server".to_owned(), reason },
     }
 }

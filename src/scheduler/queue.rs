@@ -155,6 +155,10 @@ impl Queue {
 
     /// Puts an item in, or gives it back where the queue is full, even without its dead, which are put into
     /// `dead`.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the item is moved back; to box it would cost each an allocation"
+    )]
     pub fn push(&mut self, item: Item, now: Instant, dead: &mut Vec<(Item, Dead)>) -> Result<(), Item> {
         if !self.has_room(item.terms, now, dead) {
             return Err(item);

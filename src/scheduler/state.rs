@@ -218,6 +218,10 @@ impl State {
     }
 
     /// Puts an item into a queue, or gives it back.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the item is moved back; to box it would cost each an allocation"
+    )]
     pub fn push(
         &mut self,
         id: u64,

@@ -1,5 +1,5 @@
-//! What a request may ask for beside an answer: to give way to others, and to be run through the offline
-//! entry, as `rserve batch --via` has its items run.
+//! The headers and the body by which `rserve batch --via` has its items run through a server: by the offline
+//! entry, giving way to other requests.
 
 use super::problem::Problem;
 use super::routes::Route;
@@ -11,7 +11,7 @@ use hyper::header::HeaderName;
 pub const PRIORITY: HeaderName = HeaderName::from_static("x-rserve-priority");
 /// The item's name, percent-encoded: its presence asks for the offline entry, all encodes of it.
 pub const ITEM: HeaderName = HeaderName::from_static("x-rserve-item");
-/// The digest of what the client takes the offline entry for.
+/// The digest of the offline entry as the client has it.
 pub const PLAN: HeaderName = HeaderName::from_static("x-rserve-plan");
 pub const PARTS: &str = "application/x-rserve-parts";
 

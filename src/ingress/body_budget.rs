@@ -1,50 +1,51 @@
-//! Memory for bodies: what all that are being read or answered may take together.
+//! The memory that all bodies together may take that are being read or answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of a body that are never counted, so that small requests are served whatever large ones take.
-/// Connections are limited too, and with them what this can come to.
+/// The bytes of each body that are not counted, so that small requests are served whatever large ones take. The
+/// number of connections is limited too, and with it what these bytes come to.
 pub const UNCOUNTED: usize = 64 << 10;
 
-/// What there is. A clone shares it.
+/// The budget of all bodies. A clone shares it.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct BodyBudget {
     taken: Arc<AtomicUsize>,
     limit: Arc<AtomicUsize>,
 }
 
-/// One body's part of it, given back when dropped.
+/// What one body has of the budget. It is given back when this is dropped.
 #[derive(Debug)]
-pub struct Place {
-    room: Room,
+pub struct Reservation {
+    budget: BodyBudget,
     bytes: usize,
 }
 
-impl Room {
+impl BodyBudget {
     pub fn new(limit: usize) -> Self {
         Self { taken: Arc::default(), limit: Arc::new(AtomicUsize::new(limit)) }
     }
 
-    /// Makes it so large, if it is smaller.
+    /// Raises the limit, where it is lower.
     pub fn grow(&self, limit: usize) {
         self.limit.fetch_max(limit, Ordering::Relaxed);
     }
 
-    pub fn place(&self) -> Place {
-        Place { room: self.clone(), bytes: 0 }
+    /// A reservation of nothing yet.
+    pub fn reserve(&self) -> Reservation {
+        Reservation { budget: self.clone(), bytes: 0 }
     }
 }
 
-impl Place {
-    /// Makes it large enough for a body of `length` bytes; false where there is no room for that.
+impl Reservation {
+    /// Enlarges the reservation to a body of `length` bytes; false where the budget does not hold that.
     #[must_use]
     pub fn hold(&mut self, length: usize) -> bool {
         let more = length.saturating_sub(UNCOUNTED).saturating_sub(self.bytes);
         if more == 0 {
             return true;
         }
-        let Room { taken, limit } = &self.room;
+        let BodyBudget { taken, limit } = &self.budget;
         let limit = limit.load(Ordering::Relaxed);
         let grown = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= limit);
         let held = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
@@ -55,9 +56,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -66,9 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_holds_room_until_it_is_dropped() {
-        let room = Room::new(1000);
-        let (mut one, mut two) = (room.place(), room.place());
+    fn a_reservation_counts_until_it_is_dropped() {
+        let budget = BodyBudget::new(1000);
+        let (mut one, mut two) = (budget.reserve(), budget.reserve());
         assert!(two.hold(UNCOUNTED), "small bodies take none");
         assert!(one.hold(UNCOUNTED + 600));
         assert!(one.hold(UNCOUNTED + 700));
@@ -78,6 +79,6 @@ mod tests {
         drop(one);
         assert!(two.hold(UNCOUNTED + 1000));
         drop(two);
-        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.taken.load(Ordering::Relaxed), 0);
     }
 }
