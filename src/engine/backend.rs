@@ -12,9 +12,9 @@ use super::kernels::matmul::{self, Packed};
 use super::kernels::memory;
 use super::kernels::norm;
 use super::kernels::strided::Binary;
-use burn::tensor::TensorMetadata;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{ActivationOps, FloatTensor, FloatTensorOps};
+use burn::tensor::{TensorMetadata, get_device_settings};
 use burn_flex::{Flex, FlexTensor};
 
 pub trait Accelerator: Backend {
@@ -70,19 +70,12 @@ pub trait Accelerator: Backend {
 
     /// A function of each element.
     fn map(x: FloatTensor<Self>, map: Map) -> FloatTensor<Self> {
-        match map {
-            Map::Sigmoid => Self::sigmoid(x),
-            Map::Silu => Self::float_mul(Self::sigmoid(x.clone()), x),
-            Map::Gelu => Self::gelu(x),
-            Map::HardSwish => {
-                let line =
-                    Self::float_add_scalar(Self::float_mul_scalar(x.clone(), (1.0 / 6.0).into()), 0.5.into());
-                Self::float_mul(Self::float_clamp(line, 0.0.into(), 1.0.into()), x)
-            }
-            Map::Tanh => Self::float_tanh(x),
-            Map::Erf => Self::float_erf(x),
-            Map::Exp => Self::float_exp(x),
-        }
+        map_in_burn::<Self>(x, map)
+    }
+
+    /// An activation of each element.
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        activate_in_burn::<Self>(x, activation)
     }
 
     /// Normalises the last axes, `width` elements together, in one pass over memory. `scale` and `bias` have
@@ -285,11 +278,22 @@ impl Accelerator for Flex {
     }
 
     fn map(x: FlexTensor, map: Map) -> FlexTensor {
-        if x.dtype() != burn::tensor::DType::F32 {
-            return in_burn(x, map);
+        match x.dtype() {
+            burn::tensor::DType::F32 => {}
+            burn::tensor::DType::F64 => return map_in_burn::<Flex>(x, map),
+            _ => return in_single(x, map),
         }
         let mut x = flex::dense(x);
         elementwise::apply(map, x.storage_mut::<f32>());
+        x
+    }
+
+    fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        if x.dtype() != burn::tensor::DType::F32 {
+            return activate_in_burn::<Flex>(x, activation);
+        }
+        let mut x = flex::dense(x);
+        elementwise::activate(activation, x.storage_mut::<f32>());
         x
     }
 
@@ -341,8 +345,63 @@ fn with_number_in_burn<B: Backend>(op: Binary, a: FloatTensor<B>, number: f64) -
     }
 }
 
-/// What [`Accelerator::map`] is by default, for other types.
-fn in_burn(x: FlexTensor, map: Map) -> FlexTensor {
+/// An activation in Burn's operations. Comparisons keep what is not a number, which Burn's own minimum and maximum lose
+/// on some backends.
+fn activate_in_burn<B: Accelerator>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+    let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
+    let at_least = |x: FloatTensor<B>, bound: f64| {
+        B::float_mask_fill(x.clone(), B::float_lower_elem(x, bound.into(), out), bound.into())
+    };
+    let at_most = |x: FloatTensor<B>, bound: f64| {
+        B::float_mask_fill(x.clone(), B::float_greater_elem(x, bound.into(), out), bound.into())
+    };
+    let below_zero = |x: FloatTensor<B>, below: FloatTensor<B>| {
+        B::float_mask_where(x.clone(), B::float_lower_elem(x, 0.0.into(), out), below)
+    };
+    match activation {
+        Activation::None => x,
+        Activation::Relu => at_least(x, 0.0),
+        Activation::Clip { min, max } => at_most(at_least(x, min.into()), max.into()),
+        Activation::Sigmoid => B::map(x, Map::Sigmoid),
+        Activation::Silu => B::map(x, Map::Silu),
+        Activation::HardSwish => B::map(x, Map::HardSwish),
+        Activation::Tanh => B::map(x, Map::Tanh),
+        Activation::LeakyRelu { alpha } => below_zero(x.clone(), B::float_mul_scalar(x, alpha.into())),
+        Activation::ThresholdedRelu { alpha } => {
+            let above = B::float_greater_elem(x.clone(), alpha.into(), out);
+            B::float_mask_fill(x, B::bool_not(above), 0.0.into())
+        }
+        Activation::HardSigmoid { alpha, beta } => {
+            let line = B::float_add_scalar(B::float_mul_scalar(x, alpha.into()), beta.into());
+            at_most(at_least(line, 0.0), 1.0)
+        }
+        Activation::Exponential { scale, alpha, width } => {
+            let inner = if width == 1.0 { x.clone() } else { B::float_div_scalar(x.clone(), width.into()) };
+            let curve = B::float_sub_scalar(B::float_exp(inner), 1.0.into());
+            let y = below_zero(x, B::float_mul_scalar(curve, alpha.into()));
+            if scale == 1.0 { y } else { B::float_mul_scalar(y, scale.into()) }
+        }
+    }
+}
+
+/// A function of each element in Burn's operations.
+fn map_in_burn<B: Accelerator>(x: FloatTensor<B>, map: Map) -> FloatTensor<B> {
+    match map {
+        Map::Sigmoid => B::sigmoid(x),
+        Map::Silu => B::float_mul(B::sigmoid(x.clone()), x),
+        Map::Gelu => B::gelu(x),
+        Map::HardSwish => {
+            let line = B::float_add_scalar(B::float_mul_scalar(x.clone(), (1.0 / 6.0).into()), 0.5.into());
+            B::float_mul(activate_in_burn::<B>(line, Activation::Clip { min: 0.0, max: 1.0 }), x)
+        }
+        Map::Tanh => B::float_tanh(x),
+        Map::Erf => B::float_erf(x),
+        Map::Exp => B::float_exp(x),
+    }
+}
+
+/// What [`Accelerator::map`] is for half precision on the CPU.
+fn in_single(x: FlexTensor, map: Map) -> FlexTensor {
     let dtype = x.dtype().into();
     Flex::float_cast(Flex::map(Flex::float_cast(x, burn::tensor::FloatDType::F32), map), dtype)
 }

@@ -1,7 +1,10 @@
 //! What a fused operation applies to each output last.
+//!
+//! Every activation is what ONNX defines it as for what is not a number too: a NaN stays one wherever the definition
+//! compares it (`x < 0 ? .. : x`), which neither the minimum nor the maximum of a processor sees to.
 
 use super::elementwise::Map;
-use super::vector::each;
+use super::vector::{at_least, at_most, each, over, slope_below_zero};
 use pulp::{Simd, WithSimd};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +29,16 @@ pub enum Activation {
     LeakyRelu {
         alpha: f32,
     },
+    /// x above alpha, else 0, which is what NaN becomes too.
+    ThresholdedRelu {
+        alpha: f32,
+    },
+    /// scale · x above zero, scale · alpha · (e^(x / width) - 1) below: Elu, Selu and Celu.
+    Exponential {
+        scale: f32,
+        alpha: f32,
+        width: f32,
+    },
     Tanh,
 }
 
@@ -37,15 +50,22 @@ impl Activation {
             Self::Sigmoid => Map::Sigmoid,
             Self::Silu => Map::Silu,
             Self::Tanh => Map::Tanh,
+            Self::Exponential { scale, alpha, width } => {
+                return over(
+                    simd,
+                    values,
+                    #[inline(always)]
+                    |x| slope_below_zero(simd, x, [scale, alpha, width]),
+                );
+            }
+            // Those that are: for whoever does not ask.
             _ => {
-                // Those that are: for whoever does not ask.
-                let (vectors, rest) = S::as_mut_simd_f32s(values);
-                vectors.iter_mut().for_each(|v| *v = self.simple(simd, *v));
-                if !rest.is_empty() {
-                    let y = self.simple(simd, simd.partial_load_f32s(rest));
-                    simd.partial_store_f32s(rest, y);
-                }
-                return;
+                return over(
+                    simd,
+                    values,
+                    #[inline(always)]
+                    |x| self.simple(simd, x),
+                );
             }
         };
         each(simd, map, values);
@@ -56,29 +76,32 @@ impl Activation {
     pub(super) fn simple<S: Simd>(self, simd: S, v: S::f32s) -> S::f32s {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         match self {
-            Self::Relu => simd.max_f32s(v, zero),
+            Self::Relu => at_least(simd, v, zero),
             Self::Clip { min, max } => {
-                simd.min_f32s(simd.max_f32s(v, simd.splat_f32s(min)), simd.splat_f32s(max))
+                at_most(simd, at_least(simd, v, simd.splat_f32s(min)), simd.splat_f32s(max))
             }
             Self::HardSwish => {
                 let line = simd.mul_add_e_f32s(v, simd.splat_f32s(1.0 / 6.0), simd.splat_f32s(0.5));
-                simd.mul_f32s(v, simd.min_f32s(simd.max_f32s(line, zero), one))
+                simd.mul_f32s(v, at_most(simd, at_least(simd, line, zero), one))
             }
             Self::HardSigmoid { alpha, beta } => {
                 let line = simd.mul_add_e_f32s(v, simd.splat_f32s(alpha), simd.splat_f32s(beta));
-                simd.min_f32s(simd.max_f32s(line, zero), one)
+                at_most(simd, at_least(simd, line, zero), one)
             }
             Self::LeakyRelu { alpha } => {
                 let below = simd.mul_f32s(v, simd.splat_f32s(alpha));
                 simd.select_f32s(simd.less_than_f32s(v, zero), below, v)
             }
-            Self::None | Self::Sigmoid | Self::Silu | Self::Tanh => v,
+            Self::ThresholdedRelu { alpha } => {
+                simd.select_f32s(simd.less_than_f32s(simd.splat_f32s(alpha), v), v, zero)
+            }
+            Self::None | Self::Sigmoid | Self::Silu | Self::Tanh | Self::Exponential { .. } => v,
         }
     }
 
     #[inline(always)]
     pub(super) fn is_simple(self) -> bool {
-        !matches!(self, Self::Sigmoid | Self::Silu | Self::Tanh)
+        !matches!(self, Self::Sigmoid | Self::Silu | Self::Tanh | Self::Exponential { .. })
     }
 }
 

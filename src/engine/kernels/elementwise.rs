@@ -1,6 +1,7 @@
 //! Functions of each element. Those of one element, for loops that do more, are written so that the compiler turns
 //! them into vector code.
 
+use super::activation::{Activation, Applied};
 use super::arch;
 use super::share::{share_chunks, threads_for};
 use super::vector::Each;
@@ -32,6 +33,14 @@ pub fn apply(map: Map, values: &mut [f32]) {
     });
 }
 
+/// Applies an activation to every element, in place.
+pub fn activate(activation: Activation, values: &mut [f32]) {
+    let threads = threads_for(values.len(), 4 * PIECE);
+    share_chunks(values, PIECE, threads, &|_, values| {
+        arch().dispatch(Applied { activation, values });
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +69,90 @@ mod tests {
         apply(Map::Erf, &mut values);
         let wanted = [0.112_462_92f32, 0.520_499_9, 0.842_700_8, 0.995_322_3, -0.966_105_16, 0.0];
         values.iter().zip(wanted).for_each(|(v, w)| assert!((v - w).abs() < 3e-7, "{v} {w}"));
+    }
+
+    /// Every activation by its definition, in double precision.
+    fn defined(activation: Activation, x: f64) -> f64 {
+        let clip = |x: f64, low: f64, high: f64| {
+            if x < low {
+                low
+            } else if x > high {
+                high
+            } else {
+                x
+            }
+        };
+        match activation {
+            Activation::None => x,
+            Activation::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            Activation::Clip { min, max } => clip(x, f64::from(min), f64::from(max)),
+            Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Activation::Silu => x / (1.0 + (-x).exp()),
+            Activation::HardSwish => x * clip(x / 6.0 + 0.5, 0.0, 1.0),
+            Activation::HardSigmoid { alpha, beta } => clip(f64::from(alpha) * x + f64::from(beta), 0.0, 1.0),
+            Activation::LeakyRelu { alpha } => {
+                if x < 0.0 {
+                    x * f64::from(alpha)
+                } else {
+                    x
+                }
+            }
+            Activation::ThresholdedRelu { alpha } => {
+                if x > f64::from(alpha) {
+                    x
+                } else {
+                    0.0
+                }
+            }
+            Activation::Exponential { scale, alpha, width } => {
+                let below = f64::from(alpha) * (x / f64::from(width)).exp_m1();
+                f64::from(scale) * if x < 0.0 { below } else { x }
+            }
+            Activation::Tanh => x.tanh(),
+        }
+    }
+
+    #[test]
+    fn activations_are_as_defined_wherever_a_number_that_is_none_lies() {
+        let all = [
+            Activation::None,
+            Activation::Relu,
+            Activation::Clip { min: -1.0, max: 6.0 },
+            Activation::Sigmoid,
+            Activation::Silu,
+            Activation::HardSwish,
+            Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+            Activation::LeakyRelu { alpha: 0.1 },
+            Activation::ThresholdedRelu { alpha: 0.4 },
+            Activation::Exponential { scale: 1.05, alpha: 1.67, width: 0.8 },
+            Activation::Tanh,
+        ];
+        let special =
+            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45];
+        for activation in all {
+            for width in 1..=33 {
+                for (place, value) in (0..width).flat_map(|place| special.map(|value| (place, value))) {
+                    let mut values: Vec<f32> = (0..width).map(|i| (i as f32 - 16.0) * 0.37).collect();
+                    values[place] = value;
+                    let wanted: Vec<f64> =
+                        values.iter().map(|v| defined(activation, f64::from(*v))).collect();
+                    activate(activation, &mut values);
+                    for (got, wanted) in values.iter().zip(wanted) {
+                        let near = (f64::from(*got) - wanted).abs() <= 1e-6 * wanted.abs().max(1.0);
+                        let same = near || *got == wanted as f32 || (got.is_nan() && wanted.is_nan());
+                        // -∞ · sigmoid(-∞) is no number, but -∞ · e^-∞ / 1 may be either.
+                        let open = activation == Activation::Silu && wanted.is_nan();
+                        assert!(same || open, "{activation:?} of {value}: {got} for {wanted}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn each<S: Simd>(simd: S, map: Map, values: &mut [f32]) {
 fn one<S: Simd>(simd: S, map: Map, x: S::f32s) -> S::f32s {
     match map {
         Map::Sigmoid => sigmoid(simd, x),
-        Map::Silu => simd.mul_f32s(x, sigmoid(simd, x)),
+        Map::Silu => silu(simd, x),
         Map::Gelu => {
             let curve = erf(simd, simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2)));
             let half = simd.mul_f32s(x, simd.splat_f32s(0.5));
@@ -49,7 +49,8 @@ fn one<S: Simd>(simd: S, map: Map, x: S::f32s) -> S::f32s {
         }
         Map::HardSwish => {
             let line = simd.mul_add_e_f32s(x, simd.splat_f32s(1.0 / 6.0), simd.splat_f32s(0.5));
-            simd.mul_f32s(x, simd.min_f32s(simd.max_f32s(line, simd.splat_f32s(0.0)), simd.splat_f32s(1.0)))
+            let line = at_most(simd, at_least(simd, line, simd.splat_f32s(0.0)), simd.splat_f32s(1.0));
+            simd.mul_f32s(x, line)
         }
         Map::Tanh => tanh(simd, x),
         Map::Erf => erf(simd, x),
@@ -61,7 +62,7 @@ fn one<S: Simd>(simd: S, map: Map, x: S::f32s) -> S::f32s {
 }
 
 #[inline(always)]
-fn over<S: Simd>(simd: S, values: &mut [f32], f: impl Fn(S::f32s) -> S::f32s) {
+pub(super) fn over<S: Simd>(simd: S, values: &mut [f32], f: impl Fn(S::f32s) -> S::f32s) {
     let (vectors, rest) = S::as_mut_simd_f32s(values);
     for v in vectors {
         *v = f(*v);
@@ -70,6 +71,35 @@ fn over<S: Simd>(simd: S, values: &mut [f32], f: impl Fn(S::f32s) -> S::f32s) {
         let y = f(simd.partial_load_f32s(rest));
         simd.partial_store_f32s(rest, y);
     }
+}
+
+/// The greater of a number and a bound; NaN stays NaN, whichever of its operands a processor's maximum gives for one.
+#[inline(always)]
+pub(super) fn at_least<S: Simd>(simd: S, x: S::f32s, bound: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.less_than_f32s(x, bound), bound, x)
+}
+
+/// The lesser of a number and a bound; NaN stays NaN.
+#[inline(always)]
+pub(super) fn at_most<S: Simd>(simd: S, x: S::f32s, bound: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.less_than_f32s(bound, x), bound, x)
+}
+
+/// scale · x, and below zero scale · alpha · (e^(x / width) - 1); x itself where that is not a number.
+#[inline(always)]
+pub(super) fn slope_below_zero<S: Simd>(simd: S, x: S::f32s, [scale, alpha, width]: [f32; 3]) -> S::f32s {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let inner = simd.div_f32s(x, simd.splat_f32s(width));
+    let far = simd.sub_f32s(exp(simd, bounded(simd, inner)), one);
+    // Near zero, where that cancels, by its series.
+    let mut p = simd.splat_f32s(1.0 / 120.0);
+    for c in [1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0] {
+        p = simd.mul_add_e_f32s(p, inner, simd.splat_f32s(c));
+    }
+    let near = simd.less_than_f32s(simd.abs_f32s(inner), simd.splat_f32s(0.125));
+    let curve = simd.select_f32s(near, simd.mul_f32s(inner, p), far);
+    let below = simd.mul_f32s(curve, simd.splat_f32s(alpha));
+    simd.mul_f32s(simd.select_f32s(simd.less_than_f32s(x, zero), below, x), simd.splat_f32s(scale))
 }
 
 /// `y`, or `x` where that is not a number.
@@ -128,6 +158,14 @@ pub(super) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     or_nan(simd, x, y)
 }
 
+/// x · sigmoid(x). Where the sigmoid is less than a float holds, the product is zero, and no number for -∞.
+#[inline(always)]
+fn silu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let lost = simd.less_than_f32s(x, simd.splat_f32s(-87.0));
+    let sigmoid = simd.select_f32s(lost, simd.splat_f32s(0.0), sigmoid(simd, x));
+    simd.mul_f32s(x, sigmoid)
+}
+
 /// 1 - 2 / (e^2x + 1); near zero, where that cancels, by its series.
 #[inline(always)]
 pub(super) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
@@ -146,7 +184,8 @@ pub(super) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// Abramowitz and Stegun 7.1.26 (absolute error under 2e-7); near zero by its series.
 #[inline(always)]
 fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let a = simd.abs_f32s(x);
+    // From there on it is 1 to the last digit, and infinity would take part in what cancels.
+    let a = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(16.0));
     let t = reciprocal(simd, simd.mul_add_e_f32s(a, simd.splat_f32s(0.327_591_1), simd.splat_f32s(1.0)));
     let mut p = simd.splat_f32s(1.061_405_4);
     for c in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6, 0.0] {

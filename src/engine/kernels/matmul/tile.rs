@@ -209,7 +209,9 @@ impl Product<'_> {
                 }
                 if let Activation::Clip { min, max } = activation {
                     let (min, max) = (simd.splat_f32s(min), simd.splat_f32s(max));
-                    (0..W).for_each(|w| values[w] = simd.min_f32s(simd.max_f32s(values[w], min), max));
+                    (0..W).for_each(|w| {
+                        values[w] = vector::at_most(simd, vector::at_least(simd, values[w], min), max);
+                    });
                 }
                 // SAFETY: row and columns of this part, which nobody else writes to, of an `out` that has
                 // `rows` times `columns` elements, as `new` has checked.

@@ -19,6 +19,7 @@ fn by_tanh<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
     let cube = B::float_mul(B::float_mul(x.clone(), x.clone()), x.clone());
     let inner = B::float_add(x.clone(), B::float_mul_scalar(cube, 0.044715.into()));
     let inner = B::float_mul_scalar(inner, (2.0 / std::f64::consts::PI).sqrt().into());
-    let outer = B::float_add_scalar(B::float_tanh(inner), 1.0.into());
-    B::float_mul_scalar(B::float_mul(outer, x), 0.5.into())
+    // Halved first: the double of a large number is infinite.
+    let outer = B::float_mul_scalar(B::float_add_scalar(B::float_tanh(inner), 1.0.into()), 0.5.into());
+    B::float_mul(outer, x)
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
+use crate::engine::kernels::Activation;
 use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -38,7 +39,7 @@ pub fn map<B: Accelerator>(map: Map) -> Result<BoxOp<B>, String> {
 /// max(x, 0), of integers too.
 pub fn relu<B: Accelerator>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| match inputs.take(0)? {
-        x if x.dtype().is_float() => one(Value::Float(B::relu(x.float(&cx.device)?))),
+        x if x.dtype().is_float() => one(Value::Float(B::activate(x.float(&cx.device)?, Activation::Relu))),
         x => {
             let x = x.into_host()?;
             let zero = Number::Int(0);
@@ -52,7 +53,7 @@ pub fn relu<B: Accelerator>() -> Result<BoxOp<B>, String> {
 /// ln(1 + e^x), as max(x, 0) + ln(1 + e^-|x|) so that it does not overflow.
 pub fn softplus<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
     let tail = B::float_log1p(B::float_exp(B::float_neg(B::float_abs(x.clone()))));
-    B::float_add(B::relu(x), tail)
+    B::float_add(B::activate(x, Activation::Relu), tail)
 }
 
 pub fn softsign<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {

@@ -7,7 +7,7 @@ use crate::engine::error::OpError;
 use crate::engine::kernels::blocked::{BLOCK, Conv2d, Input, Layout, blocks};
 use crate::engine::kernels::{Activation, blocked};
 use crate::engine::ops::math::{Arithmetic, arithmetic};
-use crate::engine::ops::nn::conv::{activate, activation, geometry, groups};
+use crate::engine::ops::nn::conv::{activation, geometry, groups};
 use crate::engine::ops::nn::window::Window;
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
 use crate::engine::value::Value;
@@ -74,7 +74,7 @@ impl<B: Accelerator> Op<B> for Conv {
                 dims_of(&residual.dims())?;
                 let y = Value::Float(run(None, Activation::None)?);
                 let sum = arithmetic(Arithmetic::Add, y, residual, cx)?.float(&cx.device)?;
-                Value::Float(activate::<B>(sum, self.activation))
+                Value::Float(B::activate(sum, self.activation))
             }
         })
     }

@@ -2,8 +2,11 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
+use crate::engine::kernels::Activation;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
-use crate::engine::value::Value;
+use crate::engine::value::{Value, to_burn};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, TensorMetadata, get_device_settings};
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
@@ -26,17 +29,22 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 
 fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) -> Result<Value<B>, OpError> {
     Ok(match x {
-        Value::Float(x) => Value::Float(match (low, high) {
-            (Some(low), Some(high)) if low > high => {
-                B::float_clamp_max(B::float_clamp_min(x, low.as_f64().into()), high.as_f64().into())
-            }
-            (Some(low), Some(high)) => B::float_clamp(x, low.as_f64().into(), high.as_f64().into()),
-            (Some(low), None) => B::float_clamp_min(x, low.as_f64().into()),
-            (None, Some(high)) => B::float_clamp_max(x, high.as_f64().into()),
-            (None, None) => x,
-        }),
+        Value::Float(x) => {
+            // A bound that is missing is the type's own lowest or highest, which infinity is beyond.
+            let (least, most) = ends(x.dtype());
+            let min = low.map_or(least, Number::as_f64);
+            let max = high.map_or(most, Number::as_f64);
+            Value::Float(if x.dtype() == DType::F64 {
+                wide::<B>(x, min, max)
+            } else {
+                B::activate(x, Activation::Clip { min: min as f32, max: max as f32 })
+            })
+        }
         x => {
             let x = x.into_host()?;
+            let ends = x.dtype().is_float().then(|| ends(to_burn(x.dtype())));
+            let low = low.or(ends.map(|(least, _)| Number::Float(least)));
+            let high = high.or(ends.map(|(_, most)| Number::Float(most)));
             let clipped: Vec<Number> = host::numbers(&x)
                 .into_iter()
                 .map(|v| {
@@ -47,4 +55,24 @@ fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) 
             Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &clipped)?)
         }
     })
+}
+
+/// The lowest and the highest finite number of a type.
+fn ends(dtype: DType) -> (f64, f64) {
+    let most = match dtype {
+        DType::F64 => f64::MAX,
+        DType::F16 => half::f16::MAX.to_f64(),
+        DType::BF16 => half::bf16::MAX.to_f64(),
+        _ => f64::from(f32::MAX),
+    };
+    (-most, most)
+}
+
+/// In double precision.
+fn wide<B: Accelerator>(x: FloatTensor<B>, min: f64, max: f64) -> FloatTensor<B> {
+    let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
+    let below = B::float_lower_elem(x.clone(), min.into(), out);
+    let x = B::float_mask_fill(x, below, min.into());
+    let above = B::float_greater_elem(x.clone(), max.into(), out);
+    B::float_mask_fill(x, above, max.into())
 }

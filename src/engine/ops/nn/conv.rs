@@ -4,7 +4,6 @@ use super::window::{self, AutoPad, Window};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::{Conv2d, Geometry};
-use crate::engine::kernels::elementwise::Map;
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site, one};
@@ -136,27 +135,9 @@ impl<B: Accelerator> Op<B> for Conv<B> {
             if let Some(residual) = residual {
                 y = arithmetic(Arithmetic::Add, y, residual, cx)?;
             }
-            activate::<B>(y.float(&cx.device)?, self.activation)
+            B::activate(y.float(&cx.device)?, self.activation)
         };
         one(Value::Float(y))
-    }
-}
-
-/// By Burn's operations.
-pub fn activate<B: Accelerator>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
-    match activation {
-        Activation::None => y,
-        Activation::Relu => B::relu(y),
-        Activation::Clip { min, max } => B::float_clamp(y, min.into(), max.into()),
-        Activation::Sigmoid => B::map(y, Map::Sigmoid),
-        Activation::Silu => B::map(y, Map::Silu),
-        Activation::HardSwish => B::map(y, Map::HardSwish),
-        Activation::Tanh => B::map(y, Map::Tanh),
-        Activation::LeakyRelu { alpha } => B::leaky_relu(y, alpha.into()),
-        Activation::HardSigmoid { alpha, beta } => {
-            let line = B::float_add_scalar(B::float_mul_scalar(y, alpha.into()), beta.into());
-            B::float_clamp(line, 0.0.into(), 1.0.into())
-        }
     }
 }
 
@@ -189,7 +170,7 @@ pub fn run_packed<B: Accelerator>(
         }
         Some(residual) => {
             let sum = arithmetic(Arithmetic::Add, Value::Float(run(None, Activation::None)?), residual, cx)?;
-            Ok(activate::<B>(sum.float(&cx.device)?, activation))
+            Ok(B::activate(sum.float(&cx.device)?, activation))
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use super::matmul::product;
 use crate::engine::backend::Accelerator;
-use crate::engine::kernels::elementwise::Map;
 use crate::engine::kernels::matmul::{Activation, Packed};
+use crate::engine::kernels::{self, elementwise::Map};
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
 use crate::engine::value::Value;
@@ -127,7 +127,7 @@ impl<B: Accelerator> Linear<B> {
 fn activate<B: Accelerator>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     match activation {
         Activation::None => y,
-        Activation::Clip { min, max } => B::float_clamp(y, min.into(), max.into()),
+        Activation::Clip { min, max } => B::activate(y, kernels::Activation::Clip { min, max }),
         Activation::Map(map) => B::map(y, map),
     }
 }

@@ -1,10 +1,9 @@
 //! The functions that gates go through.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::kernels::elementwise::Map;
+use crate::engine::kernels::{self, elementwise::Map};
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::activation::smooth;
-use burn::tensor::get_device_settings;
 use burn::tensor::ops::FloatTensor;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,8 +68,9 @@ impl Activation {
     }
 
     pub fn apply<B: Accelerator>(self, x: FloatTensor<B>) -> FloatTensor<B> {
+        use kernels::Activation as By;
         match self {
-            Self::Relu => B::relu(x),
+            Self::Relu => B::activate(x, By::Relu),
             Self::Tanh => B::map(x, Map::Tanh),
             Self::Sigmoid => B::map(x, Map::Sigmoid),
             Self::Softsign => smooth::softsign::<B>(x),
@@ -78,24 +78,17 @@ impl Activation {
             Self::Affine(alpha, beta) => {
                 B::float_add_scalar(B::float_mul_scalar(x, alpha.into()), beta.into())
             }
-            Self::LeakyRelu(alpha) => B::leaky_relu(x, alpha.into()),
-            Self::ThresholdedRelu(alpha) => {
-                let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
-                let below = B::float_lower_equal_elem(x.clone(), alpha.into(), out);
-                B::float_mask_fill(x, below, 0.0.into())
-            }
+            Self::LeakyRelu(alpha) => B::activate(x, By::LeakyRelu { alpha: alpha as f32 }),
+            Self::ThresholdedRelu(alpha) => B::activate(x, By::ThresholdedRelu { alpha: alpha as f32 }),
             Self::ScaledTanh(alpha, beta) => {
                 let inner = B::float_mul_scalar(x, beta.into());
                 B::float_mul_scalar(B::map(inner, Map::Tanh), alpha.into())
             }
             Self::HardSigmoid(alpha, beta) => {
-                let line = B::float_add_scalar(B::float_mul_scalar(x, alpha.into()), beta.into());
-                B::float_clamp(line, 0.0.into(), 1.0.into())
+                B::activate(x, By::HardSigmoid { alpha: alpha as f32, beta: beta as f32 })
             }
             Self::Elu(alpha) => {
-                let below = B::float_exp(B::float_clamp_max(x.clone(), 0.0.into()));
-                let below = B::float_mul_scalar(B::float_sub_scalar(below, 1.0.into()), alpha.into());
-                B::float_add(B::relu(x), below)
+                B::activate(x, By::Exponential { scale: 1.0, alpha: alpha as f32, width: 1.0 })
             }
         }
     }

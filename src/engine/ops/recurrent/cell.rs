@@ -4,6 +4,7 @@
 use super::activation::Activation;
 use super::same;
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Slice, TensorMetadata};
 
@@ -164,7 +165,7 @@ impl Cell {
 
     fn through<B: Accelerator>(&self, index: usize, x: FloatTensor<B>) -> FloatTensor<B> {
         let x = match self.clip {
-            Some(clip) => B::float_clamp(x, (-clip).into(), clip.into()),
+            Some(clip) => B::activate(x, kernels::Activation::Clip { min: -clip as f32, max: clip as f32 }),
             None => x,
         };
         self.activations[index].apply::<B>(x)
