@@ -4,7 +4,7 @@ use super::cut::Cut;
 use super::dense::{Dense, Piece, Place};
 use super::depthwise::Depthwise;
 use super::rows::Rows;
-use super::winograd::{Part, Side, Winograd};
+use super::winograd::{self, Part, Side, Winograd};
 use super::{BLOCK, Lanes, Line, Target, blocks, lanes, room, share, threads, tile};
 use crate::engine::kernels::conv::{Geometry, ShapeError};
 use crate::engine::kernels::{Activation, arch};
@@ -42,6 +42,9 @@ pub struct Conv2d {
     /// Per group of blocks of output channels: `[input][channel of the group]`, inputs in the order in which the
     /// form reads them. Depthwise: per block, tap after tap. Winograd: see [`Side::pack`].
     weights: Vec<Line>,
+    /// Winograd: the weights as the dense form has them, for tiles whose transformation would spread what lies at one
+    /// position; empty otherwise.
+    plain: Vec<Line>,
     bias: Vec<Line>,
 }
 
@@ -57,7 +60,8 @@ impl Conv2d {
     ) -> Result<Option<Self>, ShapeError> {
         let [out, per_group, kh, kw] = shape;
         let slides = [kh, kw] == [3, 3] && geometry.stride == [1, 1] && geometry.dilation == [1, 1];
-        let tiles = slides && geometry.groups == 1 && layout == Layout::Blocks;
+        let tame = weight.iter().all(|tap| tap.abs() <= winograd::LIMIT);
+        let tiles = slides && geometry.groups == 1 && layout == Layout::Blocks && tame;
         let side = if tiles { Side::best(per_group, out) } else { None };
         Self::with(weight, shape, bias, geometry, (layout, side))
     }
@@ -87,33 +91,39 @@ impl Conv2d {
         let line = |first: usize, input: usize, tap: usize| {
             Line(Lanes(std::array::from_fn(|lane| at(first * BLOCK + lane, input, tap))))
         };
-        let mut weights = Vec::with_capacity(blocks(out) * per_group * taps);
-        if let Form::Winograd(side) = form {
-            weights = side.pack(weight, [out, per_group]);
-        } else if form == Form::Depthwise {
-            for block in 0..blocks(out) {
-                weights.extend((0..taps).map(|tap| line(block, 0, tap)));
-            }
-        } else {
+        let grouped = |by_tap: bool| {
+            let mut weights = Vec::with_capacity(blocks(out) * per_group * taps);
             let group = tile::group();
             for first in (0..blocks(out)).step_by(group) {
                 let together = first..(first + group).min(blocks(out));
                 let mut push =
                     |input, tap| weights.extend(together.clone().map(|block| line(block, input, tap)));
-                if form == Form::Dense {
+                if by_tap {
                     (0..taps).for_each(|tap| (0..per_group).for_each(|input| push(input, tap)));
                 } else {
                     (0..per_group).for_each(|input| (0..taps).for_each(|tap| push(input, tap)));
                 }
             }
-        }
+            weights
+        };
+        let (weights, plain) = match form {
+            Form::Winograd(side) => (side.pack(weight, [out, per_group]), grouped(true)),
+            Form::Dense => (grouped(true), Vec::new()),
+            Form::Rows => (grouped(false), Vec::new()),
+            Form::Depthwise => {
+                let block = |block| (0..taps).map(move |tap| (block, tap));
+                let all = (0..blocks(out)).flat_map(block);
+                (all.map(|(block, tap)| line(block, 0, tap)).collect(), Vec::new())
+            }
+        };
         let bias = (0..blocks(out))
             .map(|block| {
                 let of = |lane| bias.and_then(|b| b.get(block * BLOCK + lane)).copied().unwrap_or_default();
                 Line(Lanes(std::array::from_fn(of)))
             })
             .collect();
-        Ok(Some(Self { geometry, form, channels_in, channels_out: out, kernel: [kh, kw], weights, bias }))
+        let kernel = [kh, kw];
+        Ok(Some(Self { geometry, form, channels_in, channels_out: out, kernel, weights, plain, bias }))
     }
 
     pub fn layout(&self) -> Layout {
@@ -222,6 +232,7 @@ impl Conv2d {
         let mut scaled = Self {
             geometry: self.geometry,
             weights: Vec::with_capacity(self.weights.len()),
+            plain: Vec::new(),
             bias: self.bias.clone(),
             ..*self
         };
@@ -276,21 +287,27 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    pub fn dense(&self, input: &[Lanes]) {
+    /// The convolution by its definition, with weights that the dense form has packed.
+    fn by_definition<'b>(&'b self, input: &'b [Lanes], weights: &'b [Line]) -> Dense<'b> {
         let conv = self.conv;
-        let dense = Dense {
+        Dense {
             geometry: &conv.geometry,
             kernel: conv.kernel,
             input,
             from: self.from,
             to: self.to,
-            weights: lanes(&conv.weights),
+            weights: lanes(weights),
             bias: lanes(&conv.bias),
             residual: self.residual,
             activation: self.activation,
             out: self.out,
             place: self.place,
-        };
+        }
+    }
+
+    pub fn dense(&self, input: &[Lanes]) {
+        let conv = self.conv;
+        let dense = self.by_definition(input, &conv.weights);
         let positions = self.to.size[0] * self.to.size[1];
         let groups = blocks(self.to.channels).div_ceil(tile::group());
         let operations = self.batch * positions * conv.weights.len();
@@ -342,13 +359,20 @@ impl Work<'_> {
             activation: self.activation,
             out: self.out,
         };
+        let dense = self.by_definition(input, &conv.plain);
+        let groups = 0..blocks(self.to.channels).div_ceil(tile::group());
         let threads = threads(self.batch * work.tiles() * conv.weights.len());
         let together = work.together(if self.batch < threads { threads } else { 1 });
         let parts = work.tiles().div_ceil(together);
         share(self.batch * parts, threads, &|piece| {
             let (image, part) = (piece / parts, piece % parts);
             let tiles = part * together..((part + 1) * together).min(work.tiles());
-            arch().dispatch(Part { of: &work, image, tiles });
+            // Each tile is this piece's own, whichever way it is computed.
+            for tile in arch().dispatch(Part { of: &work, image, tiles }) {
+                for positions in work.positions(tile) {
+                    arch().dispatch(Piece { dense: &dense, image, positions, groups: groups.clone() });
+                }
+            }
         });
     }
 

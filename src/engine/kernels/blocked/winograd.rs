@@ -33,6 +33,11 @@ const MOST_OF_TWO: usize = 9 << 19;
 /// Tiles that are computed together.
 const TOGETHER: usize = 28;
 
+/// Above this, and for what is no number, a tile is computed by the definition: its transformation adds up inputs that
+/// do not meet in any one result, so that NaN, infinity and the rounding of a large number would reach results which do
+/// not depend on them.
+pub(super) const LIMIT: f32 = (1 << 20) as f32;
+
 impl Side {
     /// The tiles that are best for so many channels; none where the definition is better.
     pub fn best(channels_in: usize, channels_out: usize) -> Option<Self> {
@@ -132,6 +137,32 @@ impl Winograd<'_> {
         self.across().iter().product()
     }
 
+    /// The positions of a tile's results, row after row.
+    pub fn positions(&self, tile: usize) -> impl Iterator<Item = Range<usize>> {
+        let ([height, width], side) = (self.to.size, self.side.results());
+        let (y, x) = (tile / self.across()[1] * side, tile % self.across()[1] * side);
+        let (end, broad) = ((y + side).min(height), side.min(width - x));
+        (y..end).map(move |row| row * width + x..row * width + x + broad)
+    }
+
+    /// Whether something in a tile's inputs is above the limit, or no number.
+    fn is_wild(&self, image: usize, tile: usize) -> bool {
+        let ([height, width], side) = (self.from.size, self.side.results());
+        let (y, x) = (tile / self.across()[1] * side, tile % self.across()[1] * side);
+        let span = |at: usize, pad: usize, size: usize| {
+            at.saturating_sub(pad).min(size)..(at + side + 2).saturating_sub(pad).min(size)
+        };
+        let (rows, columns) = (span(y, self.pad[0], height), span(x, self.pad[1], width));
+        let planes = blocks(self.from.channels);
+        let wild = |lanes: &Lanes| !lanes.0.iter().all(|value| value.abs() <= LIMIT);
+        (image * planes..(image + 1) * planes).any(|plane| {
+            rows.clone().any(|row| {
+                let line = &self.input[(plane * height + row) * width..][..width];
+                line[columns.clone()].iter().any(wild)
+            })
+        })
+    }
+
     /// Tiles of a part, for so many threads: few enough that there is something for each.
     pub fn together(&self, threads: usize) -> usize {
         let parts = self.tiles().div_ceil(TOGETHER).next_multiple_of(threads);
@@ -151,11 +182,12 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Gives the tiles that are still to be computed by the definition.
 impl WithSimd for Part<'_> {
-    type Output = ();
+    type Output = Vec<usize>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<usize> {
         match self.of.side {
             Side::Two => self.run::<S, 4, 2>(simd),
             Side::Four => self.run::<S, 6, 4>(simd),
@@ -165,7 +197,7 @@ impl WithSimd for Part<'_> {
 
 impl Part<'_> {
     #[inline(always)]
-    fn run<S: Simd, const N: usize, const M: usize>(self, simd: S) {
+    fn run<S: Simd, const N: usize, const M: usize>(self, simd: S) -> Vec<usize> {
         let of = self.of;
         let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
         let (inputs, outputs) = (blocks(of.from.channels), blocks(of.to.channels));
@@ -177,15 +209,19 @@ impl Part<'_> {
                 lines.resize(wanted, Line(Lanes::ZERO));
             }
         }
+        // The greatest magnitude among the inputs of all tiles, as the bits of a float without its sign: these are in
+        // the order of what they stand for, with infinity and NaN above all else.
+        let mut most_bits = simd.splat_u32s(0);
         for block in 0..inputs {
             for (index, tile) in self.tiles.clone().enumerate() {
-                self.enter::<S, N, M>(
+                let magnitude = self.enter::<S, N, M>(
                     simd,
                     block,
                     tile,
                     &mut scratch.inputs[block * count + index..],
                     inputs * count,
                 );
+                most_bits = simd.max_u32s(most_bits, magnitude);
             }
         }
         let zeros = [Line(Lanes::ZERO); 2];
@@ -229,9 +265,14 @@ impl Part<'_> {
             }
         }
         SCRATCH.set(scratch);
+        let wild = bytemuck::bytes_of(&most_bits)
+            .chunks_exact(4)
+            .any(|bits| bits.try_into().is_ok_and(|bits| u32::from_ne_bytes(bits) > LIMIT.to_bits()));
+        if wild { self.tiles.filter(|tile| of.is_wild(self.image, *tile)).collect() } else { Vec::new() }
     }
 
-    /// The inputs of a tile, transformed; those of the products come `apart` lines from each other.
+    /// The inputs of a tile, transformed; those of the products come `apart` lines from each other. Gives the
+    /// greatest bits of their magnitudes.
     #[inline(always)]
     fn enter<S: Simd, const N: usize, const M: usize>(
         &self,
@@ -240,8 +281,10 @@ impl Part<'_> {
         tile: usize,
         to: &mut [Line],
         apart: usize,
-    ) {
+    ) -> S::u32s {
         let of = self.of;
+        let magnitude = simd.splat_u32s(0x7fff_ffff);
+        let mut most_bits = simd.splat_u32s(0);
         let [height, width] = of.from.size;
         let wide = of.across()[1];
         let (y, x) = (tile / wide * M, tile % wide * M);
@@ -259,6 +302,8 @@ impl Part<'_> {
                     let (r, c) = (top.wrapping_add(row), left.wrapping_add(column));
                     if inside || (r < height && c < width) {
                         *given = load::<S>(&plane[r * width + c], lane);
+                        let bits = simd.and_u32s(simd.transmute_u32s_f32s(*given), magnitude);
+                        most_bits = simd.max_u32s(most_bits, bits);
                     }
                 }
                 *entered = enter(simd, given);
@@ -270,6 +315,7 @@ impl Part<'_> {
                 }
             }
         }
+        most_bits
     }
 
     /// The results of a tile, from sums that lie `apart` lines from each other.
