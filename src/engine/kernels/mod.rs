@@ -13,6 +13,7 @@ pub mod matmul;
 pub mod memory;
 pub mod norm;
 pub mod overlap;
+pub mod pool;
 pub mod recurrent;
 mod share;
 pub mod softmax;

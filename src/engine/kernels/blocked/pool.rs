@@ -92,6 +92,15 @@ impl Window {
                         }
                     }
                 }
+                if kind == Pool::Max && value.0.contains(&f32::NEG_INFINITY) {
+                    // NaN loses to every number; where there is none, it is what the window has.
+                    let window = rows.clone().flat_map(|row| {
+                        let at = (y * self.stride[0] + row * self.dilation[0] - self.pad_begin[0]) * width;
+                        let from = x * self.stride[1];
+                        columns.clone().map(move |c| at + from + c * self.dilation[1] - self.pad_begin[1])
+                    });
+                    nothing_but_nan(input, window, &mut value);
+                }
                 if let Pool::Average { pads } = kind {
                     let count = if pads {
                         self.counted(0, y, height) * self.counted(1, x, width)
@@ -104,6 +113,19 @@ impl Window {
                 *to = value;
             }
         }
+    }
+}
+
+/// Lanes in which a window has no number at all become NaN.
+#[cold]
+fn nothing_but_nan(input: &[Lanes], window: impl Iterator<Item = usize>, value: &mut Lanes) {
+    let (mut seen, mut number) = (false, [false; BLOCK]);
+    for at in window {
+        seen = true;
+        number.iter_mut().zip(input[at].0).for_each(|(number, from)| *number |= !from.is_nan());
+    }
+    if seen {
+        value.0.iter_mut().zip(number).filter(|(_, number)| !number).for_each(|(v, _)| *v = f32::NAN);
     }
 }
 

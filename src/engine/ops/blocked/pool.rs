@@ -39,8 +39,11 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
         };
         let out = [batch, blocks, slide.out[0], slide.out[1], BLOCK];
         cx.check(DType::F32, &out)?;
-        if out.contains(&0) || height * width == 0 {
-            return Err(format!("{:?} is empty", x.shape().as_slice()).into());
+        if out.contains(&0) {
+            return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
+        }
+        if height * width == 0 {
+            return Err(format!("{:?} has no pixels", x.shape().as_slice()).into());
         }
         let y = B::compute(&[&x], &out, &|given| {
             Ok(blocked::pool(view(given[0]), [height, width], &slide, kind))

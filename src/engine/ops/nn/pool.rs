@@ -6,6 +6,8 @@
 use super::unpool;
 use super::window::{Slide, Window, padded};
 use crate::engine::backend::Accelerator;
+use crate::engine::host::{self, Cell, Number, for_element};
+use crate::engine::kernels::pool;
 use crate::engine::ops::make::cast;
 use crate::engine::ops::reduce;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
@@ -108,6 +110,9 @@ fn max<B: Accelerator>(
     slides: &[Slide],
     cx: &Context<B>,
 ) -> Result<FloatTensor<B>, OpError> {
+    if B::ON_HOST {
+        return max_on_host::<B>(x, slides);
+    }
     match slides {
         [a, b] => {
             // The backend's own pads are never taken, and never cost a copy.
@@ -130,6 +135,47 @@ fn max<B: Accelerator>(
         }
         _ => Ok(folded::<B>(padded::<B>(x, slides, f64::NEG_INFINITY, cx)?, slides, B::float_max_dim)?),
     }
+}
+
+/// By the kernel, in which what is not a number loses wherever it lies.
+fn max_on_host<B: Accelerator>(x: FloatTensor<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
+    let shape = x.shape().to_vec();
+    let axes: Vec<pool::Axis> = slides
+        .iter()
+        .zip(&shape[2..])
+        .map(|(slide, size)| {
+            let window = |out: usize| {
+                let taps = slide.taps(out, slide.pads.0..slide.pads.0 + size);
+                let first = out * slide.stride + taps.start * slide.dilation;
+                pool::Window { first: first.saturating_sub(slide.pads.0), count: taps.len() }
+            };
+            pool::Axis {
+                size: *size,
+                dilation: slide.dilation,
+                windows: (0..slide.out).map(window).collect(),
+            }
+        })
+        .collect();
+    let mut dims = shape[..2].to_vec();
+    dims.extend(slides.iter().map(|s| s.out));
+    let total = dims.iter().product();
+    let single = B::compute_planes(&[&x], &dims, &|given| {
+        let mut out = vec![0.0; total];
+        pool::max(given[0], &axes, f32::NEG_INFINITY, &mut out);
+        Ok(out)
+    });
+    if let Some(y) = single {
+        return Ok(y?);
+    }
+    let device = B::float_device(&x);
+    let x = Value::<B>::Float(x).into_host()?;
+    let y = for_element!(x.dtype(), T => {
+        let least = <T as Cell>::from_number(Number::Float(f64::NEG_INFINITY));
+        let mut out = vec![least; total];
+        pool::max(&host::cells::<T>(&x), &axes, least, &mut out);
+        host::tensor::<T>(x.dtype(), dims, out)?
+    });
+    Value::<B>::Host(y).float(&device)
 }
 
 fn out_of(slide: &Slide, padded: usize) -> usize {

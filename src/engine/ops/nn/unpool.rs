@@ -65,7 +65,10 @@ fn maxima(x: &Tensor, slides: &[Slide]) -> Result<Vec<usize>, String> {
                     offsets = offsets.iter().flat_map(|at| steps.iter().map(move |s| at + s)).collect();
                 }
                 offsets.sort_unstable();
-                let best = offsets.iter().copied().reduce(|a, b| if cells[b] > cells[a] { b } else { a });
+                // What is not a number loses to every number.
+                let is_none = |at: usize| cells[at].partial_cmp(&cells[at]).is_none();
+                let wins = |b: usize, a: usize| cells[b] > cells[a] || (is_none(a) && !is_none(b));
+                let best = offsets.iter().copied().reduce(|a, b| if wins(b, a) { b } else { a });
                 found.push(best.ok_or("a window lies in the pads alone")?);
             }
         }
