@@ -1,6 +1,7 @@
 //! `com.microsoft`: what ONNX Runtime's optimiser and quantiser write into the models that they save.
 
 mod activation;
+mod add;
 mod attention;
 mod embed;
 mod integer;
@@ -38,7 +39,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     op("MultiHeadAttention", attention::multi_head);
     op("QuantizeLinear", |site| qlinear::alias(site, "QuantizeLinear"));
     op("DequantizeLinear", |site| qlinear::alias(site, "DequantizeLinear"));
-    op("QLinearAdd", |site| qlinear::binary(site, "Add"));
+    op("QLinearAdd", add::build);
     op("QLinearMul", |site| qlinear::binary(site, "Mul"));
     op("QLinearSigmoid", |site| qlinear::unary(site, "Sigmoid"));
     op("QLinearLeakyRelu", qlinear::leaky_relu);
