@@ -63,6 +63,8 @@ impl Equation {
         Ok(Self { inputs: inputs.split(',').map(Term::read).collect::<Result<_, _>>()?, output })
     }
 
+    /// The labels of the result, for operands of those labels as the equation writes them: one that an operand repeats
+    /// is there twice.
     fn output(&self, inputs: &[Labels]) -> Result<Labels, String> {
         let all = || inputs.iter().flatten().copied();
         let mut dots: Labels = all().filter(|l| *l >= ELLIPSIS).collect();
@@ -98,13 +100,13 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut operands = Vec::with_capacity(equation.inputs.len());
+        let mut all = Vec::with_capacity(equation.inputs.len());
         for (index, term) in equation.inputs.iter().enumerate() {
             let x = inputs.take(index)?;
             let labels = term.labels(x.rank())?;
+            all.push(labels.clone());
             operands.push(diagonal(x, labels)?);
         }
-        let all: Vec<Labels> =
-            equation.inputs.iter().zip(&operands).map(|(_, (_, labels))| labels.clone()).collect();
         let output = equation.output(&all)?;
         let mut operands = operands.into_iter();
         let mut left = operands.next().ok_or("it has no inputs")?;
@@ -192,7 +194,9 @@ fn contract<B: Accelerator>(
             (Some(x), Some(y)) if x != y && x != 1 && y != 1 => {
                 Err("axes of one label differ in size".into())
             }
-            (x, y) => Ok(x.unwrap_or(1).max(y.unwrap_or(1))),
+            // An axis of nothing meets an axis of one, and stays nothing.
+            (Some(1) | None, Some(size)) | (Some(size), _) => Ok(size),
+            (None, None) => Ok(1),
         }
     };
     let sizes = |labels: &Labels| labels.iter().map(size).collect::<Result<Vec<_>, _>>();
