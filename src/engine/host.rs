@@ -92,7 +92,7 @@ pub(crate) use for_element;
 /// An element type as seen from [`Number`].
 pub trait Cell: bytemuck::Pod + PartialOrd + Send + Sync {
     fn number(self) -> Number;
-    /// Integers wrap, as a cast in C does; a float becomes the nearest.
+    /// Integers wrap, as a cast in C does; a float becomes the nearest float, or loses its fraction.
     fn from_number(number: Number) -> Self;
 }
 
@@ -100,11 +100,31 @@ macro_rules! int_cells {
     ($($t:ty),*) => { $(impl Cell for $t {
         fn number(self) -> Number { Number::Int(self as i128) }
         fn from_number(number: Number) -> Self {
-            match number { Number::Int(v) => v as $t, Number::Float(v) => v as i128 as $t }
+            match number { Number::Int(v) => v as $t, Number::Float(v) => truncated(v, <$t>::MAX.into()) as $t }
         }
     })* };
 }
 int_cells!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+/// A float without its fraction as an integer of a type, whose lowest bits the result has.
+///
+/// ONNX says nothing of what the type does not hold. It is as processors of the x86 family convert it, and with them
+/// ONNX Runtime and NumPy: in 32 bits for the types that fit, else in 64; NaN and what is too large become the lowest
+/// integer of that width.
+fn truncated(v: f64, highest: i128) -> i128 {
+    const WORD: f64 = 2_147_483_648.0;
+    const LONG: f64 = 9_223_372_036_854_775_808.0;
+    if highest <= i32::MAX.into() {
+        return if v > -WORD - 1.0 && v < WORD { v as i128 } else { i32::MIN.into() };
+    }
+    if highest == u32::MAX.into() && !(v > -WORD - 1.0) {
+        return i32::MIN.into();
+    }
+    if highest == u64::MAX.into() && v >= LONG {
+        return if v < 2.0 * LONG { v as i128 } else { 0 };
+    }
+    if v >= -LONG && v < LONG { v as i128 } else { i64::MIN.into() }
+}
 
 macro_rules! float_cells {
     ($($t:ty, $from:expr, $int:expr, $to:expr);*) => { $(impl Cell for $t {

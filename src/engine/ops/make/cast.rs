@@ -1,7 +1,7 @@
 //! Cast and CastLike: between all numbers, bool, strings, and the small types.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Cell, Number, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, to_burn};
 use crate::tensor::{DType, Rounding, Tensor};
@@ -76,10 +76,26 @@ fn convert<B: Accelerator>(
         Value::Int(x) if dtype == DType::Bool => {
             Value::Bool(B::int_not_equal_elem(x, 0i64.into(), settings.bool_dtype))
         }
+        // Burn's conversion is another where the type does not hold the number.
+        x @ Value::Float(_) if B::ON_HOST => {
+            Value::Host(truncated(&x.into_host()?, dtype)?).on_device(&cx.device)
+        }
         Value::Float(x) => Value::Int(B::float_into_int(x, burn.into())),
         Value::Int(x) => Value::Int(B::int_cast(x, burn.into())),
         Value::Bool(x) => Value::Int(B::bool_into_int(x, burn.into())),
         other => return Err(format!("{other:?} where a tensor should be").into()),
+    })
+}
+
+/// Floats as integers.
+fn truncated(x: &Tensor, dtype: DType) -> Result<Tensor, String> {
+    let Some(floats) = x.elements::<f32>().filter(|_| x.dtype() == DType::F32) else {
+        return host::from_numbers(dtype, x.shape().to_vec(), &host::numbers(x));
+    };
+    let number = |v: &f32| Number::Float((*v).into());
+    for_element!(dtype, T => {
+        let cells = floats.iter().map(|v| <T as Cell>::from_number(number(v))).collect();
+        host::tensor::<T>(dtype, x.shape().to_vec(), cells)
     })
 }
 

@@ -124,9 +124,9 @@ pub fn quantise(
     macro_rules! integers {
         ($t:ty, $lowest:expr, $highest:expr) => {{
             let mut cells: Vec<$t> = Vec::with_capacity(x.0.len());
-            each(&mut |v, zero| {
-                cells.push((v.round_ties_even() + zero).clamp($lowest as f32, $highest as f32) as $t)
-            });
+            // What is not a number becomes the lowest, as in ONNX Runtime, whose comparison with it fails.
+            let within = |v: f32| if v > $lowest as f32 { v.min($highest as f32) as $t } else { $lowest };
+            each(&mut |v, zero| cells.push(within(v.round_ties_even() + zero)));
             host::tensor(dtype, x.1.to_vec(), cells)
         }};
     }
