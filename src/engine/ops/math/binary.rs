@@ -5,6 +5,7 @@ use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, OpResult, Site, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
+use burn::tensor::{TensorMetadata, get_device_settings};
 
 pub use crate::engine::kernels::strided::Binary as Arithmetic;
 
@@ -50,7 +51,7 @@ pub fn arithmetic<B: Accelerator>(
 }
 
 fn a_rank<B: Accelerator>(tensor: &B::FloatTensorPrimitive) -> usize {
-    burn::tensor::TensorMetadata::rank(tensor)
+    tensor.rank()
 }
 
 fn on_host<B: Accelerator>(
@@ -111,7 +112,7 @@ pub fn pow<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 if exponent.len() == 1 && exponent.shape().len() <= a_rank::<B>(&base) =>
             {
                 let exponent = host::only(&exponent)?.as_f64();
-                one(Value::Float(power::<B>(base, exponent)))
+                one(Value::Float(power::<B>(base, exponent, cx)))
             }
             (Value::Float(base), exponent) if exponent.dtype() == dtype => {
                 match broadcast::both(Value::Float(base), exponent, cx)? {
@@ -137,11 +138,23 @@ pub fn pow<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn power<B: Accelerator>(base: B::FloatTensorPrimitive, exponent: f64) -> B::FloatTensorPrimitive {
-    if exponent == 2.0 {
+fn power<B: Accelerator>(
+    base: B::FloatTensorPrimitive,
+    exponent: f64,
+    cx: &Context<B>,
+) -> B::FloatTensorPrimitive {
+    if !exponent.is_finite() {
+        // Burn takes a number that it can count to.
+        let (shape, dtype) = (base.shape(), base.dtype());
+        let full = B::float_full(shape, exponent.into(), &cx.device, dtype.into());
+        B::float_powf(base, full)
+    } else if exponent == 2.0 {
         B::float_mul(base.clone(), base)
     } else if exponent == 0.5 {
-        B::float_sqrt(base)
+        // The root of -∞ is no number, its power is.
+        let out = get_device_settings::<B>(&cx.device).bool_dtype;
+        let lowest = B::float_equal_elem(base.clone(), f64::NEG_INFINITY.into(), out);
+        B::float_mask_fill(B::float_sqrt(base), lowest, f64::INFINITY.into())
     } else {
         B::float_powf_scalar(base, exponent.into())
     }

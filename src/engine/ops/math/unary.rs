@@ -6,7 +6,7 @@ use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
-use burn::tensor::get_device_settings;
+use burn::tensor::{get_device_settings, ops::FloatTensor};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Abs", 6, |_| numeric(B::float_abs, f64::abs, i128::abs));
@@ -28,8 +28,8 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Sinh", 9, |_| float(B::float_sinh, f64::sinh));
     r.op("Cosh", 9, |_| float(B::float_cosh, f64::cosh));
     r.op("Tanh", 6, |_| float(|x| B::map(x, Map::Tanh), f64::tanh));
-    r.op("Asinh", 9, |_| float(B::float_asinh, f64::asinh));
-    r.op("Acosh", 9, |_| float(B::float_acosh, f64::acosh));
+    r.op("Asinh", 9, |_| float(asinh::<B>, asinh_on_host));
+    r.op("Acosh", 9, |_| float(acosh::<B>, acosh_on_host));
     r.op("Atanh", 9, |_| float(B::float_atanh, f64::atanh));
     r.op("Erf", 9, |_| device(|x| B::map(x, Map::Erf)));
     r.op("BitwiseNot", 18, |_| host_ints(|v| !v));
@@ -40,6 +40,39 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
 type OnDevice<B> = fn(
     <B as burn::tensor::backend::BackendTypes>::FloatTensorPrimitive,
 ) -> <B as burn::tensor::backend::BackendTypes>::FloatTensorPrimitive;
+
+/// From here on the square of a number, or its double, may be more than a float holds, and the logarithm of twice the
+/// number is the same to the last digit.
+const LARGE: f64 = 1e16;
+
+fn asinh<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let far = B::float_mul(B::float_sign(x.clone()), double_log::<B>(B::float_abs(x.clone())));
+    choose::<B>(x.clone(), far, B::float_asinh(x))
+}
+
+fn acosh<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    choose::<B>(x.clone(), double_log::<B>(x.clone()), B::float_acosh(x))
+}
+
+/// ln(2x)
+fn double_log<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_add_scalar(B::float_log(x), std::f64::consts::LN_2.into())
+}
+
+/// `far` where x is large, else `near`.
+fn choose<B: Accelerator>(x: FloatTensor<B>, far: FloatTensor<B>, near: FloatTensor<B>) -> FloatTensor<B> {
+    let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
+    B::float_mask_where(near, B::float_greater_elem(B::float_abs(x), LARGE.into(), out), far)
+}
+
+fn asinh_on_host(x: f64) -> f64 {
+    let far = |x: f64| x.signum() * (x.abs().ln() + std::f64::consts::LN_2);
+    if x.abs() > LARGE { far(x) } else { x.asinh() }
+}
+
+fn acosh_on_host(x: f64) -> f64 {
+    if x > LARGE { x.ln() + std::f64::consts::LN_2 } else { x.acosh() }
+}
 
 fn sign(v: f64) -> f64 {
     if v == 0.0 || v.is_nan() { v } else { v.signum() }

@@ -3,8 +3,10 @@
 use super::binary::{Arithmetic, arithmetic, elementwise};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{Number, scalar};
+use crate::engine::ops::make::cast;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, broadcast, one};
 use crate::engine::value::Value;
+use crate::tensor::DType;
 use burn::tensor::get_device_settings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,14 @@ pub enum Fold {
 pub fn build<B: Accelerator>(op: Fold) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let count = inputs.0.len();
+        let dtype = inputs.0.first().and_then(|value| value.as_ref().map(Value::dtype));
+        // A sum of half precision may be larger than its type holds where the mean is not.
+        let narrow = dtype.filter(|d| op == Fold::Mean && matches!(d, DType::F16 | DType::BF16));
+        if narrow.is_some() {
+            for input in &mut inputs.0 {
+                *input = input.take().map(|value| cast(value, DType::F32, cx)).transpose()?;
+            }
+        }
         let mut result = inputs.take(0)?;
         for index in 1..count {
             let next = inputs.take(index)?;
@@ -31,7 +41,10 @@ pub fn build<B: Accelerator>(op: Fold) -> Result<BoxOp<B>, String> {
             let count = Value::Host(scalar(result.dtype(), Number::Int(count as i128))?);
             result = arithmetic(Arithmetic::Div, result, count, cx)?;
         }
-        one(result)
+        one(match narrow {
+            Some(dtype) => cast(result, dtype, cx)?,
+            None => result,
+        })
     }))
 }
 

@@ -40,7 +40,7 @@ impl Transform {
         match self {
             Self::None => {}
             Self::Softmax => softmax(scores, |_| true),
-            Self::SoftmaxZero => softmax(scores, |score| score.abs() > 1e-7),
+            Self::SoftmaxZero => softmax(scores, |score| !(score.abs() <= 1e-7)),
             Self::Logistic => scores.iter_mut().for_each(|s| *s = logistic(*s)),
             Self::Probit => scores.iter_mut().for_each(|s| *s = probit(*s)),
         }
@@ -65,7 +65,7 @@ fn softmax(scores: &mut [f64], counts: impl Fn(f64) -> bool) {
         *score = if counts(*score) { (*score - most).exp() } else { 0.0 };
         sum += *score;
     }
-    if sum > 0.0 {
+    if sum != 0.0 {
         scores.iter_mut().for_each(|s| *s /= sum);
     }
 }

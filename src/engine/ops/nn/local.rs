@@ -77,7 +77,10 @@ pub fn mean_variance<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Str
         let x = inputs.take(0)?.float(&cx.device)?;
         let shape = x.shape();
         let axes = axes(&given, shape.num_dims())?;
-        if shape.num_elements() == 0 || axes.is_empty() {
+        if shape.num_elements() == 0 {
+            return one(Value::Float(x));
+        }
+        if axes.is_empty() {
             return Err(format!("{:?} over axes {axes:?}", shape.as_slice()).into());
         }
         let off = B::float_sub(x.clone(), reduce::mean::<B>(x, &axes));

@@ -149,7 +149,8 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             (Some(bias), _) => Some(bias.clone()),
             (None, c) => c.map(|c| c.float(&cx.device)).transpose()?,
         };
-        if let Some(c) = c {
+        // What is multiplied by zero is not looked at, not even where it is no number.
+        if let Some(c) = c.filter(|_| beta != 0.0) {
             let c = if beta == 1.0 { c } else { B::float_mul_scalar(c, beta.into()) };
             if broadcast::shape(&c.shape(), &dims)? != dims {
                 return Err(format!("{:?} does not broadcast to {dims:?}", c.shape().as_slice()).into());

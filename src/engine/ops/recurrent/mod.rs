@@ -137,7 +137,7 @@ impl<B: Accelerator> Op<B> for Recurrent<B> {
             };
             let start = State { h: initial(&h)?, c: initial(&c)? };
             let (outputs, end) = self.direction(direction, &x, weights, start, &masks, [steps, batch]);
-            if self.every_step && steps > 0 {
+            if self.every_step && !outputs.is_empty() {
                 all.push(B::float_cat(outputs, 0));
             }
             last_h.push(B::float_reshape(end.h, [1, batch, hidden].into()));

@@ -43,8 +43,10 @@ fn on_host(x: &Tensor, axis: usize, max: bool, last: bool) -> Vec<i64> {
                 let mut best = 0;
                 for i in 1..size {
                     let (new, old) = (at(i), at(best));
-                    let wins = if max { new > old } else { new < old };
-                    if wins || (last && new == old) {
+                    let [new_is_none, old_is_none] = [new, old].map(|v| v.partial_cmp(&v).is_none());
+                    // What is not a number wins, as in NumPy.
+                    let wins = new_is_none && !old_is_none || if max { new > old } else { new < old };
+                    if wins || (last && (new == old || new_is_none && old_is_none)) {
                         best = i;
                     }
                 }

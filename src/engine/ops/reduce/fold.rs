@@ -6,7 +6,7 @@ use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axes, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
-use burn::tensor::{TensorMetadata, ops::FloatTensor};
+use burn::tensor::{TensorMetadata, get_device_settings, ops::FloatTensor};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -74,8 +74,10 @@ fn reduce<B: Accelerator>(x: FloatTensor<B>, axes: &[usize], kind: Kind) -> Floa
         Kind::LogSum => B::float_log(sum(x)),
         Kind::LogSumExp => {
             let max = along::<B>(x.clone(), axes, B::float_max_dim);
-            // Where all is -infinity there is nothing to scale by.
-            let max = B::float_clamp_min(max, f64::from(f32::MIN).into());
+            // Where the greatest is infinite there is nothing to scale by.
+            let out = get_device_settings::<B>(&B::float_device(&max)).bool_dtype;
+            let infinite = B::float_equal_elem(B::float_abs(max.clone()), f64::INFINITY.into(), out);
+            let max = B::float_mask_fill(max, infinite, 0.0.into());
             let shape = x.shape();
             let shifted = B::float_sub(x, B::float_expand(max.clone(), shape));
             B::float_add(B::float_log(sum(B::float_exp(shifted))), max)

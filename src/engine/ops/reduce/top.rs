@@ -37,8 +37,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                     let at = |i: usize| (row * size + i) * inner + column;
                     let compare = |a: &usize, b: &usize| {
                         let (x, y) = (cells[at(*a)], cells[at(*b)]);
-                        let by_value = if largest { y.partial_cmp(&x) } else { x.partial_cmp(&y) };
-                        by_value.unwrap_or(Ordering::Equal).then(a.cmp(b))
+                        let by_value = ordered(&x, &y);
+                        let by_value = if largest { by_value.reverse() } else { by_value };
+                        by_value.then(a.cmp(b))
                     };
                     order.clear();
                     order.extend(0..size);
@@ -59,4 +60,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let values = host::pick(&x, &offsets, dims.clone())?;
         Ok(vec![Value::Host(values), Value::Host(host::tensor(DType::I64, dims, indices)?)])
     }))
+}
+
+/// The order of two elements. What is not a number comes behind every number, as NumPy sorts it.
+fn ordered<T: PartialOrd>(x: &T, y: &T) -> Ordering {
+    let is_number = |v: &T| v.partial_cmp(v).is_some();
+    x.partial_cmp(y).unwrap_or_else(|| is_number(y).cmp(&is_number(x)))
 }

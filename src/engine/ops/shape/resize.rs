@@ -189,7 +189,7 @@ impl Resize {
     ) -> Result<[AxisTaps; 2], OpError> {
         let axes = plan(&dims, &self.settings, &self.target(inputs)?)?;
         let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
-        if out[..2] != dims[..2] || out.contains(&0) || dims.contains(&0) {
+        if out[..2] != dims[..2] || out[2..].contains(&0) || dims[2..].contains(&0) {
             return Err(format!("{dims:?} cannot be resized to {out:?}").into());
         }
         let taps = |axis: &Axis| match self.settings.mode {
@@ -232,7 +232,10 @@ fn apply<B: Accelerator>(
     let axes = plan(&dims, settings, target)?;
     let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
     cx.check(x.dtype(), &out)?;
-    if out.contains(&0) || dims.contains(&0) {
+    if out.contains(&0) {
+        return Ok(Value::Host(host::from_numbers(x.dtype(), out, &[])?));
+    }
+    if dims.contains(&0) {
         return Err(format!("{dims:?} cannot be resized to {out:?}").into());
     }
     let dtype = x.dtype();
@@ -286,7 +289,9 @@ fn plan(dims: &[usize], settings: &Settings, target: &Target) -> Result<Vec<Axis
                 return Err(wrong("sizes", sizes.len()));
             }
             let sizes = super::expand::sizes(sizes)?;
-            let ratios = listed.iter().zip(&sizes).map(|(a, s)| *s as f32 / dims[*a] as f32);
+            // An axis of nothing has no ratio of its own.
+            let some = listed.iter().zip(&sizes).filter(|(a, _)| dims[**a] > 0);
+            let ratios = some.map(|(a, s)| *s as f32 / dims[*a] as f32);
             let common = match settings.aspect {
                 Aspect::Stretch => None,
                 Aspect::NotLarger => Some(ratios.fold(f32::INFINITY, f32::min)),
@@ -296,7 +301,7 @@ fn plan(dims: &[usize], settings: &Settings, target: &Target) -> Result<Vec<Axis
                 let from = dims[*axis] as f32;
                 let to = common.map_or(size, |scale| (scale * from).round() as usize);
                 axes[*axis].to = to;
-                axes[*axis].scale = common.unwrap_or(to as f32 / from);
+                axes[*axis].scale = if dims[*axis] == 0 { 1.0 } else { common.unwrap_or(to as f32 / from) };
             }
         }
         (Some(scales), None) => {

@@ -32,6 +32,10 @@ impl Reduction {
     fn apply<T: Cell>(self, old: T, new: T) -> T {
         match (self, old.number(), new.number()) {
             (Self::None, ..) => new,
+            // What is not a number stays, as NumPy has it.
+            (Self::Max | Self::Min, a, b) if b.as_f64().is_nan() || a.as_f64().is_nan() => {
+                if b.as_f64().is_nan() { new } else { old }
+            }
             (Self::Max, a, b) => {
                 if b > a {
                     new

@@ -30,9 +30,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
         cx.check(dtype, &[length])?;
         let period = if periodic { length } else { length.saturating_sub(1) };
         let at = |n: usize| {
+            // Of a symmetric window of one element the definition makes no number: its period is zero.
             let angle = 2.0 * PI * n as f64 / period as f64;
-            // A window of one element has no ends to fall off to.
-            if period == 0 { 1.0 } else { a0 - a1 * angle.cos() + a2 * (2.0 * angle).cos() }
+            a0 - a1 * angle.cos() + a2 * (2.0 * angle).cos()
         };
         let window: Vec<f64> = (0..length).map(at).collect();
         one(Value::Host(from_reals(dtype, vec![length], window)?))
