@@ -16,7 +16,7 @@ struct Case {
 }
 
 #[derive(Deserialize)]
-struct Described {
+pub struct Described {
     dtype: Option<String>,
     #[serde(default)]
     shape: Vec<usize>,
@@ -120,7 +120,7 @@ pub fn run_on(folder: &Path, device: DeviceId) -> Result<(), String> {
 }
 
 /// The value that is described; its elements are taken off the data.
-fn item(described: Option<&Described>, data: &mut bytes::Bytes) -> Result<Item, String> {
+pub fn item(described: Option<&Described>, data: &mut bytes::Bytes) -> Result<Item, String> {
     let Some(described) = described else { return Ok(Item::Nothing) };
     if let Some(items) = &described.sequence {
         let items = items.iter().map(|d| item(d.as_ref(), data));

@@ -7,6 +7,7 @@ mod conformance;
 mod costly;
 #[cfg(feature = "vulkan")]
 mod device;
+mod edges;
 mod entry;
 mod hostile;
 mod mutated;
