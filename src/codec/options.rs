@@ -1,6 +1,7 @@
 //! Options that several formats share: dtypes, shapes, colours, sources.
 
 use crate::diagnostic::{At, Diagnostic, Report};
+use crate::plan::{Mend, Mismatch, TensorType};
 use crate::spec::document::{Expected, Reader, Value};
 use crate::tensor::{DType, byte_len};
 use serde::Serialize;
@@ -108,4 +109,22 @@ pub fn color(value: &At<Value>) -> Result<[u8; 3], Expected> {
 pub fn from(options: &mut Reader<'_>, report: &mut Report) -> Option<At<String>> {
     options.require("from", "name what is to be written: `from = \"step.output\"`");
     options.string("from", report)
+}
+
+/// The changes to `dtype` and `shape` with which a decode that `gives` one type would give another.
+pub fn mend_type(gives: &TensorType, wanted: &TensorType) -> Vec<Mend> {
+    let mut mends: Vec<Mend> = mend_dtype(gives, wanted).into_iter().collect();
+    if let Some(to) = &wanted.dims
+        && gives.mismatch(wanted) == Some(Mismatch::Shape)
+        && let Some(dims) = to.iter().map(|dim| dim.map(|n| n.to_string())).collect::<Option<Vec<_>>>()
+    {
+        mends.push(Mend::Option { key: "shape", value: format!("[{}]", dims.join(", ")) });
+    }
+    mends
+}
+
+/// The change to `dtype` alone.
+pub fn mend_dtype(gives: &TensorType, wanted: &TensorType) -> Option<Mend> {
+    let (from, to) = (gives.dtype?, wanted.dtype?);
+    (from != to).then(|| Mend::Option { key: "dtype", value: format!("\"{to}\"") })
 }

@@ -60,6 +60,19 @@ pub trait Decode: Send + Sync + Debug {
     fn read_as(&self, _dims: &[Option<usize>]) -> Option<std::sync::Arc<dyn Decode>> {
         None
     }
+    /// Whether it gives [`Decoded::origin`] where that is asked for: a picture, which encodes can draw on.
+    fn keeps_picture(&self) -> bool {
+        false
+    }
+    /// The option that is missing where lengths of axes are open because what is read may have any size, and a
+    /// model takes one only: "size".
+    fn missing_size(&self) -> Option<&'static str> {
+        None
+    }
+    /// What to change in its options so that it gives `wanted`, which it does not.
+    fn mend(&self, _wanted: &TensorType) -> Vec<Mend> {
+        vec![]
+    }
     /// File extensions that an offline run takes up, lower case, without a dot: `["jpg", "png"]`.
     fn extensions(&self) -> &'static [&'static str];
     /// What a request may send for it, to be shown to who asks how.
@@ -75,6 +88,15 @@ pub trait Decode: Send + Sync + Debug {
     fn options(&self) -> serde_json::Value;
     /// Pure work on the calling thread. `keep_origin` asks for [`Decoded::origin`].
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError>;
+}
+
+/// A change to a decode, so that a model can read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// The value to write for an option, in TOML.
+    Option { key: &'static str, value: String },
+    /// No option does it: what the decode can give, as a sentence.
+    Impossible(String),
 }
 
 /// What a request may send for a decode.

@@ -60,7 +60,8 @@ fn resolve_on(
     whole: &Whole<'_>,
     report: &mut Report,
 ) -> Resolved {
-    let is_image = |i: usize| view.decodes[i].as_ref().is_some_and(|d| d.codec.format.value == "image");
+    let decode = |i: usize| view.decodes[i].as_ref().and_then(|read| read.decode.as_ref());
+    let is_image = |i: usize| decode(i).is_some_and(|decode| decode.keeps_picture());
     let images: Vec<&str> =
         scope.decodes.iter().enumerate().filter(|(i, _)| is_image(*i)).map(|(_, name)| *name).collect();
     match scope.decodes.iter().position(|d| *d == on.value) {

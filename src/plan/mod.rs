@@ -33,7 +33,7 @@ mod whole;
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
     Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Example, Format,
-    JsonValues, Origin, Payload, Region, RowContext, Rows, SourceRef,
+    JsonValues, Mend, Origin, Payload, Region, RowContext, Rows, SourceRef,
 };
 
 pub use compile::compile;

@@ -1,10 +1,10 @@
 //! That what flows into each model is what the model takes.
 
-use super::entry::{View, reach};
-use super::fit::{Mismatch, mend_decode};
+use super::entry::{ReadDecode, View, reach};
+use super::fit::{self, Mismatch};
 use super::models::Loaded;
 use super::scope::{Feed, Node, Scope, Source, note};
-use super::{Port, TensorType};
+use super::{Mend, Port, TensorType};
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 
@@ -37,7 +37,7 @@ pub fn check(
                 let decode = match source {
                     Source::Output { step: from, .. } if around(from) => continue,
                     Source::Output { .. } => None,
-                    Source::Decode(index) => view.decodes[index].as_ref().map(|d| d.codec),
+                    Source::Decode(index) => view.decodes[index].as_ref(),
                 };
                 let flow = Flow { scope, view, models, step, node, feed, model, source, decode, gives };
                 // The newest version first: it is the one that people look at.
@@ -92,7 +92,7 @@ struct Flow<'f, 'a> {
     model: &'f Loaded<'a>,
     source: Source,
     /// Where the source is a decode.
-    decode: Option<&'a spec::Codec>,
+    decode: Option<&'f ReadDecode<'a>>,
     gives: TensorType,
 }
 
@@ -126,23 +126,21 @@ impl Flow<'_, '_> {
         };
         let d = match self.decode {
             // A decode that is right for another step is not to be changed for this one.
-            Some(codec) if self.fits_elsewhere() => {
+            Some(read) if self.fits_elsewhere() => {
                 let d = d.at(&feed.from.place, format!("this is {gives}, and {takes_label}"));
-                let mends = mend_decode(codec, gives, takes);
-                let options: Vec<&str> =
-                    mends.iter().filter_map(|m| Some(m.split_once(" in decode")?.0)).collect();
+                let options: Vec<String> =
+                    mends(read, takes).iter().filter_map(fit::setting).map(|s| format!("`{s}`")).collect();
                 match instead() {
                     Some(help) => d.help(help),
                     None if options.is_empty() => d,
                     None => d.help(format!("a decode of its own would fit, with {}", options.join(" and "))),
                 }
             }
-            Some(codec) => {
-                let helps = mend_decode(codec, gives, takes);
-                let place = decode_place(codec, &helps, mismatch);
-                let mut d = d.at(&place, format!("gives {gives}")).at(&feed.from.place, takes_label);
-                d.helps = helps;
-                d
+            Some(read) => {
+                let mends = mends(read, takes);
+                let place = decode_place(read.codec, &mends, mismatch);
+                let d = d.at(&place, format!("gives {gives}")).at(&feed.from.place, takes_label);
+                mends.iter().fold(d, |d, mend| d.help(fit::help(mend, &read.codec.name.value)))
             }
             None => {
                 let d = d.at(&feed.from.place, format!("this is {gives}, and {takes_label}"));
@@ -211,20 +209,24 @@ fn not_a_tensor(node: &Node<'_>, model: &Loaded<'_>, input: &Port) -> Diagnostic
     note(d, model.describe())
 }
 
-/// The option that is at fault: the first that a help names and that is written, else the decode's name.
-fn decode_place(codec: &spec::Codec, helps: &[String], mismatch: Mismatch) -> Span {
-    let keys: &[&str] = match mismatch {
-        Mismatch::DType => &["dtype"],
-        Mismatch::Shape => &["layout", "color", "size", "shape"],
-    };
-    let named = |key: &&&str| helps.iter().any(|h| h.starts_with(&format!("`{key} =")));
-    let written = keys.iter().filter(named).find_map(|key| codec.options.get(key));
+/// What to change in a decode so that it gives `takes`.
+fn mends(read: &ReadDecode<'_>, takes: &TensorType) -> Vec<Mend> {
+    read.decode.as_ref().map(|decode| decode.mend(takes)).unwrap_or_default()
+}
+
+/// The option that is at fault: the first to be changed that is written, else the decode's name.
+fn decode_place(codec: &spec::Codec, mends: &[Mend], mismatch: Mismatch) -> Span {
+    let is_concerned = |key: &str| (key == "dtype") == (mismatch == Mismatch::DType);
+    let written = mends.iter().find_map(|mend| match mend {
+        Mend::Option { key, .. } => codec.options.get(key).filter(|_| is_concerned(key)),
+        Mend::Impossible(_) => None,
+    });
     written.map_or_else(|| codec.name.place.clone(), |value| value.place.clone())
 }
 
-/// A picture of any size cannot go where the model takes one size only.
+/// What may have any size cannot go where the model takes one size only.
 fn any_size(
-    codec: &spec::Codec,
+    read: &ReadDecode<'_>,
     feed: &Feed<'_>,
     input: &Port,
     gives: &TensorType,
@@ -232,16 +234,13 @@ fn any_size(
 ) -> Option<Diagnostic> {
     let (from, to) = (gives.dims.as_ref()?, takes.dims.as_ref()?);
     let open = from.iter().zip(to).any(|(from, to)| from.is_none() && to.is_some());
-    if codec.format.value != "image" || !open || codec.options.get("size").is_some() {
-        return None;
-    }
-    let zero = TensorType { dtype: gives.dtype, dims: Some(from.iter().map(|d| d.or(Some(0))).collect()) };
-    let mut d = Diagnostic::error(format!(
-        "decode `{}` has no `size`, and input `{}` takes one size only",
-        codec.name.value, input.name
+    let option = read.decode.as_ref()?.missing_size().filter(|_| open)?;
+    let name = &read.codec.name;
+    let d = Diagnostic::error(format!(
+        "decode `{}` has no `{option}`, and input `{}` takes one size only",
+        name.value, input.name
     ))
-    .at(&codec.name.place, format!("gives {gives}"))
+    .at(&name.place, format!("gives {gives}"))
     .at(&feed.from.place, format!("`{}` takes {takes}", input.name));
-    d.helps = mend_decode(codec, &zero, takes);
-    Some(d)
+    Some(mends(read, takes).iter().fold(d, |d, mend| d.help(fit::help(mend, &name.value))))
 }

@@ -11,7 +11,7 @@ use crate::picture::resample::{self, Filter};
 use crate::picture::resize::{Fit, Pixels, Target, resize};
 use crate::picture::size::Hint;
 use crate::picture::{self, Limits};
-use crate::plan::{Decode, DecodeError, Decoded, Example, Origin, Payload, Region, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Mend, Origin, Payload, Region, TensorType};
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value};
 use bytes::Bytes;
@@ -162,6 +162,22 @@ impl Decode for ImageDecode {
         TensorType { dtype: Some(self.table.dtype()), dims: Some(dims) }
     }
 
+    fn keeps_picture(&self) -> bool {
+        true
+    }
+
+    fn missing_size(&self) -> Option<&'static str> {
+        self.target.is_none().then_some("size")
+    }
+
+    fn mend(&self, wanted: &TensorType) -> Vec<Mend> {
+        let mut mends: Vec<Mend> = options::mend_dtype(&self.produces(), wanted).into_iter().collect();
+        if let Some(dims) = &wanted.dims {
+            mends.extend(self.mend_dims(dims));
+        }
+        mends
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
     }
@@ -239,6 +255,52 @@ impl Room {
         if held > Self::KEPT {
             *self = Self::default();
         }
+    }
+}
+
+impl ImageDecode {
+    /// The changes with which the picture would have these axes: planes ("nchw": channels, height, width) or pixels
+    /// ("nhwc": height, width, channels).
+    fn mend_dims(&self, wanted: &[Option<usize>]) -> Vec<Mend> {
+        let [first, second, third] = *wanted else {
+            let axes = wanted.len();
+            return vec![Mend::Impossible(format!(
+                "an image decode gives three axes; the model wants {axes} beside the batch"
+            ))];
+        };
+        let channels = |dim: Option<usize>| matches!(dim, Some(1 | 3));
+        let layout = match (channels(first), channels(third)) {
+            (true, false) => Layout::Nchw,
+            (false, true) => Layout::Nhwc,
+            _ => self.layout,
+        };
+        let (count, height, width) = match layout {
+            Layout::Nchw => (first, second, third),
+            Layout::Nhwc => (third, first, second),
+        };
+        let option = |key, value: String| Mend::Option { key, value };
+        let mut mends = vec![];
+        if layout != self.layout {
+            let name = if layout == Layout::Nchw { "nchw" } else { "nhwc" };
+            mends.push(option("layout", format!("\"{name}\"")));
+        }
+        if count.is_some_and(|count| count != self.color.channels()) {
+            mends.push(match count {
+                Some(1) => option("color", "\"gray\"".into()),
+                Some(3) => option("color", "\"rgb\"".into()),
+                _ => {
+                    Mend::Impossible("an image decode gives 3 channels, or 1 with `color = \"gray\"`".into())
+                }
+            });
+        }
+        let own = self.target.map(|to| (to.size.0 as usize, to.size.1 as usize));
+        let (own_width, own_height) = own.unzip();
+        if let (Some(w), Some(h)) = (width.or(own_width), height.or(own_height))
+            && own != Some((w, h))
+        {
+            mends.push(option("size", format!("[{w}, {h}]")));
+        }
+        mends
     }
 }
 

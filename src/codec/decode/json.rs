@@ -6,7 +6,7 @@ use crate::codec::document;
 use crate::codec::element::FromNumber;
 use crate::codec::options::{self, Shape};
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::plan::{Decode, DecodeError, Decoded, Example, JsonValues, Payload, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, JsonValues, Mend, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor};
@@ -89,6 +89,10 @@ impl Decode for JsonDecode {
     fn read_as(&self, dims: &[Option<usize>]) -> Option<Arc<dyn Decode>> {
         let decode = Self { read_as: Some(dims.to_vec()), ..self.clone() };
         Some(Arc::new(decode))
+    }
+
+    fn mend(&self, wanted: &TensorType) -> Vec<Mend> {
+        options::mend_type(&self.produces(), wanted)
     }
 
     fn extensions(&self) -> &'static [&'static str] {

@@ -4,7 +4,7 @@ use crate::codec::npy::Header;
 use crate::codec::options::{self, Shape};
 use crate::codec::payload;
 use crate::diagnostic::Report;
-use crate::plan::{Decode, DecodeError, Decoded, Example, Payload, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Mend, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor, byte_len};
@@ -48,6 +48,10 @@ impl Decode for NpyDecode {
 
     fn produces(&self) -> TensorType {
         TensorType { dtype: self.dtype, dims: self.shape.clone() }
+    }
+
+    fn mend(&self, wanted: &TensorType) -> Vec<Mend> {
+        options::mend_type(&self.produces(), wanted)
     }
 
     fn extensions(&self) -> &'static [&'static str] {

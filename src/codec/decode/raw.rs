@@ -3,7 +3,7 @@
 use crate::codec::options::{self, Shape};
 use crate::codec::payload;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::plan::{Decode, DecodeError, Decoded, Example, Payload, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Mend, Payload, TensorType};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::{DType, Tensor};
@@ -57,6 +57,10 @@ impl Decode for RawDecode {
 
     fn produces(&self) -> TensorType {
         TensorType { dtype: Some(self.dtype), dims: Some(self.shape.clone()) }
+    }
+
+    fn mend(&self, wanted: &TensorType) -> Vec<Mend> {
+        options::mend_type(&self.produces(), wanted)
     }
 
     fn extensions(&self) -> &'static [&'static str] {
