@@ -1,6 +1,6 @@
-"""Writes small models as seeds for the fuzzer: the fixtures, and the node tests of the ONNX project.
+"""Writes seeds for the fuzzer: small models (the fixtures, and the node tests of the ONNX project), or pictures.
 
-    python fuzz/seeds.py FOLDER
+    python fuzz/seeds.py FOLDER [models|pictures]
 """
 
 import hashlib
@@ -10,9 +10,17 @@ import sys
 LARGEST = 65536
 
 
+FIXTURES = pathlib.Path(__file__).parent.parent / "tests" / "fixtures"
+
+
+def pictures():
+    for path in sorted((FIXTURES / "codec" / "pictures").iterdir()):
+        if path.suffix != ".ppm":
+            yield path.read_bytes()
+
+
 def models():
-    fixtures = pathlib.Path(__file__).parent.parent / "tests" / "fixtures"
-    for path in sorted(fixtures.rglob("model.onnx")):
+    for path in sorted(FIXTURES.rglob("model.onnx")):
         yield path.read_bytes()
     try:
         from onnx.backend.test.loader import load_model_tests
@@ -23,14 +31,14 @@ def models():
         yield case.model.SerializeToString()
 
 
-def main(folder):
+def main(folder, kind="models"):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for model in models():
-        if len(model) <= LARGEST:
-            (folder / hashlib.sha256(model).hexdigest()[:16]).write_bytes(model)
+    for seed in {"models": models, "pictures": pictures}[kind]():
+        if len(seed) <= LARGEST:
+            (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
     print(f"{len(list(folder.iterdir()))} seeds")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

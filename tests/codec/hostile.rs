@@ -121,8 +121,34 @@ fn what_is_no_picture_is_said_to_be_none() {
     assert!(image(b"BM").starts_with("invalid: "));
 }
 
+/// Tags of a TIFF that would take memory, or time, without a byte of pixels.
+#[test]
+fn a_tiff_that_lies_about_its_parts_is_refused() {
+    let with = |tag: u16, value: u32| {
+        let mut file = fixture("pictures/float-little.tif");
+        let directory = u32::from_le_bytes(file[4..8].try_into().unwrap()) as usize;
+        let entry = file[directory + 2..].chunks_exact_mut(12).find(|e| e[..2] == tag.to_le_bytes()).unwrap();
+        entry[2..4].copy_from_slice(&4u16.to_le_bytes());
+        entry[4..8].copy_from_slice(&1u32.to_le_bytes());
+        entry[8..12].copy_from_slice(&value.to_le_bytes());
+        refusal(decoded(r#"format = "image""#, file))
+    };
+    let begin = Instant::now();
+    let (bits, samples, rows, length) = (258, 277, 278, 279);
+    assert_eq!(with(bits, 64), "invalid: the TIFF is truncated");
+    assert_eq!(with(bits, 7), "invalid: a TIFF with samples of 7 bits is not read");
+    assert_eq!(
+        with(samples, u32::MAX),
+        "invalid: a TIFF with 4294967295 samples of each pixel for its colours is not read"
+    );
+    assert_eq!(with(rows, 0), "invalid: broken TIFF: the size of its strips or tiles");
+    assert_eq!(with(rows, 1), "invalid: broken TIFF: the number of its strips or tiles");
+    assert_eq!(with(length, 5), "invalid: the TIFF is truncated");
+    assert!(begin.elapsed() < Duration::from_millis(200), "{:?}", begin.elapsed());
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     /// One byte of a picture changed, anywhere, and its end cut off: an answer, whatever it is.
     #[test]
@@ -130,6 +156,9 @@ proptest! {
         name in prop::sample::select(vec![
             "rgb.jpg", "progressive.jpg", "cmyk.jpg", "subsampled.jpg", "restarts.jpg", "palette.png", "alpha-16.png",
             "palette.gif", "alpha.webp", "lossy.webp", "lzw.tif", "gray-16.tif", "palette.bmp", "turned-6.jpg",
+            "own-22-apart.jpg", "own-33-together.jpg", "own-progressive-apart.jpg", "own-cmyk-apart.jpg",
+            "fax-group3.tif", "fax-group3-2d.tif", "fax-group4.tif", "fax-tiff_ccitt.tif", "packbits.tif", "jpeg.tif",
+            "ycbcr-quarter.tif", "float-predicted.tif", "planes.tif", "big.tif", "palette-2.tif",
         ]),
         at: prop::sample::Index,
         byte: u8,
