@@ -4,7 +4,7 @@ use super::Exit;
 use super::admin::{Admin, numbers, table};
 use super::output::print;
 use crate::ingress::documents::Status;
-use crate::lifecycle::{Comparison, State};
+use crate::lifecycle::{Comparison, Joining, State};
 use std::time::{Duration, SystemTime};
 
 /// Say how a running rserve stands: pipelines, models, generations, devices
@@ -71,6 +71,7 @@ fn as_text(status: &Status, now: SystemTime) -> String {
             if let State::Failed(reason) = &generation.state {
                 remarks.push_str(&format!("\n{tag} failed: {}\n", reason.replace('\n', "\n  ")));
             }
+            remarks.push_str(&generation.batching.as_ref().map_or(String::new(), |how| batching(&tag, how)));
             generations.push(vec![
                 tag,
                 generation.digest.map_or(String::new(), |digest| format!("{digest:.12}")),
@@ -105,6 +106,15 @@ fn as_text(status: &Status, now: SystemTime) -> String {
     }
     text.push_str(remarks.trim_start());
     format!("{}\n", text.trim_end())
+}
+
+/// Why a generation takes one item at a time, and what would change that.
+fn batching(tag: &str, batching: &Joining) -> String {
+    if batching.joined {
+        return String::new();
+    }
+    let help = batching.help.iter().map(|help| format!("  {help}\n")).collect::<String>();
+    format!("\n{tag} takes one item at a time: {}\n{help}", batching.why)
 }
 
 fn compared(model: &str, shadow: &Comparison) -> String {
@@ -150,6 +160,11 @@ mod tests {
             since: at(since),
             load: Duration::from_secs_f64(load),
             warm_up: Duration::from_secs_f64(load / 2.0),
+            batching: (load > 0.0).then(|| Joining {
+                joined: false,
+                why: "how long output `rows` is depends on what is in the input".into(),
+                help: Some("`batch` may declare it".into()),
+            }),
         }
     }
 
@@ -240,6 +255,9 @@ mask@3      abababababab  failed  5 s ago   0.00 s  0.00 s
 
 device  name       held
 cpu     a machine  mask 0.7, rest idle time
+
+mask@2 takes one item at a time: how long output `rows` is depends on what is in the input
+  `batch` may declare it
 
 mask@3 failed: not a model
 

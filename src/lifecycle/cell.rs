@@ -22,6 +22,8 @@ pub struct Generation {
     pub facts: VersionFacts,
     /// What the pipeline file said of its batch axes when it was loaded.
     pub declaration: Declaration,
+    /// Whether its items share batches.
+    pub joined: bool,
     /// Loaded to be compared with others, not to answer.
     pub shadow: bool,
     /// How long reading, checking and placing it took.

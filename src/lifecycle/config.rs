@@ -4,6 +4,7 @@ use super::align::Contract;
 use super::cell::{Cell, Generation};
 use super::decide::Versions;
 use super::load::Target;
+use super::samples::{Feed, Feeds};
 use crate::plan::memory::Allowed;
 use crate::plan::{BatchPolicy, Declaration, DeviceId, Plan, Rollout, StoreRoot, VersionFacts};
 use crate::scheduler::{Device, Instance, Policy};
@@ -42,6 +43,9 @@ pub(super) struct Config {
     pub aside: Target,
     pub rollout: Rollout,
     pub declaration: Declaration,
+    /// What comes to the model's inputs.
+    pub feeds: Arc<Feeds>,
+    pub warm: bool,
     pub contract: Contract,
     pub context: Arc<PlanContext>,
 }
@@ -105,6 +109,8 @@ impl Config {
             aside: Target { device: aside, replicas: 1, policy: alone, memory: None },
             rollout: model.rollout.clone(),
             declaration: model.declaration.clone(),
+            feeds: Arc::new(feeds(plan, index)),
+            warm: model.warm,
             contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, index) },
             context: context.clone(),
         }
@@ -140,10 +146,28 @@ impl Config {
         for instance in generation.replicas.iter() {
             let targets = self.targets(generation.shadow);
             if let Some(target) = targets.iter().find(|target| target.device.id() == instance.device()) {
-                instance.set_policy(target.policy.clone());
+                instance.set_policy(target.policy(generation.joined));
             }
         }
     }
+}
+
+/// What comes to the inputs of a model from the decodes that feed it.
+fn feeds(plan: &Plan, model: usize) -> Feeds {
+    let signature = &plan.models[model].signature;
+    let mut feeds = Feeds::new();
+    for pipeline in &plan.pipelines {
+        for entry in [&pipeline.online, &pipeline.offline] {
+            let steps = entry.steps.iter().filter(|step| pipeline.models.get(step.model) == Some(&model));
+            for (port, slot) in steps.flat_map(|step| signature.inputs.iter().zip(&step.inputs)) {
+                if let Some(decode) = entry.decodes.get(*slot).map(|plan| &plan.decode) {
+                    let feed = || Feed { ty: decode.produces(), range: decode.range() };
+                    feeds.entry(port.name.clone()).or_insert_with(feed);
+                }
+            }
+        }
+    }
+    feeds
 }
 
 /// The names of the outputs that something reads.

@@ -4,10 +4,11 @@
 use super::aside::{Aside, aside};
 use super::cell::Generation;
 use super::memory::{LoadedGenerations, Verdict, judge};
+use super::samples::Feeds;
 use super::state::{Cause, PlaceStatus, Records, State, Track};
-use super::warm::warm_up;
+use super::warm::{Joining, WarmUp, Warmed};
 use crate::plan::memory::{Allowed, Need};
-use crate::plan::{Declaration, DeviceId, VersionFacts};
+use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner};
 use crate::store::{Digest, Format, Opaque, VersionFiles};
 use std::sync::Arc;
@@ -70,6 +71,10 @@ pub(super) struct LoadRequest {
     pub limit: Duration,
     /// What the pipeline file says of the batch axes.
     pub declaration: Declaration,
+    /// What comes to its inputs.
+    pub feeds: Arc<Feeds>,
+    /// Whether it is run on samples before it serves.
+    pub warm: bool,
     /// The model's generations that are on devices already.
     pub loaded: LoadedGenerations,
     /// What is there goes once this one serves, so that it might go before.
@@ -103,6 +108,15 @@ pub(super) struct Placed {
 }
 
 impl Target {
+    /// The policy by which a generation is served, whose items share batches or do not.
+    pub(super) fn policy(&self, joined: bool) -> Policy {
+        let mut policy = self.policy.clone();
+        if !joined {
+            policy.batch = BatchPolicy::up_to(1);
+        }
+        policy
+    }
+
     pub(super) fn status(&self, model: &str) -> PlaceStatus {
         let usage = self.device.usage();
         let got = usage.models.iter().find(|of| &*of.model == model).map_or([0.0; 2], |of| of.got);
@@ -229,17 +243,7 @@ impl Placed {
                 runner.limit_batch_memory(allowed.beside(taken.saturating_add(runner.memory().weights)));
             }
         }
-        let warmed = {
-            let (runners, signature) = (runners.clone(), loading.facts.signature.clone());
-            let targets = loading.request.targets.clone();
-            aside(loading.left(), loading.request.background, move || {
-                let warm = |(runner, target): (&Arc<dyn Runner>, &Target)| {
-                    warm_up(&**runner, &signature, &target.policy.batch)
-                        .map_err(|error| format!("warm-up: {error}"))
-                };
-                runners.iter().zip(&targets).try_for_each(warm)
-            })
-        };
+        let warmed = loading.try_samples(&runners);
         let measured = |runner: &Arc<dyn Runner>| {
             let memory = runner.memory();
             Need { weights: memory.weights, batch: memory.batch }
@@ -247,25 +251,31 @@ impl Placed {
         let room = runners.iter().zip(&loading.request.targets);
         let room = room.map(|(runner, target)| loading.find_room(target, measured(runner)));
         if let Err(reason) = room.collect::<Result<(), String>>() {
-            let reason = if matches!(warmed, Ok(Ok(()))) { reason } else { format!("at least, {reason}") };
+            let reason = if matches!(warmed, Ok(Ok(_))) { reason } else { format!("at least, {reason}") };
             return Err(loading.give_up(Fault::new(Cause::Memory, reason)));
         }
-        match warmed {
-            Ok(Ok(())) => {}
+        let warmed = match warmed {
+            Ok(Ok(warmed)) => warmed,
             Ok(Err(reason)) => return Err(loading.give_up(Fault::new(Cause::WarmUp, reason))),
             Err(error) => {
                 let fault = Fault::aside(error, Cause::WarmUp, &loading.request);
                 return Err(loading.give_up(fault));
             }
-        }
+        };
+        loading.say(&warmed);
         let warm_up = begun.elapsed();
         for (runner, target) in runners.iter().zip(&loading.request.targets) {
             if let Some(allowed) = target.memory {
                 runner.limit_batch_memory(allowed.beside(runner.memory().weights));
             }
         }
-        let Loading { request, version, digest, facts, track, .. } = loading;
-        track.took(load, warm_up);
+        let Loading { request, version, digest, mut facts, track, .. } = loading;
+        if !warmed.whole.is_empty() {
+            let signature = (*facts.signature).clone();
+            facts.signature = Arc::new(signature.without_batch(&warmed.whole, &request.declaration));
+        }
+        track.took(load, warm_up, &warmed.joining);
+        let joined = warmed.joining.joined;
         // A shadow has a share of its own, which is none: it runs in what the others leave idle.
         let account =
             if request.shadow { format!("{} (shadow)", request.model) } else { request.model.clone() };
@@ -274,7 +284,7 @@ impl Placed {
         let instances = runners
             .into_iter()
             .zip(&request.targets)
-            .map(|(runner, target)| target.device.instance(&account, runner, target.policy.clone()));
+            .map(|(runner, target)| target.device.instance(&account, runner, target.policy(joined)));
         let replicas = Replicas::new(instances.collect());
         Ok(Arc::new_cyclic(|generation| Generation {
             version,
@@ -282,6 +292,7 @@ impl Placed {
             tag: format!("{}@{version}", request.model),
             facts,
             declaration: request.declaration.clone(),
+            joined,
             shadow: request.shadow,
             load,
             warm_up,
@@ -293,6 +304,62 @@ impl Placed {
 }
 
 impl Loading {
+    /// Runs the first batches on every target. The model is joined where that is right on all of them.
+    fn try_samples(&self, runners: &[Arc<dyn Runner>]) -> Result<Result<Warmed, String>, Aside> {
+        let (runners, signature) = (runners.to_vec(), self.facts.signature.clone());
+        let (targets, feeds) = (self.request.targets.clone(), self.request.feeds.clone());
+        if !self.request.warm {
+            let policy = targets.first().map_or(BatchPolicy::up_to(1), |target| target.policy.batch.clone());
+            let joining = Joining::untried(&signature, &policy);
+            return Ok(Ok(Warmed { joining, whole: vec![], failed: None }));
+        }
+        aside(self.left(), self.request.background, move || {
+            let mut all: Option<Warmed> = None;
+            for (runner, target) in runners.iter().zip(&targets) {
+                for (output, _) in all.iter().flat_map(|warmed| &warmed.whole) {
+                    runner.give_whole(*output);
+                }
+                let (device, policy) = (target.device.id(), &target.policy.batch);
+                let warm_up =
+                    WarmUp { runner: &**runner, device, signature: &signature, policy, feeds: &feeds };
+                let warmed = warm_up.run().map_err(|error| format!("warm-up: {error}"))?;
+                all = Some(match all {
+                    None => warmed,
+                    Some(before) => Warmed {
+                        joining: before.joining.and(warmed.joining),
+                        whole: [before.whole, warmed.whole].concat(),
+                        failed: before.failed.or(warmed.failed),
+                    },
+                });
+            }
+            all.ok_or_else(|| "it has no device".to_owned())
+        })
+    }
+
+    /// Says once what the first batches showed that somebody should know.
+    fn say(&self, warmed: &Warmed) {
+        let (model, version) = (self.request.model.as_str(), self.version);
+        for (output, _) in &warmed.whole {
+            let output = self.facts.signature.outputs.get(*output).map_or("", |port| &port.name);
+            let help = format!("`batch = {{ axes = {{ \"{output}\" = false }} }}` declares it");
+            tracing::warn!(model, version, output, help, "an output has no batch axis, and is given whole");
+        }
+        if let Some(why) = &warmed.failed {
+            let help = "it is served all the same; `warm = false` does without";
+            tracing::warn!(model, version, why, help, "it cannot be run on made-up samples");
+        }
+        let Joining { joined, why, help } = &warmed.joining;
+        let help = help.as_deref().unwrap_or("");
+        match joined {
+            true => tracing::debug!(model, version, why, "items share batches"),
+            // Whoever wrote the file expects it, or asked for it.
+            false if !self.facts.signature.batching.joins() || why.starts_with("`batch.max`") => {
+                tracing::info!(model, version, why, help, "one item at a time");
+            }
+            false => tracing::warn!(model, version, why, help, "one item at a time"),
+        }
+    }
+
     fn left(&self) -> Duration {
         self.request.limit.saturating_sub(self.begun.elapsed())
     }

@@ -22,6 +22,8 @@ mod memory;
 mod model;
 mod models;
 mod pass;
+mod proof;
+mod samples;
 mod scan;
 mod shadow;
 #[cfg(all(test, feature = "shuttle"))]
@@ -41,3 +43,4 @@ pub use shadow::{Comparison, Copied, Shadow};
 pub use state::{
     Cause, DeviceStatus, GenerationStatus, InstanceStatus, Loads, ModelStatus, PlaceStatus, State,
 };
+pub use warm::Joining;

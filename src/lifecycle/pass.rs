@@ -260,6 +260,8 @@ impl<'a> Pass<'a> {
             shadow,
             limit: config.rollout.load_timeout,
             declaration: config.declaration.clone(),
+            feeds: config.feeds.clone(),
+            warm: config.warm,
             loaded: self.model.loaded.clone(),
             replaces: !shadow && self.loaded.iter().any(|one| self.replaces(version, one)),
             background: self.background,

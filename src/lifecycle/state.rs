@@ -2,6 +2,7 @@
 
 use super::shadow::Comparison;
 use super::units::{seconds, unix_seconds};
+use super::warm::Joining;
 use crate::plan::DeviceId;
 use crate::scheduler::Snapshot;
 use crate::store::Digest;
@@ -140,6 +141,8 @@ pub struct GenerationStatus {
     /// Its first batches, in seconds.
     #[serde(rename = "warm_up_seconds", with = "seconds")]
     pub warm_up: Duration,
+    /// Whether its items share batches, once that is known.
+    pub batching: Option<Joining>,
 }
 
 /// One model, for the status.
@@ -255,6 +258,7 @@ impl Records {
             since: SystemTime::now(),
             load: Duration::ZERO,
             warm_up: Duration::ZERO,
+            batching: None,
         };
         recorded.generations.push(Record { id, status, cells: 0 });
         drop(recorded);
@@ -379,13 +383,14 @@ impl Track {
     }
 
     /// It is loaded and warm, and may serve.
-    pub(super) fn took(&self, load: Duration, warm_up: Duration) {
+    pub(super) fn took(&self, load: Duration, warm_up: Duration, batching: &Joining) {
         let mut recorded = self.records.lock();
         recorded.loads.ready += 1;
         recorded.loads.load_seconds += load.as_secs_f64();
         recorded.loads.warm_up_seconds += warm_up.as_secs_f64();
         if let Some(record) = recorded.record(self.id) {
             (record.status.load, record.status.warm_up) = (load, warm_up);
+            record.status.batching = Some(batching.clone());
         }
     }
 }

@@ -43,6 +43,18 @@ pub enum Table {
     U8,
 }
 
+impl Normalise {
+    /// The least and the greatest element that a level becomes, of any channel.
+    pub fn range(&self) -> (f64, f64) {
+        if self.dtype == DType::U8 {
+            return (0.0, 255.0);
+        }
+        let ends =
+            (0..3).flat_map(|c| [0.0, 255.0].map(|level| (level * self.scale - self.mean[c]) / self.std[c]));
+        ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)))
+    }
+}
+
 impl Table {
     pub fn new(normalise: &Normalise) -> Self {
         fn fill<T>(n: &Normalise, cast: impl Fn(f64) -> T) -> Box<[[T; 256]; 3]> {

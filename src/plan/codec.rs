@@ -60,6 +60,11 @@ pub trait Decode: Send + Sync + Debug {
     fn read_as(&self, _dims: &[Option<usize>]) -> Option<std::sync::Arc<dyn Decode>> {
         None
     }
+    /// The least and the greatest number that it gives, where that is known: what a model is tried with before it
+    /// serves.
+    fn range(&self) -> Option<(f64, f64)> {
+        None
+    }
     /// Whether it gives [`Decoded::origin`] where that is asked for: a picture, which encodes can draw on.
     fn keeps_picture(&self) -> bool {
         false

@@ -69,6 +69,19 @@ impl Signature {
     }
 }
 
+impl Signature {
+    /// The same model, of which outputs were seen to have no batch axis; for each, its index and its rank.
+    pub fn without_batch(mut self, outputs: &[(usize, usize)], declaration: &Declaration) -> Self {
+        for (output, rank) in outputs {
+            if let Some(port) = self.outputs.get_mut(*output) {
+                let first = |axis| if axis == 0 { Dim::DataDependent } else { Dim::Unknown };
+                port.inferred = Some((0..*rank).map(first).collect());
+            }
+        }
+        self.declared(declaration)
+    }
+}
+
 impl Port {
     /// A tensor whose type is declared and of which nothing else is known.
     pub fn tensor(name: impl Into<String>, dtype: DType, dims: Option<Vec<Dim>>) -> Self {

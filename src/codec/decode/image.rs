@@ -178,6 +178,10 @@ impl Decode for ImageDecode {
         mends
     }
 
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(self.normalise.range())
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
     }

@@ -28,7 +28,13 @@ impl<B: Accelerator> Session<B> {
                 )));
             }
         }
-        let shape = with_axis(port.batch, first.shape(), column.len());
+        // Leading axes of 1 that the model takes may be left out, and a scalar may have some.
+        let rank = self.takes[index].dims.as_ref().map_or(first.shape().len(), Vec::len);
+        let (ones, more) =
+            (rank.saturating_sub(first.shape().len()), first.shape().len().saturating_sub(rank));
+        let item: Vec<usize> =
+            std::iter::repeat_n(1, ones).chain(first.shape()[more..].iter().copied()).collect();
+        let shape = with_axis(port.batch, &item, column.len());
         if let Some(value) = self.whole(&column, &shape) {
             return Ok(value);
         }
@@ -36,7 +42,7 @@ impl<B: Accelerator> Session<B> {
         // Rows lie one behind the other along the first axis alone.
         let axis = port.batch.filter(|_| column.len() > 1).unwrap_or(0);
         if on_device || axis > 0 {
-            return self.join_along(&column, axis, shape);
+            return self.join_along(&column, &item, axis, shape);
         }
         if first.dtype() == DType::String {
             return strings(&column, shape);
@@ -62,10 +68,16 @@ impl<B: Accelerator> Session<B> {
     }
 
     /// Joins the items along the batch axis by way of the operator that joins tensors.
-    fn join_along(&self, column: &[&Value], axis: usize, shape: Vec<usize>) -> Result<Node<B>, RunError> {
+    fn join_along(
+        &self,
+        column: &[&Value],
+        item: &[usize],
+        axis: usize,
+        shape: Vec<usize>,
+    ) -> Result<Node<B>, RunError> {
         let mut parts = Vec::with_capacity(column.len());
         for value in column {
-            let item = with_axis(Some(axis), value.shape(), 1);
+            let item = with_axis(Some(axis), item, 1);
             let part = match value {
                 Value::Host(tensor) => Node::Host(tensor.clone()),
                 Value::Device(resident) => match (resident.as_ref() as &dyn Any).downcast_ref::<Row<B>>() {
@@ -171,8 +183,16 @@ fn check(port: &Port, takes: &TensorType, value: &Value) -> Result<(), RunError>
         _ => return Err(mismatch()),
     }
     let Some(wanted) = &takes.dims else { return Ok(()) };
-    let fits = wanted.len() == value.shape().len()
-        && wanted.iter().zip(value.shape()).all(|(wanted, n)| wanted.is_none_or(|wanted| wanted == *n));
+    if wanted.is_empty() && value.shape().iter().all(|length| *length == 1) {
+        return Ok(());
+    }
+    let ones = wanted.len().saturating_sub(value.shape().len());
+    let fits = wanted.len() >= value.shape().len()
+        && wanted[..ones].iter().all(|length| *length == Some(1))
+        && wanted[ones..]
+            .iter()
+            .zip(value.shape())
+            .all(|(wanted, n)| wanted.is_none_or(|wanted| wanted == *n));
     if fits { Ok(()) } else { Err(mismatch()) }
 }
 
