@@ -7,4 +7,5 @@ mod device;
 mod examples;
 mod house;
 mod resume;
+mod rows;
 mod run;

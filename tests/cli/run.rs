@@ -73,6 +73,12 @@ pub fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String, Vec<u8>) 
     ask(&server.address, &format!("POST {path} HTTP/1.1"), body)
 }
 
+pub fn post_json(server: &Server, path: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
+    let head = format!("POST {path} HTTP/1.1\r\ncontent-type: application/json");
+    let (status, _, answer) = ask(&server.address, &head, body.to_string().as_bytes());
+    (status, json(&answer))
+}
+
 /// Status and body.
 pub fn get(server: &Server, path: &str) -> (u16, Vec<u8>) {
     let (status, _, body) = ask(&server.address, &format!("GET {path} HTTP/1.1"), b"");
@@ -86,7 +92,6 @@ impl Server {
     }
 }
 
-#[cfg(feature = "vulkan")]
 pub fn status_page(server: &Server) -> serde_json::Value {
     json(&ask(&server.admin, "GET /status HTTP/1.1", b"").2)
 }
