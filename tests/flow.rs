@@ -140,6 +140,8 @@ struct Setup {
     lifecycle: Lifecycle,
     pipeline: Arc<Pipeline>,
     models: HashMap<&'static str, Arc<Fake>>,
+    /// The batches that each ran before it served.
+    warmed: HashMap<&'static str, usize>,
 }
 
 impl Setup {
@@ -149,7 +151,7 @@ impl Setup {
 
     /// Batches that a model ran, without its warm-up.
     fn ran(&self, model: &str) -> usize {
-        self.models[model].sizes().len() - 2
+        self.models[model].sizes().len() - self.warmed[model]
     }
 }
 
@@ -191,7 +193,8 @@ fn diamond() -> Setup {
     assert_eq!(lifecycle.apply(&plan).unwrap(), []);
     let cells = lifecycle.cells(&plan).unwrap();
     let pipeline = Pipeline::new(Arc::new(pipeline), &cells, CodecThreads::default());
-    Setup { _store: store, lifecycle, pipeline, models }
+    let warmed = models.iter().map(|(name, fake)| (*name, fake.sizes().len())).collect();
+    Setup { _store: store, lifecycle, pipeline, models, warmed }
 }
 
 fn request<'a>(payload: &str, encodes: &'a [usize]) -> Request<'a> {
@@ -257,7 +260,7 @@ async fn independent_steps_are_under_way_at_once_and_items_share_batches() {
     // Neither step of the first item is let go before both have begun, a lane each. The others come after it:
     // their steps could take the second lane before it does.
     let mut items = vec![submit(0)];
-    tokio::task::block_in_place(|| gates.iter().for_each(|gate| gate.wait_for(3)));
+    tokio::task::block_in_place(|| gates.iter().for_each(|gate| gate.wait_for(setup.warmed["left"] + 1)));
     items.extend((1..8).map(submit));
     while pinned.generations()[0].replicas.iter().next().unwrap().counters().queue < 7 {
         tokio::task::yield_now().await;
@@ -328,7 +331,7 @@ async fn a_large_picture_is_not_decoded_before_there_is_memory_to_keep_it() {
         let pinned = pinned.clone();
         tokio::spawn(async move { run(&pinned, request(" 1", &[1])).await })
     };
-    tokio::task::block_in_place(|| left.gate.wait_for(3));
+    tokio::task::block_in_place(|| left.gate.wait_for(setup.warmed["left"] + 1));
     // Neither a small one nor one that nothing is drawn on waits for that memory.
     for (payload, encode, at) in [(" 2", 1, "decode `x`"), ("2", 1, "step `left`"), (" 2", 2, "step `left`")]
     {
@@ -358,7 +361,7 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
     };
     for lane in 0..lanes {
         items.push(submit());
-        tokio::task::block_in_place(|| left.gate.wait_for(3 + lane));
+        tokio::task::block_in_place(|| left.gate.wait_for(setup.warmed["left"] + 1 + lane));
     }
     items.extend((0..64).map(|_| submit()));
     let queue = || pinned.generations()[0].replicas.iter().next().unwrap().counters().queue;

@@ -52,6 +52,8 @@ fn summary(plan: &Plan) -> String {
                 format!("batches of {}", sizes.join(", "))
             }
         };
+        let alone = model.signature.batching.alone.as_ref();
+        let batches = alone.map_or(batches, |alone| format!("one item at a time: {}", alone.why));
         let _ = writeln!(
             text,
             "model {} version {}, {replicas}{share} {}, {batches}",

@@ -123,3 +123,5 @@ fn look_up<T>(
 
 #[cfg(test)]
 mod tests;
+
+pub use decode::npy::tensor as npy_tensor;

@@ -3,6 +3,7 @@
 
 use super::aside::{Aside, aside};
 use super::cell::Generation;
+use super::given;
 use super::memory::{LoadedGenerations, Verdict, judge};
 use super::samples::Feeds;
 use super::state::{Cause, PlaceStatus, Records, State, Track};
@@ -11,6 +12,8 @@ use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner};
 use crate::store::{Digest, Format, Opaque, VersionFiles};
+use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,6 +92,8 @@ struct Loading {
     version: u64,
     digest: Digest,
     facts: VersionFacts,
+    /// The files that lie beside the model to try it with, by input.
+    samples: Arc<BTreeMap<String, Bytes>>,
     begun: Instant,
     track: Track,
 }
@@ -157,17 +162,18 @@ impl Fault {
 pub(super) fn inspect(
     request: LoadRequest,
     version: u64,
-    files: VersionFiles,
+    mut files: VersionFiles,
     records: &Records,
 ) -> Result<Inspected, Fault> {
     let digest = files.digest;
+    let samples = Arc::new(std::mem::take(&mut files.samples));
     let track = records.track(version, Some(digest));
     let begun = Instant::now();
     let (loader, declaration) = (request.loader.clone(), request.declaration.clone());
     let inspected = aside(request.limit, request.background, move || loader.open(files, &declaration));
     let fault = match inspected {
         Ok(Ok(Opened { facts, model })) => {
-            let loading = Loading { request, version, digest, facts, begun, track };
+            let loading = Loading { request, version, digest, facts, samples, begun, track };
             return Ok(Inspected { loading, model });
         }
         Ok(Err(reason)) => Fault::new(Cause::Invalid, reason),
@@ -308,6 +314,7 @@ impl Loading {
     fn try_samples(&self, runners: &[Arc<dyn Runner>]) -> Result<Result<Warmed, String>, Aside> {
         let (runners, signature) = (runners.to_vec(), self.facts.signature.clone());
         let (targets, feeds) = (self.request.targets.clone(), self.request.feeds.clone());
+        let samples = self.samples.clone();
         if !self.request.warm {
             let policy = targets.first().map_or(BatchPolicy::up_to(1), |target| target.policy.batch.clone());
             let joining = Joining::untried(&signature, &policy);
@@ -315,13 +322,20 @@ impl Loading {
         }
         aside(self.left(), self.request.background, move || {
             let mut all: Option<Warmed> = None;
+            let given = given::items(&signature, &samples).map_err(|why| format!("warm-up: {why}"))?;
             for (runner, target) in runners.iter().zip(&targets) {
                 for (output, _) in all.iter().flat_map(|warmed| &warmed.whole) {
                     runner.give_whole(*output);
                 }
                 let (device, policy) = (target.device.id(), &target.policy.batch);
-                let warm_up =
-                    WarmUp { runner: &**runner, device, signature: &signature, policy, feeds: &feeds };
+                let warm_up = WarmUp {
+                    runner: &**runner,
+                    device,
+                    signature: &signature,
+                    policy,
+                    feeds: &feeds,
+                    given: &given,
+                };
                 let warmed = warm_up.run().map_err(|error| format!("warm-up: {error}"))?;
                 all = Some(match all {
                     None => warmed,

@@ -17,6 +17,7 @@ pub mod cell;
 pub mod choose;
 mod config;
 pub mod decide;
+mod given;
 mod load;
 mod memory;
 mod model;

@@ -5,6 +5,7 @@
 //! must be what the item gives alone. A sample that cannot be run says nothing against the model, which was not
 //! made for it; a panic and a want of memory do.
 
+use super::given::another;
 use super::proof::{Row, Tolerance, differ, difference, on_host};
 use super::samples::{Character, Feeds, LENGTHS, sample, shapes_are_known};
 use crate::plan::{Basis, BatchPolicy, DeviceId, Port, Signature};
@@ -42,6 +43,8 @@ pub(super) struct WarmUp<'a> {
     pub signature: &'a Signature,
     pub policy: &'a BatchPolicy,
     pub feeds: &'a Feeds,
+    /// Items that lie beside the model, where there are any: what it is tried with then.
+    pub given: &'a [Vec<Tensor>],
 }
 
 /// A sample and what it gives alone.
@@ -98,9 +101,13 @@ impl WarmUp<'_> {
     pub(super) fn run(&self) -> Result<Warmed, String> {
         let mut whole = vec![];
         let mut failed = None;
-        let mut tried = self.try_alone(&mut whole, &mut failed)?;
-        let joining = self.joining(&mut tried, failed.as_deref())?;
-        if joining.joined && shapes_are_known(self.signature, self.feeds) {
+        let tried = match self.given {
+            [] => self.try_alone(&mut whole, &mut failed)?,
+            given => self.try_given(given, &mut whole)?,
+        };
+        let joining = self.joining(&tried, failed.as_deref())?;
+        let shapes_are_known = !self.given.is_empty() || shapes_are_known(self.signature, self.feeds);
+        if joining.joined && shapes_are_known {
             if let Some(why) = tried.first().map(|one| self.run_full(one)).transpose()?.flatten() {
                 return Ok(Warmed { joining: self.refuted(why)?, whole, failed: None });
             }
@@ -144,6 +151,37 @@ impl WarmUp<'_> {
         Ok(best)
     }
 
+    /// Runs the items that lie beside the model; that one of them cannot be run is an error. One alone is set
+    /// against another that is made of it.
+    fn try_given(
+        &self,
+        given: &[Vec<Tensor>],
+        whole: &mut Vec<(usize, usize)>,
+    ) -> Result<Vec<Tried>, String> {
+        let mut tried: Vec<Tried> = vec![];
+        for item in given {
+            let mut failed = None;
+            match self.alone(item, whole, &mut failed)? {
+                Some(row) => tried.push(Tried { item: item.clone(), row }),
+                None => {
+                    let why = failed.unwrap_or_default();
+                    return Err(format!("the model cannot run what its `warm-up` files hold: {why}"));
+                }
+            }
+        }
+        if let ([one], true) = (given, self.may_join())
+            && let Some(item) = another(one)
+            && let Some(row) = self.alone(&item, whole, &mut None)?
+        {
+            tried.push(Tried { item, row });
+        }
+        // Items of other shapes are not joined, whatever the model.
+        let shapes = |item: &[Tensor]| item.iter().map(|tensor| tensor.shape().to_vec()).collect::<Vec<_>>();
+        let first = given.first().map(|item| shapes(item));
+        tried.retain(|one| Some(shapes(&one.item)) == first);
+        Ok(tried)
+    }
+
     fn may_join(&self) -> bool {
         self.runner.joins() && self.policy.max > 1
     }
@@ -176,7 +214,7 @@ impl WarmUp<'_> {
     }
 
     /// Whether items may share batches, by the samples that could be run alone.
-    fn joining(&self, tried: &mut [Tried], failed: Option<&str>) -> Result<Joining, String> {
+    fn joining(&self, tried: &[Tried], failed: Option<&str>) -> Result<Joining, String> {
         if let Some(alone) = &self.signature.batching.alone {
             return Ok(Joining { joined: false, why: alone.why.clone(), help: alone.help.clone() });
         }
@@ -187,7 +225,7 @@ impl WarmUp<'_> {
             return Ok(Joining { joined: false, why: "an output has no batch axis".to_owned(), help: None });
         }
         let declared = self.signature.batching.basis == Basis::Declared;
-        let [first, second, rest @ ..] = &*tried else {
+        let [first, second, rest @ ..] = tried else {
             let why = failed.unwrap_or("too few samples could be run");
             return Ok(match declared {
                 true => Joining::joined(format!("`batch` declares it; it could not be tried: {why}")),

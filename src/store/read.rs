@@ -21,6 +21,9 @@ pub const DATA_LIMIT: u64 = 256 << 30;
 /// Bytes that a labels file may have.
 pub const LABELS_LIMIT: u64 = 1 << 20;
 
+/// Bytes that a file of samples may have.
+pub const SAMPLE_LIMIT: u64 = 64 << 20;
+
 /// BLAKE3 over the names and contents of a version's files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
@@ -71,6 +74,9 @@ pub struct VersionFiles {
     pub digest: Digest,
     /// By file name, every `.txt` file beside the model: its lines.
     pub labels: BTreeMap<String, Labels>,
+    /// The arrays to try the model with: of the files `warm-up.npy` and `warm-up.INPUT.npy`, by what stands between
+    /// the dots.
+    pub samples: BTreeMap<String, Bytes>,
     /// When `model.onnx` was last written, where the file system knows.
     pub modified: Option<SystemTime>,
 }
@@ -82,7 +88,8 @@ impl VersionFiles {
     }
 }
 
-/// Reads one version. Anything beside `model.onnx`, the files that it names and `.txt` files is left alone.
+/// Reads one version. Anything beside `model.onnx`, the files that it names, `.txt` files and samples
+/// (`warm-up.npy`) is left alone.
 pub fn read(
     root: &StoreRoot,
     model: &str,
@@ -92,8 +99,13 @@ pub fn read(
     let folder = root.join(model).join(version.to_string());
     let reach = Reach::of_store(root)?;
     let (ModelFiles { onnx, data }, modified) = model_files(&folder.join(MODEL_FILE), &reach, format)?;
-    let texts = text_files(&folder, &reach)?;
-    let digest = digest(&onnx, &texts, &data);
+    let texts = files_of(&folder, &reach, LABELS_LIMIT, |name| name.ends_with(".txt"))?;
+    let samples = files_of(&folder, &reach, SAMPLE_LIMIT, |name| sample_name(name).is_some())?;
+    let digest = digest(&onnx, texts.iter().chain(&samples).chain(&data));
+    let whole = |content: Content| Bytes::from(content.slice(0, content.len()).unwrap_or_default());
+    let samples = samples.into_iter();
+    let samples =
+        samples.filter_map(|(name, all)| Some((sample_name(&name)?.to_owned(), whole(all)))).collect();
     let labels = texts
         .into_iter()
         .map(|(name, content)| {
@@ -102,7 +114,7 @@ pub fn read(
             Ok((name, lines))
         })
         .collect::<Result<_, StoreError>>()?;
-    Ok(VersionFiles { onnx, data, digest, labels, modified })
+    Ok(VersionFiles { onnx, data, digest, labels, samples, modified })
 }
 
 /// Reads a model file, wherever it lies, and the files beside it that it keeps weights in.
@@ -125,7 +137,7 @@ fn model_files(
 }
 
 /// The digest of a version: of the name, length and content of each of its files, by name.
-fn digest(onnx: &Content, texts: &BTreeMap<String, Content>, data: &BTreeMap<String, Content>) -> Digest {
+fn digest<'a>(onnx: &Content, beside: impl Iterator<Item = (&'a String, &'a Content)>) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let mut add = |name: &str, content: &Content| {
         hasher.update(&(name.len() as u64).to_le_bytes());
@@ -136,10 +148,7 @@ fn digest(onnx: &Content, texts: &BTreeMap<String, Content>, data: &BTreeMap<Str
         }
     };
     add(MODEL_FILE, onnx);
-    for (name, content) in texts {
-        add(name, content);
-    }
-    for (name, content) in data {
+    for (name, content) in beside {
         add(name, content);
     }
     Digest(*hasher.finalize().as_bytes())
@@ -163,16 +172,28 @@ fn data(
     Ok(data)
 }
 
-fn text_files(folder: &Path, reach: &Reach) -> Result<BTreeMap<String, Content>, StoreError> {
+/// "INPUT" of "warm-up.INPUT.npy"; nothing of "warm-up.npy".
+fn sample_name(file: &str) -> Option<&str> {
+    let input = file.strip_prefix("warm-up")?.strip_suffix(".npy")?;
+    if input.is_empty() { Some("") } else { input.strip_prefix('.') }
+}
+
+/// The files of a folder that are wanted by their names.
+fn files_of(
+    folder: &Path,
+    reach: &Reach,
+    limit: u64,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Content>, StoreError> {
     let mut texts = BTreeMap::new();
     let failed = |source| StoreError::new(folder, source);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.ends_with(".txt") && !name.starts_with('.') {
+        if wanted(&name) && !name.starts_with('.') {
             let read = |file: &mut dyn Read, size| Content::read(file, size, &[]);
             reach.check(&entry.path())?;
-            let (content, _) = read_file(&entry.path(), LABELS_LIMIT, &read)?;
+            let (content, _) = read_file(&entry.path(), limit, &read)?;
             texts.insert(name, content);
         }
     }

@@ -41,6 +41,12 @@ pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) 
     Some(Arc::new(NpyDecode { name: codec.name.value.clone(), dtype, cast, shape }))
 }
 
+/// The array of an npy file, whatever its dtype and shape.
+pub fn tensor(file: Bytes) -> Result<Tensor, DecodeError> {
+    let any = NpyDecode { name: String::new(), dtype: None, cast: false, shape: None };
+    any.decode(&Payload::Bytes(file), false).map(|decoded| decoded.tensor)
+}
+
 impl Decode for NpyDecode {
     fn format(&self) -> &'static str {
         "npy"
