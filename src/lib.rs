@@ -24,6 +24,9 @@
 //! | [`cli`] | a file a command | |
 #![deny(unsafe_code)]
 
+#[cfg(not(unix))]
+compile_error!("rserve runs on Unix: it tells files apart by their inodes, and reads a file at an offset");
+
 pub mod diagnostic;
 mod sync;
 pub mod tensor;

@@ -10,6 +10,7 @@ use crate::sync::{Mutex, lock};
 use crate::watch::{Changes, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,16 +133,7 @@ impl WatchedPaths {
 
 /// Tells a folder from another one at the same path.
 fn number(path: &Path) -> Option<u64> {
-    let found = fs::metadata(path).ok()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Some(found.ino())
-    }
-    #[cfg(not(unix))]
-    {
-        Some(found.len())
-    }
+    Some(fs::metadata(path).ok()?.ino())
 }
 
 async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {

@@ -4,7 +4,7 @@
 //! half of `settle` apart, and taken where both times give the same digest: what writes without a trace in
 //! the times of the file is seen by that.
 
-use crate::store::{Digest, Stamp};
+use crate::store::{COARSEST, Digest, Stamp};
 use std::time::{Duration, Instant};
 
 /// What is remembered of a version between two looks.
@@ -29,9 +29,6 @@ pub enum ReadStep {
     Wait(Duration),
 }
 
-/// The coarsest clocks of file systems count in steps of 2 s.
-const COARSE: Duration = Duration::from_secs(3);
-
 /// `observation` is of the same stamp, else `None`. `age` is how long ago the files were last changed, by their
 /// own account.
 pub fn step(
@@ -43,7 +40,7 @@ pub fn step(
     let seen =
         observation.map_or(Duration::ZERO, |observation| now.saturating_duration_since(observation.since));
     let quiet = age.unwrap_or_default().max(seen);
-    if settle.is_zero() || age.is_some_and(|age| age >= settle.max(COARSE)) {
+    if settle.is_zero() || age.is_some_and(|age| age >= settle.max(COARSEST)) {
         return ReadStep::Take;
     }
     let half = settle / 2;

@@ -48,6 +48,7 @@ pub use signature::{Dim, Port, Signature, TensorType};
 
 pub use crate::spec::{Address, Links, Priority};
 pub use root::StoreRoot;
+pub use crate::spec::read::is_name;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Durations and sizes: strings with a unit ("2ms", "16MiB"), read and written.
+//! Durations and sizes: strings with a unit ("2ms", "16MiB") are read, and durations written.
 
 use std::time::Duration;
 
@@ -112,18 +112,6 @@ pub fn format_duration(duration: Duration) -> String {
     }
 }
 
-/// In the binary unit that reads best: "512 B", "1.5 MiB".
-pub fn format_size(bytes: u64) -> String {
-    let mut amount = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if amount < 1024.0 {
-            return format!("{} {unit}", short(amount));
-        }
-        amount /= 1024.0;
-    }
-    format!("{} TiB", short(amount))
-}
-
 /// Three digits or so.
 fn short(number: f64) -> String {
     let text = if number >= 100.0 {
@@ -213,10 +201,5 @@ mod tests {
         }
         assert_eq!(format_duration(Duration::from_secs(5400)), "1h 30m");
         assert_eq!(format_duration(Duration::from_secs(300)), "5m");
-        for (bytes, text) in
-            [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (16 << 20, "16 MiB"), (3 << 40, "3 TiB")]
-        {
-            assert_eq!(format_size(bytes), text);
-        }
     }
 }

@@ -13,7 +13,7 @@ mod stamp;
 pub use content::Content;
 pub use read::{Digest, Format, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, Opaque, VersionFiles, model, read};
 pub use scan::{Ignored, Scan, scan, versions};
-pub use stamp::{Stamp, stamp};
+pub use stamp::{COARSEST, Stamp, stamp};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! What a store holds, by name; no file is opened.
 
 use super::{MODEL_FILE, StoreError};
+use crate::plan::is_name;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -109,14 +110,6 @@ fn is_folder(path: &Path) -> Result<(), &'static str> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err("it may not be read"),
         Err(_) => Err("it is a link that leads nowhere"),
     }
-}
-
-/// `[a-z0-9][a-z0-9._-]{0,63}`
-fn is_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    name.len() <= 64
-        && name.bytes().next().is_some_and(plain)
-        && name.bytes().all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// The paths in a folder, each with its name where that is UTF-8.

@@ -2,6 +2,7 @@
 
 use super::{MODEL_FILE, StoreError};
 use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +21,7 @@ struct FileStamp {
 }
 
 /// The coarsest clock of a file system in use (FAT counts in steps of 2 s).
-const COARSEST: Duration = Duration::from_secs(3);
+pub const COARSEST: Duration = Duration::from_secs(3);
 
 /// Folders within folders that weights may be in.
 const DEPTH: usize = 4;
@@ -92,13 +93,7 @@ impl FileStamp {
     }
 
     fn new(found: &Metadata) -> Self {
-        #[cfg(unix)]
-        let place = {
-            use std::os::unix::fs::MetadataExt;
-            [found.dev() as i64, found.ino() as i64, found.ctime(), found.ctime_nsec()]
-        };
-        #[cfg(not(unix))]
-        let place = [0; 4];
+        let place = [found.dev() as i64, found.ino() as i64, found.ctime(), found.ctime_nsec()];
         Self { len: found.len(), modified: found.modified().ok(), place }
     }
 }
