@@ -46,9 +46,9 @@ pub use batching::{Alone, Basis, Batching, Declaration};
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
 
+pub use crate::spec::read::is_name;
 pub use crate::spec::{Address, Links, Priority};
 pub use root::StoreRoot;
-pub use crate::spec::read::is_name;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What is counted of an instance: plain atomics, and a snapshot of them to be shown.
 
-use super::queue::Dead;
+use super::queue::DropReason;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -100,10 +100,10 @@ impl Counters {
         self.rejected.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn dead(&self, why: Dead) {
+    pub(super) fn dropped(&self, why: DropReason) {
         match why {
-            Dead::Gone => self.gone.fetch_add(1, Relaxed),
-            Dead::Deadline => self.expired.fetch_add(1, Relaxed),
+            DropReason::Gone => self.gone.fetch_add(1, Relaxed),
+            DropReason::Deadline => self.expired.fetch_add(1, Relaxed),
         };
     }
 

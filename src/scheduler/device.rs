@@ -6,9 +6,10 @@
 //! run, dropped or answered under it. Only instances whose batches wait for more (`wait`) have
 //! a thread for the clock.
 
-use super::queue::{Item, Terms};
+use super::item::{Dropped, Item, answer_dropped};
+use super::queue::Terms;
 use super::share::Charge;
-use super::state::{Formed, Graveyard, State, Usage, Work};
+use super::state::{Formed, State, Usage, Work};
 use super::ticket::{Rejected, Ticket};
 use super::{Counters, Executor, OwnThreads, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, DeviceId};
@@ -142,9 +143,9 @@ impl Instance {
         if self.is_roomy() {
             return Ok(());
         }
-        let mut dead = vec![];
-        let room = self.device.lock().state.room(self.id, terms, Instant::now(), &mut dead);
-        bury(dead);
+        let mut dropped = Dropped::new();
+        let room = self.device.lock().state.room(self.id, terms, Instant::now(), &mut dropped);
+        answer_dropped(dropped);
         room
     }
 
@@ -208,11 +209,11 @@ impl Inner {
     }
 
     fn submit(self: &Arc<Self>, id: u64, item: Item, now: Instant) -> Result<(), Rejected> {
-        let mut dead = vec![];
+        let mut dropped = Dropped::new();
         let (pushed, work, wake_clock) = {
             let mut guard = self.lock();
-            let pushed = guard.state.push(id, item, now, &mut dead);
-            let work = if pushed.is_ok() { guard.state.next(now, &mut dead) } else { None };
+            let pushed = guard.state.push(id, item, now, &mut dropped);
+            let work = if pushed.is_ok() { guard.state.next(now, &mut dropped) } else { None };
             // What was taken may be another's, and leave a rest that waits for more.
             let due = if work.is_some() { guard.next_due(now) } else { guard.state.due(id, now) };
             (pushed, work, guard.advance_alarm(due))
@@ -223,7 +224,7 @@ impl Inner {
         if wake_clock {
             self.clock.notify_all();
         }
-        bury(dead);
+        answer_dropped(dropped);
         pushed.map_err(|(rejected, _)| rejected)
     }
 
@@ -238,9 +239,9 @@ impl Inner {
     /// Starts all that is ready and has a lane.
     fn start_ready(self: &Arc<Self>) {
         loop {
-            let mut dead = vec![];
-            let work = self.lock().state.next(Instant::now(), &mut dead);
-            bury(dead);
+            let mut dropped = Dropped::new();
+            let work = self.lock().state.next(Instant::now(), &mut dropped);
+            answer_dropped(dropped);
             match work {
                 Some(work) => self.spawn(work),
                 None => return,
@@ -267,12 +268,12 @@ impl Inner {
     /// Tells what has been done, and starts what is to be done now.
     fn go_on(self: &Arc<Self>, tell: impl FnOnce(&mut State, Instant)) {
         let now = Instant::now();
-        let mut dead = vec![];
+        let mut dropped = Dropped::new();
         let (works, wake_clock) = {
             let mut guard = self.lock();
             tell(&mut guard.state, now);
             // One to be run, and with that on its way one to be staged.
-            let works = [(); 2].map(|()| guard.state.next(now, &mut dead));
+            let works = [(); 2].map(|()| guard.state.next(now, &mut dropped));
             // A queue that was full a moment ago, or had no room to run, may wait for more by now.
             let due = guard.next_due(now);
             (works, guard.advance_alarm(due))
@@ -283,7 +284,7 @@ impl Inner {
         if wake_clock {
             self.clock.notify_all();
         }
-        bury(dead);
+        answer_dropped(dropped);
     }
 
     /// Starts the clock's thread where instances need one and it does not run.
@@ -306,14 +307,14 @@ impl Inner {
         let mut guard = self.lock();
         while guard.state.has_patient() {
             let now = Instant::now();
-            let mut dead = vec![];
-            let work = guard.state.next(now, &mut dead);
-            if work.is_some() || !dead.is_empty() {
+            let mut dropped = Dropped::new();
+            let work = guard.state.next(now, &mut dropped);
+            if work.is_some() || !dropped.is_empty() {
                 drop(guard);
                 if let Some(work) = work {
                     self.spawn(work);
                 }
-                bury(dead);
+                answer_dropped(dropped);
                 guard = self.lock();
                 continue;
             }
@@ -346,12 +347,5 @@ impl Guarded {
             }
             _ => false,
         }
-    }
-}
-
-/// Answers those that were taken from a queue dead.
-fn bury(dead: Graveyard) {
-    for (item, why) in dead {
-        item.answer(Err(why.error()));
     }
 }

@@ -3,20 +3,21 @@
 use crate::plan::DeviceId;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-pub type Job = Box<dyn FnOnce() + Send>;
+/// A piece of work for a device's threads.
+pub type Task = Box<dyn FnOnce() + Send>;
 
-/// The threads of one device. A job runs once, on a thread other than the caller's.
+/// The threads of one device. A task runs once, on a thread other than the caller's.
 pub trait Executor: Send + Sync + 'static {
     /// Batches that may be on the way at once.
     fn lanes(&self) -> usize;
 
-    /// Batches whose rows may be sent to the device, by jobs of their own, while the lanes are taken.
+    /// Batches whose rows may be sent to the device, by tasks of their own, while the lanes are taken.
     fn stages(&self) -> usize {
         0
     }
 
-    /// Never blocks, never runs the job on the calling thread.
-    fn spawn(&self, job: Job);
+    /// Never blocks, never runs the task on the calling thread.
+    fn spawn(&self, task: Task);
 }
 
 /// The CPU's: a lane for each thread of rayon's global pool, which Burn's operations use too. Small models
@@ -29,27 +30,27 @@ impl Executor for SharedPool {
         rayon::current_num_threads().max(1)
     }
 
-    fn spawn(&self, job: Job) {
-        rayon::spawn(job);
+    fn spawn(&self, task: Task) {
+        rayon::spawn(task);
     }
 }
 
 /// OS threads of a device's own: one runs batches, one at a time; the other sends the rows of the next.
 #[derive(Debug)]
-pub struct OwnThreads(mpsc::SyncSender<Job>);
+pub struct OwnThreads(mpsc::SyncSender<Task>);
 
 impl OwnThreads {
     /// The threads end once this is dropped and what was spawned has run.
     pub fn start(device: DeviceId) -> std::io::Result<Self> {
-        let (sender, jobs) = mpsc::sync_channel::<Job>(4);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let (sender, tasks) = mpsc::sync_channel::<Task>(4);
+        let tasks = Arc::new(Mutex::new(tasks));
         // Either may carry out either kind of work: there is never more than one of each.
         for number in 0..2 {
-            let jobs = jobs.clone();
-            let next = move || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+            let tasks = tasks.clone();
+            let next = move || tasks.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
             std::thread::Builder::new().name(format!("rserve-{device}-{number}")).spawn(move || {
-                while let Some(job) = next() {
-                    job();
+                while let Some(task) = next() {
+                    task();
                 }
             })?;
         }
@@ -66,9 +67,9 @@ impl Executor for OwnThreads {
         1
     }
 
-    fn spawn(&self, job: Job) {
+    fn spawn(&self, task: Task) {
         // There is room: one batch to run and one to send wait at most. The threads end only after the sender,
         // so this cannot fail.
-        let _ = self.0.send(job);
+        let _ = self.0.send(task);
     }
 }

@@ -9,6 +9,7 @@
 pub mod counters;
 pub mod device;
 pub mod executor;
+mod item;
 pub mod queue;
 mod replicas;
 mod run;

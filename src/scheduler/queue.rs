@@ -4,15 +4,11 @@
 //! allowed on top. So a higher priority goes first, and yet nobody is starved: an item that has waited for
 //! that part of its time goes before all that come after it.
 
-use super::ticket::{ItemError, Outcome};
-use super::{Value, Want};
 use crate::plan::{BatchPolicy, Priority};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
-/// On what terms an item waits.
+/// The terms on which an item waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     pub deadline: Instant,
@@ -22,17 +18,15 @@ pub struct Terms {
     pub begun: bool,
 }
 
-/// What waits: one row.
-pub struct Item {
-    /// In the order of the model's signature.
-    pub inputs: Vec<Value>,
-    /// For each output of the model.
-    pub wants: Arc<[Want]>,
-    pub terms: Terms,
-    pub queued: Instant,
-    /// The request's, for what is logged while the item runs.
-    pub(super) span: tracing::Span,
-    pub(super) reply: oneshot::Sender<Outcome>,
+/// What a queue must know of an item.
+pub trait Waiting {
+    fn terms(&self) -> Terms;
+    /// When it came.
+    fn queued(&self) -> Instant;
+    /// Whether nobody waits for it any more.
+    fn is_abandoned(&self) -> bool;
+    /// Whether the two may run in one batch.
+    fn joins(&self, other: &Self) -> bool;
 }
 
 impl Terms {
@@ -54,46 +48,30 @@ fn yields(priority: Priority, allowed: Duration) -> Duration {
     }
 }
 
-/// Why an item need not be run.
+/// Why an item is dropped and not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dead {
+pub enum DropReason {
     /// Nobody waits for it any more.
     Gone,
     Deadline,
 }
 
-impl Item {
-    pub fn dead(&self, now: Instant) -> Option<Dead> {
-        // Whoever waits gives up at the deadline too, and does not count as gone for that.
-        if self.terms.deadline <= now {
-            Some(Dead::Deadline)
-        } else if self.reply.is_closed() {
-            Some(Dead::Gone)
-        } else {
-            None
-        }
+/// The reason to drop an item, where there is one.
+pub fn drop_reason(item: &impl Waiting, now: Instant) -> Option<DropReason> {
+    // Whoever waits gives up at the deadline too, and does not count as gone for that.
+    if item.terms().deadline <= now {
+        Some(DropReason::Deadline)
+    } else if item.is_abandoned() {
+        Some(DropReason::Gone)
+    } else {
+        None
     }
+}
 
-    /// When it is its turn, among those that wait.
-    fn turn(&self) -> Instant {
-        let allowed = self.terms.deadline.saturating_duration_since(self.queued);
-        self.queued + yields(self.terms.priority, allowed)
-    }
-
-    /// Whether the two may run in one batch.
-    fn joins(&self, other: &Item) -> bool {
-        self.inputs.len() == other.inputs.len()
-            && self
-                .inputs
-                .iter()
-                .zip(&other.inputs)
-                .all(|(a, b)| a.dtype() == b.dtype() && a.shape() == b.shape())
-    }
-
-    pub(super) fn answer(self, outcome: Outcome) {
-        // Whoever waited may be gone, which is theirs to choose.
-        let _ = self.reply.send(outcome);
-    }
+/// When it is an item's turn, among those that wait.
+fn turn(item: &impl Waiting) -> Instant {
+    let Terms { deadline, priority, .. } = item.terms();
+    item.queued() + yields(priority, deadline.saturating_duration_since(item.queued()))
 }
 
 /// When a batch may be taken.
@@ -109,9 +87,9 @@ pub enum Ready {
 
 /// Waiting items, at most `limit` of them (twice as many with those that have begun). New ones of low priority
 /// fill at most half of the places, so that they never cost another its own.
-pub struct Queue {
+pub struct Queue<T> {
     /// By priority, the highest first; each in order of arrival.
-    classes: [VecDeque<Item>; CLASSES],
+    classes: [VecDeque<T>; CLASSES],
     limit: usize,
     batch: BatchPolicy,
 }
@@ -127,17 +105,16 @@ fn class(priority: Priority) -> usize {
 }
 
 /// What [`Queue::take`] took out.
-#[derive(Default)]
-pub struct Taken {
-    /// They agree in the dtype and shape of every input. Empty where all that waited was dead.
-    pub rows: Vec<Item>,
-    pub dead: Vec<(Item, Dead)>,
+pub struct Taken<T> {
+    /// Items that may run in one batch. Empty where all that waited is to be dropped.
+    pub rows: Vec<T>,
+    pub dropped: Vec<(T, DropReason)>,
 }
 
-impl Queue {
+impl<T: Waiting> Queue<T> {
     /// `limit` items may wait. A batch has at most `batch.max` rows.
     pub fn new(limit: usize, batch: BatchPolicy) -> Self {
-        Self { classes: Default::default(), limit: limit.max(1), batch }
+        Self { classes: std::array::from_fn(|_| VecDeque::new()), limit: limit.max(1), batch }
     }
 
     pub fn set(&mut self, limit: usize, batch: BatchPolicy) {
@@ -153,41 +130,37 @@ impl Queue {
         self.classes.iter().all(VecDeque::is_empty)
     }
 
-    /// Puts an item in, or gives it back where the queue is full, even without its dead, which are put into
-    /// `dead`.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the item is moved back; to box it would cost each an allocation"
-    )]
-    pub fn push(&mut self, item: Item, now: Instant, dead: &mut Vec<(Item, Dead)>) -> Result<(), Item> {
-        if !self.has_room(item.terms, now, dead) {
+    /// Puts an item in, or gives it back where the queue is full, even without those that need not be run, which
+    /// are put into `dropped`.
+    pub fn push(&mut self, item: T, now: Instant, dropped: &mut Vec<(T, DropReason)>) -> Result<(), T> {
+        if !self.has_room(item.terms(), now, dropped) {
             return Err(item);
         }
-        self.classes[class(item.terms.priority)].push_back(item);
+        self.classes[class(item.terms().priority)].push_back(item);
         Ok(())
     }
 
     /// Whether an item on these terms would be taken in.
-    pub fn has_room(&mut self, terms: Terms, now: Instant, dead: &mut Vec<(Item, Dead)>) -> bool {
+    pub fn has_room(&mut self, terms: Terms, now: Instant, dropped: &mut Vec<(T, DropReason)>) -> bool {
         let limit = if terms.begun { self.limit.saturating_mul(2) } else { self.limit };
         let full = |queue: &Self| {
             let low = terms.priority == Priority::Low && !terms.begun;
             queue.len() >= limit || (low && queue.classes[class(Priority::Low)].len() >= limit.div_ceil(2))
         };
         if full(self) {
-            self.remove_dead(now, dead);
+            self.remove_dropped(now, dropped);
         }
         !full(self)
     }
 
-    fn remove_dead(&mut self, now: Instant, dead: &mut Vec<(Item, Dead)>) {
+    fn remove_dropped(&mut self, now: Instant, dropped: &mut Vec<(T, DropReason)>) {
         for items in &mut self.classes {
-            if !items.iter().any(|item| item.dead(now).is_some()) {
+            if !items.iter().any(|item| drop_reason(item, now).is_some()) {
                 continue;
             }
             for item in std::mem::take(items) {
-                match item.dead(now) {
-                    Some(why) => dead.push((item, why)),
+                match drop_reason(&item, now) {
+                    Some(why) => dropped.push((item, why)),
                     None => items.push_back(item),
                 }
             }
@@ -200,7 +173,7 @@ impl Queue {
         }
         let Some(first) = self.first() else { return Ready::Never };
         // Each class is in order of arrival, so that its front has waited longest.
-        let oldest = self.classes.iter().filter_map(VecDeque::front).map(|item| item.queued).min();
+        let oldest = self.classes.iter().filter_map(VecDeque::front).map(Waiting::queued).min();
         let due = oldest.unwrap_or(now) + self.batch.wait;
         if due <= now || self.is_full(first) { Ready::Now } else { Ready::At(due) }
     }
@@ -211,31 +184,31 @@ impl Queue {
     }
 
     /// Whether a whole batch waits for which `first` goes first.
-    fn is_full(&self, first: &Item) -> bool {
+    fn is_full(&self, first: &T) -> bool {
         let max = self.batch.max.max(1);
         self.len() >= max
             && self.classes.iter().flatten().filter(|item| item.joins(first)).take(max).count() >= max
     }
 
     /// The item whose turn it is.
-    fn first(&self) -> Option<&Item> {
+    fn first(&self) -> Option<&T> {
         self.classes[self.first_class()?].front()
     }
 
     fn first_class(&self) -> Option<usize> {
-        let turn = |class: usize| Some((self.classes[class].front()?.turn(), class));
-        (0..CLASSES).filter_map(turn).min().map(|(_, class)| class)
+        let first = |class: usize| Some((turn(self.classes[class].front()?), class));
+        (0..CLASSES).filter_map(first).min().map(|(_, class)| class)
     }
 
     /// Takes the item whose turn it is and, in their turn, those that may run with it.
-    pub fn take(&mut self, now: Instant) -> Taken {
-        let mut taken = Taken::default();
+    pub fn take(&mut self, now: Instant) -> Taken<T> {
+        let mut taken = Taken { rows: vec![], dropped: vec![] };
         let mut others = vec![];
         while taken.rows.len() < self.batch.max.max(1) {
             let Some(class) = self.first_class() else { break };
             let Some(item) = self.classes[class].pop_front() else { break };
-            if let Some(why) = item.dead(now) {
-                taken.dead.push((item, why));
+            if let Some(why) = drop_reason(&item, now) {
+                taken.dropped.push((item, why));
             } else if taken.rows.first().is_none_or(|first| first.joins(&item)) {
                 taken.rows.push(item);
             } else {
@@ -246,15 +219,6 @@ impl Queue {
             self.classes[class].push_front(item);
         }
         taken
-    }
-}
-
-impl Dead {
-    pub fn error(self) -> ItemError {
-        match self {
-            Self::Gone => ItemError::Closed,
-            Self::Deadline => ItemError::Deadline,
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs one batch on the calling thread and answers every item of it, whatever happens.
 
-use super::queue::Item;
+use super::item::Item;
+use super::queue::drop_reason;
 use super::runner::StagedBatch;
 use super::{Batch, Counters, Done, ItemError, RunError, Runner, Timing, Value, Want};
 use crate::plan::BatchPolicy;
@@ -68,9 +69,9 @@ pub(super) fn run(
 
 /// The item, unless it need not be run any more; then it is answered so.
 fn alive(item: Item, now: Instant, counters: &Counters) -> Option<Item> {
-    let Some(why) = item.dead(now) else { return Some(item) };
-    counters.dead(why);
-    item.answer(Err(why.error()));
+    let Some(why) = drop_reason(&item, now) else { return Some(item) };
+    counters.dropped(why);
+    item.answer(Err(why.into()));
     None
 }
 

@@ -4,10 +4,11 @@
 //! It answers what no test on a clock can: what a thousand models get of eight devices over a million
 //! batches. `cargo bench --bench simulator` does that.
 
-use super::queue::{Item, Terms};
+use super::item::{Dropped, Item};
+use super::queue::Terms;
 use super::runner::StagedBatch;
 use super::share::Charge;
-use super::state::{Formed, Graveyard, State, Work};
+use super::state::{Formed, State, Work};
 use super::ticket::Outcome;
 use super::{Batch, Counters, Policy, RunError, Runner, Usage, Value};
 use std::cmp::Reverse;
@@ -69,7 +70,7 @@ pub struct Simulator {
     staging: Option<Formed>,
     /// Seconds that a row's way to the device takes, where batches are staged.
     upload: Option<f64>,
-    dead: Graveyard,
+    dead: Dropped,
     keeps_latencies: bool,
 }
 
@@ -300,7 +301,7 @@ impl Simulator {
             let was_staged = formed.staged.is_some();
             if !was_staged {
                 self.loads[index].waiting.drain(..rows);
-                self.bury(index);
+                self.count_dropped(index);
             }
             let upload = self.upload.unwrap_or_default() * rows as f64;
             match charge {
@@ -327,7 +328,7 @@ impl Simulator {
     }
 
     /// Those whose time was over did not wait in vain: they were answered.
-    fn bury(&mut self, load: usize) {
+    fn count_dropped(&mut self, load: usize) {
         let gone = self.dead.len();
         self.loads[load].outcomes.expired += gone as u64;
         let waiting = &mut self.loads[load].waiting;
@@ -357,7 +358,7 @@ impl Simulator {
             Err(_) => playing.outcomes.rejected += 1,
         }
         playing.outcomes.longest_queue = playing.outcomes.longest_queue.max(playing.waiting.len());
-        self.bury(load);
+        self.count_dropped(load);
     }
 
     /// In [0, 1): xorshift, so that a seed plays the same again.

@@ -2,7 +2,8 @@
 //! starts nothing; the time is an argument.
 
 use super::device::Policy;
-use super::queue::{Dead, Item, Queue, Ready, Terms};
+use super::item::{Dropped, Item};
+use super::queue::{Queue, Ready, Terms};
 use super::runner::StagedBatch;
 use super::share::{AccountId, Charge, Rank, Shares};
 use super::ticket::Rejected;
@@ -91,7 +92,7 @@ pub struct Entry {
     account: AccountId,
     runner: Arc<dyn Runner>,
     policy: Policy,
-    queue: Queue,
+    queue: Queue<Item>,
     weights: u64,
     /// Its batches on the way.
     running: usize,
@@ -119,9 +120,6 @@ pub enum Work {
     /// Its inputs are brought to the device while others run there; then [`State::staged`] is told.
     Stage(Formed),
 }
-
-/// What came out of the queues on the way, to be answered and dropped once nothing is locked.
-pub type Graveyard = Vec<(Item, Dead)>;
 
 /// How fast an instance's queue empties.
 #[derive(Default)]
@@ -227,13 +225,13 @@ impl State {
         id: u64,
         item: Item,
         now: Instant,
-        dead: &mut Graveyard,
+        dropped: &mut Dropped,
     ) -> Result<(), (Rejected, Item)> {
         let Some(entry) = self.instances.get_mut(&id) else { return Err((Rejected::Closed, item)) };
         self.epoch.get_or_insert(now);
         let was_empty = entry.queue.is_empty();
-        let pushed = entry.queue.push(item, now, dead);
-        dead.iter().for_each(|(_, why)| entry.counters.dead(*why));
+        let pushed = entry.queue.push(item, now, dropped);
+        dropped.iter().for_each(|(_, why)| entry.counters.dropped(*why));
         if let Err(item) = pushed {
             entry.counters.rejected();
             return Err((Rejected::Full { retry_after: entry.pace.drain_time(entry.queue.len()) }, item));
@@ -254,13 +252,13 @@ impl State {
         id: u64,
         terms: Terms,
         now: Instant,
-        dead: &mut Graveyard,
+        dropped: &mut Dropped,
     ) -> Result<(), Rejected> {
         let Some(entry) = self.instances.get_mut(&id) else { return Err(Rejected::Closed) };
-        let has_room = entry.queue.has_room(terms, now, dead);
-        dead.iter().for_each(|(_, why)| entry.counters.dead(*why));
+        let has_room = entry.queue.has_room(terms, now, dropped);
+        dropped.iter().for_each(|(_, why)| entry.counters.dropped(*why));
         entry.counters.queue_is(entry.queue.len());
-        if entry.queue.is_empty() && !dead.is_empty() {
+        if entry.queue.is_empty() && !dropped.is_empty() {
             self.backlogged.retain(|other| *other != id);
             self.shares.queue_emptied(entry.account);
         }
@@ -320,12 +318,12 @@ impl State {
     }
 
     /// What is to be done now, if a lane is free and any batch is ready, or the next one can be staged.
-    pub fn next(&mut self, now: Instant, dead: &mut Graveyard) -> Option<Work> {
+    pub fn next(&mut self, now: Instant, dropped: &mut Dropped) -> Option<Work> {
         while self.busy < self.lanes {
             let formed = match (self.next_instance(now, |_| true), self.next_staged()) {
-                (Some((rank, id)), Some((staged, _))) if rank.before(staged) => self.take(id, now, dead),
+                (Some((rank, id)), Some((staged, _))) if rank.before(staged) => self.take(id, now, dropped),
                 (_, Some((_, place))) => Some(self.staged.swap_remove(place)),
-                (Some((_, id)), None) => self.take(id, now, dead),
+                (Some((_, id)), None) => self.take(id, now, dropped),
                 (None, None) => break,
             };
             if let Some(formed) = formed {
@@ -339,7 +337,7 @@ impl State {
             // A batch that is not full yet gains more by what may still come.
             let whole = |entry: &Entry| entry.runner.stages() && entry.queue.holds_whole_batch();
             let (_, id) = self.next_instance(now, whole)?;
-            if let Some(formed) = self.take(id, now, dead) {
+            if let Some(formed) = self.take(id, now, dropped) {
                 self.staging += 1;
                 return Some(Work::Stage(formed));
             }
@@ -355,14 +353,14 @@ impl State {
 
     /// Takes a batch off an instance's queue, if any of what waits there is alive. Until it starts it counts as
     /// waiting.
-    fn take(&mut self, id: u64, now: Instant, dead: &mut Graveyard) -> Option<Formed> {
+    fn take(&mut self, id: u64, now: Instant, dropped: &mut Dropped) -> Option<Formed> {
         let entry = self.instances.get_mut(&id)?;
         let taken = entry.queue.take(now);
         entry.counters.queue_is(entry.queue.len());
-        for (_, why) in &taken.dead {
-            entry.counters.dead(*why);
+        for (_, why) in &taken.dropped {
+            entry.counters.dropped(*why);
         }
-        dead.extend(taken.dead);
+        dropped.extend(taken.dropped);
         if !taken.rows.is_empty() {
             self.shares.queue_filled(entry.account);
         }

@@ -1,22 +1,48 @@
 //! Whose turn it is, in simulated time. Items are numbers; "h", "n" and "l" are their priorities.
 
 use super::*;
-use crate::tensor::Tensor;
-use oneshot::Receiver;
+use std::cell::Cell;
+use std::rc::Rc;
 
 const ALLOWED: Duration = Duration::from_secs(8);
 
+/// An item that any other may run with.
+struct Waits {
+    number: f32,
+    terms: Terms,
+    queued: Instant,
+    left: Rc<Cell<bool>>,
+}
+
+impl Waiting for Waits {
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    fn queued(&self) -> Instant {
+        self.queued
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.left.get()
+    }
+
+    fn joins(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 struct Bench {
-    queue: Queue,
+    queue: Queue<Waits>,
     zero: Instant,
-    /// Held, as an item that nobody waits for is dead.
-    waiting: Vec<Receiver<Outcome>>,
+    /// Of each item, whether whoever waited has left.
+    clients: Vec<Rc<Cell<bool>>>,
 }
 
 impl Bench {
     fn new(limit: usize, max: usize) -> Self {
         let queue = Queue::new(limit, BatchPolicy::up_to(max));
-        Self { queue, zero: Instant::now(), waiting: vec![] }
+        Self { queue, zero: Instant::now(), clients: vec![] }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -24,28 +50,22 @@ impl Bench {
     }
 
     /// An item `name` that comes at a time: whether it was taken in, and who lost the place for it.
-    fn come(&mut self, millis: u64, name: &str, begun: bool) -> (bool, Vec<(f32, Dead)>) {
+    fn come(&mut self, millis: u64, name: &str, begun: bool) -> (bool, Vec<(f32, DropReason)>) {
         let (priority, number) = name.split_at(1);
         let priority = match priority {
             "h" => Priority::High,
             "n" => Priority::Normal,
             _ => Priority::Low,
         };
-        let (reply, receiver) = oneshot::channel();
-        self.waiting.push(receiver);
+        let left = Rc::new(Cell::new(false));
+        self.clients.push(left.clone());
         let now = self.at(millis);
-        let value = Tensor::from_vec(vec![1], vec![number.parse::<f32>().unwrap()]).unwrap();
-        let item = Item {
-            inputs: vec![Value::Host(value)],
-            wants: Arc::new([]),
-            terms: Terms { deadline: now + ALLOWED, priority, begun },
-            queued: now,
-            span: tracing::Span::none(),
-            reply,
-        };
+        let number = number.parse().unwrap();
+        let item =
+            Waits { number, terms: Terms { deadline: now + ALLOWED, priority, begun }, queued: now, left };
         let mut dead = vec![];
         let taken = self.queue.push(item, now, &mut dead).is_ok();
-        (taken, dead.iter().map(|(item, why)| (number_of(item), *why)).collect())
+        (taken, dead.iter().map(|(item, why)| (item.number, *why)).collect())
     }
 
     fn come_all(&mut self, items: &[(u64, &str)]) {
@@ -56,14 +76,7 @@ impl Bench {
 
     fn take(&mut self, millis: u64) -> Vec<f32> {
         let now = self.at(millis);
-        self.queue.take(now).rows.iter().map(number_of).collect()
-    }
-}
-
-fn number_of(item: &Item) -> f32 {
-    match &item.inputs[0] {
-        Value::Host(tensor) => tensor.elements::<f32>().unwrap()[0],
-        Value::Device(_) => f32::NAN,
+        self.queue.take(now).rows.iter().map(|item| item.number).collect()
     }
 }
 
@@ -136,8 +149,8 @@ fn low_fills_half_of_the_places_so_that_others_find_theirs() {
 fn those_who_left_make_room() {
     let mut bench = Bench::new(2, 8);
     bench.come_all(&[(0, "n1"), (1, "n2")]);
-    bench.waiting.remove(1);
-    assert_eq!(bench.come(2, "h3", false), (true, vec![(2., Dead::Gone)]));
+    bench.clients[1].set(true);
+    assert_eq!(bench.come(2, "h3", false), (true, vec![(2., DropReason::Gone)]));
     assert_eq!(bench.take(3), [3., 1.]);
 }
 
@@ -146,10 +159,10 @@ fn those_who_left_make_room() {
 fn an_item_past_its_deadline_is_that_although_nobody_waits_for_it_any_more() {
     let mut bench = Bench::new(8, 8);
     bench.come_all(&[(0, "n1"), (100, "n2")]);
-    bench.waiting.clear();
+    bench.clients.iter().for_each(|left| left.set(true));
     let dead = |millis, bench: &mut Bench| {
         let now = bench.at(millis);
-        bench.queue.take(now).dead.iter().map(|(item, why)| (number_of(item), *why)).collect::<Vec<_>>()
+        bench.queue.take(now).dropped.iter().map(|(item, why)| (item.number, *why)).collect::<Vec<_>>()
     };
-    assert_eq!(dead(8050, &mut bench), [(1.0, Dead::Deadline), (2.0, Dead::Gone)]);
+    assert_eq!(dead(8050, &mut bench), [(1.0, DropReason::Deadline), (2.0, DropReason::Gone)]);
 }
