@@ -31,6 +31,7 @@ fn generation(version: u64, records: &Records, loaded: &LoadedGenerations) -> Ar
         facts,
         shadow: false,
         declaration: Default::default(),
+        joined: true,
         load: Duration::ZERO,
         warm_up: Duration::ZERO,
         replicas: Replicas::new(vec![]),
