@@ -100,7 +100,11 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
 
 /// An error that names every node of mixed types, and whatever else cannot be run beside it.
 fn typed(model: &onnx::Model) -> Result<(), LoadError> {
-    if onnx::infer::of_model(model).mistyped.is_empty() {
+    let found = onnx::infer::of_model(model);
+    for node in &found.misshapen {
+        tracing::warn!(%node, "a node cannot run, whatever the model is given");
+    }
+    if found.mistyped.is_empty() {
         return Ok(());
     }
     Err(LoadError::Unsupported(inspect::inspection(model).unsupported))

@@ -18,7 +18,7 @@ pub use fact::Fact;
 use super::graph::{Graph, Model, Node};
 use crate::engine::UnsupportedNode;
 use crate::plan::{self, Port};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// What is known of a graph's values.
 #[derive(Clone, Debug)]
@@ -31,20 +31,6 @@ pub struct Inference {
     pub mistyped: Vec<UnsupportedNode>,
     /// Nodes whose inputs have lengths that do not go together, whatever the symbols stand for: they cannot run.
     pub misshapen: Vec<UnsupportedNode>,
-    /// What must hold for the model to run.
-    pub assumptions: Vec<Assumption>,
-}
-
-/// A node runs only where two lengths are equal, or one of them is 1, which the graph does not say of itself.
-///
-/// Where the length of an axis is put in question (may a batch of 1 be another number?), an assumption over its symbol
-/// says that it may not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assumption {
-    /// `Add "sum"`.
-    pub node: String,
-    /// The symbols that either length follows from.
-    pub symbols: BTreeSet<Symbol>,
 }
 
 /// Infers from what is known of the graph's inputs, whose symbols are among those given.
@@ -53,16 +39,15 @@ pub fn infer<'a>(
     inputs: impl IntoIterator<Item = &'a Fact>,
     mut symbols: Symbols,
 ) -> Inference {
-    let (mut mistyped, mut misshapen, mut assumptions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut mistyped, mut misshapen) = (Vec::new(), Vec::new());
     let mut walk = Walk {
         left: size(graph).saturating_mul(8),
         symbols: &mut symbols,
         mistyped: &mut mistyped,
         misshapen: &mut misshapen,
-        assumptions: &mut assumptions,
     };
     let facts = walk.graph(graph, inputs);
-    Inference { facts, symbols, mistyped, misshapen, assumptions }
+    Inference { facts, symbols, mistyped, misshapen }
 }
 
 /// Values and nodes of a graph and of those inside it.
@@ -163,7 +148,6 @@ pub struct Walk<'w> {
     symbols: &'w mut Symbols,
     mistyped: &'w mut Vec<UnsupportedNode>,
     misshapen: &'w mut Vec<UnsupportedNode>,
-    assumptions: &'w mut Vec<Assumption>,
 }
 
 impl Walk<'_> {
@@ -209,15 +193,6 @@ impl Walk<'_> {
             fact.dtype = fact.dtype.or(dtype);
         }
         facts.into_iter().map(Fact::bounded).collect()
-    }
-
-    /// Notes that a node runs only where two lengths go together.
-    fn assume(&mut self, node: &Node, a: &Dim, b: &Dim) {
-        let symbols: BTreeSet<Symbol> = [a, b].into_iter().flat_map(|dim| self.symbols.base(dim)).collect();
-        let assumption = Assumption { node: node.to_string(), symbols };
-        if self.assumptions.last() != Some(&assumption) {
-            self.assumptions.push(assumption);
-        }
     }
 }
 

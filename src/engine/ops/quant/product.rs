@@ -108,7 +108,7 @@ pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let scales = |scale: &Tensor, shape: &[usize]| -> Result<Vec<usize>, String> {
             match broadcast::shape(shape, &dims)? {
                 whole if whole == dims => Ok(crate::engine::host::broadcast_indices(shape, &dims)),
-                _ => Err(format!("a scale {scale:?} for {dims:?}").into()),
+                _ => Err(format!("a scale {scale:?} for {dims:?}")),
             }
         };
         let (rows, columns) = (by_row(&a_scale), b_scale.shape().to_vec());

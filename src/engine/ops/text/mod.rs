@@ -2,14 +2,15 @@
 
 mod ngrams;
 mod normalise;
+mod re2;
 mod split;
+mod tokenise;
 
 use super::{BoxOp, Context, Inputs, Registry, Site, broadcast, one};
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
-use regex::Regex;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("StringConcat", 20, concat);
@@ -17,6 +18,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("StringNormalizer", 10, normalise::build);
     r.op("RegexFullMatch", 20, full_match);
     r.op("TfIdfVectorizer", 9, ngrams::build);
+    r.domain_op("com.microsoft", "Tokenizer", tokenise::build);
 }
 
 fn concat<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -40,7 +42,7 @@ fn concat<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 /// Takes time linear in the text, whatever the pattern: the syntax is RE2's, which has no backtracking.
 fn full_match<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let pattern = site.node.attributes.text("pattern", "")?;
-    let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|e| format!("pattern {pattern:?}: {e}"))?;
+    let whole = re2::compile(&format!("^(?:{pattern})$"))?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let matches = host::strings(&x)?.iter().map(|s| whole.is_match(s)).collect();

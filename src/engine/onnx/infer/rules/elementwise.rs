@@ -20,7 +20,7 @@ pub fn broadcast(call: &mut Call<'_, '_>) -> Ruled {
         };
     }
     let elements = match call.inputs {
-        [a, b] => computed(&call.node.op, a, b, &mut call.walk.symbols),
+        [a, b] => computed(&call.node.op, a, b, call.walk.symbols),
         _ => None,
     };
     Ok(vec![Fact { elements, ..Fact::of_dims(dims) }])

@@ -57,7 +57,6 @@ pub fn reshape(call: &mut Call<'_, '_>) -> Ruled {
                     return Err(format!("{all} elements cannot be laid out in rows of {known}"));
                 }
                 dims[axis] = call.walk.symbols.divide(&before, &after);
-                call.walk.assume(call.node, &before, &after);
             }
         },
         None if before.is_known() && after.is_known() => {

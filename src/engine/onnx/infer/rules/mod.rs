@@ -88,7 +88,6 @@ impl Call<'_, '_> {
         if a == b {
             return Ok(a.clone());
         }
-        self.walk.assume(self.node, a, b);
         Ok(match (a, b) {
             (Dim::Fixed(_), _) | (_, Dim::Unknown) => a.clone(),
             _ => b.clone(),
@@ -110,14 +109,8 @@ impl Call<'_, '_> {
                     Err(format!("lengths of {x} and {y} along axis {axis} do not broadcast"))
                 }
                 // The other is as long as this one, or 1.
-                (fixed @ Dim::Fixed(_), other) | (other, fixed @ Dim::Fixed(_)) => {
-                    self.walk.assume(self.node, &fixed, &other);
-                    Ok(fixed)
-                }
-                (x, y) => {
-                    self.walk.assume(self.node, &x, &y);
-                    Ok(self.walk.symbols.derived("broadcast", &[x, y]))
-                }
+                (fixed @ Dim::Fixed(_), _) | (_, fixed @ Dim::Fixed(_)) => Ok(fixed),
+                (x, y) => Ok(self.walk.symbols.derived("broadcast", &[x, y])),
             })
             .collect()
     }

@@ -80,8 +80,7 @@ fn length(call: &mut Call<'_, '_>, whole: &Dim, start: &Dim, end: &Dim, step: i6
     let to_end = matches!(end, Dim::Fixed(end) if *end >= BEYOND - 1) || end.same(whole);
     match (start, end, step) {
         (Dim::Fixed(0), _, 1) if to_end => whole.clone(),
-        (Dim::Fixed(-1), end, -1) if matches!(end, Dim::Fixed(end) if *end <= 1 - BEYOND) => whole.clone(),
-        // All but the last, or all but the first: as long as the axis reaches so far.
+        (Dim::Fixed(-1), Dim::Fixed(end), -1) if *end <= 1 - BEYOND => whole.clone(),
         _ => {
             let parts = [whole.clone(), start.clone(), end.clone(), Dim::Fixed(step)];
             symbols.derived("slice", &parts)

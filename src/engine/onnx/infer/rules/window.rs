@@ -196,7 +196,7 @@ pub fn resize(call: &mut Call<'_, '_>) -> Ruled {
                 match &dims[axis] {
                     Dim::Fixed(n) => Dim::Fixed((*n as f64 * scale).floor() as i64),
                     dim if scale.fract() == 0.0 && scale >= 1.0 => dim.times(&Dim::Fixed(scale as i64)),
-                    dim => call.walk.symbols.derived(format!("scaled by {scale}"), &[dim.clone()]),
+                    dim => call.walk.symbols.derived(format!("scaled by {scale}"), std::slice::from_ref(dim)),
                 }
             }
             _ => Dim::Unknown,
