@@ -5,11 +5,11 @@
 
 use super::flex::{self, from_bytes, from_vec, owned};
 use super::kernels::Activation;
-use super::kernels::blocked::{self, Line};
+use super::kernels::blocked;
 use super::kernels::conv::Conv2d;
 use super::kernels::elementwise::{self, Map};
 use super::kernels::matmul::{self, Packed};
-use super::kernels::memory;
+use super::kernels::memory::{self, Lines};
 use super::kernels::norm;
 use super::kernels::strided::Binary;
 use burn::tensor::backend::Backend;
@@ -44,7 +44,7 @@ pub trait Accelerator: Backend {
     fn compute(
         _from: &[&FloatTensor<Self>],
         _shape: &[usize],
-        _f: Compute<'_, Line>,
+        _f: Compute<'_, Lines>,
     ) -> Option<Result<FloatTensor<Self>, String>> {
         None
     }
@@ -53,7 +53,7 @@ pub trait Accelerator: Backend {
     fn compute_planes(
         _from: &[&FloatTensor<Self>],
         _shape: &[usize],
-        _f: Compute<'_, f32>,
+        _f: Compute<'_, Vec<f32>>,
     ) -> Option<Result<FloatTensor<Self>, String>> {
         None
     }
@@ -161,7 +161,7 @@ pub trait Accelerator: Backend {
 }
 
 /// Makes the elements of a tensor from those of others.
-pub type Compute<'a, T> = &'a dyn Fn(&[&[f32]]) -> Result<Vec<T>, String>;
+pub type Compute<'a, T> = &'a dyn Fn(&[&[f32]]) -> Result<T, String>;
 
 impl Accelerator for Flex {
     const ON_HOST: bool = true;
@@ -230,7 +230,7 @@ impl Accelerator for Flex {
     fn compute(
         from: &[&FlexTensor],
         shape: &[usize],
-        f: Compute<'_, Line>,
+        f: Compute<'_, Lines>,
     ) -> Option<Result<FlexTensor, String>> {
         computed(from, f, |lines| from_bytes(memory::bytes(lines), shape))
     }
@@ -238,7 +238,7 @@ impl Accelerator for Flex {
     fn compute_planes(
         from: &[&FlexTensor],
         shape: &[usize],
-        f: Compute<'_, f32>,
+        f: Compute<'_, Vec<f32>>,
     ) -> Option<Result<FlexTensor, String>> {
         computed(from, f, |elements| from_vec(elements, shape))
     }
@@ -409,7 +409,7 @@ fn in_single(x: FlexTensor, map: Map) -> FlexTensor {
 fn computed<T>(
     from: &[&FlexTensor],
     f: Compute<'_, T>,
-    tensor: impl FnOnce(Vec<T>) -> FlexTensor,
+    tensor: impl FnOnce(T) -> FlexTensor,
 ) -> Option<Result<FlexTensor, String>> {
     let whole: Vec<FlexTensor> = from.iter().map(|t| flex::contiguous(t)).collect();
     let slices = whole.iter().map(FlexTensor::as_slice::<f32>).collect::<Option<Vec<_>>>()?;

@@ -17,7 +17,7 @@ const MOST: usize = 1 << 22;
 static KEPT: Mutex<Kept> = Mutex::new(Kept { free: Vec::new(), lines: 0 });
 
 struct Kept {
-    /// By capacity.
+    /// By capacity. Each was made as zeros of its whole capacity.
     free: Vec<Vec<Line>>,
     lines: usize,
 }
@@ -43,45 +43,64 @@ impl Kept {
     }
 }
 
-/// Room for so many lines, not yet written.
-pub(super) fn room(len: usize) -> Vec<Line> {
+/// The lines of a result. Only this file makes them, so that their memory is initialised from its first byte to its last,
+/// and what a tensor's bytes are is never anything else.
+#[derive(Debug)]
+pub struct Lines(Vec<Line>);
+
+/// Lines whose memory is there and whose numbers are yet to be written: until then they are those of an earlier result.
+///
+/// In debug builds they are NaN, so that what a kernel forgets to write is seen.
+pub(super) fn room(len: usize) -> Lines {
     let kept = if len < LEAST { None } else { KEPT.lock().ok().and_then(|mut kept| kept.take(len)) };
-    kept.unwrap_or_else(|| {
-        if len < LEAST {
-            return Vec::with_capacity(len);
-        }
-        // Zeros of the system's, which cost nothing until they are written over.
-        let mut zeros: Vec<Line> = bytemuck::zeroed_vec(len);
-        zeros.clear();
-        zeros
-    })
+    // Zeros of the system's cost nothing until they are written over.
+    let mut lines = kept.unwrap_or_else(|| bytemuck::zeroed_vec(len));
+    // SAFETY: memory of the pool was made as zeros of its whole capacity, as it is here, and any bytes are floats; `take`
+    // gives no less than was asked for.
+    unsafe { lines.set_len(len) };
+    if cfg!(debug_assertions) {
+        lines.fill(Line(Lanes([f32::NAN; BLOCK])));
+    }
+    Lines(lines)
+}
+
+impl Lines {
+    /// Lines of zeros.
+    pub(super) fn zeros(len: usize) -> Self {
+        Self(bytemuck::zeroed_vec(len))
+    }
+}
+
+impl Deref for Lines {
+    type Target = [Line];
+
+    fn deref(&self) -> &[Line] {
+        &self.0
+    }
+}
+
+impl DerefMut for Lines {
+    fn deref_mut(&mut self) -> &mut [Line] {
+        &mut self.0
+    }
 }
 
 /// Numbers that are yet to be written; what they are until then is not said. Large ones are not made anew where
 /// others were dropped.
 pub struct Floats {
-    lines: Vec<Line>,
+    lines: Lines,
     len: usize,
 }
 
 impl Floats {
     pub fn new(len: usize) -> Self {
-        let count = len.div_ceil(BLOCK);
-        let mut lines = room(count);
-        if lines.capacity() < LEAST {
-            lines.resize(count, Line(Lanes::ZERO));
-        } else {
-            // SAFETY: `room` makes memory of that size as zeros, and what it gives again was so made; any bytes
-            // are floats.
-            unsafe { lines.set_len(count) };
-        }
-        Self { lines, len }
+        Self { lines: room(len.div_ceil(BLOCK)), len }
     }
 
     pub fn into_bytes(self) -> Bytes {
         let len = self.len * size_of::<f32>();
-        // SAFETY: the lines are written, and hold as many.
-        unsafe { Bytes::from_controller(Box::new(Held(self.lines)), len) }
+        // SAFETY: the lines are initialised, and hold as many bytes.
+        unsafe { Bytes::from_controller(Box::new(Held(self.lines.0)), len) }
     }
 }
 
@@ -89,13 +108,13 @@ impl Deref for Floats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &bytemuck::cast_slice(&self.lines[..])[..self.len]
     }
 }
 
 impl DerefMut for Floats {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut bytemuck::cast_slice_mut(&mut self.lines[..])[..self.len]
     }
 }
 
@@ -105,11 +124,11 @@ pub fn forget() {
     drop(free);
 }
 
-/// As the bytes of a tensor; where the last one is dropped, the memory is kept for later.
-pub fn bytes(lines: Vec<Line>) -> Bytes {
+/// The lines as the bytes of a tensor; where the last tensor is dropped, the memory is kept for later.
+pub fn bytes(lines: Lines) -> Bytes {
     let len = size_of_val(&lines[..]);
-    // SAFETY: the first `len` bytes are those of the lines, which are written.
-    unsafe { Bytes::from_controller(Box::new(Held(lines)), len) }
+    // SAFETY: the first `len` bytes are those of the lines, which are initialised.
+    unsafe { Bytes::from_controller(Box::new(Held(lines.0)), len) }
 }
 
 struct Held(Vec<Line>);
@@ -179,7 +198,9 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_lines() {
-        let mut held = bytes(vec![Line(Lanes([1.5; 16])); 2]);
+        let mut lines = room(2);
+        lines.fill(Line(Lanes([1.5; 16])));
+        let mut held = bytes(lines);
         assert!(held.as_ptr().addr().is_multiple_of(64));
         assert!(bytemuck::cast_slice::<u8, f32>(&held).iter().eq([&1.5; 32]));
         held[..4].copy_from_slice(&2f32.to_ne_bytes());

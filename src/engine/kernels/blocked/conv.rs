@@ -5,7 +5,7 @@ use super::dense::{Dense, Piece, Place};
 use super::depthwise::Depthwise;
 use super::rows::Rows;
 use super::winograd::{self, Part, Side, Winograd};
-use super::{BLOCK, Lanes, Line, Target, blocks, lanes, room, share, threads, tile};
+use super::{BLOCK, Lanes, Line, Lines, Target, blocks, lanes, room, share, threads, tile};
 use crate::engine::kernels::conv::{Geometry, ShapeError};
 use crate::engine::kernels::{Activation, arch};
 
@@ -152,7 +152,7 @@ impl Conv2d {
         size: [usize; 2],
         residual: Option<&[Lanes]>,
         activation: Activation,
-    ) -> Result<Vec<Line>, ShapeError> {
+    ) -> Result<Lines, ShapeError> {
         let refused = |why: &str| Err(ShapeError::new(why));
         let Some(out_size) = self.output_size(size) else {
             return refused("the kernel does not fit in the input");
@@ -188,9 +188,6 @@ impl Conv2d {
                 Form::Dense | Form::Rows => work.dense(lanes),
             },
         }
-        // SAFETY: there is room for as many, and the pieces have written every one: each form goes through all
-        // images, all blocks and all positions of the output.
-        unsafe { result.set_len(total) };
         Ok(result)
     }
 }
@@ -218,7 +215,7 @@ impl Conv2d {
         size: [usize; 2],
         residual: Option<&[Lanes]>,
         activation: Activation,
-    ) -> Result<Vec<Line>, ShapeError> {
+    ) -> Result<Lines, ShapeError> {
         let (per, pixels) = (blocks(self.channels_in), size[0] * size[1]);
         let out = self.output_size(size).map(|out| blocks(self.channels_out) * out[0] * out[1]);
         let whole = self.scales_weights(size)
@@ -262,8 +259,6 @@ impl Conv2d {
             };
             work.dense(&input[image * per * pixels..(image + 1) * per * pixels]);
         }
-        // SAFETY: there is room for as many, and every image has written its own.
-        unsafe { result.set_len(batch * out) };
         Ok(result)
     }
 }

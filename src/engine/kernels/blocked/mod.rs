@@ -24,7 +24,7 @@ pub use reorder::{from_planes, join_channels, to_planes, to_space};
 pub use resize::{Taps, resize};
 pub use transposed::ConvTranspose2d;
 
-use super::memory::room;
+use super::memory::{Lines, room};
 use super::share::{Target, share, threads_for};
 
 /// Channels that lie together.

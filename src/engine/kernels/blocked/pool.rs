@@ -1,6 +1,6 @@
 //! Pools, and the scaling of whole channels.
 
-use super::{BLOCK, Lanes, Line, Target, room, share, threads, view_mut};
+use super::{BLOCK, Lanes, Lines, Target, room, share, threads, view_mut};
 use crate::engine::kernels::arch;
 use crate::engine::kernels::share::share_chunks;
 
@@ -28,7 +28,7 @@ pub struct Window {
 /// `input` holds planes of that size.
 ///
 /// REQUIRES whole planes.
-pub fn pool(input: &[Lanes], [height, width]: [usize; 2], window: &Window, kind: Pool) -> Vec<Line> {
+pub fn pool(input: &[Lanes], [height, width]: [usize; 2], window: &Window, kind: Pool) -> Lines {
     let (pixels, taken) = (height * width, window.out[0] * window.out[1]);
     let planes = input.len().checked_div(pixels).unwrap_or_default();
     let total = planes * taken;
@@ -48,8 +48,6 @@ pub fn pool(input: &[Lanes], [height, width]: [usize; 2], window: &Window, kind:
             );
         });
     }
-    // SAFETY: there is room for as many, and every plane was written.
-    unsafe { result.set_len(total) };
     result
 }
 
@@ -130,8 +128,8 @@ fn nothing_but_nan(input: &[Lanes], window: impl Iterator<Item = usize>, value: 
 }
 
 /// The mean of each plane of so many pixels.
-pub fn global_average(input: &[Lanes], pixels: usize) -> Vec<Line> {
-    let mut means = vec![Line(Lanes::ZERO); input.len().checked_div(pixels).unwrap_or_default()];
+pub fn global_average(input: &[Lanes], pixels: usize) -> Lines {
+    let mut means = Lines::zeros(input.len().checked_div(pixels).unwrap_or_default());
     let threads = threads(input.len());
     // Planes enough for each thread to have several pieces.
     let per = means.len().div_ceil(threads * 4).max(1);

@@ -1,13 +1,13 @@
 //! Planes to blocks and back.
 
-use super::{BLOCK, Lanes, Line, Target, blocks, floats, floats_mut, room, share, threads};
+use super::{BLOCK, Lanes, Lines, Target, blocks, floats, floats_mut, room, share, threads};
 use crate::engine::kernels::arch;
 use crate::engine::kernels::transpose::tile;
 
 /// `[batch, channels, pixels]` to `[batch, blocks, pixels, 16]`; zeros where a block is not full.
 ///
 /// REQUIRES as many elements.
-pub fn from_planes(planes: &[f32], batch: usize, channels: usize, pixels: usize) -> Vec<Line> {
+pub fn from_planes(planes: &[f32], batch: usize, channels: usize, pixels: usize) -> Lines {
     assert_eq!(planes.len(), batch * channels * pixels);
     let per = blocks(channels);
     let total = batch * per * pixels;
@@ -28,8 +28,6 @@ pub fn from_planes(planes: &[f32], batch: usize, channels: usize, pixels: usize)
     if pixels > 0 {
         share(batch * per, threads(total * 4), &work);
     }
-    // SAFETY: there is room for as many, and every block was written.
-    unsafe { result.set_len(total) };
     result
 }
 
@@ -51,7 +49,7 @@ fn gather(source: &[f32], to: &mut [Lanes], taken: usize, pixels: usize) {
 /// fill the last block are followed by zeros.
 ///
 /// REQUIRES as many elements as `batch` images of so many pixels have.
-pub fn join_channels(parts: &[(&[Lanes], usize)], batch: usize, pixels: usize) -> Vec<Line> {
+pub fn join_channels(parts: &[(&[Lanes], usize)], batch: usize, pixels: usize) -> Lines {
     let channels: usize = parts.iter().map(|(_, channels)| channels).sum();
     assert!(parts.iter().all(|(lanes, channels)| lanes.len() == batch * blocks(*channels) * pixels));
     let per = blocks(channels);
@@ -70,8 +68,6 @@ pub fn join_channels(parts: &[(&[Lanes], usize)], batch: usize, pixels: usize) -
     if pixels > 0 {
         share(batch * per, threads(batch * per * pixels), &work);
     }
-    // SAFETY: there is room for as many, and every block was written.
-    unsafe { result.set_len(batch * per * pixels) };
     result
 }
 
@@ -132,7 +128,7 @@ pub fn to_planes(lanes: &[Lanes], batch: usize, channels: usize, pixels: usize) 
     if pixels > 0 {
         share(batch * per, threads(batch * per * pixels * 4), &work);
     }
-    // SAFETY: there is room for as many, and every plane was written.
+    // SAFETY: there is room for as many, and every piece has written its own.
     unsafe { result.set_len(total) };
     result
 }
@@ -207,7 +203,7 @@ pub fn to_space(
         let all = batch * channels * height * rows;
         share(all, threads(total / 4), &work);
     }
-    // SAFETY: there is room for as many, and every row was written.
+    // SAFETY: there is room for as many, and every piece has written its own.
     unsafe { result.set_len(total) };
     result
 }

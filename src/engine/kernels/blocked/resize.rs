@@ -1,6 +1,6 @@
 //! Resizing of planes: each output position blends some input rows and some input columns.
 
-use super::{BLOCK, Lanes, Line, Target, room, share, threads};
+use super::{BLOCK, Lanes, Lines, Target, room, share, threads};
 use crate::engine::kernels::arch;
 use std::ops::Range;
 
@@ -44,7 +44,7 @@ impl Taps {
 /// `input` holds planes of that size; the result holds planes of as many rows and columns as there are positions.
 ///
 /// REQUIRES whole planes, and places within them.
-pub fn resize(input: &[Lanes], [height, width]: [usize; 2], rows: &Taps, columns: &Taps) -> Vec<Line> {
+pub fn resize(input: &[Lanes], [height, width]: [usize; 2], rows: &Taps, columns: &Taps) -> Lines {
     let (pixels, out) = (height * width, [rows.positions(), columns.positions()]);
     assert!(rows.places.iter().all(|p| *p < height) && columns.places.iter().all(|p| *p < width));
     let planes = input.len().checked_div(pixels).unwrap_or_default();
@@ -70,8 +70,6 @@ pub fn resize(input: &[Lanes], [height, width]: [usize; 2], rows: &Taps, columns
             || some_rows(input, width, rows, columns, taken, to),
         );
     });
-    // SAFETY: there is room for as many, and every row was written.
-    unsafe { result.set_len(total) };
     result
 }
 

@@ -218,7 +218,7 @@ proptest! {
         let planes: Vec<Vec<f32>> = (channels.iter().zip(seed..))
             .map(|(channels, seed)| noise(batch * channels * pixels, seed))
             .collect();
-        let parts: Vec<Vec<Line>> = (planes.iter().zip(&channels))
+        let parts: Vec<Lines> = (planes.iter().zip(&channels))
             .map(|(planes, channels)| from_planes(planes, batch, *channels, pixels))
             .collect();
         let given: Vec<_> = parts.iter().zip(&channels).map(|(part, c)| (lanes(part), *c)).collect();

@@ -6,7 +6,7 @@
 
 use super::conv::{Conv2d, Layout, Shape, Work};
 use super::dense::Place;
-use super::{Lanes, Line, Target, blocks, room};
+use super::{Lanes, Lines, Target, blocks, room};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::{Geometry, ShapeError};
 
@@ -122,7 +122,7 @@ impl ConvTranspose2d {
         batch: usize,
         size: [usize; 2],
         activation: Activation,
-    ) -> Result<Vec<Line>, ShapeError> {
+    ) -> Result<Lines, ShapeError> {
         let out = self.output_size(size).ok_or_else(|| ShapeError::new("nothing is left of the result"))?;
         if input.len() != batch * blocks(self.channels_in) * size[0] * size[1] {
             return Err(ShapeError::new("the elements do not fit their shape"));
@@ -151,8 +151,6 @@ impl ConvTranspose2d {
             };
             work.dense(input);
         }
-        // SAFETY: there is room for as many, and the phases have written every one: each position is of one phase.
-        unsafe { result.set_len(total) };
         Ok(result)
     }
 }
