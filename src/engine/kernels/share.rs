@@ -126,6 +126,15 @@ pub fn threads_for(work: usize, least: usize) -> usize {
     if work < least { 1 } else { rayon::current_num_threads() }
 }
 
+/// Closes the job of a team when it is dropped.
+struct Closing<'a>(&'a Team);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Team {
     fn new() -> Self {
         Self {
@@ -138,14 +147,17 @@ impl Team {
     }
 
     fn lead(self: &Arc<Self>, pieces: usize, helpers: usize, work: &(dyn Fn(usize) + Sync)) {
-        // SAFETY: only the lifetime is changed. No thread uses it after `close`, which comes before the end of
-        // this function on every path.
+        // SAFETY: only the lifetime is changed. No thread uses it after `close`, which the guard below calls on every
+        // path out of this function, panics included.
         let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
         // SAFETY: this thread alone leads the team, as it is the only one whose `LEADS` has it, and `SHARES` keeps
         // it from coming here twice; its last job is closed, and `close` saw nobody inside.
         unsafe { *self.job.get() = Job { pieces, work } };
         self.next.store(0, Ordering::Relaxed);
+        // Nobody is inside, so that the sum carries over all bits of `INSIDE` to the number of the job, which grows by
+        // one, and leaves them zero.
         let opened = (self.state.load(Ordering::Relaxed) | INSIDE | CLOSED) + ONE;
+        let closing = Closing(self);
         self.state.store(opened - CLOSED, Ordering::Release);
         for _ in self.attending.load(Ordering::Relaxed)..helpers {
             self.attending.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +167,7 @@ impl Team {
         SHARES.set(true);
         let own = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work)));
         SHARES.set(false);
-        self.close();
+        drop(closing);
         if let Err(panic) = own {
             resume_unwind(panic);
         }

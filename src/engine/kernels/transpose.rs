@@ -40,7 +40,9 @@ fn plain(from: &[f32], apart: usize, to: &mut [f32], into: usize) {
 mod x86 {
     use std::arch::x86_64::*;
 
-    /// SAFETY: the machine has AVX-512; sixteen floats at each of sixteen rows of `from`, `apart` floats from each
+    /// # Safety
+    ///
+    /// The machine has AVX-512; sixteen floats at each of sixteen rows of `from`, `apart` floats from each
     /// other, can be read, and of `to`, `into` floats from each other, written.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn wide(from: *const f32, apart: usize, to: *mut f32, into: usize) {

@@ -49,7 +49,9 @@ struct Row {
 impl Row {
     /// `R` positions from `x` on. `K` is the number of columns of the kernel, 0 where it is not known here.
     ///
-    /// SAFETY: the windows of these positions can be read, as can weights, bias and residual; `out` can be written.
+    /// # Safety
+    ///
+    /// The windows of these positions can be read, as can weights, bias and residual; `out` can be written.
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize, const K: usize>(&self, simd: S, x: usize) {
         let columns = if K == 0 { self.kernel[1] } else { K };
@@ -82,7 +84,9 @@ impl Row {
         }
     }
 
-    /// SAFETY: as of [`Row::run`], for all positions of the row.
+    /// # Safety
+    ///
+    /// As of [`Row::run`], for all positions of the row.
     #[inline(always)]
     unsafe fn all<S: Simd, const K: usize>(&self, simd: S, width: usize) {
         let mut x = 0;

@@ -13,7 +13,9 @@ pub const MAX_POSITIONS: usize = 14;
 
 /// Where a tile reads and writes.
 ///
-/// SAFETY of every use: `inputs` is readable for `BLOCK` floats at each of the tile's positions, `BLOCK` apart,
+/// # Safety
+///
+/// Whoever runs a tile sees to it that `inputs` is readable for `BLOCK` floats at each of the tile's positions, `BLOCK` apart,
 /// at every tap from `first` on (columns as `across` says, `down` from one row to the next) in every block of input
 /// channels, `step` apart; `weights` for as many lanes times the tile's channels; `bias` for the tile's channels;
 /// `out`, and `residual` where it is not null, for `BLOCK` floats at each position, `along` apart, in each of the
@@ -106,7 +108,7 @@ macro_rules! sized {
                 const $v: usize = $vectors;
                 $body
             })*
-            _ => {}
+            _ => debug_assert!(false, "a tile of {} positions, which are not written", $count),
         }
     };
 }
@@ -114,7 +116,9 @@ macro_rules! sized {
 impl Tile<'_> {
     /// REQUIRES `count` of at most [`positions`], `blocks` of at most [`group_of`], of the machine's lanes.
     ///
-    /// SAFETY: see [`Tile`].
+    /// # Safety
+    ///
+    /// What [`Tile`] says of its pointers holds.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, count: usize, blocks: usize) {
         // SAFETY: the caller's.
@@ -124,13 +128,18 @@ impl Tile<'_> {
     /// As [`Tile::run`], with inputs that are not in blocks: those of neighbouring positions lie side by side, at
     /// each of `places` from `inputs` on.
     ///
-    /// SAFETY: see [`Tile`], but for `inputs`, which is readable for `count` floats at each place.
+    /// # Safety
+    ///
+    /// What [`Tile`] says of its pointers holds, but for `inputs`, which is readable for `count` floats at each place.
     #[inline(always)]
     pub unsafe fn run_lines<S: Simd>(&self, simd: S, count: usize, blocks: usize, places: &[usize]) {
         // SAFETY: the caller's.
         sized!(S, count, blocks, R, V => unsafe { self.lines::<S, R, V>(simd, places) })
     }
 
+    /// # Safety
+    ///
+    /// As of [`Tile::run_lines`], for `R` positions and `V` vectors of channels.
     #[inline(always)]
     unsafe fn lines<S: Simd, const R: usize, const V: usize>(&self, simd: S, places: &[usize]) {
         let lanes = S::F32_LANES;
@@ -157,6 +166,10 @@ impl Tile<'_> {
     }
 
     /// Sums that begin with the bias.
+    ///
+    /// # Safety
+    ///
+    /// `bias` is readable for `V` vectors.
     #[inline(always)]
     unsafe fn start<S: Simd, const R: usize, const V: usize>(&self, simd: S) -> [[S::f32s; V]; R] {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
@@ -168,6 +181,9 @@ impl Tile<'_> {
         sums
     }
 
+    /// # Safety
+    ///
+    /// What [`Tile`] says of its pointers holds for `R` positions and `V` vectors of channels.
     #[inline(always)]
     unsafe fn products<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
         let lanes = S::F32_LANES;
@@ -200,6 +216,11 @@ impl Tile<'_> {
         }
     }
 
+    /// Adds the residual, applies the activation, and writes the results.
+    ///
+    /// # Safety
+    ///
+    /// What [`Tile`] says of `residual` and `out` holds for `R` positions and `V` vectors of channels.
     #[inline(always)]
     unsafe fn finish<S: Simd, const R: usize, const V: usize>(&self, simd: S, mut sums: [[S::f32s; V]; R]) {
         let lanes = S::F32_LANES;
@@ -244,7 +265,11 @@ fn bring_nearer(_place: *const f32) {
     }
 }
 
-/// SAFETY: `inputs` is readable for `count` floats at each of `R` positions, `weights` for `count` times `V`
+/// Adds the products of some input channels at one tap to the sums.
+///
+/// # Safety
+///
+/// `inputs` is readable for `count` floats at each of `R` positions, `weights` for `count` times `V`
 /// vectors.
 #[inline(always)]
 unsafe fn block<S: Simd, const R: usize, const V: usize>(

@@ -139,7 +139,8 @@ pub fn multiply(a: &[f32], rows: usize, b: &Packed, after: After<'_>, out: &mut 
     let (down, across) = (rows.div_ceil(height), panels.div_ceil(width));
     share(down * across, threads, &|piece| {
         let (row, panel) = (piece / across * height, piece % across * width);
-        product.part(row..(row + height).min(rows), panel..(panel + width).min(panels));
+        // SAFETY: each piece has rows and panels that no other piece has.
+        unsafe { product.part(row..(row + height).min(rows), panel..(panel + width).min(panels)) };
     });
 }
 
@@ -151,7 +152,8 @@ pub(super) fn multiply_here(
     after: After<'_>,
     out: &mut [f32],
 ) {
-    Product::new(a, (rows, stride), b, after, out).part(0..rows, 0..b.panels());
+    // SAFETY: one part, which is the whole.
+    unsafe { Product::new(a, (rows, stride), b, after, out).part(0..rows, 0..b.panels()) };
 }
 
 impl Packed {

@@ -24,7 +24,7 @@ pub(super) struct Product<'a> {
     lent: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: parts that run at the same time write to rows and columns of their own, as REQUIRED by `part`.
+// SAFETY: parts that run at the same time write to rows and columns of their own, as `part` requires of its callers.
 unsafe impl Sync for Product<'_> {}
 
 impl<'a> Product<'a> {
@@ -44,8 +44,12 @@ impl<'a> Product<'a> {
         Self { a, stride, rows, b, after, out: out.as_mut_ptr(), lent: PhantomData }
     }
 
-    /// REQUIRES that no other part that runs at the same time has the same row and the same panel.
-    pub fn part(&self, rows: Range<usize>, panels: Range<usize>) {
+    /// Computes some rows by some panels, and writes them to the result.
+    ///
+    /// # Safety
+    ///
+    /// No other part that runs at the same time has both a row and a panel in common with this one.
+    pub unsafe fn part(&self, rows: Range<usize>, panels: Range<usize>) {
         assert!(rows.end <= self.rows && panels.end <= self.b.panels());
         if !rows.is_empty() && !panels.is_empty() {
             arch().dispatch(Part { product: self, rows, panels });
@@ -145,7 +149,7 @@ impl Product<'_> {
             10 if tall >= 10 => self.tile::<S, W, 10, P>(simd, panel, row),
             11 if tall >= 11 => self.tile::<S, W, 11, P>(simd, panel, row),
             12 if tall >= 12 => self.tile::<S, W, 12, P>(simd, panel, row),
-            _ => {}
+            _ => debug_assert!(false, "a tile of {rows} rows, which are not written"),
         }
     }
 
