@@ -117,13 +117,13 @@ fn truncated(v: f64, highest: i128) -> i128 {
     if highest <= i32::MAX.into() {
         return if v > -WORD - 1.0 && v < WORD { v as i128 } else { i32::MIN.into() };
     }
-    if highest == u32::MAX.into() && !(v > -WORD - 1.0) {
+    if highest == u32::MAX.into() && (v.is_nan() || v <= -WORD - 1.0) {
         return i32::MIN.into();
     }
     if highest == u64::MAX.into() && v >= LONG {
         return if v < 2.0 * LONG { v as i128 } else { 0 };
     }
-    if v >= -LONG && v < LONG { v as i128 } else { i64::MIN.into() }
+    if (-LONG..LONG).contains(&v) { v as i128 } else { i64::MIN.into() }
 }
 
 macro_rules! float_cells {

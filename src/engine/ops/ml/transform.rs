@@ -40,7 +40,7 @@ impl Transform {
         match self {
             Self::None => {}
             Self::Softmax => softmax(scores, |_| true),
-            Self::SoftmaxZero => softmax(scores, |score| !(score.abs() <= 1e-7)),
+            Self::SoftmaxZero => softmax(scores, |score| score.is_nan() || score.abs() > 1e-7),
             Self::Logistic => scores.iter_mut().for_each(|s| *s = logistic(*s)),
             Self::Probit => scores.iter_mut().for_each(|s| *s = probit(*s)),
         }
