@@ -105,3 +105,18 @@ fn every_operator_has_the_reference_answers_at_the_edges() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     assert!(cases.len() >= 2500, "only {} cases were compared", cases.len());
 }
+
+/// The widths of vectors are chosen once in a process, so each has one of its own.
+#[test]
+fn the_answers_are_those_at_every_width_of_vector() {
+    let tests = std::env::current_exe().unwrap();
+    for simd in ["scalar", "avx2"] {
+        let ran = std::process::Command::new(&tests)
+            .args(["--exact", "engine::edges::every_operator_has_the_reference_answers_at_the_edges"])
+            .env("RSERVE_SIMD", simd)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "with {simd}:\n{said}");
+    }
+}

@@ -24,8 +24,19 @@ mod vector;
 pub use activation::Activation;
 pub use share::Running;
 
-/// The instructions of this machine, looked up once.
+/// The instructions that the kernels use, looked up once: those of the machine, or the narrower ones that `RSERVE_SIMD`
+/// names (`scalar`, or `avx2` where there is AVX-512).
 fn arch() -> pulp::Arch {
-    static ARCH: std::sync::LazyLock<pulp::Arch> = std::sync::LazyLock::new(pulp::Arch::new);
+    static ARCH: std::sync::LazyLock<pulp::Arch> =
+        std::sync::LazyLock::new(|| chosen(std::env::var("RSERVE_SIMD").ok().as_deref()));
     *ARCH
+}
+
+fn chosen(wanted: Option<&str>) -> pulp::Arch {
+    match wanted {
+        Some("scalar") => pulp::Arch::Scalar,
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        Some("avx2") => pulp::x86::V3::try_new().map_or_else(pulp::Arch::new, pulp::Arch::V3),
+        _ => pulp::Arch::new(),
+    }
 }
