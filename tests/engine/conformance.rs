@@ -72,7 +72,7 @@ fn the_list_of_passing_cases_is_whole() {
 }
 
 /// So many cases are listed at least; a longer list raises it.
-const LEAST: usize = 1741;
+const LEAST: usize = 1744;
 
 /// Whether a case that wants random numbers may pass now and then.
 fn by_chance(name: &str) -> bool {
