@@ -1,6 +1,6 @@
 //! What a model takes and gives, as its ONNX file declares it, and the type of a tensor that flows.
 
-use super::batching::{Batching, Declaration, decide};
+use super::batching::{Batching, Declaration, decide, is_automatic};
 use crate::tensor::DType;
 use std::fmt;
 
@@ -103,6 +103,12 @@ impl Port {
             // A name of the file's says more than that the length depends on values.
             (Dim::Unknown | Dim::DataDependent, Some(Dim::Named(name))) => Dim::Named(name.clone()),
             (Dim::Unknown, Some(declared)) => declared.clone(),
+            // The axis of an input that has no name is told by one that was made up for it.
+            (Dim::Named(made_up), Some(declared @ (Dim::Named(_) | Dim::Unknown)))
+                if is_automatic(made_up) =>
+            {
+                declared.clone()
+            }
             (inferred, _) => inferred.clone(),
         };
         Some(inferred.iter().enumerate().map(both).collect())

@@ -102,7 +102,7 @@ pub fn read(
     let texts = files_of(&folder, &reach, LABELS_LIMIT, |name| name.ends_with(".txt"))?;
     let samples = files_of(&folder, &reach, SAMPLE_LIMIT, |name| sample_name(name).is_some())?;
     let digest = digest(&onnx, texts.iter().chain(&samples).chain(&data));
-    let whole = |content: Content| Bytes::from(content.slice(0, content.len()).unwrap_or_default());
+    let whole = |content: Content| content.slice(0, content.len()).unwrap_or_default();
     let samples = samples.into_iter();
     let samples =
         samples.filter_map(|(name, all)| Some((sample_name(&name)?.to_owned(), whole(all)))).collect();

@@ -1,6 +1,6 @@
 //! Many clients at once, of models whose rows are not what they look like: each gets what is its own.
 
-use super::house::root;
+use super::house::{Said, root, say};
 use super::run::{Server, post_json, start, status_page};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -10,7 +10,7 @@ const CLIENTS: usize = 40;
 const REQUESTS: usize = 50;
 
 /// By model: whether its items come to share batches.
-const MODELS: [(&str, bool); 11] = [
+const MODELS: [(&str, bool); 12] = [
     ("found-named", false),
     ("found-by-ort", false),
     ("found-fixed", false),
@@ -22,6 +22,7 @@ const MODELS: [(&str, bool); 11] = [
     ("dynamic-range", false),
     ("points", false),
     ("stride", false),
+    ("fixed-batch", true),
 ];
 
 /// The inputs of a model, as json decodes read them, and its outputs.
@@ -38,9 +39,9 @@ fn ports(model: &str) -> (&'static [(&'static str, &'static str)], &'static [&'s
     }
 }
 
-fn pipelines(extra: &str) -> String {
+fn pipelines() -> String {
     let store = root().join("tests/fixtures/rows");
-    let mut text = format!("[store]\npath = {:?}\nwatch = false\n[device]\nuse = \"cpu\"\n{extra}", store);
+    let mut text = format!("[store]\npath = {:?}\nwatch = false\n[device]\nuse = \"cpu\"\n", store);
     for (model, _) in MODELS {
         let (inputs, outputs) = ports(model);
         let dtype = if model == "stride" { "int64" } else { "float32" };
@@ -92,6 +93,10 @@ fn exchange(model: &str, random: &mut u64) -> (Value, Value) {
             let x = [below(100) as f64 / 100.0, -0.5];
             (json!({ "x": x }), json!({ "y": x.map(|x| (x + x).tanh()) }))
         }
+        "fixed-batch" => {
+            let x = [below(100) as f64 / 100.0, -0.5];
+            (json!({ "x": x }), json!({ "y": x.map(f64::tanh) }))
+        }
         "first-row" | "sums" => {
             let x = [base, base + 1.0];
             (json!({ "x": x }), json!({ "y": x }))
@@ -136,17 +141,17 @@ fn alike(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn run(extra: &str) -> (tempfile::TempDir, Server) {
+fn run() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rows.toml");
-    fs::write(&file, pipelines(extra)).unwrap();
+    fs::write(&file, pipelines()).unwrap();
     let server = start(&[file.to_str().unwrap()]);
     (folder, server)
 }
 
 #[test]
 fn nobody_gets_what_is_anothers() {
-    let (_folder, server) = run("");
+    let (_folder, server) = run();
     let server = &server;
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
@@ -171,4 +176,63 @@ fn nobody_gets_what_is_anothers() {
         assert_eq!(batching["joined"], joined, "{model}: {batching}");
         assert!(!batching["why"].as_str().unwrap().is_empty(), "{model}");
     }
+}
+
+/// Runs `x` through one model offline, under a declaration of its batch.
+fn offline(model: &str, batch: &str, beside: &[(&str, &[u8])]) -> Said {
+    let folder = tempfile::tempdir().unwrap();
+    let version = folder.path().join(format!("store/{model}/1"));
+    fs::create_dir_all(&version).unwrap();
+    let from = root().join("tests/fixtures/rows").join(model).join("1/model.onnx");
+    fs::copy(from, version.join("model.onnx")).unwrap();
+    for (name, content) in beside {
+        fs::write(version.join(name), content).unwrap();
+    }
+    let file = folder.path().join("p.toml");
+    let text = format!(
+        "[store]\npath = \"store\"\n[device]\nuse = \"cpu\"\n[models.{model}]\n{batch}\n[pipelines.p]\n\
+         decode.x = {{ format = \"json\" }}\nsteps.v = {{ model = \"{model}\", inputs = {{ x = \"x\" }} }}\n\
+         encode.o = {{ format = \"jsonl\", fields.y = \"v.y\" }}\n"
+    );
+    fs::write(&file, text).unwrap();
+    fs::write(folder.path().join("in.jsonl"), "{\"x\": [1, 2]}\n{\"x\": [3, 4]}\n").unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (file, input, output) = (path("p.toml"), path("in.jsonl"), path("out"));
+    let mut said = say(&["batch", &file, "--pipeline", "p", "--input", &input, "--output", &output]);
+    said.out = fs::read_to_string(folder.path().join("out/o.jsonl")).unwrap_or_default();
+    said
+}
+
+/// An npy file of float32.
+fn npy(shape: &str, numbers: &[f32]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}");
+    let header = format!("{header:<117}\n");
+    let mut file = [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes()].concat();
+    file.extend_from_slice(header.as_bytes());
+    file.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+    file
+}
+
+#[test]
+fn a_declaration_that_is_seen_to_be_wrong_is_refused() {
+    let said = offline("sums", "batch = { axis = 0 }", &[]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("`batch` declares that items can be joined, and they cannot"), "{}", said.err);
+    // Without one, and without a trial, each item is run alone.
+    for batch in ["", "warm = false", "batch = { max = 1 }"] {
+        let said = offline("sums", batch, &[]);
+        assert_eq!(said.code, 0, "{batch}: {}", said.err);
+        assert!(said.out.contains("[1.0,2.0]") && said.out.contains("[3.0,4.0]"), "{batch}: {}", said.out);
+    }
+}
+
+#[test]
+fn samples_that_lie_beside_a_model_are_what_it_is_tried_with() {
+    let said = offline("plain", "", &[("warm-up.npy", &npy("(2, 2)", &[1.0, 2.0, 3.0, 4.0]))]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let said = offline("plain", "", &[("warm-up.npy", &npy("(2, 3)", &[0.0; 6]))]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("cannot run what its `warm-up` files hold"), "{}", said.err);
+    let said = offline("plain", "", &[("warm-up.npy", b"text")]);
+    assert!(said.code == 3 && said.err.contains("not an npy file"), "{}", said.err);
 }

@@ -68,8 +68,8 @@ fn lengths(op: &str) -> Option<&'static [usize]> {
 
 /// Whether the operator's outputs are as long as values make them; of constants they are not.
 fn depends_itself(node: &Node, graph: &Graph) -> bool {
-    let constant = node.inputs.iter().flatten().all(|id| graph.constants.contains_key(id));
-    let known = DATA_DEPENDENT.contains(&node.op.as_str()) && !(constant && !node.inputs.is_empty());
+    let variable = node.inputs.iter().flatten().any(|id| !graph.constants.contains_key(id));
+    let known = DATA_DEPENDENT.contains(&node.op.as_str()) && (variable || node.inputs.is_empty());
     known || subgraphs(node).any(|inner| inner.nodes.iter().any(|node| depends_itself(node, inner)))
 }
 

@@ -10,6 +10,8 @@ mod names;
 #[cfg(test)]
 mod tests;
 
+pub(super) use names::is_automatic;
+
 use super::Signature;
 use std::collections::BTreeMap;
 use std::fmt;
