@@ -45,8 +45,10 @@ fn pipelines() -> String {
     for (model, _) in MODELS {
         let (inputs, outputs) = ports(model);
         let dtype = if model == "stride" { "int64" } else { "float32" };
-        let _ =
-            writeln!(text, "[models.{model}]\nbatch = {{ max = 16, wait = \"2ms\" }}\n[pipelines.{model}]");
+        // The file says 10, and the graph takes any number.
+        let axis = if model == "fixed-batch" { "axis = 0, " } else { "" };
+        let batch = format!("{{ {axis}max = 16, wait = \"2ms\" }}");
+        let _ = writeln!(text, "[models.{model}]\nbatch = {batch}\n[pipelines.{model}]");
         for (input, shape) in inputs {
             let _ = writeln!(
                 text,

@@ -176,7 +176,14 @@ fn check(port: &Port, takes: &TensorType, value: &Value) -> Result<(), RunError>
             Some(0) => " (the first axis is the batch)".to_owned(),
             Some(axis) => format!(" (axis {axis} is the batch)"),
         };
-        RunError::Input(format!("the model takes {port}{axis}, given {}{:?}", value.dtype(), value.shape()))
+        // Whoever sends the batch axis, too, may have a model that has none.
+        let rank = takes.dims.as_ref().map_or(0, Vec::len);
+        let help = match port.batch.is_some() && value.shape().len() == rank + 1 {
+            true => "; an item has no batch axis, and `batch = false` declares that the model has none",
+            false => "",
+        };
+        let (dtype, shape) = (value.dtype(), value.shape());
+        RunError::Input(format!("the model takes {port}{axis}, given {dtype}{shape:?}{help}"))
     };
     match port.dtype {
         Some(dtype) if dtype == value.dtype() => {}

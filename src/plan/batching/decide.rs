@@ -256,6 +256,11 @@ fn not_a_batch(name: &str, inputs: &[Port], axes: &[Option<usize>]) -> Option<Al
         let why = format!("input `{}` has the axis `{name}` twice, which a batch cannot be", port.name);
         return Some(Alone::new(why));
     }
+    // A sound or a list of numbers: items that are single numbers are rare, and are called a batch where they are.
+    if !says_batch(name) && inputs.iter().all(|port| rank(port) == 1) {
+        let why = format!("the axis `{name}` is taken for no batch, as it is all that the inputs have");
+        return Some(Alone::new(why).help(help));
+    }
     // Beside something that is not joined, only what is called a batch is one: a graph has nodes beside its edges.
     let other = inputs.iter().zip(axes).find(|(_, axis)| axis.is_none())?.0;
     if says_batch(name) {

@@ -80,6 +80,9 @@ fn a_signature_decides_what_a_row_is() {
         // No batch at all: points, sound, pictures, graphs.
         ("x[num_points,3] -> y[3]", "x -, y -: alone"),
         ("x[h,w,3] -> y[3]", "x -, y -: alone"),
+        ("x[samples] -> y[samples]", "x -, y -: alone"),
+        ("x[N] -> y[N]", "x 0, y 0: joins"),
+        ("x[?] m[?] -> y[?]", "x 0, m 0, y 0: joins"),
         ("x[num_nodes,2] edges[2,num_edges] -> y[num_edges,2]", "x -, edges -, y -: alone"),
         ("x[num_nodes,2] edges[2,num_edges] -> y[num_nodes,2]", "x -, edges -, y -: alone"),
         ("atoms[num_atoms] bonds[num_bonds,2] -> y[num_atoms,2]", "atoms -, bonds -, y -: alone"),
