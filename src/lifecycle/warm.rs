@@ -107,10 +107,11 @@ impl WarmUp<'_> {
         };
         let joining = self.joining(&tried, failed.as_deref())?;
         let shapes_are_known = !self.given.is_empty() || shapes_are_known(self.signature, self.feeds);
-        if joining.joined && shapes_are_known {
-            if let Some(why) = tried.first().map(|one| self.run_full(one)).transpose()?.flatten() {
-                return Ok(Warmed { joining: self.refuted(why)?, whole, failed: None });
-            }
+        if joining.joined
+            && shapes_are_known
+            && let Some(why) = tried.first().map(|one| self.run_full(one)).transpose()?.flatten()
+        {
+            return Ok(Warmed { joining: self.refuted(why)?, whole, failed: None });
         }
         let failed = failed.filter(|_| tried.is_empty());
         Ok(Warmed { joining, whole, failed })
