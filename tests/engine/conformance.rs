@@ -111,8 +111,11 @@ pub fn run_on(folder: &Path, device: DeviceId) -> Result<(), String> {
     let mut data = bytes::Bytes::from(std::fs::read(folder.join("data.bin")).unwrap());
     let inputs = case.inputs.iter().map(|d| item(d.as_ref(), &mut data)).collect::<Result<Vec<_>, _>>()?;
     let wanted = case.outputs.iter().map(|d| item(d.as_ref(), &mut data)).collect::<Result<Vec<_>, _>>()?;
+    let signature = engine::inspect(model.clone()).map_err(|e| e.to_string())?.signature;
+    let given: Vec<_> = inputs.iter().map(shape).collect();
     let got =
         engine::compute(model, inputs, device).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    super::as_inferred(&signature, &given, &got.iter().map(shape).collect::<Vec<_>>())?;
     if got.len() < wanted.len() {
         return Err(format!("{} outputs instead of {}", got.len(), wanted.len()));
     }
@@ -135,6 +138,11 @@ pub fn item(described: Option<&Described>, data: &mut bytes::Bytes) -> Result<It
     let dtype = DType::from_name(name).ok_or_else(|| format!("{name} is not supported"))?;
     let elements = data.split_to(byte_len(dtype, &shape).unwrap());
     Ok(Item::Tensor(Tensor::from_bytes(dtype, shape, elements).unwrap()))
+}
+
+/// The shape of a tensor.
+fn shape(item: &Item) -> Option<Vec<usize>> {
+    if let Item::Tensor(tensor) = item { Some(tensor.shape().to_vec()) } else { None }
 }
 
 fn compare(got: &Item, wanted: &Item, case: &Case) -> Result<(), String> {

@@ -113,6 +113,21 @@ fn a_chain_of_100_000_nodes_is_a_model() {
 }
 
 #[test]
+fn every_node_of_mixed_types_is_named_when_a_model_is_loaded() {
+    let half = tensor_raw("half", 10, &[2], &[0, 60, 0, 60]);
+    let model = Model::new()
+        .node(node("Sub", "less", &["x", "half"], &["a"], &[]))
+        .node(node("Mul", "times", &["x", "half"], &["b"], &[]))
+        .node(node("Relu", "fine", &["x"], &["y"], &[]))
+        .initializer(half);
+    let error = refusal(model.bytes());
+    for name in ["Sub \"less\": ", "Mul \"times\": ", "input 0 is float32 and input 1 is float16"] {
+        assert!(error.contains(name), "{error}");
+    }
+    assert!(error.contains("2 nodes") && !error.contains("fine"), "{error}");
+}
+
+#[test]
 fn graphs_nested_a_thousand_deep_are_refused() {
     let mut graph = Model::new().node(node("Relu", "inner", &["x"], &["y"], &[])).graph();
     for _ in 0..1000 {

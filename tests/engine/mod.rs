@@ -21,9 +21,10 @@ mod sklearn;
 mod values;
 
 use rserve::engine;
-use rserve::plan::{DeviceId, Signature};
+use rserve::plan::{DeviceId, Dim, Signature};
 use rserve::scheduler::{Batch, RunError, Runner, Value, Want};
 use rserve::tensor::Tensor;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,4 +102,40 @@ fn relative_error(rows: &[Tensor], wanted: &Tensor) -> f64 {
         if d.is_nan() && !(a.is_nan() && b.is_nan()) { f64::INFINITY } else { d }
     });
     difference.fold(0.0f64, f64::max) / scale
+}
+
+/// An error where a model gave an output of another shape than its graph was inferred to give. `inputs` are the shapes
+/// that it was given; `None` for what is no tensor.
+fn as_inferred(
+    signature: &Signature,
+    inputs: &[Option<Vec<usize>>],
+    outputs: &[Option<Vec<usize>>],
+) -> Result<(), String> {
+    let mut lengths: BTreeMap<String, usize> = BTreeMap::new();
+    for (port, shape) in signature.inputs.iter().zip(inputs) {
+        let axes = port.dims.iter().flatten().zip(shape.iter().flatten()).enumerate();
+        for (axis, (dim, length)) in axes {
+            let name = match dim {
+                Dim::Named(name) => name.clone(),
+                _ => format!("{}_dim_{axis}", port.name),
+            };
+            lengths.insert(name, *length);
+        }
+    }
+    for (port, shape) in signature.outputs.iter().zip(outputs) {
+        let (Some(dims), Some(shape)) = (&port.inferred, shape) else { continue };
+        let length = |dim: &Dim| match dim {
+            Dim::Fixed(n) => Some(*n),
+            Dim::Named(name) => {
+                name.split('·').map(|f| f.parse().ok().or_else(|| lengths.get(f).copied())).product()
+            }
+            _ => None,
+        };
+        let fits = dims.len() == shape.len()
+            && dims.iter().zip(shape).all(|(dim, given)| length(dim).is_none_or(|length| length == *given));
+        if !fits {
+            return Err(format!("output {:?} is {shape:?}, inferred to be {dims:?}", port.name));
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Rows in, rows out: what a loaded model keeps to, whatever it computes.
 
-use super::protobuf::{Model, node, tensor_raw};
+use super::protobuf::{Model, attribute_int, node, tensor_raw};
 use super::{Loaded, file};
 use rserve::engine;
 use rserve::plan::DeviceId;
@@ -107,6 +107,37 @@ fn an_output_that_is_not_one_row_for_each_is_named() {
     let row = || vec![Value::Host(Tensor::from_vec(vec![2], vec![1f32, 2.0]).unwrap())];
     let error = run(&runner, vec![row(), row()], Want::Host).err().unwrap().to_string();
     assert!(error.contains(r#"output "y""#) && error.contains("2 rows"), "{error}");
+}
+
+#[test]
+fn what_the_values_of_an_input_cause_is_the_senders_fault() {
+    let ints = |name: &str, values: &[i64]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        tensor_raw(name, 7, &[values.len() as i64], &bytes)
+    };
+    let whole = || Model::new().node(node("Cast", "whole", &["x"], &["n"], &[attribute_int("to", 7)]));
+    let back = || node("Cast", "back", &["m"], &["y"], &[attribute_int("to", 1)]);
+    let models = [
+        whole().node(node("Gather", "culprit", &["w", "n"], &["m"], &[])).initializer(ints("w", &[5, 6, 7])),
+        whole().node(node("Div", "culprit", &["w", "n"], &["m"], &[])).initializer(ints("w", &[5, 6])),
+        whole()
+            .node(node("Reshape", "list", &["n", "flat"], &["shape"], &[]))
+            .node(node("Expand", "culprit", &["w", "shape"], &["m"], &[]))
+            .initializer(ints("flat", &[-1]))
+            .initializer(ints("w", &[5])),
+    ];
+    for (model, values) in models.into_iter().zip([[0f32, 3.0], [1.0, 0.0], [1e9, 1e9]]) {
+        let model = model.node(back());
+        let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
+        let run = |shape: &[usize]| {
+            let x = Tensor::from_vec(shape.to_vec(), values.to_vec()).unwrap();
+            runner.run(Batch { rows: vec![vec![Value::Host(x)]], wants: vec![Want::Host] }).err().unwrap()
+        };
+        // To some of these a row is no batch.
+        let error = Some(run(&[2])).filter(|e| !e.to_string().contains("the model takes"));
+        let error = error.unwrap_or_else(|| run(&[1, 2]));
+        assert!(matches!(&error, RunError::Input(why) if why.contains("\"culprit\"")), "{error:?}");
+    }
 }
 
 #[test]

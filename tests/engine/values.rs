@@ -20,9 +20,13 @@ fn compare(folder: &Path) -> Result<(), String> {
     let case = Case::read(folder);
     let files = store::model(&folder.join("model.onnx"), &engine::Onnx).unwrap();
     let signature = engine::inspect(files.clone()).map_err(|e| e.to_string())?.signature;
-    let inputs = signature.inputs.iter().map(|p| Item::Tensor(case.inputs[&p.name].tensor())).collect();
+    let inputs: Vec<Item> =
+        signature.inputs.iter().map(|p| Item::Tensor(case.inputs[&p.name].tensor())).collect();
+    let shape = |item: &Item| if let Item::Tensor(t) = item { Some(t.shape().to_vec()) } else { None };
+    let given: Vec<_> = inputs.iter().map(shape).collect();
     let outputs = engine::compute(files, inputs, DeviceId::Cpu);
     let outputs = outputs.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    super::as_inferred(&signature, &given, &outputs.iter().map(shape).collect::<Vec<_>>())?;
     for (port, output) in signature.outputs.iter().zip(outputs) {
         let Item::Tensor(got) = output else { return Err(format!("{} is {output:?}", port.name)) };
         same(&got, &case.outputs[&port.name].tensor()).map_err(|why| format!("{}: {why}", port.name))?;
