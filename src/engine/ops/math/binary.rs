@@ -38,6 +38,13 @@ pub fn arithmetic<B: Accelerator>(
         }
         both => both,
     };
+    if matches!(op, Arithmetic::Div) && B::ON_HOST && !a.dtype().is_float() {
+        // The backend panics where a quotient is none, or is one more than the type holds.
+        let divisor = b.clone().into_host()?;
+        if host::numbers(&divisor).iter().any(|n| matches!(n, Number::Int(0 | -1))) {
+            return on_host(op, &a.into_host()?, &divisor, cx).map(Value::Host);
+        }
+    }
     Ok(match broadcast::both(a, b, cx)? {
         (Value::Float(a), Value::Float(b)) => Value::Float(B::binary(op, a, b)),
         (Value::Int(a), Value::Int(b)) => Value::Int(match op {
