@@ -85,7 +85,7 @@ impl OpError {
     /// The error with its kind decided, of a node whose operands follow from the model's input or do not.
     ///
     /// Where they do not, other values of the input would not mend it.
-    pub fn of(mut self, follows_input: bool) -> Self {
+    pub fn with_kind(mut self, follows_input: bool) -> Self {
         self.kind = match (self.kind, follows_input) {
             (OpErrorKind::Operands, true) => OpErrorKind::Input,
             (OpErrorKind::Operands | OpErrorKind::Input, false) => OpErrorKind::Graph,

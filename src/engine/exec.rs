@@ -5,6 +5,7 @@ use super::error::OpError;
 use super::ops::{Context, Inputs, OpResult};
 use super::program::{Program, Source};
 use super::value::{Sketch, Value};
+use crate::scheduler::panic_message;
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,10 +62,10 @@ impl<B: Accelerator> Program<B> {
         let why = match ran {
             Ok(Ok(outputs)) => return Ok(outputs),
             Ok(Err(why)) => why,
-            Err(panic) => OpError::graph(panic_text(panic.as_ref())),
+            Err(panic) => OpError::graph(panic_message(panic.as_ref())),
         };
         Err(match trace.step.get().and_then(|index| self.steps.get(index)) {
-            Some(step) => why.of(step.follows_input).within(&step.name, &trace.shapes()),
+            Some(step) => why.with_kind(step.follows_input).within(&step.name, &trace.shapes()),
             None => why,
         })
     }
@@ -148,16 +149,6 @@ impl Trace {
             };
         }
         text + ")"
-    }
-}
-
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "the operator panicked".to_owned()
     }
 }
 

@@ -31,7 +31,7 @@ pub use inspect::{Inspection, inspect, optimized as inspect_optimized};
 pub use optimize::Applied;
 
 use crate::plan::{Declaration, DeviceId};
-use crate::scheduler::Runner;
+use crate::scheduler::{Runner, panic_message};
 use crate::store::{Content, Format, ModelFiles};
 use burn_flex::{Flex, FlexDevice};
 use session::Session;
@@ -131,7 +131,7 @@ impl Format for Onnx {
 /// A panic while a model is read or built is an error of that model.
 fn contained<T>(read: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
     catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|panic| Err(LoadError::Invalid(exec::panic_text(panic.as_ref()))))
+        .unwrap_or_else(|panic| Err(LoadError::Invalid(panic_message(panic.as_ref()))))
 }
 
 /// Constants are computed on the CPU, whatever the device.
