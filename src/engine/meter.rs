@@ -6,7 +6,7 @@
 use super::error::OpError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Of one program, over all its batches.
+/// Counts the memory of one program over all its batches.
 #[derive(Debug)]
 pub struct Meter {
     /// The most that one batch took at once.
@@ -14,10 +14,10 @@ pub struct Meter {
     limit: AtomicU64,
 }
 
-/// Of one batch.
+/// Counts the memory of one batch.
 pub struct Running<'a> {
     meter: &'a Meter,
-    /// By slot.
+    /// The bytes of the value in each slot.
     held: Vec<u64>,
     live: u64,
     peak: u64,

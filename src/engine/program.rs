@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Integer constants of up to so many elements stay on the host, where shapes are computed.
+/// The most elements of an integer constant that stays on the host, where shapes are computed.
 const HOST_INTS: usize = 4096;
 
 /// How often the weights of a model may be there again because nodes share them, and bytes that are free for
@@ -68,7 +68,7 @@ impl<B: Accelerator> Program<B> {
         Ok(Layout::new(graph).lay(built))
     }
 
-    /// As [`Program::build`]; takes the graph's constants, and frees each as soon as the last operator that
+    /// Does what [`Program::build`] does; takes the graph's constants, and frees each as soon as the last operator that
     /// reads it is built.
     pub fn build_taking(
         graph: &mut Graph,
@@ -83,7 +83,7 @@ impl<B: Accelerator> Program<B> {
 
 /// The operators of a graph, and the constants that they read, on the device.
 struct Built<B: Accelerator> {
-    /// With the inputs that it absorbed.
+    /// Each operator, and the inputs that it absorbed.
     operators: Vec<(BoxOp<B>, BTreeSet<usize>)>,
     constants: HashMap<ValueId, Value<B>>,
 }
@@ -148,9 +148,9 @@ fn operators<B: Accelerator>(
 /// Gives values their slots, in the order of the nodes.
 struct Layout<'a> {
     graph: &'a Graph,
-    /// By value: reads that are still to come.
+    /// The reads of each value that are still to come.
     reads: Vec<usize>,
-    /// By value: where it is.
+    /// The slot that each value is in.
     place: Vec<Option<usize>>,
     constant: Vec<Option<usize>>,
     free: Vec<usize>,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 #[derive(Default)]
 pub enum Value<B: Accelerator> {
-    /// Of any dtype. Those that are not numbers stay here always.
+    /// A tensor of any dtype on the host. One that holds no numbers is never sent to a device.
     Host(Tensor),
     Float(FloatTensor<B>),
     Int(IntTensor<B>),
@@ -83,7 +83,7 @@ impl<B: Accelerator> Clone for Value<B> {
 }
 
 impl<B: Accelerator> Value<B> {
-    /// Of a tensor. A sequence has that of its first tensor, float32 where it is empty; it is refused where
+    /// The element type of a tensor. A sequence has that of its first tensor, float32 where it is empty; it is refused where
     /// it is used as a tensor.
     pub fn dtype(&self) -> DType {
         match self {
@@ -96,7 +96,7 @@ impl<B: Accelerator> Value<B> {
         }
     }
 
-    /// Of a tensor; a sequence has its length.
+    /// The shape of a tensor; a sequence has its length.
     pub fn shape(&self) -> Shape {
         match self {
             Self::Sequence(all) => Shape::from([all.items.len()]),

@@ -16,7 +16,7 @@ pub struct Content {
 }
 
 impl From<Bytes> for Content {
-    /// In one piece.
+    /// The content in one piece.
     fn from(whole: Bytes) -> Self {
         let mut content = Self::default();
         content.push(whole);
@@ -107,7 +107,7 @@ pub fn piece(file: &mut dyn Read, length: usize) -> io::Result<Bytes> {
     Ok(piece.into())
 }
 
-/// From its beginning to its end; each piece is let go as soon as it has been read.
+/// A reader from the beginning to the end; each piece is let go as soon as it has been read.
 #[derive(Debug)]
 pub struct Reader {
     /// The first is empty only at the end.

@@ -16,6 +16,7 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// The reach of a store, as its setting has it.
     pub fn of_store(root: &StoreRoot) -> Result<Self, StoreError> {
         Ok(match root.links {
             Links::Anywhere => Self::Anywhere,
@@ -23,7 +24,7 @@ impl Reach {
         })
     }
 
-    /// Of a model file that a person names: what lies beside it, under any of the names that it goes by.
+    /// The reach of a model file that a person names: what lies beside it, under any of the names that it goes by.
     pub fn of_file(file: &Path) -> Self {
         Self::Within(folders(file).iter().filter_map(|folder| folder.canonicalize().ok()).collect())
     }

@@ -72,7 +72,7 @@ pub struct VersionFiles {
     /// The files that the model keeps weights in, by the names that it has for them.
     pub data: BTreeMap<String, Content>,
     pub digest: Digest,
-    /// By file name, every `.txt` file beside the model: its lines.
+    /// The lines of every `.txt` file beside the model, by file name.
     pub labels: BTreeMap<String, Labels>,
     /// The arrays to try the model with: of the files `warm-up.npy` and `warm-up.INPUT.npy`, by what stands between
     /// the dots.
@@ -200,7 +200,7 @@ fn files_of(
     Ok(texts)
 }
 
-/// Reads into memory a file that has so many bytes, as far as is known.
+/// Reads a file into memory, given how many bytes it is thought to have.
 type Reading<'a> = &'a dyn Fn(&mut dyn Read, usize) -> io::Result<Content>;
 
 /// Reads a regular file of at most `limit` bytes, even where it grows meanwhile.

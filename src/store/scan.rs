@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What [`scan`] found.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// By model: its versions, ascending, or why its folder cannot be read. Never an empty list.
+    /// The versions of each model, ascending, or why its folder cannot be read. The list is never empty.
     pub models: BTreeMap<String, Result<Vec<u64>, StoreError>>,
     pub ignored: Vec<Ignored>,
 }

@@ -26,7 +26,7 @@ pub const COARSEST: Duration = Duration::from_secs(3);
 /// Folders within folders that weights may be in.
 const DEPTH: usize = 4;
 
-/// Of `model.onnx` and all that is beside it: weights may be in files of any name.
+/// The stamp of `model.onnx` and all that is beside it: weights may be in files of any name.
 pub fn stamp(root: &Path, model: &str, version: u64) -> Result<Stamp, StoreError> {
     let folder = root.join(model).join(version.to_string());
     let mut files = vec![];

@@ -82,7 +82,7 @@ pub fn decode(mut proto: TensorProto, data: &ExternalData) -> Result<Tensor, Str
     Tensor::from_bytes(dtype, shape, bytes).map_err(|e| e.to_string())
 }
 
-/// Bytes that so many elements take in a file, where elements of less than a byte share one.
+/// The number of bytes that elements take in a file, where elements of less than a byte share one.
 fn packed_len(dtype: DType, size: usize) -> usize {
     match dtype.bits() {
         Some(bits) if bits < 8 => size.div_ceil(8 / bits),

@@ -64,7 +64,7 @@ struct Expansion<'a> {
     attributes: HashMap<&'a str, &'a AttributeProto>,
     /// Bytes that attributes may still take; `None` once they have taken more.
     budget: Cell<Option<usize>>,
-    /// Of the function's inputs and outputs, what the call has for them.
+    /// The names that the call has for the function's inputs and outputs, by the function's own.
     names: HashMap<&'a str, &'a str>,
 }
 

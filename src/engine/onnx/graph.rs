@@ -16,7 +16,7 @@ pub struct Model {
     pub signature: Signature,
     /// The names of its classes, where it carries them.
     pub classes: Option<Labels>,
-    /// By domain; the standard one is "".
+    /// The version of each domain that the model imports; the standard domain is "".
     pub opsets: Vec<(String, i64)>,
     pub producer: String,
 }

@@ -163,7 +163,7 @@ pub struct SparseTensorProto {
     /// Its name is that of the whole.
     #[prost(message, optional, tag = "1")]
     pub values: Option<TensorProto>,
-    /// Of each value: its index in C order, or one index for each axis.
+    /// The index of each value in C order, or one index for each axis.
     #[prost(message, optional, tag = "2")]
     pub indices: Option<TensorProto>,
     #[prost(int64, repeated, tag = "3")]

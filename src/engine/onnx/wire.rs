@@ -5,7 +5,7 @@ use crate::store::Content;
 
 /// Messages and names that a file may have, and strings that any file may have.
 const LIMIT: usize = 2 << 20;
-/// For each so many bytes, a file may have one string more. A string takes some 64 bytes in memory, so that those of a
+/// The bytes of a file for which it may have one string more. A string takes some 64 bytes in memory, so that those of a
 /// file take no more than a few times the file. A forest has one for each of its nodes, beside some 30 bytes of numbers.
 const BYTES_PER_STRING: u64 = 16;
 /// Messages inside messages; as protobuf's own limit.
@@ -26,7 +26,7 @@ enum Kind {
     Function,
     Tensor,
     Sparse,
-    /// Of which nothing but its number matters.
+    /// A message or a name that is counted and not looked into.
     Other,
 }
 

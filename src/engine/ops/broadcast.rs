@@ -76,7 +76,7 @@ pub fn both<B: Accelerator>(
     Ok((to(a, &dims, cx)?, to(b, &dims, cx)?))
 }
 
-/// As [`shape`], for any number of shapes.
+/// The shape that any number of shapes broadcast to.
 pub fn shape_of_all<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Result<Vec<usize>, String> {
     shapes.into_iter().try_fold(Vec::new(), |all, one| shape(&all, one))
 }

@@ -112,7 +112,7 @@ impl<B: Accelerator> Context<B> {
 /// Where an operator is built: its node, the constants of its graph, the device.
 pub struct Site<'a, B: Accelerator> {
     pub node: &'a Node,
-    /// Of its graph.
+    /// The constants of the graph that the node is in.
     pub constants: &'a HashMap<ValueId, Tensor>,
     pub device: &'a B::Device,
     pub registry: &'a Registry<B>,
@@ -134,7 +134,7 @@ impl<'a, B: Accelerator> Site<'a, B> {
         self.constants.get(&self.node.input(input)?)
     }
 
-    /// As [`Site::constant`]; the operator keeps what it needs of it and is not handed it when it runs.
+    /// The constant at an input, if it is one; the operator keeps what it needs of it and is not handed it when it runs.
     pub fn absorb(&self, input: usize) -> Option<&'a Tensor> {
         let constant = self.constant(input)?;
         self.absorbed.borrow_mut().insert(input);
@@ -238,7 +238,7 @@ pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
     }
 }
 
-/// As [`axis`], for several; sorted, each once.
+/// Several axes that may count from the end, as indices; sorted, each once.
 pub fn axes(given: &[i64], rank: usize) -> Result<Vec<usize>, String> {
     let mut axes = given.iter().map(|a| axis(*a, rank)).collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();

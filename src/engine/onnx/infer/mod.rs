@@ -23,7 +23,7 @@ use std::collections::HashMap;
 /// What is known of a graph's values.
 #[derive(Clone, Debug)]
 pub struct Inference {
-    /// By [`ValueId`](super::ValueId).
+    /// What is known of each value, by [`ValueId`](super::ValueId).
     pub facts: Vec<Fact>,
     pub symbols: Symbols,
     /// Nodes whose inputs are of types that do not go together, those of graphs inside nodes included. ONNX Runtime
@@ -79,7 +79,7 @@ pub fn outputs(graph: &Graph, inputs: &[Port]) -> Vec<Option<Vec<plan::Dim>>> {
 
 /// How lengths are told to the plan.
 struct Names {
-    /// By symbol: the name of the axis of an input.
+    /// The dimension that an axis of an input is told as, by the symbol of its length.
     known: HashMap<Symbol, plan::Dim>,
 }
 

@@ -24,7 +24,7 @@ struct Schema {
     since: i64,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    /// By type variable: the element types that it may stand for.
+    /// The element types that each type variable may stand for.
     variables: BTreeMap<&'static str, Vec<DType>>,
 }
 

@@ -62,7 +62,7 @@ fn default(attributes: &Attributes, dtype: DType) -> Result<Tensor, String> {
     }
 }
 
-/// From keys to values, element by element.
+/// Maps keys to values, element by element.
 struct Mapping {
     index: HashMap<Key, usize>,
     /// The values, and the default after them.

@@ -66,7 +66,7 @@ impl Matrix {
         &self.values[index * self.width..(index + 1) * self.width]
     }
 
-    /// An error where rows do not have so many features.
+    /// An error where rows have another number of features than the model was trained on.
     fn expect(&self, width: usize) -> Result<(), String> {
         if self.width == width {
             Ok(())

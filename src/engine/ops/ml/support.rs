@@ -102,12 +102,12 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 /// One decision between each two classes.
 struct Pairwise {
     vectors: Vectors,
-    /// By class, where its support vectors begin; and where the last one's end.
+    /// Where the support vectors of each class begin; and where the last one's end.
     starts: Vec<usize>,
     /// A row for each other class.
     coefficients: Vec<f64>,
     rho: Vec<f64>,
-    /// Of the sigmoids that make probabilities; empty where there are none.
+    /// The parameters of the sigmoids that make probabilities; empty where there are none.
     prob: Vec<(f64, f64)>,
 }
 

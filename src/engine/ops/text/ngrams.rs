@@ -17,7 +17,7 @@ enum Word {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Counts,
-    /// Of those that are there, their weights.
+    /// The weights of the n-grams that are there.
     Weights,
     Both,
 }
@@ -27,7 +27,7 @@ struct Vectorizer {
     /// The least and the greatest number of words of an n-gram that is looked for.
     lengths: [usize; 2],
     skips: usize,
-    /// By n-gram: its column and its weight.
+    /// The column and the weight of each n-gram.
     pool: HashMap<Vec<Word>, (usize, f32)>,
     width: usize,
 }

@@ -29,7 +29,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// As Python's `str.split`: without a delimiter runs of white space are one, and none is at the ends.
+/// Cuts a text as Python's `str.split` does: without a delimiter runs of white space are one, and none is at the ends.
 fn split<'a>(text: &'a str, delimiter: &str, limit: usize) -> Vec<&'a str> {
     if !delimiter.is_empty() {
         return if text.is_empty() {

@@ -93,7 +93,7 @@ pub fn split_strings(call: &mut Call<'_, '_>) -> Ruled {
     Ok(vec![Fact::of_dims([&dims[..], &[parts]].concat()), Fact::of_dims(dims)])
 }
 
-/// As many tokens as the text that has the most.
+/// A new axis is as long as the text that has the most tokens has of them.
 pub fn tokens(call: &mut Call<'_, '_>) -> Ruled {
     let Some(dims) = call.dims(0) else { return Ok(vec![]) };
     let most = call.walk.symbols.data();

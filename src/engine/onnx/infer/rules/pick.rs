@@ -69,7 +69,7 @@ fn clamped(length: i64, start: i64, end: i64, step: i64) -> (i64, i64) {
 }
 
 fn length(call: &mut Call<'_, '_>, whole: &Dim, start: &Dim, end: &Dim, step: i64) -> Dim {
-    /// From there on an end stands for that of the axis.
+    /// The least end that stands for the end of the axis, as exporters write it.
     const BEYOND: i64 = 1 << 31;
     let symbols = &mut call.walk.symbols;
     if let (Dim::Fixed(length), Dim::Fixed(start), Dim::Fixed(end)) = (whole, start, end) {
