@@ -1,3 +1,5 @@
+//! What the inference says of values, by tables and against what comes out.
+
 use super::*;
 use crate::engine::onnx::{Attribute, Attributes};
 use crate::tensor::{DType, Tensor};
