@@ -2,7 +2,7 @@
 //!
 //! A run adds rows to a file until all are there, and a merge joins the rows of several. Most formats are
 //! their rows, one after the other; one that ends in a footer gathers them first and is then made of them.
-//! A new format of tables is one file and one line in [`TABLES`].
+//! A new format of tables is one file and one line in `TABLES`.
 
 mod csv;
 mod lines;

@@ -2,7 +2,7 @@
 //!
 //! Each new pixel is a weighted mean of those under the filter, whose support grows with the factor of
 //! reduction (antialiasing). Rows are filtered first, then columns, or the other way round (see
-//! [`columns_come_first`]), with levels rounded to 8 bits between and at the end. Weights are those of Pillow's
+//! `columns_come_first`), with levels rounded to 8 bits between and at the end. Weights are those of Pillow's
 //! `precompute_coeffs` (libImaging/Resample.c); sums are in float32 where Pillow's are in fixed point, which now
 //! and then turns a tie by one level.
 //!

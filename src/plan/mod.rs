@@ -225,7 +225,7 @@ pub struct Step {
 pub struct EncodePlan {
     pub name: String,
     pub encode: Arc<dyn Encode>,
-    /// In the order of [`Draft::wanted`].
+    /// In the order of `Draft::wanted`.
     pub sources: Vec<EncodeSource>,
     /// The decode whose [`Origin`] is handed in.
     pub origin: Option<usize>,
