@@ -6,6 +6,7 @@
 //! | room | what it is for | what it must not know |
 //! |---|---|---|
 //! | [`diagnostic`] | one kind of report about what the user gave | anything else of rserve |
+//! | [`memory`] | one budget of the memory of the process | anything else of rserve |
 //! | `sync` | the locks of what is tried by shuttle | anything else of rserve |
 //! | [`tensor`] | a tensor on the host: dtype, shape, bytes | Burn |
 //! | [`spec`] | TOML text to a typed `Spec`, every value with its place | models, codecs |
@@ -28,6 +29,7 @@
 compile_error!("rserve runs on Unix: it tells files apart by their inodes, and reads a file at an offset");
 
 pub mod diagnostic;
+pub mod memory;
 mod sync;
 pub mod tensor;
 

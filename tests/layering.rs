@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms in the order in which the data goes through them. A room may use those on earlier lines,
 /// and none of its own line but itself.
 const ORDER: &[&[&str]] = &[
-    &["diagnostic", "sync", "tensor"],
+    &["diagnostic", "memory", "sync", "tensor"],
     &["spec"],
     &["plan"],
     &["store", "picture"],
@@ -24,12 +24,13 @@ const ORDER: &[&[&str]] = &[
 /// Rooms with a narrower door than their place in the order gives them: all that they may use.
 const NARROW: &[(&str, &[&str])] = &[
     ("diagnostic", &[]),
+    ("memory", &[]),
     ("sync", &[]),
     ("tensor", &[]),
     ("spec", &["diagnostic"]),
-    ("store", &["diagnostic", "tensor", "plan"]),
-    ("picture", &["tensor", "plan"]),
-    ("scheduler", &["sync", "tensor", "plan"]),
+    ("store", &["diagnostic", "memory", "tensor", "plan"]),
+    ("picture", &["memory", "tensor", "plan"]),
+    ("scheduler", &["memory", "sync", "tensor", "plan"]),
     ("watch", &[]),
 ];
 
