@@ -39,7 +39,7 @@ fn shipped(c: &mut Criterion) {
             group.throughput(Throughput::Elements(rows as u64));
             group.bench_function(BenchmarkId::from_parameter(rows), |b| {
                 b.iter(|| {
-                    let batch = Batch { rows: vec![row.clone(); rows], wants: wants.clone() };
+                    let batch = Batch::new(vec![row.clone(); rows], wants.clone());
                     black_box(runner.run(batch).expect("it runs"))
                 });
             });

@@ -128,7 +128,7 @@ impl Model {
                 row.push(Value::Host(item));
             }
         }
-        Ok(Batch { rows, wants: vec![Want::Host; self.signature.outputs.len()] })
+        Ok(Batch::new(rows, vec![Want::Host; self.signature.outputs.len()]))
     }
 
     /// Microseconds of one run.

@@ -125,7 +125,9 @@ impl Steps<'_> {
         let name = || self.entry.steps[step].name.clone();
         let done = match outcome {
             Ok(done) => done,
-            Err(ItemError::Deadline) => return Err(self.past_deadline(step)),
+            Err(ItemError::Deadline | ItemError::Run(RunError::Stopped(_))) => {
+                return Err(self.past_deadline(step));
+            }
             Err(ItemError::Closed) => return Err(Error::Closed { model: self.model(step) }),
             Err(ItemError::Run(RunError::Input(reason))) => {
                 return Err(Error::Input { step: name(), model: self.model(step), reason });

@@ -294,7 +294,7 @@ impl WarmUp<'_> {
         // What is no tensor (a sequence) cannot be brought to the host.
         let want = |port: &Port| if port.dtype.is_some() { Want::Host } else { Want::Drop };
         let wants = self.signature.outputs.iter().map(want).collect();
-        let batch = Batch { rows: items.iter().map(row).collect(), wants };
+        let batch = Batch::new(items.iter().map(row).collect(), wants);
         let ran = catch_unwind(AssertUnwindSafe(|| self.runner.run(batch).and_then(on_host)))
             .map_err(|payload| format!("it panicked: {}", panic_message(&*payload)))?;
         Ok(match ran {

@@ -19,6 +19,7 @@ pub mod share;
 mod shuttle_tests;
 pub mod simulator;
 mod state;
+pub mod stop;
 pub mod ticket;
 mod usage;
 
@@ -30,4 +31,5 @@ pub use replicas::Replicas;
 pub(crate) use run::panic_message;
 pub use runner::{Batch, Memory, Resident, RunError, Runner, StagedBatch, Value, Want};
 pub use state::{ModelUsage, Usage};
+pub use stop::{StopFlag, Stopped};
 pub use ticket::{Done, ItemError, Rejected, Ticket, Timing};

@@ -28,7 +28,7 @@ pub(super) fn stage(
 ) -> Option<Box<dyn StagedBatch>> {
     let mut rows: Vec<Vec<Value>> = items.iter().map(|item| item.inputs.clone()).collect();
     pad(&mut rows, policy);
-    let batch = Batch { rows, wants: greatest_wants(items) };
+    let batch = Batch::new(rows, greatest_wants(items));
     let why = match catch_unwind(AssertUnwindSafe(|| runner.clone().stage(batch))) {
         Ok(Ok(staged)) => return Some(staged),
         Ok(Err(error)) => error.to_string(),
@@ -101,7 +101,7 @@ fn run_rows(
                 _ => items.iter().map(|item| item.inputs.clone()).collect(),
             };
             pad(&mut rows, policy);
-            timed(|| attempt(|| runner.run(Batch { rows, wants }), items.len(), padding))
+            timed(|| attempt(|| runner.run(Batch::new(rows, wants)), items.len(), padding))
         }
     };
     counters.batch(items.len(), padding, took);

@@ -1,5 +1,6 @@
 //! The trait between the scheduler and an engine, and the values that pass through it.
 
+use super::stop::{StopFlag, Stopped};
 use crate::plan::DeviceId;
 use crate::tensor::{DType, Tensor};
 use std::any::Any;
@@ -55,6 +56,15 @@ pub struct Batch {
     pub rows: Vec<Vec<Value>>,
     /// For each output, in the order of the signature.
     pub wants: Vec<Want>,
+    /// Set once the batch need not go on.
+    pub stop: StopFlag,
+}
+
+impl Batch {
+    /// A batch that nobody stops.
+    pub fn new(rows: Vec<Vec<Value>>, wants: Vec<Want>) -> Self {
+        Self { rows, wants, stop: StopFlag::default() }
+    }
 }
 
 /// Bytes on the device.
@@ -124,6 +134,9 @@ pub enum RunError {
          `batch = {{ axes = {{ {name:?} = false }} }}` of the model declares that"
     )]
     Rows { output: usize, name: String, shape: Vec<usize>, rows: usize },
+    /// The batch was told to end before it was done.
+    #[error("the run was given up: {0}")]
+    Stopped(Stopped),
     /// The model or the device failed: node, operator, shapes.
     #[error("{0}")]
     Failed(String),

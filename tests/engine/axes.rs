@@ -23,7 +23,7 @@ fn finder() -> Loaded {
 
 fn run(model: &Loaded, rows: &[[f32; 2]]) -> Result<Vec<Tensor>, RunError> {
     let row = |x: &[f32; 2]| vec![Value::Host(Tensor::from_vec(vec![2], x.to_vec()).unwrap())];
-    let batch = Batch { rows: rows.iter().map(row).collect(), wants: vec![Want::Host] };
+    let batch = Batch::new(rows.iter().map(row).collect(), vec![Want::Host]);
     let outputs = model.runner.run(batch)?.into_iter().flatten().flatten();
     Ok(outputs.map(host).collect())
 }

@@ -19,7 +19,7 @@ pub fn model(bytes: &[u8]) -> Result<(), String> {
     let row = ports.iter().map(zeros).collect::<Option<Vec<Value>>>();
     let rows = vec![row.ok_or("an input that cannot be made up")?];
     let wants = vec![Want::Host; inspection.signature.outputs.len()];
-    runner.run(Batch { rows, wants }).map(drop).map_err(|e| e.to_string())
+    runner.run(Batch::new(rows, wants)).map(drop).map_err(|e| e.to_string())
 }
 
 /// An item of a port: zeros, an axis of unknown length 32 long.

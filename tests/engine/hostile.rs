@@ -25,7 +25,7 @@ fn run(model: &Model) -> Result<Tensor, String> {
     let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).map_err(|e| e.to_string())?;
     let run = |shape: &[usize]| {
         let x = Tensor::from_vec(shape.to_vec(), vec![1f32, -2.0]).unwrap();
-        runner.run(Batch { rows: vec![vec![Value::Host(x)]], wants: vec![Want::Host] })
+        runner.run(Batch::new(vec![vec![Value::Host(x)]], vec![Want::Host]))
     };
     let answers = match run(&[2]) {
         Err(error) if error.to_string().contains("the model takes") => run(&[1, 2]),

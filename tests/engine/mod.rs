@@ -60,7 +60,7 @@ impl Loaded {
         let row: Option<Vec<Value>> = inputs.iter().map(item).collect();
         let wants = vec![Want::Host; self.signature.outputs.len()];
         let Some(row) = row else { return Ok(()) };
-        self.runner.run(Batch { rows: vec![row], wants }).map(drop)
+        self.runner.run(Batch::new(vec![row], wants)).map(drop)
     }
 
     /// Runs whole tensors, the batch axis (where there is one) first.
@@ -80,7 +80,7 @@ impl Loaded {
         let wants = vec![Want::Host; self.signature.outputs.len()];
         // Of a model that takes one item at a time, every row is a batch of its own.
         let most = if self.runner.joins() { count.max(1) } else { 1 };
-        let batches = rows.chunks(most).map(|rows| Batch { rows: rows.to_vec(), wants: wants.clone() });
+        let batches = rows.chunks(most).map(|rows| Batch::new(rows.to_vec(), wants.clone()));
         let answers: Vec<_> = batches.map(|batch| self.runner.run(batch)).collect::<Result<_, _>>()?;
         let answers = answers.into_iter().flatten();
         let host = |value: Option<Value>| match value {

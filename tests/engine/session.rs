@@ -25,7 +25,7 @@ fn run(
     rows: Vec<Vec<Value>>,
     want: Want,
 ) -> Result<Vec<Vec<Option<Value>>>, RunError> {
-    runner.run(Batch { rows, wants: vec![want] })
+    runner.run(Batch::new(rows, vec![want]))
 }
 
 fn host(value: &Option<Value>) -> &Tensor {
@@ -131,7 +131,7 @@ fn what_the_values_of_an_input_cause_is_the_senders_fault() {
         let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
         let run = |shape: &[usize]| {
             let x = Tensor::from_vec(shape.to_vec(), values.to_vec()).unwrap();
-            runner.run(Batch { rows: vec![vec![Value::Host(x)]], wants: vec![Want::Host] }).err().unwrap()
+            runner.run(Batch::new(vec![vec![Value::Host(x)]], vec![Want::Host])).err().unwrap()
         };
         // To some of these a row is no batch.
         let error = Some(run(&[2])).filter(|e| !e.to_string().contains("the model takes"));

@@ -70,7 +70,7 @@ fn a_category_that_the_encoder_does_not_know_is_the_fault_of_the_request() {
     let runner = rserve::engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
     let run = |values: Vec<f32>| {
         let x = Tensor::from_vec(vec![2], values).unwrap();
-        runner.run(Batch { rows: vec![vec![Value::Host(x)]], wants: vec![Want::Host] })
+        runner.run(Batch::new(vec![vec![Value::Host(x)]], vec![Want::Host]))
     };
     assert!(run(vec![2.0, 1.0]).is_ok());
     let Err(error) = run(vec![0.0, 1.0]) else { panic!("it ran") };

@@ -175,7 +175,7 @@ impl<B: Accelerator> Runner for Session<B> {
     }
 
     fn run(&self, batch: Batch) -> Result<Rows, RunError> {
-        let Batch { rows, wants } = batch;
+        let Batch { rows, wants, stop: _ } = batch;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -192,7 +192,7 @@ impl<B: Accelerator> Runner for Session<B> {
     }
 
     fn stage(self: Arc<Self>, batch: Batch) -> Result<Box<dyn StagedBatch>, RunError> {
-        let Batch { rows, wants } = batch;
+        let Batch { rows, wants, stop: _ } = batch;
         let inputs = self.streams.upload.on(|| {
             let inputs = self.inputs(&rows)?;
             B::flush(&self.cx.device).map_err(RunError::Failed)?;

@@ -26,7 +26,7 @@ fn picture(row: usize) -> Tensor {
 }
 
 fn pictures(rows: usize, want: Want) -> Batch {
-    Batch { rows: (0..rows).map(|row| vec![Value::Host(picture(row))]).collect(), wants: vec![want; 4] }
+    Batch::new((0..rows).map(|row| vec![Value::Host(picture(row))]).collect(), vec![want; 4])
 }
 
 fn numbers(answer: Vec<Vec<Option<Value>>>) -> Vec<Vec<f64>> {
@@ -82,7 +82,7 @@ fn rows_stay_on_the_device_between_two_models() {
             vec![Value::Host(picture(row)), mask]
         };
         let rows = masks.into_iter().enumerate().map(row).collect();
-        let batch = || Batch { rows, wants: vec![Want::Host; 4] };
+        let batch = || Batch::new(rows, vec![Want::Host; 4]);
         numbers(if want == Want::Device {
             surface.stage(batch()).unwrap().run().unwrap()
         } else {
