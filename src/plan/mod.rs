@@ -42,7 +42,7 @@ pub use fit::Mismatch;
 pub use models::interchangeable;
 pub use whole::needs;
 
-pub use batching::{Alone, Basis, Batching, Declaration};
+pub use batching::{Alone, Basis, Batching, Declaration, Mixing};
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
 

@@ -1,6 +1,6 @@
 //! What a model takes and gives, as its ONNX file declares it, and the type of a tensor that flows.
 
-use super::batching::{Batching, Declaration, decide, is_automatic};
+use super::batching::{Batching, Declaration, Mixing, decide, is_automatic};
 use crate::tensor::DType;
 use std::fmt;
 
@@ -9,9 +9,8 @@ use std::fmt;
 pub struct Signature {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
-    /// The operator whose result for one row depends on the other rows of its batch, and how it does, where
-    /// the graph has one.
-    pub mixes: Option<String>,
+    /// What of the graph makes the result for one row depend on the other rows of its batch.
+    pub mixes: Mixing,
     /// How items become batches. It is decided when the signature is made, and never afterwards.
     pub batching: Batching,
 }
@@ -58,13 +57,13 @@ pub struct TensorType {
 impl Signature {
     /// A signature of which the file's declarations are all that is known.
     pub fn new(inputs: Vec<Port>, outputs: Vec<Port>) -> Self {
-        Self { inputs, outputs, mixes: None, batching: Batching::default() }.declared(&Declaration::default())
+        Self { inputs, outputs, mixes: Mixing::default(), batching: Batching::default() }
+            .declared(&Declaration::default())
     }
 
     /// The same model, with its batch axes decided by what a pipeline file declares of them.
     pub fn declared(mut self, declaration: &Declaration) -> Self {
-        self.batching =
-            decide::decide(&mut self.inputs, &mut self.outputs, self.mixes.as_deref(), declaration);
+        self.batching = decide::decide(&mut self.inputs, &mut self.outputs, &self.mixes, declaration);
         self
     }
 }

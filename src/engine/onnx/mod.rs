@@ -11,6 +11,7 @@ pub mod external;
 mod function;
 pub mod graph;
 pub mod infer;
+mod mixing;
 pub mod proto;
 mod read;
 mod rows;

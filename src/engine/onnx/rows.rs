@@ -3,7 +3,7 @@
 
 use super::attribute::Attribute;
 use super::graph::{Graph, Node, ValueId};
-use super::infer;
+use super::{infer, mixing};
 use crate::plan::Signature;
 use std::collections::HashSet;
 
@@ -29,7 +29,8 @@ pub fn note(graph: &Graph, signature: &mut Signature) {
     for (port, id) in signature.outputs.iter_mut().zip(&graph.outputs) {
         port.data_dependent = dependent.contains(id);
     }
-    signature.mixes = mixing(graph);
+    signature.mixes.always = always_mixing(graph);
+    mixing::note(graph, &signature.inputs, &mut signature.mixes);
 }
 
 /// Values that are computed by way of something that is as long as the values in the inputs make it.
@@ -74,12 +75,12 @@ fn depends_itself(node: &Node, graph: &Graph) -> bool {
 }
 
 /// The first operator that computes one result for all rows of a batch together, and why that is so.
-fn mixing(graph: &Graph) -> Option<String> {
+fn always_mixing(graph: &Graph) -> Option<String> {
     graph.nodes.iter().find_map(|node| {
         let why = match node.op.as_str() {
             "DynamicQuantizeLinear" | "DynamicQuantizeMatMul" => "takes one range over the whole batch",
             "BatchNormalization" if is_set(node, "training_mode") => "takes its mean over the whole batch",
-            _ => return subgraphs(node).find_map(mixing),
+            _ => return subgraphs(node).find_map(always_mixing),
         };
         Some(format!("{node} {why}"))
     })

@@ -1,7 +1,7 @@
 //! The decision, from a signature and what is declared of it.
 
 use super::names::{is_automatic, says_batch};
-use super::{Alone, Basis, Batching, Declaration};
+use super::{Alone, Basis, Batching, Declaration, Mixing};
 use crate::plan::{Dim, Port};
 
 const OVERRIDE: &str = "export it with a dynamic first axis; where its graph runs with any number of rows, \
@@ -11,7 +11,7 @@ const OVERRIDE: &str = "export it with a dynamic first axis; where its graph run
 pub fn decide(
     inputs: &mut [Port],
     outputs: &mut [Port],
-    mixes: Option<&str>,
+    mixes: &Mixing,
     declaration: &Declaration,
 ) -> Batching {
     let found = Found::of(inputs, outputs);
@@ -20,7 +20,7 @@ pub fn decide(
         port.batch = *axis;
     }
     if declaration.is_empty() {
-        let alone = found.alone.or_else(|| mixed(mixes));
+        let alone = found.alone.or_else(|| mixed(mixes.of(inputs)));
         return Batching { basis: found.basis, alone };
     }
     for port in inputs.iter_mut().chain(outputs.iter_mut()) {
@@ -36,7 +36,7 @@ pub fn decide(
             Some(Alone::new("`batch = false` is declared: an item is the whole tensor"))
         }
         Some(port) => Some(Alone::new(format!("`{}` has no batch axis", port.name))),
-        None => mixed(mixes),
+        None => mixed(mixes.of(inputs)),
     };
     Batching { basis: Basis::Declared, alone }
 }

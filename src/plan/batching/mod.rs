@@ -54,6 +54,30 @@ pub struct Declaration {
     pub ports: BTreeMap<String, Option<usize>>,
 }
 
+/// How a graph makes what it gives for one row depend on the other rows of its batch: the operator, and what it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mixing {
+    /// Whichever axis is the batch.
+    pub always: Option<String>,
+    /// Where the batch is the axis of that name; of no name, where it is a first axis that has none.
+    pub along: BTreeMap<String, String>,
+}
+
+impl Mixing {
+    /// How rows are mixed, where they lie along the batch axes of these inputs.
+    fn of(&self, inputs: &[super::Port]) -> Option<&str> {
+        let along = |port: &super::Port| {
+            let axis = port.batch?;
+            match port.dims.as_ref()?.get(axis)? {
+                super::Dim::Named(name) => self.along.get(name),
+                super::Dim::Unknown if axis == 0 => self.along.get(""),
+                _ => None,
+            }
+        };
+        self.always.as_deref().or_else(|| inputs.iter().find_map(along).map(String::as_str))
+    }
+}
+
 impl Batching {
     /// Whether items may share a batch, as far as can be told before the model runs.
     pub fn joins(&self) -> bool {

@@ -169,7 +169,7 @@ fn an_axis_that_a_port_does_not_have_is_found() {
 #[test]
 fn rows_that_an_operator_mixes_are_never_joined() {
     let mut signature = signature("x[N,3] -> y[N,4]");
-    signature.mixes = Some("DynamicQuantizeLinear \"q\" takes one range over the whole batch".into());
+    signature.mixes.always = Some("DynamicQuantizeLinear \"q\" takes one range over the whole batch".into());
     let axis = Declaration { axis: Some(Some(0)), ..Declaration::default() };
     for declaration in [Declaration::default(), axis] {
         let alone = signature.clone().declared(&declaration).batching.alone.unwrap();

@@ -11,9 +11,11 @@ mod rules;
 mod schema;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub mod text;
 
 pub use dim::{Dim, Symbol, Symbols};
-pub use fact::Fact;
+pub use fact::{Fact, integers};
 
 use super::graph::{Graph, Model, Node};
 use crate::engine::UnsupportedNode;
