@@ -100,6 +100,12 @@ pub trait Runner: Send + Sync + 'static {
     /// [`Want::Drop`]). An error is the whole batch's. Implementations may panic; the caller contains it.
     fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError>;
 
+    /// The part of the model that a batch runs at this moment, in words for people: a node and its operator. `None`
+    /// where no batch runs, or where it is not known. Another thread asks; it never waits for the batch.
+    fn running(&self) -> Option<String> {
+        None
+    }
+
     /// Whether there is anything to gain by [`Runner::stage`].
     fn stages(&self) -> bool {
         false
