@@ -107,6 +107,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
             grace: Duration::ZERO,
             keep_alive: Duration::from_secs(75),
             token_file: None,
+            memory: None,
         },
         watch: plan::Watch { enabled: false, settle: Duration::ZERO },
         devices: vec![plan::Device { id: DeviceId::Cpu, memory: Some(1 << 30), held: vec![] }],

@@ -10,6 +10,7 @@ mod fit;
 mod handler;
 mod host;
 mod loader;
+mod memory;
 mod overrides;
 mod running;
 mod samples;

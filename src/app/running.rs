@@ -5,11 +5,12 @@ use super::compile::{Compiled, Files};
 use super::fit::PlanFit;
 use super::handler::Served;
 use super::token::token;
-use super::{Listen, Overrides, Trouble};
+use super::{Listen, Overrides, Trouble, memory};
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, render};
 use crate::flow::{self, CodecThreads};
 use crate::ingress::{DynamicConfig, Handler, Metrics, Routes};
 use crate::lifecycle::{Failure, Fit, Lifecycle, Staged};
+use crate::memory::Budget;
 use crate::plan::{Address, Capacity, Facts, Plan};
 use crate::spec::Spec;
 use crate::sync::{Mutex, lock};
@@ -26,6 +27,8 @@ pub struct Running {
     pub overrides: Overrides,
     pub lifecycle: Arc<Lifecycle>,
     pub metrics: Arc<Metrics>,
+    /// The memory of the process.
+    pub memory: Budget,
     config: Arc<DynamicConfig>,
     pub current: ArcSwap<Current>,
     /// Told after each plan that was applied.
@@ -74,6 +77,7 @@ impl Running {
         compiled: &Compiled,
         lifecycle: &Arc<Lifecycle>,
         metrics: &Arc<Metrics>,
+        memory: &Budget,
         config: &Arc<DynamicConfig>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -81,6 +85,7 @@ impl Running {
             overrides: overrides.clone(),
             lifecycle: lifecycle.clone(),
             metrics: metrics.clone(),
+            memory: memory.clone(),
             config: config.clone(),
             current: ArcSwap::from_pointee(Current::of(compiled, 0)),
             applied: Notify::new(),
@@ -197,6 +202,7 @@ impl Running {
         let generation = self.current.load().generation + 1;
         self.lifecycle.commit(staged);
         self.current.store(Arc::new(Current::of(compiled, generation)));
+        self.memory.set_limit(memory::limit(plan));
         self.config.set_max_body(plan.server.max_body);
         self.config.set_keep_alive(plan.server.keep_alive);
         self.config.set_routes(routes);

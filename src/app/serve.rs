@@ -9,7 +9,7 @@ use super::running::Running;
 use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
-use super::{Overrides, Trouble};
+use super::{Overrides, Trouble, memory};
 use crate::ingress::{
     Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind, room_for,
 };
@@ -66,13 +66,14 @@ async fn serving(
     let listen = address(&listener)?;
     let admin = admin_listener.as_ref().map(address).transpose()?;
 
+    let memory = memory::budget(plan);
     let lifecycle = Arc::new(Lifecycle::new(Arc::new(EngineLoader)));
     let metrics = Arc::new(Metrics::default());
     let loading = plan.pipelines.iter().map(|p| Arc::new(Loading(p.clone())) as Arc<dyn Handler>);
     let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;
     let config = DynamicConfig::new(routes, &limits);
     config.set_token(token(plan)?);
-    let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &config);
+    let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &memory, &config);
     let host = Arc::new(Shared(running.clone()));
     let server = Server::new(host.clone(), config.clone(), limits, metrics.clone());
     let (stop, stopped) = watch::channel(false);
@@ -82,6 +83,7 @@ async fn serving(
     if let Some(listener) = admin_listener {
         tokio::spawn(listener.serve(Admin::new(host, config, metrics), admin_stopped));
     }
+    tokio::spawn(memory::keep(running.clone()));
     tracing::info!(%listen, models = plan.models.len(), "listening; loading models");
 
     let compiled = Arc::new(compiled);

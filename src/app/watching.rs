@@ -4,7 +4,6 @@
 //! Beneath the events there is a look at everything every so often, so that lost events and file systems
 //! without events do not matter: a look that finds nothing changed reads no model file.
 
-use super::allocator::{Tidying, give_back};
 use super::running::Running;
 use crate::sync::{Mutex, lock};
 use crate::watch::{Changes, Watcher};
@@ -143,7 +142,6 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
     rescan.reset();
     let mut files_due: Option<Instant> = None;
-    let mut tidying = Tidying::default();
     loop {
         let applied = running.applied.notified();
         tokio::select! {
@@ -164,9 +162,6 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
                 refresher.look_at_files().await;
             }
             _ = rescan.tick() => {
-                if tidying.is_due(running.lifecycle.population()) {
-                    tokio::task::spawn_blocking(give_back);
-                }
                 if paths.enabled {
                     refresher.look_at_all();
                     if files_due.is_none() {

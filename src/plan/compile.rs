@@ -7,7 +7,7 @@ use super::pipeline::Draft;
 use super::place::{Placement, place};
 use super::scope::Scope;
 use super::whole::Whole;
-use super::{BatchPolicy, Capacity, Device, Facts, Model, Plan, declared, rollout, routes, unused};
+use super::{BatchPolicy, Capacity, Device, Facts, Model, Plan, declared, rollout, routes, server, unused};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::Spec;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub fn compile(
     report: &mut Report,
 ) -> Option<Plan> {
     let whole = Whole::new(specs, report)?;
+    server::memory(specs, capacity, report);
     let facts = declared::applied(&whole, facts);
     let loaded = models::load(&whole, &facts, report);
     let scopes: Vec<Scope<'_>> =

@@ -25,6 +25,7 @@ mod rollout;
 mod root;
 mod routes;
 mod scope;
+mod server;
 mod slots;
 mod types;
 mod unused;
@@ -79,6 +80,8 @@ pub struct Server {
     pub keep_alive: Duration,
     /// What it holds, the admin listener asks for.
     pub token_file: Option<PathBuf>,
+    /// The bytes of memory that the process may take; as many as the machine lets it where it is `None`.
+    pub memory: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

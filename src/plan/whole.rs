@@ -1,11 +1,10 @@
 //! Several specs as one: settings that must agree, models that must be declared alike, names that must
 //! differ.
 
-use super::{Address, Server, StoreRoot, VersionsWanted, Watch, rollout};
+use super::{Server, StoreRoot, VersionsWanted, Watch, rollout, server};
 use crate::diagnostic::{At, Diagnostic, Report, Span};
 use crate::spec::{self, DeviceUse, Links, Spec};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -38,36 +37,20 @@ impl<'a> Whole<'a> {
     /// `None` where there are no files.
     pub fn new(specs: &'a [Spec], report: &mut Report) -> Option<Self> {
         let store = store_root(specs)?;
-        let servers = || specs.iter().filter_map(|s| s.server.as_ref());
+        let servers = specs.iter().filter_map(|s| s.server.as_ref());
         let stores = || specs.iter().filter_map(|s| s.store.as_ref());
         let devices = specs.iter().filter_map(|s| s.device.as_ref());
         let value = |at: Option<&At<Duration>>, default| at.map_or(default, |at| at.value);
 
-        let listen = agree("listen", servers().map(|s| s.listen.as_ref()), report);
-        let admin = agree("admin", servers().map(|s| s.admin.as_ref()), report);
-        let max_body = agree("max_body", servers().map(|s| s.max_body.as_ref()), report);
-        let timeout = agree("timeout", servers().map(|s| s.timeout.as_ref()), report);
-        let drain = agree("drain", servers().map(|s| s.drain.as_ref()), report);
-        let grace = agree("grace", servers().map(|s| s.grace.as_ref()), report);
-        let keep_alive = agree("keep_alive", servers().map(|s| s.keep_alive.as_ref()), report);
+        let timeout = agree("timeout", servers.map(|s| s.timeout.as_ref()), report);
         let watch = agree("watch", stores().map(|s| s.watch.as_ref()), report);
         let settle = agree("settle", stores().map(|s| s.settle.as_ref()), report);
         agree("links", stores().map(|s| s.links.as_ref()), report);
         let paths: Vec<At<PathBuf>> = specs.iter().filter_map(declared_store).collect();
         agree("path", paths.iter().map(Some), report);
-        let token_files: Vec<At<PathBuf>> = specs.iter().filter_map(declared_token_file).collect();
-        agree("token_file", token_files.iter().map(Some), report);
 
         Some(Self {
-            server: Server {
-                listen: listen.map_or_else(|| loopback(8080), |l| l.value.clone()),
-                admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value.clone()),
-                max_body: max_body.map_or(16 << 20, |m| usize::try_from(m.value).unwrap_or(usize::MAX)),
-                drain: value(drain, Duration::from_secs(30)),
-                grace: value(grace, Duration::from_secs(5)),
-                keep_alive: value(keep_alive, Duration::from_secs(75)),
-                token_file: token_files.first().map(|file| file.value.clone()),
-            },
+            server: server::server(specs, report),
             timeout: value(timeout, Duration::from_secs(30)),
             watch: Watch {
                 enabled: watch.is_none_or(|w| w.value),
@@ -82,12 +65,8 @@ impl<'a> Whole<'a> {
     }
 }
 
-fn loopback(port: u16) -> Address {
-    Address { host: Ipv4Addr::LOCALHOST.to_string(), port }
-}
-
 /// The first that is given; every other must be the same.
-fn agree<'a, T: PartialEq>(
+pub fn agree<'a, T: PartialEq>(
     key: &str,
     given: impl Iterator<Item = Option<&'a At<T>>>,
     report: &mut Report,
@@ -110,11 +89,6 @@ fn declared_store(spec: &Spec) -> Option<At<PathBuf>> {
     Some(path.with(beside(spec, &path.value)))
 }
 
-fn declared_token_file(spec: &Spec) -> Option<At<PathBuf>> {
-    let path = spec.server.as_ref()?.token_file.as_ref()?;
-    Some(path.with(beside(spec, &path.value)))
-}
-
 /// The one that a file names; else `models` beside the first file.
 fn store_root(specs: &[Spec]) -> Option<At<StoreRoot>> {
     let first = specs.first()?;
@@ -127,7 +101,7 @@ fn store_root(specs: &[Spec]) -> Option<At<StoreRoot>> {
     Some(path.with(StoreRoot { path: path.value.clone(), links }))
 }
 
-fn beside(spec: &Spec, path: &Path) -> PathBuf {
+pub fn beside(spec: &Spec, path: &Path) -> PathBuf {
     let folder = spec.source.path.parent().unwrap_or(Path::new(""));
     normalised(&folder.join(path))
 }

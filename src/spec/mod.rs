@@ -48,6 +48,8 @@ pub struct Server {
     pub keep_alive: Option<At<Duration>>,
     /// As written; relative to the file's folder. What it holds, the admin listener asks for.
     pub token_file: Option<At<PathBuf>>,
+    /// The bytes of memory that the process may take.
+    pub memory: Option<At<u64>>,
 }
 
 /// `[store]`.

@@ -45,6 +45,7 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
             Value::String(s) if !s.is_empty() => Ok(PathBuf::from(s)),
             _ => Err(Expected::new("the path of a file, relative to this file")),
         }),
+        memory: r.take_as("memory", report, size),
     };
     if let (Some(listen), Some(At { value: Some(admin), place })) = (&server.listen, &server.admin)
         && listen.value == *admin

@@ -44,6 +44,7 @@ broken! {
     duration_of_zero: [("[pipelines.road]", "[pipelines.road]\ntimeout = \"0s\"")]
     duration_with_an_odd_unit: [("[pipelines.road]", "[pipelines.road]\ntimeout = \"2 weeks\"")]
     server_values: [("[store]", "[server]\nlisten = \":8080\"\nadmin = false\nmax_body = \"16M\"\ntimeout = \"30\"\n[store]")]
+    server_memory: [("[store]", "[server]\nmemory = \"8G\"\n[store]")]
     server_same_address: [("[store]", "[server]\nlisten = \"127.0.0.1:9000\"\nadmin = \"127.0.0.1:9000\"\n[store]")]
     device_unknown: [("[store]", "[device]\nuse = \"gpu\"\n[store]")]
     device_listed_twice: [("[store]", "[device]\nuse = [\"cuda:0\", \"cuda:0\"]\n[store]")]
@@ -309,4 +310,18 @@ broken! {
     array_of_all_pipelines: [("[pipelines.road]\n", "[[pipelines]]\nname = \"road\"\n"), ("[pipelines.road.steps]", "[pipelines.steps]"), ("[pipelines.road.online]", "[pipelines.online]"), ("[pipelines.road.offline]", "[pipelines.offline]")]
     field_of_a_decode: [("{ image = \"photo\" }", "{ image = \"photo.age\" }")]
     name_that_is_known_twice: [("inputs = { image = \"photo\" }", "inputs = { image = \"elsewhere\" }"), ("mask = { model", "photo = { model"), ("mask = \"mask\"", "mask = \"photo\""), ("from = \"mask\"", "from = \"photo\"")]
+}
+
+#[test]
+fn more_memory_than_the_machine_has_is_a_warning() {
+    let mut capacity = on_cpu();
+    capacity.devices[0].memory = Some(4 << 30);
+    let of = |memory: &str| {
+        let text = road(&[("[store]", &format!("[server]\nmemory = \"{memory}\"\n[store]"))]);
+        let (plan, report) = compile_on(&capacity, &[("road.toml", &text)]);
+        assert!(plan.is_some());
+        render(&report, false)
+    };
+    assert_eq!(of("4GiB"), "");
+    assert_snapshot!(of("8GiB"));
 }

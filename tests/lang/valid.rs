@@ -43,6 +43,7 @@ fn defaults() {
     assert_eq!(plan.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(plan.server.admin.unwrap().to_string(), "127.0.0.1:8081");
     assert_eq!((plan.server.max_body, plan.server.drain), (16 << 20, Duration::from_secs(30)));
+    assert_eq!(plan.server.memory, None);
     assert!(plan.watch.enabled);
     assert_eq!(plan.watch.settle, Duration::from_millis(500));
     let [mask, surface] = plan.models.as_slice() else { panic!() };
@@ -80,7 +81,7 @@ fn variations() {
         road(&[("[store]", "[device]\nuse = \"cpu\"\n[store]")]),
         road(&[(
             "[store]",
-            "[server]\nlisten = \"[::1]:0\"\nadmin = \"off\"\nmax_body = \"1 GiB\"\n[store]",
+            "[server]\nlisten = \"[::1]:0\"\nadmin = \"off\"\nmax_body = \"1 GiB\"\nmemory = \"8GiB\"\n[store]",
         )]),
         road(&[("route = \"/road\"\n", "")]),
         road(&[("\"/road\"", "\"/v1/road-mask_2.0~x/predict\"")]),
