@@ -1,6 +1,6 @@
 //! Stand-ins for the engine, so that scheduler, lifecycle and flow are tried without a model.
 
-use rserve::plan::{Dim, Port, Signature};
+use rserve::plan::{Dim, Id, Port, Signature};
 use rserve::scheduler::{Batch, Executor, Memory, Resident, RunError, Runner, StagedBatch, Value};
 use rserve::tensor::{DType, Tensor};
 use std::sync::{Arc, Condvar, Mutex};
@@ -8,6 +8,16 @@ use std::time::Duration;
 
 type Row = Vec<Option<Value>>;
 type Compute = dyn Fn(&[Value]) -> Result<Row, RunError> + Send + Sync;
+
+/// A position in a list of a plan.
+pub fn id<I: Id>(index: usize) -> I {
+    I::new(index)
+}
+
+/// Positions in a list of a plan.
+pub fn ids<I: Id>(indices: &[usize]) -> Vec<I> {
+    indices.iter().copied().map(I::new).collect()
+}
 
 /// A model that computes each row by a function, and remembers its batches.
 pub struct Fake {

@@ -1,14 +1,14 @@
 //! One item's way through a pipeline, with stand-ins for models and codecs.
 
-use crate::fakes::{Fake, Gate, TwoLanes, signature};
+use crate::fakes::{Fake, Gate, TwoLanes, id, ids, signature};
 use crate::lifecycle::{plan, whole, write};
 use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
 use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
 use rserve::plan::{
-    self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeInput,
-    EncodePlan, EncodeSource, Entry, Example, Format, Origin, Payload, Region, RowContext, Rows, Step,
-    TensorType, VersionFacts,
+    self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeId,
+    EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, Origin, Payload, Region,
+    RowContext, Rows, Step, TensorType, VersionFacts,
 };
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
@@ -123,16 +123,17 @@ fn step(name: &str, model: usize, inputs: &[usize], output: Option<usize>, to_ho
     Step {
         name: name.into(),
         calls: String::new(),
-        model,
-        inputs: inputs.to_vec(),
-        outputs: vec![output],
+        model: id(model),
+        inputs: ids(inputs),
+        outputs: vec![output.map(id)],
         to_host: vec![to_host],
     }
 }
 
 fn encode(name: &str, slots: &[usize], origin: Option<usize>, needs: &[usize]) -> EncodePlan {
-    let sources = slots.iter().map(|slot| EncodeSource { slot: *slot, labels: None }).collect();
-    EncodePlan { name: name.into(), encode: Arc::new(TextEncode), sources, origin, needs: needs.to_vec() }
+    let sources = slots.iter().map(|slot| EncodeSource { slot: id(*slot), labels: None }).collect();
+    let (origin, needs) = (origin.map(id), ids(needs));
+    EncodePlan { name: name.into(), encode: Arc::new(TextEncode), sources, origin, needs }
 }
 
 struct Setup {
@@ -165,25 +166,28 @@ fn diamond() -> Setup {
         write(store.path(), name, 2, name);
     }
     let mut plan = plan(store.path(), &names.map(|name| (name, [2u64].as_slice(), false)));
-    plan.models[0].signature = signature(&["a", "b"], &["y"]);
+    plan.models[id(0)].signature = signature(&["a", "b"], &["y"]);
     fs::write(store.path().join("left/2/names.txt"), "zero\none\ntwo\n").unwrap();
     let mut name = encode("name", &[1], None, &[0]);
-    name.sources[0].labels = Some((0, "names.txt".into()));
+    name.sources[0].labels = Some((id(0), "names.txt".into()));
     let entry = Arc::new(Entry {
-        decodes: vec![DecodePlan { name: "x".into(), decode: Arc::new(NumberDecode), keep_origin: true }],
+        decodes: vec![DecodePlan { name: "x".into(), decode: Arc::new(NumberDecode), keep_origin: true }]
+            .into(),
         steps: vec![
             step("left", 0, &[0], Some(1), true),
             step("right", 1, &[0], Some(2), false),
             step("join", 2, &[1, 2], Some(3), true),
-        ],
-        encodes: vec![encode("sum", &[3, 1], None, &[0, 1, 2]), encode("left", &[1], Some(0), &[0]), name],
+        ]
+        .into(),
+        encodes: vec![encode("sum", &[3, 1], None, &[0, 1, 2]), encode("left", &[1], Some(0), &[0]), name]
+            .into(),
         slots: 4,
     });
     let pipeline = plan::Pipeline {
         name: "diamond".into(),
         timeout: Duration::from_secs(60),
         priority: Default::default(),
-        models: vec![1, 2, 0],
+        models: ids(&[1, 2, 0]).into(),
         route: "/diamond/predict".into(),
         online: entry.clone(),
         offline: entry,
@@ -197,7 +201,7 @@ fn diamond() -> Setup {
     Setup { _store: store, lifecycle, pipeline, models, warmed }
 }
 
-fn request<'a>(payload: &str, encodes: &'a [usize]) -> Request<'a> {
+fn request<'a>(payload: &str, encodes: &'a [EncodeId]) -> Request<'a> {
     Request {
         side: Side::Online,
         payloads: vec![Payload::Bytes(Bytes::copy_from_slice(payload.as_bytes()))],
@@ -209,7 +213,11 @@ fn request<'a>(payload: &str, encodes: &'a [usize]) -> Request<'a> {
 }
 
 fn texts(answer: &Answer) -> Vec<(usize, &str)> {
-    answer.encoded.iter().map(|(index, bytes)| (*index, std::str::from_utf8(bytes).unwrap())).collect()
+    answer
+        .encoded
+        .iter()
+        .map(|(encode, bytes)| (encode.index(), std::str::from_utf8(bytes).unwrap()))
+        .collect()
 }
 
 #[tokio::test]
@@ -217,7 +225,7 @@ async fn fan_out_and_join() {
     let setup = diamond();
     let pinned = setup.pin();
     assert_eq!(&**pinned.models(), "left@2, right@2, join@2");
-    let answer = run(&pinned, request("5", &[0, 1])).await.unwrap();
+    let answer = run(&pinned, request("5", &[id(0), id(1)])).await.unwrap();
     assert_eq!(texts(&answer), [(0, "25 10"), (1, "10 drawn")]);
     assert!(answer.timings.steps.iter().all(|timing| timing.is_some_and(|timing| timing.batch == 1)));
     assert_eq!((answer.timings.decodes.len(), answer.timings.encodes.len()), (1, 2));
@@ -226,7 +234,7 @@ async fn fan_out_and_join() {
 #[tokio::test]
 async fn steps_that_no_chosen_encode_needs_are_not_run() {
     let setup = diamond();
-    let answer = run(&setup.pin(), request("5", &[1])).await.unwrap();
+    let answer = run(&setup.pin(), request("5", &[id(1)])).await.unwrap();
     assert_eq!(texts(&answer), [(1, "10 drawn")]);
     assert_eq!((setup.ran("left"), setup.ran("right"), setup.ran("join")), (1, 0, 0));
     assert_eq!(answer.timings.steps.iter().filter(|timing| timing.is_some()).count(), 1);
@@ -235,13 +243,14 @@ async fn steps_that_no_chosen_encode_needs_are_not_run() {
 #[tokio::test]
 async fn labels_are_those_beside_the_version_that_served() {
     let setup = diamond();
-    assert_eq!(texts(&run(&setup.pin(), request("1", &[2])).await.unwrap()), [(2, "two")]);
+    assert_eq!(texts(&run(&setup.pin(), request("1", &[id(2)])).await.unwrap()), [(2, "two")]);
 }
 
 #[tokio::test]
 async fn rows_carry_the_item_and_what_served_it() {
     let setup = diamond();
-    let mut request = request("5", &[0]);
+    let first = [id(0)];
+    let mut request = request("5", &first);
     (request.side, request.row) = (Side::Offline, Some("photos/a.jpg"));
     let answer = run(&setup.pin(), request).await.unwrap();
     assert_eq!(texts(&answer), [(0, "photos/a.jpg 25 10 by left@2, right@2, join@2\n")]);
@@ -255,14 +264,14 @@ async fn independent_steps_are_under_way_at_once_and_items_share_batches() {
     let pinned = setup.pin();
     let submit = |n: i32| {
         let pinned = pinned.clone();
-        tokio::spawn(async move { run(&pinned, request(&n.to_string(), &[0])).await })
+        tokio::spawn(async move { run(&pinned, request(&n.to_string(), &[id(0)])).await })
     };
     // Neither step of the first item is let go before both have begun, a lane each. The others come after it:
     // their steps could take the second lane before it does.
     let mut items = vec![submit(0)];
     tokio::task::block_in_place(|| gates.iter().for_each(|gate| gate.wait_for(setup.warmed["left"] + 1)));
     items.extend((1..8).map(submit));
-    while pinned.generations()[0].replicas.iter().next().unwrap().counters().queue < 7 {
+    while pinned.generations()[id(0)].replicas.iter().next().unwrap().counters().queue < 7 {
         tokio::task::yield_now().await;
     }
     gates.iter().for_each(|gate| gate.open());
@@ -277,14 +286,15 @@ async fn independent_steps_are_under_way_at_once_and_items_share_batches() {
 async fn every_cause_has_its_error() {
     let setup = diamond();
     let pinned = setup.pin();
-    let error =
-        async |payload: &str, encodes: &[usize]| run(&pinned, request(payload, encodes)).await.unwrap_err();
-    assert_eq!(error("five", &[0]).await.to_string(), "decode `x`: not a number");
-    assert_eq!(error(" five", &[0]).await.to_string(), "decode `x`: not a number");
-    assert_eq!(error("panic", &[0]).await.to_string(), "decode `x` panicked: asked to");
-    assert_eq!(error("NaN", &[1]).await.to_string(), "encode `left`: it is not a number");
-    assert!(matches!(error("5", &[7]).await, Error::Request(_)));
-    match error("-1", &[1]).await {
+    let error = async |payload: &str, encodes: &[EncodeId]| {
+        run(&pinned, request(payload, encodes)).await.unwrap_err()
+    };
+    assert_eq!(error("five", &[id(0)]).await.to_string(), "decode `x`: not a number");
+    assert_eq!(error(" five", &[id(0)]).await.to_string(), "decode `x`: not a number");
+    assert_eq!(error("panic", &[id(0)]).await.to_string(), "decode `x` panicked: asked to");
+    assert_eq!(error("NaN", &[id(1)]).await.to_string(), "encode `left`: it is not a number");
+    assert!(matches!(error("5", &[id(7)]).await, Error::Request(_)));
+    match error("-1", &[id(1)]).await {
         Error::Input { step, model, reason } => {
             assert_eq!(
                 (step.as_str(), model.as_str(), reason.as_str()),
@@ -293,14 +303,15 @@ async fn every_cause_has_its_error() {
         }
         other => panic!("{other}"),
     }
-    match error("666", &[1]).await {
+    match error("666", &[id(1)]).await {
         Error::Step { step, reason, .. } => {
             assert_eq!(step, "left");
             assert!(reason.contains("the number of the beast"), "{reason}");
         }
         other => panic!("{other}"),
     }
-    let mut late = request("5", &[0]);
+    let first = [id(0)];
+    let mut late = request("5", &first);
     late.deadline = Instant::now();
     assert!(matches!(run(&pinned, late).await, Err(Error::Deadline { at }) if at == "decode `x`"));
     assert_eq!(setup.ran("join"), 0);
@@ -311,12 +322,13 @@ async fn a_deadline_passes_at_a_step_while_the_model_is_busy() {
     let setup = diamond();
     let pinned = setup.pin();
     setup.models["join"].gate.close();
-    let mut slow = request("5", &[0]);
+    let first = [id(0)];
+    let mut slow = request("5", &first);
     slow.deadline = Instant::now() + Duration::from_millis(50);
     let error = run(&pinned, slow).await.unwrap_err();
     assert_eq!(error.to_string(), "the deadline passed at step `join`");
     setup.models["join"].gate.open();
-    assert_eq!(texts(&run(&pinned, request("5", &[0])).await.unwrap()), [(0, "25 10")]);
+    assert_eq!(texts(&run(&pinned, request("5", &[id(0)])).await.unwrap()), [(0, "25 10")]);
 }
 
 /// Every large picture stayed in memory while its item waited for a model, as many as there were requests.
@@ -329,13 +341,13 @@ async fn a_large_picture_is_not_decoded_before_there_is_memory_to_keep_it() {
     // What begins with a space is as large as all the memory that there is.
     let first = {
         let pinned = pinned.clone();
-        tokio::spawn(async move { run(&pinned, request(" 1", &[1])).await })
+        tokio::spawn(async move { run(&pinned, request(" 1", &[id(1)])).await })
     };
     tokio::task::block_in_place(|| left.gate.wait_for(setup.warmed["left"] + 1));
     // Neither a small one nor one that nothing is drawn on waits for that memory.
     for (payload, encode, at) in [(" 2", 1, "decode `x`"), ("2", 1, "step `left`"), (" 2", 2, "step `left`")]
     {
-        let encodes = [encode];
+        let encodes = [id(encode)];
         let mut soon = request(payload, &encodes);
         soon.deadline = Instant::now() + Duration::from_millis(100);
         let error = run(&pinned, soon).await.unwrap_err();
@@ -343,7 +355,7 @@ async fn a_large_picture_is_not_decoded_before_there_is_memory_to_keep_it() {
     }
     left.gate.open();
     assert_eq!(texts(&first.await.unwrap().unwrap()), [(1, "2 drawn")]);
-    assert_eq!(texts(&run(&pinned, request(" 2", &[1])).await.unwrap()), [(1, "4 drawn")]);
+    assert_eq!(texts(&run(&pinned, request(" 2", &[id(1)])).await.unwrap()), [(1, "4 drawn")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -357,18 +369,18 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
     let mut items = vec![];
     let submit = || {
         let pinned = pinned.clone();
-        tokio::spawn(async move { run(&pinned, request("1", &[1])).await })
+        tokio::spawn(async move { run(&pinned, request("1", &[id(1)])).await })
     };
     for lane in 0..lanes {
         items.push(submit());
         tokio::task::block_in_place(|| left.gate.wait_for(setup.warmed["left"] + 1 + lane));
     }
     items.extend((0..64).map(|_| submit()));
-    let queue = || pinned.generations()[0].replicas.iter().next().unwrap().counters().queue;
+    let queue = || pinned.generations()[id(0)].replicas.iter().next().unwrap().counters().queue;
     while queue() < 64 {
         tokio::task::yield_now().await;
     }
-    match run(&pinned, request("1", &[1])).await.unwrap_err() {
+    match run(&pinned, request("1", &[id(1)])).await.unwrap_err() {
         Error::Full { model, retry_after } => {
             assert_eq!(model, "left@2");
             assert!(retry_after > Duration::ZERO);
@@ -376,10 +388,10 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
         other => panic!("{other}"),
     }
     // An item that would come to it later is turned away at once, before it is even decoded.
-    let taken = pinned.generations()[1].replicas.iter().next().unwrap().counters().submitted;
-    let error = run(&pinned, request("no number", &[0])).await.unwrap_err();
+    let taken = pinned.generations()[id(1)].replicas.iter().next().unwrap().counters().submitted;
+    let error = run(&pinned, request("no number", &[id(0)])).await.unwrap_err();
     assert!(matches!(&error, Error::Full { model, .. } if model == "left@2"), "{error}");
-    assert_eq!(pinned.generations()[1].replicas.iter().next().unwrap().counters().submitted, taken);
+    assert_eq!(pinned.generations()[id(1)].replicas.iter().next().unwrap().counters().submitted, taken);
     let before = setup.ran("left");
     for item in &items[lanes..] {
         item.abort();
@@ -391,9 +403,9 @@ async fn an_item_given_up_runs_no_further_and_a_full_queue_is_said_at_once() {
     for item in items {
         item.await.unwrap().unwrap();
     }
-    assert_eq!(run(&pinned, request("4", &[1])).await.unwrap().encoded[0].1, b"8 drawn");
+    assert_eq!(run(&pinned, request("4", &[id(1)])).await.unwrap().encoded[0].1, b"8 drawn");
     assert_eq!(setup.ran("left"), before + 1, "those who left were not run");
-    assert_eq!(pinned.generations()[0].replicas.iter().next().unwrap().counters().gone, 64);
+    assert_eq!(pinned.generations()[id(0)].replicas.iter().next().unwrap().counters().gone, 64);
 }
 
 #[tokio::test]
@@ -403,8 +415,8 @@ async fn what_was_pinned_serves_on_after_the_model_is_gone() {
     setup.lifecycle.apply(&plan(setup._store.path(), &[])).unwrap();
     assert!(setup.lifecycle.status().is_empty());
     // Whoever came by an old route may pin, too.
-    assert_eq!(texts(&run(&setup.pin(), request("4", &[1])).await.unwrap()), [(1, "8 drawn")]);
-    assert_eq!(texts(&run(&pinned, request("5", &[1])).await.unwrap()), [(1, "10 drawn")]);
+    assert_eq!(texts(&run(&setup.pin(), request("4", &[id(1)])).await.unwrap()), [(1, "8 drawn")]);
+    assert_eq!(texts(&run(&pinned, request("5", &[id(1)])).await.unwrap()), [(1, "10 drawn")]);
 }
 
 /// Decodes and encodes only once another one has come to do the same; all of it is heavy.
@@ -482,24 +494,26 @@ async fn decodes_and_encodes_of_one_item_are_under_way_at_once() {
         ..encode(name, &[slot], None, &[])
     };
     let entry = Arc::new(Entry {
-        decodes: vec![decode("left"), decode("right")],
-        steps: vec![],
-        encodes: vec![encode("one", 0), encode("two", 1)],
+        decodes: vec![decode("left"), decode("right")].into(),
+        steps: IdVec::default(),
+        encodes: vec![encode("one", 0), encode("two", 1)].into(),
         slots: 2,
     });
     let pipeline = plan::Pipeline {
         name: "pair".into(),
         timeout: Duration::from_secs(60),
         priority: Default::default(),
-        models: vec![],
+        models: IdVec::default(),
         route: "/pair/predict".into(),
         online: entry.clone(),
         offline: entry,
     };
-    let pinned = Pipeline::new(Arc::new(pipeline), &[], CodecThreads::new(2, 1 << 30)).pin().unwrap();
+    let pinned =
+        Pipeline::new(Arc::new(pipeline), &IdVec::default(), CodecThreads::new(2, 1 << 30)).pin().unwrap();
+    let both = [id(0), id(1)];
     let of = |left: &str, right: &str| {
         let payloads = [left, right].map(|text| Payload::Bytes(Bytes::copy_from_slice(text.as_bytes())));
-        Request { payloads: payloads.to_vec(), ..request("", &[0, 1]) }
+        Request { payloads: payloads.to_vec(), ..request("", &both) }
     };
     let answer = run(&pinned, of("x", "yy")).await.unwrap();
     assert_eq!(texts(&answer), [(0, "1"), (1, "2")]);

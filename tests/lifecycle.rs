@@ -1,6 +1,6 @@
 //! The lifecycle over a real folder, with models whose "ONNX" says what they do: `times 2`.
 
-use crate::fakes::{Fake, Gate, TwoLanes, first, number, signature};
+use crate::fakes::{Fake, Gate, TwoLanes, first, id, number, signature};
 use rserve::lifecycle::{
     Cause, Cell, Copied, Fit, Lifecycle, Loader, Model, NotReady, Opened, Refused, Serving, State,
 };
@@ -90,7 +90,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
         versions: versions.to_vec(),
         latest: *latest,
         share: 0.5,
-        devices: vec![0],
+        devices: vec![DeviceId::Cpu],
         batch: BatchPolicy::up_to(4),
         declaration: Declaration::default(),
         warm: true,
@@ -147,7 +147,7 @@ fn start() -> Setup {
     let lifecycle = Arc::new(Lifecycle::new(loader.clone()));
     let plan = plan(store.path(), &[("model", &[1], true)]);
     assert_eq!(lifecycle.apply(&plan).unwrap(), []);
-    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    let cell = lifecycle.cells(&plan).unwrap()[id(0)].clone();
     assert_eq!(ask(&cell, 2.0), (1, 20.0));
     Setup { store, loader, lifecycle, cell }
 }
@@ -243,23 +243,23 @@ fn a_plan_is_applied_as_a_difference() {
     assert_eq!(lifecycle.apply(&both).unwrap(), []);
     assert_eq!(loader.loads.load(SeqCst), 3, "what runs is not loaded again");
     let cells = lifecycle.cells(&both).unwrap();
-    assert!(Arc::ptr_eq(&cells[0], &cell));
-    assert_eq!(ask(&cells[1], 1.0), (5, 3.0));
-    assert_eq!(cells[1].choose(Some(4), None).unwrap().tag, "other@4");
+    assert!(Arc::ptr_eq(&cells[id(0)], &cell));
+    assert_eq!(ask(&cells[id(1)], 1.0), (5, 3.0));
+    assert_eq!(cells[id(1)].choose(Some(4), None).unwrap().tag, "other@4");
     let refused = NotReady::Version { model: "other".into(), version: 6, served: vec![4, 5] };
-    assert_eq!(cells[1].choose(Some(6), None).unwrap_err(), refused);
+    assert_eq!(cells[id(1)].choose(Some(6), None).unwrap_err(), refused);
 
     let without = plan(store.path(), &[("other", &[5], false), ("missing", &[1], true)]);
     let failures = lifecycle.apply(&without).unwrap();
     assert_eq!((failures.len(), failures[0].model.as_str(), failures[0].version), (1, "missing", None));
     let now = lifecycle.cells(&without).unwrap();
-    assert!(now[0].choose(Some(4), None).is_err());
-    assert_eq!(ask(&now[0], 1.0), (5, 3.0));
-    assert_eq!(now[1].pin().unwrap_err().to_string(), "the model `missing` is not ready");
+    assert!(now[id(0)].choose(Some(4), None).is_err());
+    assert_eq!(ask(&now[id(0)], 1.0), (5, 3.0));
+    assert_eq!(now[id(1)].pin().unwrap_err().to_string(), "the model `missing` is not ready");
     assert_eq!(loader.loads.load(SeqCst), 3, "what is asked for otherwise is not loaded again");
     // Whoever came under the old plan ends under it.
-    assert_eq!((ask(&cell, 2.0), ask(&cells[1], 1.0)), ((1, 20.0), (5, 3.0)));
-    assert_eq!(cells[1].choose(Some(4), None).unwrap().tag, "other@4");
+    assert_eq!((ask(&cell, 2.0), ask(&cells[id(1)], 1.0)), ((1, 20.0), (5, 3.0)));
+    assert_eq!(cells[id(1)].choose(Some(4), None).unwrap().tag, "other@4");
     assert!(lifecycle.reload("model").is_err());
 }
 
@@ -334,7 +334,7 @@ fn half_full(change: impl Fn(&mut Plan)) -> (Setup, Plan) {
     plan.devices[0].memory = Some(2000);
     change(&mut plan);
     assert_eq!(lifecycle.apply(&plan).unwrap(), []);
-    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    let cell = lifecycle.cells(&plan).unwrap()[id(0)].clone();
     (Setup { store, loader, lifecycle, cell }, plan)
 }
 
@@ -361,7 +361,7 @@ fn what_fits_alone_and_not_beside_the_old_one_is_refused_until_there_is_room() {
     let reason = lifecycle.refresh("model").unwrap().failures.remove(0).reason;
     assert!(reason.starts_with("by estimate, it takes 438 B (406 B of weights"), "{reason}");
     // A larger share makes room.
-    plan.models[0].share = 0.6;
+    plan.models[id(0)].share = 0.6;
     write(store.path(), "model", 3, "takes 302");
     lifecycle.apply(&plan).unwrap();
     assert_eq!(lifecycle.refresh("model").unwrap().serving, [3]);
@@ -388,7 +388,8 @@ fn what_drains_is_waited_for_where_that_makes_room() {
 
 #[test]
 fn without_memory_for_both_stop_first_accepts_the_gap() {
-    let (Setup { store, loader, lifecycle, cell }, _) = half_full(|p| p.models[0].rollout.stop_first = true);
+    let (Setup { store, loader, lifecycle, cell }, _) =
+        half_full(|p| p.models[id(0)].rollout.stop_first = true);
     write(store.path(), "model", 2, "takes 900");
     assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
     assert_eq!(ask(&cell, 2.0), (2, 2.0));
@@ -411,7 +412,7 @@ fn a_model_moves_to_the_device_that_another_plan_gives_it() {
     let on = |used: &[usize]| {
         let mut plan = plan(store.path(), &[("model", &[1], true)]);
         plan.devices = devices.map(|id| plan::Device { id, memory: Some(1 << 30), held: vec![] }).into();
-        plan.models[0].devices = used.to_vec();
+        plan.models[id(0)].devices = used.iter().map(|index| devices[*index]).collect();
         plan
     };
     let places = |lifecycle: &Lifecycle| {
@@ -425,7 +426,7 @@ fn a_model_moves_to_the_device_that_another_plan_gives_it() {
         let plan = on(used);
         assert_eq!(lifecycle.apply(&plan).unwrap(), []);
         assert_eq!(places(&lifecycle), used.iter().map(|index| devices[*index]).collect::<Vec<_>>());
-        let cell = lifecycle.cells(&plan).unwrap().remove(0);
+        let cell = lifecycle.cells(&plan).unwrap()[id(0)].clone();
         assert_eq!(ask(&cell, 2.0), (1, 20.0));
     }
 }
@@ -433,7 +434,7 @@ fn a_model_moves_to_the_device_that_another_plan_gives_it() {
 /// Traffic by weight, a shadow, stop-first, a limit to loading.
 fn rollout(store: &Path, versions: &[u64], change: impl FnOnce(&mut plan::Rollout)) -> Plan {
     let mut plan = plan(store, &[("model", versions, versions.is_empty())]);
-    change(&mut plan.models[0].rollout);
+    change(&mut plan.models[id(0)].rollout);
     plan
 }
 
@@ -527,7 +528,7 @@ fn traffic_is_split_by_weight_and_a_key_stays_where_it_is() {
     let split = |weights: &[(u64, f64)]| rollout(store.path(), &[1, 2], |r| r.traffic = weights.to_vec());
     let plan = split(&[(1, 90.0), (2, 10.0)]);
     assert_eq!(lifecycle.apply(&plan).unwrap(), []);
-    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    let cell = lifecycle.cells(&plan).unwrap()[id(0)].clone();
     let of = |n: u32| cell.choose(None, Some(&n.to_le_bytes())).unwrap().version;
     let second = (0..10_000).filter(|n| of(*n) == 2).count();
     assert!((900..=1100).contains(&second), "{second}");
@@ -545,7 +546,7 @@ fn a_shadow_is_compared_and_answers_nobody() {
     write(store.path(), "model", 2, "times 11");
     let plan = rollout(store.path(), &[1], |r| r.shadow = Some(2));
     assert_eq!(lifecycle.apply(&plan).unwrap(), []);
-    let cell = lifecycle.cells(&plan).unwrap().remove(0);
+    let cell = lifecycle.cells(&plan).unwrap()[id(0)].clone();
     assert_eq!(cell.served().versions(), [1]);
     assert!(cell.choose(Some(2), None).is_err());
     let picked = cell.pin().unwrap();
@@ -604,7 +605,7 @@ fn what_does_not_fit_the_plan_is_refused_with_its_own_words() {
     write(store.path(), "other", 13, "times 1");
     write(store.path(), "model", 13, "times 1");
     let mut two = self::plan(store.path(), &[("model", &[], true), ("other", &[12], false)]);
-    two.models[1].versions = vec![13];
+    two.models[id(1)].versions = vec![13];
     let loads = loader.loads.load(SeqCst);
     let staged = lifecycle.stage(&two, Some(Arc::new(NoThirteens))).unwrap();
     assert_eq!((staged.without(), staged.failures[0].cause), (vec!["other"], Cause::Misfit));
@@ -643,11 +644,11 @@ fn a_staged_plan_changes_nothing_of_what_serves_and_a_refused_one_forgets_nothin
     // An edit that asks for other versions, one of which cannot be served, and for another share.
     write(store.path(), "model", 3, "beast");
     let mut edited = rollout(store.path(), &[1, 2, 3], |_| ());
-    edited.models[0].share = 0.25;
-    edited.models[0].queue = 1;
+    edited.models[id(0)].share = 0.25;
+    edited.models[id(0)].queue = 1;
     let staged = lifecycle.stage(&edited, None).unwrap();
     assert_eq!(staged.failures.len(), 1);
-    assert_eq!(staged.cells()[0].served().versions(), [1, 2], "the second was loaded beside what serves");
+    assert_eq!(staged.cells()[id(0)].served().versions(), [1, 2], "the second was loaded beside what serves");
     assert_eq!(share_in_force(&device), 0.5);
     lifecycle.dismiss(staged);
     assert_eq!(share_in_force(&device), 0.5);
@@ -656,7 +657,7 @@ fn a_staged_plan_changes_nothing_of_what_serves_and_a_refused_one_forgets_nothin
     assert_eq!(lifecycle.refresh("model").unwrap().serving, [1], "it stays rolled back");
     assert_eq!(states(&lifecycle).pop(), Some((2, State::Unloaded)), "{:?}", states(&lifecycle));
     // The same edit, in order this time.
-    edited.models[0].versions = vec![1, 2];
+    edited.models[id(0)].versions = vec![1, 2];
     let staged = lifecycle.stage(&edited, None).unwrap();
     assert_eq!((staged.failures.len(), share_in_force(&device)), (0, 0.5));
     lifecycle.commit(staged);
@@ -672,11 +673,11 @@ fn a_plan_that_is_committed_beside_a_load_is_the_one_that_holds() {
     write(store.path(), "model", 2, "times 100");
     let split = |first: f64, share: f64| {
         let mut plan = rollout(store.path(), &[1, 2], |r| r.traffic = vec![(1, first), (2, 100.0 - first)]);
-        plan.models[0].share = share;
+        plan.models[id(0)].share = share;
         plan
     };
     let (loader, lifecycle, device) = start_on(store.path(), &split(50.0, 0.5));
-    let cell = lifecycle.cells(&split(50.0, 0.5)).unwrap().remove(0);
+    let cell = lifecycle.cells(&split(50.0, 0.5)).unwrap()[id(0)].clone();
     loader.gate.close();
     write(store.path(), "model", 2, "hang 7");
     std::thread::scope(|scope| {
@@ -695,7 +696,7 @@ fn a_plan_that_is_committed_beside_a_load_is_the_one_that_holds() {
 fn what_is_loaded_for_a_model_that_the_plan_has_no_more_does_not_serve() {
     let store = tempfile::tempdir().unwrap();
     let (loader, lifecycle, _) = start_on(store.path(), &plan(store.path(), &[("model", &[], true)]));
-    let cell = lifecycle.cells(&plan(store.path(), &[("model", &[], true)])).unwrap().remove(0);
+    let cell = lifecycle.cells(&plan(store.path(), &[("model", &[], true)])).unwrap()[id(0)].clone();
     write(store.path(), "other", 1, "times 3");
     loader.gate.close();
     write(store.path(), "model", 2, "hang 7");

@@ -73,8 +73,7 @@ impl Banner<'_> {
                 .flat_map(|s| s.generations.iter().filter(ready))
                 .map(|g| g.load + g.warm_up)
                 .sum();
-            let devices = model.devices.iter().filter_map(|d| self.compiled.plan.devices.get(*d));
-            let devices: Vec<String> = devices.map(|d| d.id.to_string()).collect();
+            let devices: Vec<String> = model.devices.iter().map(DeviceId::to_string).collect();
             [
                 model.name.clone(),
                 if versions.is_empty() { "none".to_owned() } else { versions.join(", ") },

@@ -40,8 +40,7 @@ fn summary(plan: &Plan) -> String {
     }
     for model in &plan.models {
         let versions: Vec<String> = model.versions.iter().map(u64::to_string).collect();
-        let on: Vec<String> =
-            model.devices.iter().filter_map(|d| Some(plan.devices.get(*d)?.id.to_string())).collect();
+        let on: Vec<String> = model.devices.iter().map(|device| device.to_string()).collect();
         let replicas = if on.len() > 1 { format!("{} replicas, each ", on.len()) } else { String::new() };
         let share =
             if model.share > 0.0 { format!("{} of", model.share) } else { "without a share on".into() };

@@ -7,7 +7,8 @@ use super::run::Request;
 use super::steps::refused;
 use super::together;
 use crate::plan::{
-    DecodePlan, EncodeError, EncodeInput, EncodePlan, Entry, Labels, Origin, Payload, RowContext,
+    DecodeId, DecodePlan, EncodeError, EncodeId, EncodeInput, EncodePlan, Entry, IdVec, Labels, Origin,
+    Payload, RowContext, SlotId, StepId,
 };
 use crate::scheduler::{RunError, Terms, Value};
 use std::sync::Arc;
@@ -21,8 +22,8 @@ pub(super) struct Item<'a> {
     /// The terms on which it waits in the queues.
     pub(super) terms: Terms,
     /// For each step of the entry, whether an encode that is asked for needs it.
-    pub(super) needed: Vec<bool>,
-    encodes: &'a [usize],
+    pub(super) needed: IdVec<StepId, bool>,
+    encodes: &'a [EncodeId],
     row: Option<&'a str>,
 }
 
@@ -44,10 +45,10 @@ impl<'a> Item<'a> {
         let entry = &**pinned.plan().entry(request.side);
         let priority = request.priority.unwrap_or(pinned.plan().priority);
         let terms = Terms { deadline: request.deadline, priority, begun: false };
-        let mut needed = vec![false; entry.steps.len()];
-        for index in request.encodes {
-            let Some(encode) = entry.encodes.get(*index) else {
-                return Err(Error::Request(format!("there is no encode {index}")));
+        let mut needed = entry.steps.with(false);
+        for id in request.encodes {
+            let Some(encode) = entry.encodes.get(*id) else {
+                return Err(Error::Request(format!("there is no encode {id:?}")));
             };
             encode.needs.iter().for_each(|step| needed[*step] = true);
         }
@@ -77,8 +78,8 @@ impl<'a> Item<'a> {
     ) -> Result<Option<OwnedSemaphorePermit>, Error> {
         let mut bytes = 0_usize;
         let mut last = None;
-        for (index, (plan, weight)) in self.entry.decodes.iter().zip(weights).enumerate() {
-            if *weight >= HEAVY && self.is_drawn_on(index) {
+        for ((decode, plan), weight) in self.entry.decodes.enumerate().zip(weights) {
+            if *weight >= HEAVY && self.is_drawn_on(decode) {
                 bytes = bytes.saturating_add(*weight);
                 last = Some(plan);
             }
@@ -88,8 +89,8 @@ impl<'a> Item<'a> {
     }
 
     /// Whether the picture that a decode reads is drawn on by any of the encodes asked for.
-    fn is_drawn_on(&self, decode: usize) -> bool {
-        let drawn_on = |encode: &usize| self.entry.encodes[*encode].origin == Some(decode);
+    fn is_drawn_on(&self, decode: DecodeId) -> bool {
+        let drawn_on = |encode: &EncodeId| self.entry.encodes[*encode].origin == Some(decode);
         self.entry.decodes[decode].keep_origin && self.encodes.iter().any(drawn_on)
     }
 
@@ -98,22 +99,20 @@ impl<'a> Item<'a> {
         &self,
         payloads: Vec<Payload>,
         weights: &[usize],
-    ) -> Result<Vec<Decoded>, Error> {
-        let each = payloads.into_iter().zip(weights).enumerate();
-        together::all(
-            each.map(|(index, (payload, weight))| self.decode_one(index, payload, *weight)).collect(),
-        )
-        .await
+    ) -> Result<IdVec<DecodeId, Decoded>, Error> {
+        let each = self.entry.decodes.ids().zip(payloads).zip(weights);
+        let each = each.map(|((decode, payload), weight)| self.decode_one(decode, payload, *weight));
+        Ok(together::all(each.collect()).await?.into())
     }
 
-    async fn decode_one(&self, index: usize, payload: Payload, weight: usize) -> Result<Decoded, Error> {
-        let plan = &self.entry.decodes[index];
+    async fn decode_one(&self, id: DecodeId, payload: Payload, weight: usize) -> Result<Decoded, Error> {
+        let plan = &self.entry.decodes[id];
         let at = || decode_name(plan);
         let started = Instant::now();
         if started >= self.terms.deadline {
             return Err(Error::Deadline { at: at() });
         }
-        let (decode, keep_origin) = (plan.decode.clone(), self.is_drawn_on(index));
+        let (decode, keep_origin) = (plan.decode.clone(), self.is_drawn_on(id));
         let work = move || decode.decode(&payload, keep_origin);
         let decoded = self.pinned.pipeline.threads.run(weight, self.terms.deadline, at, work).await?;
         let decoded = decoded.map_err(|error| Error::Decode { decode: plan.name.clone(), error })?;
@@ -123,19 +122,19 @@ impl<'a> Item<'a> {
     /// Makes all encodes that are asked for, those that are heavy side by side.
     pub(super) async fn encode(
         &self,
-        slots: &[Option<Value>],
-        decoded: &[Decoded],
+        slots: &IdVec<SlotId, Option<Value>>,
+        decoded: &IdVec<DecodeId, Decoded>,
         models: &Arc<str>,
     ) -> Result<Vec<Encoded>, Error> {
-        let each = self.encodes.iter().map(|index| &self.entry.encodes[*index]);
+        let each = self.encodes.iter().map(|encode| &self.entry.encodes[*encode]);
         together::all(each.map(|plan| self.encode_one(plan, slots, decoded, models)).collect()).await
     }
 
     async fn encode_one(
         &self,
         plan: &EncodePlan,
-        slots: &[Option<Value>],
-        decoded: &[Decoded],
+        slots: &IdVec<SlotId, Option<Value>>,
+        decoded: &IdVec<DecodeId, Decoded>,
         models: &Arc<str>,
     ) -> Result<Encoded, Error> {
         let at = || format!("encode `{}`", plan.name);
@@ -172,7 +171,7 @@ impl<'a> Item<'a> {
     fn sources(
         &self,
         plan: &EncodePlan,
-        slots: &[Option<Value>],
+        slots: &IdVec<SlotId, Option<Value>>,
     ) -> Result<Vec<(Value, Option<Labels>)>, EncodeError> {
         let source = |source: &crate::plan::EncodeSource| {
             let value = slots.get(source.slot).cloned().flatten();

@@ -2,35 +2,37 @@
 
 use super::codecs::CodecThreads;
 use crate::lifecycle::{Cell, NotReady, Picked};
-use crate::plan::{self, Entry, Side};
+use crate::plan::{self, CalledId, Entry, IdVec, ModelId, Side, StepId};
 use crate::scheduler::Want;
 use std::sync::Arc;
 
 /// A pipeline of the plan, ready to be pinned.
 pub struct Pipeline {
     plan: Arc<plan::Pipeline>,
-    /// In the order of [`plan::Pipeline::models`].
-    models: Vec<Arc<Cell>>,
+    models: IdVec<CalledId, Arc<Cell>>,
     online: Wants,
     offline: Wants,
     pub(super) threads: CodecThreads,
 }
 
 /// For each step of an entry, what becomes of each of its outputs.
-pub(super) type Wants = Vec<Arc<[Want]>>;
+pub(super) type Wants = IdVec<StepId, Arc<[Want]>>;
 
 /// A pipeline and a generation of each of its models, held for as long as this lives.
 #[derive(Clone)]
 pub struct Pinned {
     pub(super) pipeline: Arc<Pipeline>,
-    /// In the order of [`plan::Pipeline::models`].
-    pub(super) generations: Vec<Picked>,
+    pub(super) generations: IdVec<CalledId, Picked>,
     models: Arc<str>,
 }
 
 impl Pipeline {
-    /// `cells` are those of all models of the plan, in its order.
-    pub fn new(plan: Arc<plan::Pipeline>, cells: &[Arc<Cell>], threads: CodecThreads) -> Arc<Self> {
+    /// `cells` are those of all models of the plan.
+    pub fn new(
+        plan: Arc<plan::Pipeline>,
+        cells: &IdVec<ModelId, Arc<Cell>>,
+        threads: CodecThreads,
+    ) -> Arc<Self> {
         let models = plan.models.iter().filter_map(|index| cells.get(*index).cloned()).collect();
         let (online, offline) = (wants(&plan.online), wants(&plan.offline));
         Arc::new(Self { plan, models, online, offline, threads })
@@ -72,7 +74,7 @@ impl Pipeline {
             let pin = pins.iter().find(|(model, _)| model == cell.name()).map(|(_, version)| *version);
             cell.choose(pin, key(cell.name()))
         };
-        let generations = self.models.iter().map(choose).collect::<Result<Vec<_>, _>>()?;
+        let generations = self.models.iter().map(choose).collect::<Result<IdVec<_, _>, _>>()?;
         let tags: Vec<&str> = generations.iter().map(|generation| generation.tag.as_str()).collect();
         let models = tags.join(", ").into();
         Ok(Pinned { pipeline: self.clone(), generations, models })
@@ -102,9 +104,9 @@ impl Pinned {
     }
 
     /// Those of the models that steps of an entry call, of the steps for which `ran` says so.
-    pub(super) fn models_of(&self, entry: &Entry, ran: impl Fn(usize) -> bool) -> Arc<str> {
-        let steps = entry.steps.iter().enumerate().filter(|(step, _)| ran(*step));
-        let mut called: Vec<usize> = steps.map(|(_, step)| step.model).collect();
+    pub(super) fn models_of(&self, entry: &Entry, ran: impl Fn(StepId) -> bool) -> Arc<str> {
+        let steps = entry.steps.enumerate().filter(|(step, _)| ran(*step));
+        let mut called: Vec<CalledId> = steps.map(|(_, step)| step.model).collect();
         called.sort_unstable();
         called.dedup();
         if called.len() == self.generations.len() {
@@ -114,8 +116,7 @@ impl Pinned {
         tags.map(|picked| picked.tag.as_str()).collect::<Vec<_>>().join(", ").into()
     }
 
-    /// In the order of [`plan::Pipeline::models`].
-    pub fn generations(&self) -> &[Picked] {
+    pub fn generations(&self) -> &IdVec<CalledId, Picked> {
         &self.generations
     }
 }

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::item::Item;
 use super::pipeline::Pinned;
 use super::steps::run_steps;
-use crate::plan::{Payload, Priority, Side};
+use crate::plan::{DecodeId, EncodeId, IdVec, Payload, Priority, Side, SlotId, StepId};
 use crate::scheduler::{Timing, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ pub struct Request<'a> {
     pub side: Side,
     /// A payload for each decode of the entry, in its order.
     pub payloads: Vec<Payload>,
-    /// Indices of the encodes to make. Steps that none of them needs are not run.
-    pub encodes: &'a [usize],
+    /// The encodes to make. Steps that none of them needs are not run.
+    pub encodes: &'a [EncodeId],
     /// Where given, encodes that have rows make a row, under this name, in the place of a whole answer.
     pub row: Option<&'a str>,
     /// A priority in the place of the pipeline's own.
@@ -29,17 +29,17 @@ pub struct Request<'a> {
 pub struct Answer {
     /// The models that ran for it: "road-mask@2, surface@2".
     pub models: Arc<str>,
-    /// The bytes of each encode with its index, in the order asked for.
-    pub encoded: Vec<(usize, Vec<u8>)>,
+    /// The bytes of each encode, in the order asked for.
+    pub encoded: Vec<(EncodeId, Vec<u8>)>,
     pub timings: Timings,
 }
 
-/// Where the time went, by index into the entry's lists.
+/// Where the time went.
 #[derive(Clone, Debug, Default)]
 pub struct Timings {
-    pub decodes: Vec<Duration>,
+    pub decodes: IdVec<DecodeId, Duration>,
     /// `None` for a step that was not needed.
-    pub steps: Vec<Option<Timing>>,
+    pub steps: IdVec<StepId, Option<Timing>>,
     /// In the order of [`Answer::encoded`].
     pub encodes: Vec<Duration>,
 }
@@ -61,12 +61,12 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
     // Dropped last, after the pictures that it stands for.
     let _kept = item.keep_pictures(&weights).await?;
     let decoded = item.decode(payloads, &weights).await?;
-    let mut slots: Vec<Option<Value>> = vec![None; entry.slots];
-    for (slot, decoded) in slots.iter_mut().zip(&decoded) {
-        *slot = Some(decoded.value.clone());
+    let mut slots: IdVec<SlotId, Option<Value>> = vec![None; entry.slots].into();
+    for (decode, decoded) in decoded.enumerate() {
+        slots[SlotId::of_decode(decode)] = Some(decoded.value.clone());
     }
     let steps = run_steps(&item, pinned.pipeline.wants(side), &mut slots).await?;
-    let models = pinned.models_of(entry, |step| steps.get(step).is_some_and(Option::is_some));
+    let models = pinned.models_of(entry, |step| steps[step].is_some());
     let encoded = item.encode(&slots, &decoded, &models).await?;
     let timings = Timings {
         decodes: decoded.iter().map(|decoded| decoded.took).collect(),

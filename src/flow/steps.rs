@@ -5,7 +5,7 @@ use super::error::Error;
 use super::item::Item;
 use super::pipeline::{Pinned, Wants};
 use crate::lifecycle::Copied;
-use crate::plan::Entry;
+use crate::plan::{Entry, IdVec, SlotId, StepId};
 use crate::scheduler::{Done, ItemError, Rejected, RunError, Terms, Ticket, Timing, Value, Want};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -24,22 +24,22 @@ struct Steps<'a> {
     pinned: &'a Pinned,
     entry: &'a Entry,
     wants: &'a Wants,
-    slots: &'a mut [Option<Value>],
+    slots: &'a mut IdVec<SlotId, Option<Value>>,
     terms: Terms,
     /// Needed and not yet started, in an order in which each comes after those that it reads from.
-    waiting: Vec<usize>,
-    running: Vec<(usize, Ticket)>,
-    /// By step: what it was given, where a shadow is to be given the same.
-    copied: Vec<Option<Vec<Value>>>,
-    timings: Vec<Option<Timing>>,
+    waiting: Vec<StepId>,
+    running: Vec<(StepId, Ticket)>,
+    /// What each step was given, where a shadow is to be given the same.
+    copied: IdVec<StepId, Option<Vec<Value>>>,
+    timings: IdVec<StepId, Option<Timing>>,
 }
 
 /// Runs the steps that are needed and fills their slots. The first error ends them all: what is queued is given up.
 pub(super) async fn run_steps(
     item: &Item<'_>,
     wants: &Wants,
-    slots: &mut [Option<Value>],
-) -> Result<Vec<Option<Timing>>, Error> {
+    slots: &mut IdVec<SlotId, Option<Value>>,
+) -> Result<IdVec<StepId, Option<Timing>>, Error> {
     let Item { pinned, entry, terms, ref needed, .. } = *item;
     let mut steps = Steps {
         pinned,
@@ -47,16 +47,16 @@ pub(super) async fn run_steps(
         wants,
         slots,
         terms,
-        waiting: (0..entry.steps.len()).filter(|step| needed[*step]).collect(),
+        waiting: entry.steps.ids().filter(|step| needed[*step]).collect(),
         running: vec![],
-        copied: vec![None; entry.steps.len()],
-        timings: vec![None; entry.steps.len()],
+        copied: entry.steps.with(None),
+        timings: entry.steps.with(None),
     };
     let all = poll_fn(|context| steps.poll(context));
     match tokio::time::timeout_at(terms.deadline.into(), all).await {
         Ok(done) => done.map(|()| steps.timings),
         Err(_) => {
-            let first = steps.running.iter().map(|(step, _)| *step).min().unwrap_or(0);
+            let first = steps.running.iter().map(|(step, _)| *step).min();
             Err(steps.past_deadline(first))
         }
     }
@@ -121,12 +121,12 @@ impl Steps<'_> {
         Ok(())
     }
 
-    fn ended(&mut self, step: usize, outcome: Result<Done, ItemError>) -> Result<(), Error> {
+    fn ended(&mut self, step: StepId, outcome: Result<Done, ItemError>) -> Result<(), Error> {
         let name = || self.entry.steps[step].name.clone();
         let done = match outcome {
             Ok(done) => done,
             Err(ItemError::Deadline | ItemError::Run(RunError::Stopped(_))) => {
-                return Err(self.past_deadline(step));
+                return Err(self.past_deadline(Some(step)));
             }
             Err(ItemError::Closed) => return Err(Error::Closed { model: self.model(step) }),
             Err(ItemError::Run(RunError::Input(reason))) => {
@@ -174,12 +174,14 @@ impl Steps<'_> {
         }
     }
 
-    fn past_deadline(&self, step: usize) -> Error {
-        Error::Deadline { at: format!("step `{}`", self.entry.steps[step].name) }
+    fn past_deadline(&self, step: Option<StepId>) -> Error {
+        let at = step
+            .map_or_else(|| "the steps".to_owned(), |step| format!("step `{}`", self.entry.steps[step].name));
+        Error::Deadline { at }
     }
 
     /// "surface@2"
-    fn model(&self, step: usize) -> String {
+    fn model(&self, step: StepId) -> String {
         self.pinned.generations[self.entry.steps[step].model].tag.clone()
     }
 }

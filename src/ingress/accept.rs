@@ -2,15 +2,19 @@
 
 use super::problem::Problem;
 use crate::diagnostic::nearest;
-use crate::plan::EncodePlan;
+use crate::plan::{EncodeId, EncodePlan, Id, IdVec};
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;
 
-/// Index into `encodes`.
-pub fn choose(query: Option<&str>, headers: &HeaderMap, encodes: &[EncodePlan]) -> Result<usize, Problem> {
+/// The encode that a request asks for.
+pub fn choose(
+    query: Option<&str>,
+    headers: &HeaderMap,
+    encodes: &IdVec<EncodeId, EncodePlan>,
+) -> Result<EncodeId, Problem> {
     let by_name = query.into_iter().flat_map(|q| q.split('&')).find_map(|pair| pair.strip_prefix("encode="));
     if let Some(name) = by_name {
-        return encodes.iter().position(|e| e.name == name).ok_or_else(|| {
+        return encodes.position(|e| e.name == name).ok_or_else(|| {
             let shown: String = name.chars().take(64).collect();
             let near = nearest(&shown, encodes.iter().map(|e| e.name.as_str()));
             let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
@@ -18,7 +22,7 @@ pub fn choose(query: Option<&str>, headers: &HeaderMap, encodes: &[EncodePlan]) 
                 .with("encodes", names(encodes))
         });
     }
-    prefers(headers, encodes.iter().map(|e| e.encode.media_type())).ok_or_else(|| {
+    prefers(headers, encodes.iter().map(|e| e.encode.media_type())).map(EncodeId::new).ok_or_else(|| {
         Problem::not_acceptable(format!("this pipeline answers with {}", listed(encodes)))
             .with("encodes", names(encodes))
     })

@@ -65,7 +65,7 @@ async fn answered(
     let side = if item.is_some() { Side::Offline } else { Side::Online };
     let entry = pipeline.entry(side);
     let (encodes, media_type) = match side {
-        Side::Offline => ((0..entry.encodes.len()).collect(), HeaderValue::from_static(via_protocol::PARTS)),
+        Side::Offline => (entry.encodes.ids().collect(), HeaderValue::from_static(via_protocol::PARTS)),
         Side::Online => {
             let encode = accept::choose(head.uri.query(), &head.headers, &entry.encodes)?;
             let any = HeaderValue::from_static("application/octet-stream");

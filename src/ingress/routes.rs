@@ -3,7 +3,7 @@
 use super::host::Handler;
 use super::metrics::{Metrics, RouteMetrics};
 use crate::diagnostic::nearest;
-use crate::plan::{EncodePlan, Pipeline};
+use crate::plan::{EncodeId, EncodePlan, IdVec, Pipeline};
 use hyper::header::HeaderValue;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Route {
     pub handler: Arc<dyn Handler>,
     pub metrics: RouteMetrics,
     /// The media type of each encode of the online entry.
-    pub media_types: Vec<HeaderValue>,
+    pub media_types: IdVec<EncodeId, HeaderValue>,
     /// The digest of the offline entry.
     pub offline: String,
 }

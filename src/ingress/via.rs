@@ -120,7 +120,7 @@ impl ViaClient {
     /// One decode reads the body as it is; several are the fields of one JSON object.
     fn body(&self, payloads: &[Payload]) -> (&'static str, Bytes) {
         let decodes = &self.pipeline.offline.decodes;
-        if let ([decode], [payload]) = (decodes.as_slice(), payloads) {
+        if let ([decode], [payload]) = (&**decodes, payloads) {
             match payload {
                 Payload::Bytes(bytes) => return ("application/octet-stream", bytes.clone()),
                 Payload::Json(json) if decode.decode.json().is_some() => {

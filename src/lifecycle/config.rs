@@ -6,7 +6,9 @@ use super::decide::Versions;
 use super::load::Target;
 use super::samples::{Feed, Feeds};
 use crate::plan::memory::Allowed;
-use crate::plan::{BatchPolicy, Declaration, DeviceId, Plan, Rollout, StoreRoot, VersionFacts};
+use crate::plan::{
+    BatchPolicy, Declaration, DeviceId, ModelId, Plan, Rollout, StoreRoot, VersionFacts, Writer,
+};
 use crate::scheduler::{Device, Instance, Policy};
 use crate::sync::{Mutex, lock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,18 +70,17 @@ impl PlanContext {
 }
 
 impl Config {
-    /// Of the plan's model at `index`; `devices` are its distinct ones, opened, and `aside` is for its shadow.
+    /// What the plan says of a model. `devices` are its distinct ones, opened, and `aside` is for its shadow.
     pub(super) fn new(
         plan: &Plan,
-        index: usize,
+        id: ModelId,
         devices: Vec<Device>,
         aside: Device,
         context: &Arc<PlanContext>,
     ) -> Self {
-        let model = &plan.models[index];
+        let model = &plan.models[id];
         let place = |device: Device| {
-            let on = |d: &&usize| plan.devices.get(**d).is_some_and(|d| d.id == device.id());
-            let replicas = model.devices.iter().filter(on).count().max(1);
+            let replicas = model.devices.iter().filter(|on| **on == device.id()).count().max(1);
             let share = model.share * replicas as f64;
             let memory = plan.devices.iter().find(|d| d.id == device.id()).and_then(|d| d.memory);
             let memory = Allowed::new(memory, share);
@@ -109,9 +110,9 @@ impl Config {
             aside: Target { device: aside, replicas: 1, policy: alone, memory: None },
             rollout: model.rollout.clone(),
             declaration: model.declaration.clone(),
-            feeds: Arc::new(feeds(plan, index)),
+            feeds: Arc::new(feeds(plan, id)),
             warm: model.warm,
-            contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, index) },
+            contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, id) },
             context: context.clone(),
         }
     }
@@ -153,14 +154,15 @@ impl Config {
 }
 
 /// What comes to the inputs of a model from the decodes that feed it.
-fn feeds(plan: &Plan, model: usize) -> Feeds {
+fn feeds(plan: &Plan, model: ModelId) -> Feeds {
     let signature = &plan.models[model].signature;
     let mut feeds = Feeds::new();
     for pipeline in &plan.pipelines {
         for entry in [&pipeline.online, &pipeline.offline] {
             let steps = entry.steps.iter().filter(|step| pipeline.models.get(step.model) == Some(&model));
             for (port, slot) in steps.flat_map(|step| signature.inputs.iter().zip(&step.inputs)) {
-                if let Some(decode) = entry.decodes.get(*slot).map(|plan| &plan.decode) {
+                if let Some(Writer::Decode(decode)) = entry.writer(*slot) {
+                    let decode = &entry.decodes[decode].decode;
                     let feed = || Feed { ty: decode.produces(), range: decode.range() };
                     feeds.entry(port.name.clone()).or_insert_with(feed);
                 }
@@ -171,7 +173,7 @@ fn feeds(plan: &Plan, model: usize) -> Feeds {
 }
 
 /// The names of the outputs that something reads.
-fn outputs_read(plan: &Plan, model: usize) -> BTreeSet<String> {
+fn outputs_read(plan: &Plan, model: ModelId) -> BTreeSet<String> {
     let signature = &plan.models[model].signature;
     let mut names = BTreeSet::new();
     for pipeline in &plan.pipelines {

@@ -9,7 +9,7 @@ use super::config::{Config, Fit, PlanContext};
 use super::load::{Loader, rounded};
 use super::model::{Failure, Model, Reload};
 use super::state::{DeviceStatus, ModelStatus, State};
-use crate::plan::{DeviceId, Plan};
+use crate::plan::{DeviceId, IdVec, ModelId, Plan};
 use crate::scheduler::Device;
 use crate::sync::{Mutex, lock};
 use std::collections::BTreeMap;
@@ -95,13 +95,12 @@ impl Lifecycle {
         let running = lock(&self.models).clone();
         let mut models = vec![];
         let mut fresh = vec![];
-        for (index, model) in plan.models.iter().enumerate() {
-            let ids = model.distinct_devices().into_iter().filter_map(|d| Some(plan.devices.get(d)?.id));
-            let ids: Vec<DeviceId> = ids.collect();
+        for (id, model) in plan.models.enumerate() {
+            let ids = model.distinct_devices();
             let first = ids.first().copied().unwrap_or(DeviceId::Cpu);
             let devices = ids.into_iter().map(|id| self.device(id)).collect::<io::Result<Vec<_>>>()?;
             let aside = if model.rollout.shadow.is_some() { self.aside(first)? } else { self.device(first)? };
-            let config = Config::new(plan, index, devices, aside, &context);
+            let config = Config::new(plan, id, devices, aside, &context);
             let model = match running.get(&model.name) {
                 Some(same) if same.planned().serves_alike(&config) => same.clone(),
                 other => {
@@ -154,8 +153,8 @@ impl Lifecycle {
         Ok(failures)
     }
 
-    /// The cell of each model of the plan, in its order, once [`Lifecycle::commit`] has had it.
-    pub fn cells(&self, plan: &Plan) -> Result<Vec<Arc<Cell>>, Unknown> {
+    /// The cell of each model of the plan, once [`Lifecycle::commit`] has had it.
+    pub fn cells(&self, plan: &Plan) -> Result<IdVec<ModelId, Arc<Cell>>, Unknown> {
         plan.models.iter().map(|model| self.model(&model.name).map(|model| model.cell.clone())).collect()
     }
 
@@ -298,7 +297,7 @@ impl Lifecycle {
 
 impl Staged {
     /// The cell of each model, in the order of the plan.
-    pub fn cells(&self) -> Vec<Arc<Cell>> {
+    pub fn cells(&self) -> IdVec<ModelId, Arc<Cell>> {
         self.models.iter().map(|(_, model, _)| model.cell.clone()).collect()
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::plan::{
     Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
-    Format, Origin, Payload, RowContext, Rows, TensorType,
+    Format, IdVec, Origin, Payload, RowContext, Rows, TensorType,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -79,9 +79,9 @@ fn entry() -> Arc<Entry> {
         needs: vec![],
     };
     Arc::new(Entry {
-        decodes: vec![DecodePlan { name: "text".into(), decode: Arc::new(Text), keep_origin: false }],
-        steps: vec![],
-        encodes: vec![encode("rows", true), encode("files", false)],
+        decodes: vec![DecodePlan { name: "text".into(), decode: Arc::new(Text), keep_origin: false }].into(),
+        steps: IdVec::default(),
+        encodes: vec![encode("rows", true), encode("files", false)].into(),
         slots: 1,
     })
 }

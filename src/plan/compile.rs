@@ -1,13 +1,17 @@
 //! Specs, facts and capacity to a plan: one sequence of rules, each of which reports all that it finds.
 
 use super::codec::Codecs;
+use super::id::LoadedId;
 use super::memory::{Allowed, Need};
 use super::models::{self, Loaded};
 use super::pipeline::Draft;
 use super::place::{Placement, place};
 use super::scope::Scope;
 use super::whole::Whole;
-use super::{BatchPolicy, Capacity, Device, Facts, Model, Plan, declared, rollout, routes, server, unused};
+use super::{
+    BatchPolicy, Capacity, Device, DeviceFacts, DeviceId, Facts, IdVec, Model, ModelId, Plan, declared,
+    rollout, routes, server, unused,
+};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::Spec;
 use std::sync::Arc;
@@ -35,14 +39,14 @@ pub fn compile(
         whole.pipelines.iter().map(|spec| Scope::new(spec, &whole, &loaded, report)).collect();
     let used = unused::models(&whole, &scopes, &loaded, report);
     let placement = place(&whole, &loaded, &used, capacity, report);
-    let devices = placement.as_ref().map_or_else(|| vec![vec![0]; loaded.len()], |p| p.of.clone());
+    let devices = placement.as_ref().map_or_else(|| loaded.with(vec![DeviceId::Cpu]), |p| p.of.clone());
 
     let drafts: Vec<Draft> = scopes
         .iter()
         .filter_map(|scope| super::pipeline::compile(scope, &whole, &loaded, &devices, codecs, report))
         .collect();
     routes::check(&whole.pipelines, report);
-    let models: Option<Vec<Model>> =
+    let models: Option<IdVec<ModelId, Model>> =
         used.iter().map(|m| model(&loaded[*m], devices[*m].clone(), &whole, report)).collect();
     if let (Some(models), Some(placement)) = (&models, &placement) {
         let each = used.iter().zip(models);
@@ -52,7 +56,7 @@ pub fn compile(
         return None;
     }
     Some(Plan {
-        devices: held(placement?, &used),
+        devices: self::devices(&placement?, &used),
         models: models?,
         pipelines: drafts.into_iter().map(|draft| Arc::new(draft.finish(&used))).collect(),
         server: whole.server,
@@ -62,10 +66,10 @@ pub fn compile(
 
 /// That the weights and what goes in and out of a batch are within the model's share of every device. What
 /// the model takes beside that is known once it has run, and checked then.
-fn fits_memory(loaded: &Loaded<'_>, model: &Model, placement: &Placement, report: &mut Report) {
-    for index in model.distinct_devices() {
-        let Some(device) = placement.devices.get(index) else { continue };
-        let here = model.devices.iter().filter(|d| **d == index).count();
+fn fits_memory(loaded: &Loaded<'_>, model: &Model, placement: &Placement<'_>, report: &mut Report) {
+    for id in model.distinct_devices() {
+        let Some(device) = placement.devices.iter().find(|device| device.id == id) else { continue };
+        let here = model.devices.iter().filter(|d| **d == id).count();
         let Some(allowed) = Allowed::new(device.memory, model.share * here as f64) else { continue };
         let need =
             |facts: &super::VersionFacts| Need::estimate(facts.weights, &facts.signature, &model.batch);
@@ -106,17 +110,22 @@ fn fits_memory(loaded: &Loaded<'_>, model: &Model, placement: &Placement, report
     }
 }
 
-/// The devices, with models by their index in the plan, which has those alone that are used.
-fn held(placement: Placement, used: &[usize]) -> Vec<Device> {
-    let index = |model: usize| used.iter().position(|m| *m == model);
-    let renumber = |d: Device| Device {
-        held: d.held.into_iter().filter_map(|(m, share)| Some((index(m)?, share))).collect(),
-        ..d
+/// The devices of the plan, which has those models alone that are used.
+fn devices(placement: &Placement<'_>, used: &IdVec<ModelId, LoadedId>) -> Vec<Device> {
+    let held = |device: DeviceId| {
+        let shares = placement.held.iter().filter(|held| held.device == device);
+        shares.filter_map(|held| Some((used.position(|m| *m == held.model)?, held.share))).collect()
     };
-    placement.devices.into_iter().map(renumber).collect()
+    let device = |facts: &&DeviceFacts| Device { id: facts.id, memory: facts.memory, held: held(facts.id) };
+    placement.devices.iter().map(device).collect()
 }
 
-fn model(loaded: &Loaded<'_>, devices: Vec<usize>, whole: &Whole<'_>, report: &mut Report) -> Option<Model> {
+fn model(
+    loaded: &Loaded<'_>,
+    devices: Vec<DeviceId>,
+    whole: &Whole<'_>,
+    report: &mut Report,
+) -> Option<Model> {
     let (_, facts) = loaded.versions.last()?;
     let batch = loaded.spec.batch.as_ref();
     let alone = loaded.versions.iter().rev().find_map(|(_, facts)| facts.signature.batching.alone.as_ref());

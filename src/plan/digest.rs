@@ -5,7 +5,7 @@
 //! this text are equal. So everything that changes an answer is in it, and nothing else: no device, no
 //! share, no number of a slot. The models' files are told apart by their own digests.
 
-use super::{DecodePlan, EncodePlan, Entry, Step};
+use super::{DecodePlan, EncodePlan, Entry, SlotId, Step, Writer};
 use serde_json::{Map, Value, json};
 
 /// What the digests of today begin with. Another one is given whenever the text changes that is digested,
@@ -48,18 +48,15 @@ impl Entry {
             "format": encode.encode.format(),
             "options": encode.encode.options(),
             "sources": encode.sources.iter().map(source).collect::<Vec<_>>(),
-            "on": encode.origin.map(|slot| self.source(slot)),
+            "on": encode.origin.map(|decode| self.source(SlotId::of_decode(decode))),
         })
     }
 
-    /// Who writes a slot.
-    fn source(&self, slot: usize) -> Value {
-        if let Some(decode) = self.decodes.get(slot) {
-            return json!({ "decode": decode.name });
-        }
-        let output = |step: &Step| step.outputs.iter().position(|output| *output == Some(slot));
-        match self.steps.iter().find_map(|step| Some((step, output(step)?))) {
-            Some((step, output)) => json!({ "step": step.name, "output": output }),
+    /// The decode or the step that fills a slot.
+    fn source(&self, slot: SlotId) -> Value {
+        match self.writer(slot) {
+            Some(Writer::Decode(decode)) => json!({ "decode": self.decodes[decode].name }),
+            Some(Writer::Step(step, output)) => json!({ "step": self.steps[step].name, "output": output }),
             None => Value::Null,
         }
     }

@@ -2,12 +2,13 @@
 
 use super::codec::{Bound, Draft};
 use super::entry::{Ground, View, reach};
+use super::id::{LoadedId, ScopeDecodeId};
 use super::models::Loaded;
 use super::scope::{Resolved, Scope, Source, note};
 use super::slots::Layout;
 use super::types::type_of;
 use super::whole::Whole;
-use super::{Codecs, EncodePlan, EncodeSource, SourceRef};
+use super::{Codecs, EncodePlan, EncodeSource, IdVec, SourceRef};
 use crate::diagnostic::{At, Diagnostic, Report};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -60,11 +61,11 @@ fn resolve_on(
     whole: &Whole<'_>,
     report: &mut Report,
 ) -> Resolved {
-    let decode = |i: usize| view.decodes[i].as_ref().and_then(|read| read.decode.as_ref());
-    let is_image = |i: usize| decode(i).is_some_and(|decode| decode.keeps_picture());
+    let decode = |i: ScopeDecodeId| view.decodes[i].as_ref().and_then(|read| read.decode.as_ref());
+    let is_image = |i: ScopeDecodeId| decode(i).is_some_and(|decode| decode.keeps_picture());
     let images: Vec<&str> =
-        scope.decodes.iter().enumerate().filter(|(i, _)| is_image(*i)).map(|(_, name)| *name).collect();
-    match scope.decodes.iter().position(|d| *d == on.value) {
+        scope.decodes.enumerate().filter(|(i, _)| is_image(*i)).map(|(_, name)| *name).collect();
+    match scope.decodes.position(|d| *d == on.value) {
         Some(index) if is_image(index) => Resolved::Known(Source::Decode(index)),
         // What it would be could not be read, which was reported.
         Some(index) if view.decodes[index].as_ref().is_some_and(|d| d.decode.is_none()) => {
@@ -106,7 +107,10 @@ pub fn bind(
     let bound = encode.draft.bind(&bound, report);
     let origin = match encode.on {
         None => None,
-        Some(on) => Some(layout.slot_of(on.known()?)?),
+        Some(on) => match on.known()? {
+            Source::Decode(decode) => Some(layout.decode(decode)?),
+            Source::Output { .. } => return None,
+        },
     };
     let needs = needed.iter().filter_map(|s| layout.position(*s)).collect::<BTreeSet<_>>();
     Some(EncodePlan {
@@ -150,7 +154,7 @@ fn bind_source(
         note: note_text,
     };
     let model = if let Source::Output { step, .. } = source { scope.steps[step].model } else { None };
-    let position = ground.called.iter().position(|m| Some(*m) == model);
+    let position = ground.called.position(|m| Some(*m) == model);
     let read = EncodeSource {
         slot: layout.slot_of(source)?,
         labels: labels.zip(position).map(|((file, _), position)| (position, file.value)),
@@ -165,7 +169,7 @@ fn describe(
     scope: &Scope<'_>,
     wanted: &SourceRef,
     source: Source,
-    models: &[Loaded<'_>],
+    models: &IdVec<LoadedId, Loaded<'_>>,
     report: &mut Report,
 ) -> (Option<FoundLabels>, Option<String>) {
     let Source::Output { step, output } = source else {

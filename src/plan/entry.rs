@@ -1,10 +1,11 @@
 //! One entry point of a pipeline: which decodes and encodes it has, and its graph with numbered slots.
 
 use super::encodes::{ReadEncode, bind};
+use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
 use super::models::Loaded;
 use super::scope::{Scope, Source};
 use super::slots::Layout;
-use super::{Codecs, Decode, DecodePlan, Entry, Side, Step};
+use super::{CalledId, Codecs, Decode, DecodeId, DecodePlan, DeviceId, Entry, IdVec, Side, Step, StepId};
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 pub struct View<'a> {
     pub side: Side,
     pub place: Span,
-    /// By [`Scope::decodes`]; `None` where this entry point lacks it.
-    pub decodes: Vec<Option<ReadDecode<'a>>>,
+    /// By name; `None` where this entry point lacks it.
+    pub decodes: IdVec<ScopeDecodeId, Option<ReadDecode<'a>>>,
     pub encodes: Vec<&'a spec::Codec>,
 }
 
@@ -56,7 +57,6 @@ impl<'a> View<'a> {
             place: own.as_ref().map_or_else(|| spec.name.place.clone(), |e| e.place.clone()),
             decodes: scope
                 .decodes
-                .iter()
                 .enumerate()
                 .map(|(index, name)| Some(find(name).map(&mut read)?.read_as(scope, index)))
                 .collect(),
@@ -67,7 +67,7 @@ impl<'a> View<'a> {
 
 impl ReadDecode<'_> {
     /// The decode with what the steps that read it take, where they agree.
-    fn read_as(self, scope: &Scope<'_>, index: usize) -> Self {
+    fn read_as(self, scope: &Scope<'_>, index: ScopeDecodeId) -> Self {
         let takes = scope.steps.iter().flat_map(|step| {
             let feeds = step.feeds.iter().filter(|feed| feed.source.known() == Some(Source::Decode(index)));
             feeds.filter_map(|feed| step.signature?.inputs.get(feed.port?)?.item_type().dims)
@@ -85,7 +85,7 @@ impl ReadDecode<'_> {
 pub fn reach(
     scope: &Scope<'_>,
     sources: impl IntoIterator<Item = Source>,
-) -> (BTreeSet<usize>, BTreeSet<usize>) {
+) -> (BTreeSet<ScopeStepId>, BTreeSet<ScopeDecodeId>) {
     let (mut steps, mut decodes) = (BTreeSet::new(), BTreeSet::new());
     let mut open: Vec<Source> = sources.into_iter().collect();
     while let Some(source) = open.pop() {
@@ -107,16 +107,16 @@ pub fn reach(
 pub struct Ground<'g, 'a> {
     pub scope: &'g Scope<'a>,
     /// Every step, after those that it reads from.
-    pub order: &'g [usize],
-    pub models: &'g [Loaded<'a>],
-    /// The models of the pipeline, as in [`super::Pipeline::models`] but indices into `models`.
-    pub called: &'g [usize],
-    /// For each of `models`, the devices of its replicas.
-    pub devices: &'g [Vec<usize>],
+    pub order: &'g [ScopeStepId],
+    pub models: &'g IdVec<LoadedId, Loaded<'a>>,
+    /// The models that the pipeline calls.
+    pub called: &'g IdVec<CalledId, LoadedId>,
+    /// The devices of the replicas of each model.
+    pub devices: &'g IdVec<LoadedId, Vec<DeviceId>>,
 }
 
 /// Whether a tensor may have to go from one device to another, whichever replicas an item meets.
-fn apart(a: &[usize], b: &[usize]) -> bool {
+fn apart(a: &[DeviceId], b: &[DeviceId]) -> bool {
     a.iter().chain(b).any(|device| Some(device) != a.first())
 }
 
@@ -130,8 +130,8 @@ pub fn assemble(
     let scope = ground.scope;
     let (needed, used) = reach(scope, encodes.iter().flat_map(ReadEncode::reads));
     lacking(scope, view, &needed, &encodes, report);
-    let decodes: Vec<usize> = used.into_iter().filter(|i| view.decodes[*i].is_some()).collect();
-    let steps: Vec<usize> = ground.order.iter().copied().filter(|s| needed.contains(s)).collect();
+    let decodes: Vec<ScopeDecodeId> = used.into_iter().filter(|i| view.decodes[*i].is_some()).collect();
+    let steps: Vec<ScopeStepId> = ground.order.iter().copied().filter(|s| needed.contains(s)).collect();
 
     let mut layout = Layout::new(scope, &decodes, &steps);
     for step in &steps {
@@ -162,7 +162,7 @@ pub fn assemble(
             None => complete = false,
         }
     }
-    let decode_plan = |index: &usize| {
+    let decode_plan = |index: &ScopeDecodeId| {
         let read = view.decodes[*index].as_ref()?;
         Some(DecodePlan {
             name: scope.decodes[*index].to_owned(),
@@ -170,10 +170,10 @@ pub fn assemble(
             keep_origin: origins.contains(&Source::Decode(*index)),
         })
     };
-    let decodes: Option<Vec<DecodePlan>> = decodes.iter().map(decode_plan).collect();
-    let steps: Option<Vec<Step>> = steps.iter().map(|s| layout.step(*s, ground.called)).collect();
+    let decodes: Option<IdVec<DecodeId, DecodePlan>> = decodes.iter().map(decode_plan).collect();
+    let steps: Option<IdVec<StepId, Step>> = steps.iter().map(|s| layout.step(*s, ground.called)).collect();
     let slots = layout.slots;
-    let entry = Entry { decodes: decodes?, steps: steps?, encodes: planned, slots };
+    let entry = Entry { decodes: decodes?, steps: steps?, encodes: planned.into(), slots };
     complete.then_some(entry)
 }
 
@@ -181,7 +181,7 @@ pub fn assemble(
 fn lacking(
     scope: &Scope<'_>,
     view: &View<'_>,
-    needed: &BTreeSet<usize>,
+    needed: &BTreeSet<ScopeStepId>,
     encodes: &[ReadEncode<'_>],
     report: &mut Report,
 ) {

@@ -17,6 +17,7 @@ mod digest;
 mod encodes;
 mod entry;
 mod fit;
+mod id;
 mod models;
 mod order;
 mod pipeline;
@@ -40,6 +41,7 @@ pub use codec::{
 pub use compile::compile;
 pub use digest::are_comparable;
 pub use fit::Mismatch;
+pub use id::{CalledId, DecodeId, EncodeId, Id, IdVec, ModelId, SlotId, StepId};
 pub use models::interchangeable;
 pub use whole::needs;
 
@@ -61,7 +63,7 @@ pub struct Plan {
     pub server: Server,
     pub watch: Watch,
     pub devices: Vec<Device>,
-    pub models: Vec<Model>,
+    pub models: IdVec<ModelId, Model>,
     pub pipelines: Vec<Arc<Pipeline>>,
 }
 
@@ -96,8 +98,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Bytes of memory that models may take, where it is known.
     pub memory: Option<u64>,
-    /// Indices into [`Plan::models`] with the share that the replicas of each hold here, together.
-    pub held: Vec<(usize, f64)>,
+    /// The models that run here, with the share that the replicas of each hold together.
+    pub held: Vec<(ModelId, f64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,8 +113,8 @@ pub struct Model {
     pub latest: bool,
     /// Of the device of each replica, in (0, 1]; 0 where none is held for it, so that it runs in what the others leave idle.
     pub share: f64,
-    /// For each replica, index into [`Plan::devices`]; there is at least one.
-    pub devices: Vec<usize>,
+    /// The device of each replica, one of [`Plan::devices`]. There is at least one.
+    pub devices: Vec<DeviceId>,
     pub batch: BatchPolicy,
     /// What the pipeline file declares of its batch axes.
     pub declaration: Declaration,
@@ -170,9 +172,9 @@ pub struct Pipeline {
     pub timeout: Duration,
     /// Whose items go first in a model's queue.
     pub priority: Priority,
-    /// The models that the steps call, each once, as indices into [`Plan::models`]. Steps and labels refer
-    /// to positions in this list, so that a request can pin them all at once.
-    pub models: Vec<usize>,
+    /// The models that the steps call, each once. Steps and labels refer to positions in this list, so that a
+    /// request can pin them all at once.
+    pub models: IdVec<CalledId, ModelId>,
     /// "/road-classification/predict".
     pub route: String,
     pub online: Arc<Entry>,
@@ -190,13 +192,13 @@ pub enum Side {
 /// the outputs of steps that something reads.
 #[derive(Debug)]
 pub struct Entry {
-    pub decodes: Vec<DecodePlan>,
+    pub decodes: IdVec<DecodeId, DecodePlan>,
     /// Those that an encode of this entry point needs, in an order in which every step comes after those
     /// it reads from.
-    pub steps: Vec<Step>,
+    pub steps: IdVec<StepId, Step>,
     /// Online: the first is the default answer.
-    pub encodes: Vec<EncodePlan>,
-    /// How many slots there are; `decodes[i]` writes slot `i`.
+    pub encodes: IdVec<EncodeId, EncodePlan>,
+    /// The number of slots.
     pub slots: usize,
 }
 
@@ -213,13 +215,12 @@ pub struct Step {
     pub name: String,
     /// The name of the model that it calls.
     pub calls: String,
-    /// Position in [`Pipeline::models`].
-    pub model: usize,
+    pub model: CalledId,
     /// A slot for each input of the model, in the order of its signature.
-    pub inputs: Vec<usize>,
+    pub inputs: Vec<SlotId>,
     /// For each output of the model, in the order of its signature, the slot it is written to, if it is
     /// read at all.
-    pub outputs: Vec<Option<usize>>,
+    pub outputs: Vec<Option<SlotId>>,
     /// For each output, whether an encode (or a model on another device) reads it on the host.
     pub to_host: Vec<bool>,
 }
@@ -231,16 +232,16 @@ pub struct EncodePlan {
     /// In the order of `Draft::wanted`.
     pub sources: Vec<EncodeSource>,
     /// The decode whose [`Origin`] is handed in.
-    pub origin: Option<usize>,
+    pub origin: Option<DecodeId>,
     /// The steps that must have run, ascending.
-    pub needs: Vec<usize>,
+    pub needs: Vec<StepId>,
 }
 
 #[derive(Debug)]
 pub struct EncodeSource {
-    pub slot: usize,
-    /// A labels file: position of the model in [`Pipeline::models`], and the file's name beside `model.onnx`.
-    pub labels: Option<(usize, String)>,
+    pub slot: SlotId,
+    /// A labels file: the model beside whose `model.onnx` it is, and its name.
+    pub labels: Option<(CalledId, String)>,
 }
 
 impl Side {
@@ -280,12 +281,33 @@ impl BatchPolicy {
 }
 
 impl Model {
-    /// The devices that its replicas are on, each once, as indices into [`Plan::devices`].
-    pub fn distinct_devices(&self) -> Vec<usize> {
+    /// The devices that its replicas are on, each once.
+    pub fn distinct_devices(&self) -> Vec<DeviceId> {
         let mut devices = self.devices.clone();
         devices.sort_unstable();
         devices.dedup();
         devices
+    }
+}
+
+/// Who fills a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    Decode(DecodeId),
+    /// A step, and which of its outputs.
+    Step(StepId, usize),
+}
+
+impl Entry {
+    /// The decode or the output of a step that fills a slot.
+    pub fn writer(&self, slot: SlotId) -> Option<Writer> {
+        if let Some(decode) = self.decodes.ids().find(|decode| SlotId::of_decode(*decode) == slot) {
+            return Some(Writer::Decode(decode));
+        }
+        self.steps.enumerate().find_map(|(id, step)| {
+            let output = step.outputs.iter().position(|output| *output == Some(slot))?;
+            Some(Writer::Step(id, output))
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which versions of each model are served, and that they can be.
 
 use super::declared;
+use super::id::{IdVec, LoadedId};
 use super::rollout::{self, Asked};
 use super::whole::Whole;
 use super::{Facts, ModelFacts, Signature, VersionFacts};
@@ -47,7 +48,7 @@ fn describe(name: &str, version: u64, signature: &Signature) -> String {
 }
 
 /// Every declared model, in the order of [`Whole::models`].
-pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> Vec<Loaded<'a>> {
+pub fn load<'a>(whole: &Whole<'a>, facts: &'a Facts, report: &mut Report) -> IdVec<LoadedId, Loaded<'a>> {
     let store = match facts.stores.get(&whole.store.value.path) {
         Some(Ok(models)) => Ok(models),
         Some(Err(reason)) => Err(reason.as_str()),

@@ -3,35 +3,36 @@
 use super::codec::Codecs;
 use super::encodes::{ReadEncode, read_encodes};
 use super::entry::{Ground, View, assemble, reach};
+use super::id::LoadedId;
 use super::models::Loaded;
 use super::order::order;
 use super::routes::route;
 use super::scope::{Scope, Source};
 use super::whole::Whole;
-use super::{Entry, Pipeline, Priority, Side, types, unused};
+use super::{CalledId, DeviceId, Entry, IdVec, ModelId, Pipeline, Priority, Side, types, unused};
 use crate::diagnostic::{Diagnostic, Report};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A pipeline whose models are still indices into the loaded ones.
+/// A pipeline whose models are not yet those of the plan.
 pub struct Draft {
     name: String,
     timeout: Duration,
     priority: Priority,
     route: String,
-    models: Vec<usize>,
+    models: IdVec<CalledId, LoadedId>,
     online: Entry,
     offline: Entry,
 }
 
 impl Draft {
-    /// `used` are the loaded models that the plan has, in its order.
-    pub fn finish(self, used: &[usize]) -> Pipeline {
+    /// `used` are the models that the plan has.
+    pub fn finish(self, used: &IdVec<ModelId, LoadedId>) -> Pipeline {
         Pipeline {
             name: self.name,
             timeout: self.timeout,
             priority: self.priority,
-            models: self.models.iter().filter_map(|m| used.iter().position(|u| u == m)).collect(),
+            models: self.models.iter().filter_map(|m| used.position(|u| u == m)).collect(),
             route: self.route,
             online: Arc::new(self.online),
             offline: Arc::new(self.offline),
@@ -43,15 +44,15 @@ impl Draft {
 pub fn compile<'a>(
     scope: &Scope<'a>,
     whole: &Whole<'a>,
-    models: &[Loaded<'a>],
-    devices: &[Vec<usize>],
+    models: &IdVec<LoadedId, Loaded<'a>>,
+    devices: &IdVec<LoadedId, Vec<DeviceId>>,
     codecs: &dyn Codecs,
     report: &mut Report,
 ) -> Option<Draft> {
     let spec = scope.spec;
     parts(scope, whole, report);
     let order = order(scope, report);
-    let mut called: Vec<usize> = vec![];
+    let mut called: IdVec<CalledId, LoadedId> = IdVec::default();
     for model in order.steps.iter().filter_map(|step| scope.steps[*step].model) {
         if !called.contains(&model) {
             called.push(model);

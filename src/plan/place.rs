@@ -1,15 +1,24 @@
 //! Which replica of which model runs on which device, so that no device is promised more than once.
 
+use super::id::LoadedId;
 use super::models::Loaded;
 use super::whole::Whole;
-use super::{Capacity, Device, DeviceFacts, DeviceId};
+use super::{Capacity, DeviceFacts, DeviceId, IdVec, ModelId};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::DeviceUse;
 
-/// Devices to use, and for each model the device of each of its instances.
-pub struct Placement {
-    pub devices: Vec<Device>,
-    pub of: Vec<Vec<usize>>,
+/// Devices to use, and for each model the device of each of its replicas.
+pub struct Placement<'a> {
+    pub devices: Vec<&'a DeviceFacts>,
+    pub of: IdVec<LoadedId, Vec<DeviceId>>,
+    pub held: Vec<Held>,
+}
+
+/// The share of a device that the replicas of a model hold together.
+pub struct Held {
+    pub device: DeviceId,
+    pub model: LoadedId,
+    pub share: f64,
 }
 
 /// Sums of shares such as 0.7 and 0.3 are not exact.
@@ -20,101 +29,100 @@ const TRIES: usize = 100_000;
 
 /// One replica of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Instance {
-    model: usize,
+struct Replica {
+    model: LoadedId,
     share: f64,
 }
 
-/// What is given so far.
+/// What of each device is not yet held. Devices are told by their position in [`Placement::devices`].
 #[derive(Clone, Debug)]
-struct Room {
-    /// By device, the share that nobody holds.
+struct FreeShares {
+    /// For each device, the share that nobody holds.
     left: Vec<f64>,
-    /// By device, the models whose instances are on it.
-    on: Vec<Vec<usize>>,
+    /// For each device, the models whose replicas are on it.
+    on: Vec<Vec<LoadedId>>,
 }
 
-/// `used` are the indices of the models that a pipeline calls.
-pub fn place(
+/// `used` are the models that a pipeline calls.
+pub fn place<'c>(
     whole: &Whole<'_>,
-    models: &[Loaded<'_>],
-    used: &[usize],
-    capacity: &Capacity,
+    models: &IdVec<LoadedId, Loaded<'_>>,
+    used: &IdVec<ModelId, LoadedId>,
+    capacity: &'c Capacity,
     report: &mut Report,
-) -> Option<Placement> {
+) -> Option<Placement<'c>> {
     let devices = devices(whole, capacity, report)?;
-    let share = |m: usize| models[m].spec.gpu.as_ref().map_or(0.0, |g| g.value);
-    let replicas = |m: usize| models[m].spec.replicas.as_ref().map_or(1, |r| r.value);
+    let share = |m: LoadedId| models[m].spec.gpu.as_ref().map_or(0.0, |g| g.value);
+    let count = |m: LoadedId| models[m].spec.replicas.as_ref().map_or(1, |r| r.value);
     // The most constrained first.
-    let mut order: Vec<usize> = used.iter().copied().filter(|m| share(*m) > 0.0).collect();
+    let mut order: Vec<LoadedId> = used.iter().copied().filter(|m| share(*m) > 0.0).collect();
     order.sort_by(|a, b| share(*b).total_cmp(&share(*a)));
-    let instances: Vec<Instance> = order
+    let replicas: Vec<Replica> = order
         .iter()
-        .flat_map(|m| std::iter::repeat_n(Instance { model: *m, share: share(*m) }, replicas(*m)))
+        .flat_map(|m| std::iter::repeat_n(Replica { model: *m, share: share(*m) }, count(*m)))
         .collect();
 
     let mut tries = TRIES;
     let mut chosen = vec![];
-    let mut room = Room::new(devices.len());
-    if room.hopeless(&instances) || !room.search(&instances, &mut chosen, &mut tries) {
-        let mut room = Room::new(devices.len());
-        let greedy = room.greedy(&instances);
-        report.push(over(&devices, models, &instances, &greedy, &room.left));
+    let mut free = FreeShares::new(devices.len());
+    if free.hopeless(&replicas) || !free.search(&replicas, &mut chosen, &mut tries) {
+        let mut free = FreeShares::new(devices.len());
+        let greedy = free.greedy(&replicas);
+        report.push(over(&devices, models, &replicas, &greedy, &free.left));
         return None;
     }
-    let mut of = vec![vec![]; models.len()];
-    for (instance, device) in instances.iter().zip(&chosen) {
-        of[instance.model].push(*device);
+    let mut of: IdVec<LoadedId, Vec<DeviceId>> = models.with(vec![]);
+    for (replica, device) in replicas.iter().zip(&chosen) {
+        of[replica.model].push(devices[*device].id);
     }
     // A model without a share goes where most is left.
     for model in used.iter().copied().filter(|m| share(*m) == 0.0) {
-        for _ in 0..replicas(model) {
-            let device = room.widest(model);
-            room.take(device, Instance { model, share: 0.0 });
-            of[model].push(device);
+        for _ in 0..count(model) {
+            let device = free.widest(model);
+            free.take(device, Replica { model, share: 0.0 });
+            of[model].push(devices[device].id);
         }
     }
-    let mut devices: Vec<Device> =
-        devices.iter().map(|facts| Device { id: facts.id, memory: facts.memory, held: vec![] }).collect();
+    let mut held = vec![];
     for model in used {
-        for (index, device) in devices.iter_mut().enumerate() {
-            let here = of[*model].iter().filter(|on| **on == index).count();
+        for device in &devices {
+            let here = of[*model].iter().filter(|on| **on == device.id).count();
             if here > 0 {
-                device.held.push((*model, share(*model) * here as f64));
+                held.push(Held { device: device.id, model: *model, share: share(*model) * here as f64 });
             }
         }
     }
-    Some(Placement { devices, of })
+    Some(Placement { devices, of, held })
 }
 
-impl Room {
+impl FreeShares {
     fn new(devices: usize) -> Self {
         Self { left: vec![1.0; devices], on: vec![vec![]; devices] }
     }
 
-    fn take(&mut self, device: usize, instance: Instance) {
-        self.left[device] -= instance.share;
-        self.on[device].push(instance.model);
+    fn take(&mut self, device: usize, replica: Replica) {
+        self.left[device] -= replica.share;
+        self.on[device].push(replica.model);
     }
 
-    fn give_back(&mut self, device: usize, instance: Instance) {
-        self.left[device] += instance.share;
+    fn give_back(&mut self, device: usize, replica: Replica) {
+        self.left[device] += replica.share;
         self.on[device].pop();
     }
 
     /// Whether the sum alone is too much, which needs no search.
-    fn hopeless(&self, instances: &[Instance]) -> bool {
-        let wanted: f64 = instances.iter().map(|instance| instance.share).sum();
-        wanted > self.left.iter().sum::<f64>() + TOLERANCE * instances.len() as f64
+    fn hopeless(&self, replicas: &[Replica]) -> bool {
+        let wanted: f64 = replicas.iter().map(|replica| replica.share).sum();
+        wanted > self.left.iter().sum::<f64>() + TOLERANCE * replicas.len() as f64
     }
 
     /// Best fit first, and every other placement if that leads nowhere.
-    fn search(&mut self, instances: &[Instance], chosen: &mut Vec<usize>, tries: &mut usize) -> bool {
-        let Some(instance) = instances.get(chosen.len()).copied() else { return true };
+    fn search(&mut self, replicas: &[Replica], chosen: &mut Vec<usize>, tries: &mut usize) -> bool {
+        let Some(replica) = replicas.get(chosen.len()).copied() else { return true };
         let mut seen: Vec<(f64, usize)> = vec![];
-        for device in self.by_fit(instance) {
+        for device in self.by_fit(replica) {
             // Devices with as much left and as many of the model are alike.
-            let looks = (self.left[device], self.others(device, instance.model));
+            let looks = (self.left[device], self.others(device, replica.model));
             if seen.contains(&looks) {
                 continue;
             }
@@ -123,82 +131,82 @@ impl Room {
             if *tries == 0 {
                 return false;
             }
-            self.take(device, instance);
+            self.take(device, replica);
             chosen.push(device);
-            if self.search(instances, chosen, tries) {
+            if self.search(replicas, chosen, tries) {
                 return true;
             }
             chosen.pop();
-            self.give_back(device, instance);
+            self.give_back(device, replica);
         }
         false
     }
 
-    /// Devices that have room for the instance, the tightest first; but replicas of one model lie apart
+    /// Devices that have room for the replica, the tightest first; but replicas of one model lie apart
     /// where they can, as two on one device are no faster than one.
-    fn by_fit(&self, instance: Instance) -> Vec<usize> {
-        let has_room = |d: &usize| self.left[*d] + TOLERANCE >= instance.share;
+    fn by_fit(&self, replica: Replica) -> Vec<usize> {
+        let has_room = |d: &usize| self.left[*d] + TOLERANCE >= replica.share;
         let mut fit: Vec<usize> = (0..self.left.len()).filter(has_room).collect();
         fit.sort_by(|a, b| {
-            let others = |d: &usize| self.others(*d, instance.model);
+            let others = |d: &usize| self.others(*d, replica.model);
             others(a).cmp(&others(b)).then(self.left[*a].total_cmp(&self.left[*b]))
         });
         fit
     }
 
     /// The device with the fewest of the model, and of those the one with most left.
-    fn widest(&self, model: usize) -> usize {
+    fn widest(&self, model: LoadedId) -> usize {
         let better = |a: &usize, b: &usize| {
             self.others(*a, model).cmp(&self.others(*b, model)).then(self.left[*b].total_cmp(&self.left[*a]))
         };
         (0..self.left.len()).min_by(better).unwrap_or(0)
     }
 
-    /// Instances of the model that are on the device already.
-    fn others(&self, device: usize, model: usize) -> usize {
+    /// How many replicas of the model are on the device already.
+    fn others(&self, device: usize, model: LoadedId) -> usize {
         self.on[device].iter().filter(|other| **other == model).count()
     }
 
-    fn greedy(&mut self, instances: &[Instance]) -> Vec<Option<usize>> {
-        let place = |instance: &Instance| {
-            let device = self.by_fit(*instance).first().copied();
+    fn greedy(&mut self, replicas: &[Replica]) -> Vec<Option<usize>> {
+        let place = |replica: &Replica| {
+            let device = self.by_fit(*replica).first().copied();
             if let Some(device) = device {
-                self.take(device, *instance);
+                self.take(device, *replica);
             }
             device
         };
-        instances.iter().map(place).collect()
+        replicas.iter().map(place).collect()
     }
 }
 
 fn over(
     devices: &[&DeviceFacts],
-    models: &[Loaded<'_>],
-    instances: &[Instance],
+    models: &IdVec<LoadedId, Loaded<'_>>,
+    replicas: &[Replica],
     greedy: &[Option<usize>],
     left: &[f64],
 ) -> Diagnostic {
-    let sum: f64 = instances.iter().map(|instance| instance.share).sum();
+    let sum: f64 = replicas.iter().map(|replica| replica.share).sum();
     let mut d = Diagnostic::error(match devices {
         [one] => format!("the shares add up to {}, more than the one device `{}` has", share(sum), one.id),
         many => format!("the shares add up to {} and do not fit on {} devices", share(sum), many.len()),
     });
-    let order: Vec<usize> = {
-        let mut order: Vec<usize> = instances.iter().map(|instance| instance.model).collect();
+    let order: Vec<LoadedId> = {
+        let mut order: Vec<LoadedId> = replicas.iter().map(|replica| replica.model).collect();
         order.dedup();
         order
     };
     // By model: how many replicas of it have no device, and how many have each.
-    let placed = |model: usize, device: Option<usize>| {
-        let is = |(i, d): &(&Instance, &Option<usize>)| i.model == model && **d == device;
-        instances.iter().zip(greedy).filter(is).count()
+    let placed = |model: LoadedId, device: Option<usize>| {
+        let is = |(i, d): &(&Replica, &Option<usize>)| i.model == model && **d == device;
+        replicas.iter().zip(greedy).filter(is).count()
     };
-    let times = |model: usize, count: usize| match models[model].spec.replicas.as_ref() {
+    let times = |model: LoadedId, count: usize| match models[model].spec.replicas.as_ref() {
         Some(replicas) if replicas.value > 1 => format!(", {count} of {} replicas", replicas.value),
         _ => String::new(),
     };
     let mut outside = order.iter().copied().filter(|m| placed(*m, None) > 0);
-    let say = |d: Diagnostic, m: usize, text: String| match &models[m].spec.gpu {
+    let say = |d: Diagnostic, m: LoadedId, text: String| match &models[m].spec.gpu {
         Some(gpu) => d.at(&gpu.place, text),
         None => d,
     };

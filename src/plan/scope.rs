@@ -1,26 +1,27 @@
 //! The names of one pipeline, and what a source means.
 
+use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
 use super::models::Loaded;
 use super::whole::Whole;
-use super::{Port, Signature};
+use super::{IdVec, Port, Signature};
 use crate::diagnostic::{At, Diagnostic, Report, nearest};
 use crate::spec;
 
 /// A pipeline's decodes and steps, every source resolved.
 pub struct Scope<'a> {
     pub spec: &'a spec::Pipeline,
-    /// Of either entry point, each name once, in the order of the file.
-    pub decodes: Vec<&'a str>,
-    pub steps: Vec<Node<'a>>,
+    /// The names of the decodes of either entry point, each once, in the order of the file.
+    pub decodes: IdVec<ScopeDecodeId, &'a str>,
+    pub steps: IdVec<ScopeStepId, ScopeStep<'a>>,
     /// A decode and a step have the same name, so that a source may mean either. It was reported.
     pub clash: bool,
 }
 
-pub struct Node<'a> {
+/// A step as it is declared, with what it calls and reads.
+pub struct ScopeStep<'a> {
     pub spec: &'a spec::Step,
-    /// Index into the loaded models.
-    pub model: Option<usize>,
-    /// Of the model's default version, where it is known.
+    pub model: Option<LoadedId>,
+    /// The signature of the model's default version, where it is known.
     pub signature: Option<&'a Signature>,
     pub feeds: Vec<Feed<'a>>,
 }
@@ -35,10 +36,12 @@ pub struct Feed<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// Index into [`Scope::decodes`].
-    Decode(usize),
+    Decode(ScopeDecodeId),
     /// `output` is `None` where the signature is not known, which was reported.
-    Output { step: usize, output: Option<usize> },
+    Output {
+        step: ScopeStepId,
+        output: Option<usize>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,27 +68,27 @@ impl<'a> Scope<'a> {
     pub fn new(
         spec: &'a spec::Pipeline,
         whole: &Whole<'_>,
-        models: &[Loaded<'a>],
+        models: &IdVec<LoadedId, Loaded<'a>>,
         report: &mut Report,
     ) -> Self {
-        let mut scope = Self { spec, decodes: decode_names(spec), steps: vec![], clash: false };
+        let mut scope = Self { spec, decodes: decode_names(spec), steps: IdVec::default(), clash: false };
         for step in &spec.steps {
             scope.clash |= clash(spec, step, report);
             let model = step.model.as_ref().and_then(|name| find_model(name, step, whole, models, report));
             let signature = model.and_then(|m| models[m].signature());
-            scope.steps.push(Node { spec: step, model, signature, feeds: vec![] });
+            scope.steps.push(ScopeStep { spec: step, model, signature, feeds: vec![] });
         }
-        for index in 0..scope.steps.len() {
-            scope.steps[index].feeds = scope.feeds(index, whole, models, report);
+        for step in scope.steps.ids() {
+            scope.steps[step].feeds = scope.feeds(step, whole, models, report);
         }
         scope
     }
 
     fn feeds(
         &self,
-        index: usize,
+        index: ScopeStepId,
         whole: &Whole<'_>,
-        models: &[Loaded<'a>],
+        models: &IdVec<LoadedId, Loaded<'a>>,
         report: &mut Report,
     ) -> Vec<Feed<'a>> {
         let node = &self.steps[index];
@@ -149,7 +152,7 @@ impl<'a> Scope<'a> {
         whole: &Whole<'_>,
         report: &mut Report,
     ) -> Resolved {
-        let decode = self.decodes.iter().position(|d| *d == from.value);
+        let decode = self.decodes.position(|d| *d == from.value);
         match (decode, self.step(from)) {
             (Some(_), Some(_)) => return Resolved::Guess(None),
             (Some(decode), None) => return Resolved::Known(Source::Decode(decode)),
@@ -162,7 +165,7 @@ impl<'a> Scope<'a> {
             if let Some(step) = self.step(name) {
                 return self.output(step, output, from, report);
             }
-            if let Some(decode) = self.decodes.iter().position(|d| *d == name) {
+            if let Some(decode) = self.decodes.position(|d| *d == name) {
                 report.push(
                     Diagnostic::error(format!("decode `{name}` has no outputs to choose from"))
                         .at(&from.place, "")
@@ -190,11 +193,11 @@ impl<'a> Scope<'a> {
         )
     }
 
-    fn step(&self, name: &str) -> Option<usize> {
-        self.steps.iter().position(|s| s.spec.name.value == name)
+    fn step(&self, name: &str) -> Option<ScopeStepId> {
+        self.steps.position(|s| s.spec.name.value == name)
     }
 
-    fn only_output(&self, step: usize, from: &At<String>, report: &mut Report) -> Resolved {
+    fn only_output(&self, step: ScopeStepId, from: &At<String>, report: &mut Report) -> Resolved {
         let Some(signature) = self.steps[step].signature else {
             return Resolved::Known(Source::Output { step, output: None });
         };
@@ -217,7 +220,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn output(&self, step: usize, output: &str, from: &At<String>, report: &mut Report) -> Resolved {
+    fn output(&self, step: ScopeStepId, output: &str, from: &At<String>, report: &mut Report) -> Resolved {
         let Some(signature) = self.steps[step].signature else {
             return Resolved::Known(Source::Output { step, output: None });
         };
@@ -243,13 +246,9 @@ impl<'a> Scope<'a> {
 
     /// Everything that can be read, as it is written.
     fn sources(&self) -> Vec<(String, Source)> {
-        let mut all: Vec<(String, Source)> = self
-            .decodes
-            .iter()
-            .enumerate()
-            .map(|(i, name)| ((*name).to_owned(), Source::Decode(i)))
-            .collect();
-        for (step, node) in self.steps.iter().enumerate() {
+        let mut all: Vec<(String, Source)> =
+            self.decodes.enumerate().map(|(i, name)| ((*name).to_owned(), Source::Decode(i))).collect();
+        for (step, node) in self.steps.enumerate() {
             let name = &node.spec.name.value;
             let outputs = node.signature.map_or(&[][..], |s| &s.outputs);
             if outputs.len() < 2 {
@@ -270,7 +269,7 @@ fn is_misnamed(scope: &Scope<'_>, source: &str) -> bool {
     names.any(|name| source.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
-fn decode_names(spec: &spec::Pipeline) -> Vec<&str> {
+fn decode_names(spec: &spec::Pipeline) -> IdVec<ScopeDecodeId, &str> {
     let entries = [&spec.online, &spec.offline];
     let own = entries.into_iter().flatten().flat_map(|entry| &entry.decodes);
     let mut names: Vec<&str> = vec![];
@@ -279,7 +278,7 @@ fn decode_names(spec: &spec::Pipeline) -> Vec<&str> {
             names.push(&codec.name.value);
         }
     }
-    names
+    names.into()
 }
 
 fn clash(spec: &spec::Pipeline, step: &spec::Step, report: &mut Report) -> bool {
@@ -301,14 +300,13 @@ fn find_model(
     name: &At<String>,
     step: &spec::Step,
     whole: &Whole<'_>,
-    models: &[Loaded<'_>],
+    models: &IdVec<LoadedId, Loaded<'_>>,
     report: &mut Report,
-) -> Option<usize> {
+) -> Option<LoadedId> {
     // Also where its declaration is misspelt, which was reported.
     let found = models
-        .iter()
         .position(|m| m.name() == name.value)
-        .or_else(|| models.iter().position(|m| m.meant == Some(name.as_str())));
+        .or_else(|| models.position(|m| m.meant == Some(name.as_str())));
     if found.is_none() && !whole.broken {
         let d = Diagnostic::error(format!(
             "step `{}` calls model `{}`, which is not declared",

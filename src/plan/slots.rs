@@ -1,40 +1,44 @@
 //! Which slot each value of an entry point has, and which outputs are read on the host.
 
-use super::Step;
+use super::id::{Id, LoadedId, ScopeDecodeId, ScopeStepId};
 use super::scope::{Scope, Source};
+use super::{CalledId, DecodeId, IdVec, SlotId, Step, StepId};
 
 /// Which slot each value has.
 pub struct Layout<'s, 'a> {
     scope: &'s Scope<'a>,
-    /// By position: the decode.
-    decodes: Vec<usize>,
-    /// By position: the step.
-    steps: Vec<usize>,
-    /// By position and output: whether it is read, and whether on the host.
-    read: Vec<Vec<Option<bool>>>,
-    /// By position and output.
-    slot: Vec<Vec<Option<usize>>>,
+    /// The decodes of the entry, by their names.
+    decodes: IdVec<DecodeId, ScopeDecodeId>,
+    /// The steps of the entry, as the pipeline declares them.
+    steps: IdVec<StepId, ScopeStepId>,
+    /// For each output of each step, whether it is read, and whether on the host.
+    read: IdVec<StepId, Vec<Option<bool>>>,
+    /// For each output of each step, its slot, where it is read.
+    slot: IdVec<StepId, Vec<Option<SlotId>>>,
+    /// The number of slots.
     pub slots: usize,
 }
 
 impl<'s, 'a> Layout<'s, 'a> {
-    pub fn new(scope: &'s Scope<'a>, decodes: &[usize], steps: &[usize]) -> Self {
-        let outputs = |s: &usize| scope.steps[*s].signature.map_or(0, |signature| signature.outputs.len());
+    pub fn new(scope: &'s Scope<'a>, decodes: &[ScopeDecodeId], steps: &[ScopeStepId]) -> Self {
+        let outputs =
+            |s: &ScopeStepId| scope.steps[*s].signature.map_or(0, |signature| signature.outputs.len());
         Self {
             scope,
-            decodes: decodes.to_vec(),
-            steps: steps.to_vec(),
+            decodes: decodes.to_vec().into(),
+            steps: steps.to_vec().into(),
             read: steps.iter().map(|s| vec![None; outputs(s)]).collect(),
             slot: steps.iter().map(|s| vec![None; outputs(s)]).collect(),
             slots: decodes.len(),
         }
     }
 
-    pub fn position(&self, step: usize) -> Option<usize> {
-        self.steps.iter().position(|s| *s == step)
+    /// Where a step of the pipeline is in the entry.
+    pub fn position(&self, step: ScopeStepId) -> Option<StepId> {
+        self.steps.position(|s| *s == step)
     }
 
-    pub fn read(&mut self, step: usize, output: usize, on_host: bool) {
+    pub fn read(&mut self, step: ScopeStepId, output: usize, on_host: bool) {
         let position = self.position(step);
         if let Some(read) = position.and_then(|p| self.read.get_mut(p)).and_then(|o| o.get_mut(output)) {
             *read = Some(read.unwrap_or(false) || on_host);
@@ -45,21 +49,26 @@ impl<'s, 'a> Layout<'s, 'a> {
         for (slots, read) in self.slot.iter_mut().zip(&self.read) {
             for (slot, read) in slots.iter_mut().zip(read) {
                 if read.is_some() {
-                    *slot = Some(self.slots);
+                    *slot = Some(SlotId::new(self.slots));
                     self.slots += 1;
                 }
             }
         }
     }
 
-    pub fn slot_of(&self, source: Source) -> Option<usize> {
+    /// Where a decode that a name stands for is in the entry.
+    pub fn decode(&self, decode: ScopeDecodeId) -> Option<DecodeId> {
+        self.decodes.position(|d| *d == decode)
+    }
+
+    pub fn slot_of(&self, source: Source) -> Option<SlotId> {
         match source {
-            Source::Decode(index) => self.decodes.iter().position(|d| *d == index),
+            Source::Decode(decode) => self.decode(decode).map(SlotId::of_decode),
             Source::Output { step, output } => *self.slot.get(self.position(step)?)?.get(output?)?,
         }
     }
 
-    pub fn step(&self, index: usize, called: &[usize]) -> Option<Step> {
+    pub fn step(&self, index: ScopeStepId, called: &IdVec<CalledId, LoadedId>) -> Option<Step> {
         let node = &self.scope.steps[index];
         let at = self.position(index)?;
         let input = |port: usize| {
@@ -69,7 +78,7 @@ impl<'s, 'a> Layout<'s, 'a> {
         Some(Step {
             name: node.spec.name.value.clone(),
             calls: node.spec.model.as_ref()?.value.clone(),
-            model: called.iter().position(|m| Some(*m) == node.model)?,
+            model: called.position(|m| Some(*m) == node.model)?,
             inputs: (0..node.signature?.inputs.len()).map(input).collect::<Option<_>>()?,
             outputs: self.slot[at].clone(),
             to_host: self.read[at].iter().map(|r| r.unwrap_or(false)).collect(),

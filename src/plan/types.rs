@@ -2,9 +2,10 @@
 
 use super::entry::{ReadDecode, View, reach};
 use super::fit::{self, Mismatch};
+use super::id::{LoadedId, ScopeStepId};
 use super::models::Loaded;
-use super::scope::{Feed, Node, Scope, Source, note};
-use super::{Mend, Port, TensorType};
+use super::scope::{Feed, Scope, ScopeStep, Source, note};
+use super::{IdVec, Mend, Port, TensorType};
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 
@@ -22,17 +23,17 @@ pub fn type_of(scope: &Scope<'_>, view: &View<'_>, source: Source) -> Option<Ten
 pub fn check(
     scope: &Scope<'_>,
     views: [&View<'_>; 2],
-    cyclic: &[usize],
-    models: &[Loaded<'_>],
+    cyclic: &[ScopeStepId],
+    models: &IdVec<LoadedId, Loaded<'_>>,
     report: &mut Report,
 ) {
     let mut found: Vec<Finding> = vec![];
     for view in views {
-        for (step, node) in scope.steps.iter().enumerate() {
+        for (step, node) in scope.steps.enumerate() {
             let Some(model) = node.model.map(|m| &models[m]) else { continue };
             for feed in &node.feeds {
                 let (Some(port), Some(source)) = (feed.port, feed.source.known()) else { continue };
-                let around = |from: usize| cyclic.contains(&step) && cyclic.contains(&from);
+                let around = |from: ScopeStepId| cyclic.contains(&step) && cyclic.contains(&from);
                 let Some(gives) = type_of(scope, view, source) else { continue };
                 let decode = match source {
                     Source::Output { step: from, .. } if around(from) => continue,
@@ -84,10 +85,10 @@ fn merge(found: &mut Vec<Finding>, finding: Finding) {
 struct Flow<'f, 'a> {
     scope: &'f Scope<'a>,
     view: &'f View<'a>,
-    models: &'f [Loaded<'a>],
-    /// The reading step's index.
-    step: usize,
-    node: &'f Node<'a>,
+    models: &'f IdVec<LoadedId, Loaded<'a>>,
+    /// The step that reads.
+    step: ScopeStepId,
+    node: &'f ScopeStep<'a>,
     feed: &'f Feed<'a>,
     model: &'f Loaded<'a>,
     source: Source,
@@ -163,9 +164,8 @@ impl Flow<'_, '_> {
     /// The other sources that an input of this type could read, as they are written.
     fn fitting(&self, takes: &TensorType) -> Vec<String> {
         let scope = self.scope;
-        let decodes =
-            scope.decodes.iter().enumerate().map(|(i, name)| ((*name).to_owned(), Source::Decode(i)));
-        let outputs = scope.steps.iter().enumerate().flat_map(|(step, node)| {
+        let decodes = scope.decodes.enumerate().map(|(i, name)| ((*name).to_owned(), Source::Decode(i)));
+        let outputs = scope.steps.enumerate().flat_map(|(step, node)| {
             let name = &node.spec.name.value;
             let ports = node.signature.map_or(&[][..], |s| &s.outputs);
             ports.iter().enumerate().map(move |(output, port)| {
@@ -189,8 +189,8 @@ impl Flow<'_, '_> {
     /// Whether what is read here is what another input takes that reads it.
     fn fits_elsewhere(&self) -> bool {
         let takes =
-            |node: &Node<'_>, feed: &Feed<'_>| Some(node.signature?.inputs.get(feed.port?)?.item_type());
-        let fits = |node: &Node<'_>, feed: &Feed<'_>| {
+            |node: &ScopeStep<'_>, feed: &Feed<'_>| Some(node.signature?.inputs.get(feed.port?)?.item_type());
+        let fits = |node: &ScopeStep<'_>, feed: &Feed<'_>| {
             feed.source.known() == Some(self.source)
                 && takes(node, feed).is_some_and(|takes| self.gives.mismatch(&takes).is_none())
         };
@@ -198,7 +198,7 @@ impl Flow<'_, '_> {
     }
 }
 
-fn not_a_tensor(node: &Node<'_>, model: &Loaded<'_>, input: &Port) -> Diagnostic {
+fn not_a_tensor(node: &ScopeStep<'_>, model: &Loaded<'_>, input: &Port) -> Diagnostic {
     let d = Diagnostic::error(format!(
         "input `{}` of model `{}` is {}, which rserve does not serve",
         input.name,

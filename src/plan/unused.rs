@@ -1,9 +1,11 @@
 //! What is declared and never used: an error, not a silence, for it is mostly a misspelt name.
 
 use super::entry::View;
+use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
 use super::models::Loaded;
 use super::scope::Scope;
 use super::whole::Whole;
+use super::{IdVec, ModelId};
 use crate::diagnostic::{Diagnostic, Report, nearest};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -12,9 +14,9 @@ use std::collections::BTreeSet;
 pub fn models(
     whole: &Whole<'_>,
     scopes: &[Scope<'_>],
-    models: &[Loaded<'_>],
+    models: &IdVec<LoadedId, Loaded<'_>>,
     report: &mut Report,
-) -> Vec<usize> {
+) -> IdVec<ModelId, LoadedId> {
     let steps = || scopes.iter().flat_map(|s| &s.steps);
     // A call that could not be read or is yet to be written, or of a name that is nearly right, may mean it.
     let unread = whole.broken
@@ -24,8 +26,9 @@ pub fn models(
         .filter(|s| s.model.is_none())
         .filter_map(|s| nearest(s.spec.model.as_ref()?, models.iter().map(Loaded::name)))
         .collect();
-    let used: Vec<usize> = (0..models.len()).filter(|m| steps().any(|s| s.model == Some(*m))).collect();
-    for (index, model) in models.iter().enumerate() {
+    let used: IdVec<ModelId, LoadedId> =
+        models.ids().filter(|m| steps().any(|s| s.model == Some(*m))).collect();
+    for (index, model) in models.enumerate() {
         if used.contains(&index) || unread || meant.contains(model.name()) {
             continue;
         }
@@ -39,8 +42,8 @@ pub fn models(
 }
 
 /// Steps that no encode needs, directly or not. `used` are those that one does.
-pub fn steps(scope: &Scope<'_>, used: &BTreeSet<usize>, report: &mut Report) {
-    for (index, node) in scope.steps.iter().enumerate() {
+pub fn steps(scope: &Scope<'_>, used: &BTreeSet<ScopeStepId>, report: &mut Report) {
+    for (index, node) in scope.steps.enumerate() {
         if used.contains(&index) {
             continue;
         }
@@ -63,18 +66,18 @@ pub fn steps(scope: &Scope<'_>, used: &BTreeSet<usize>, report: &mut Report) {
     }
 }
 
-fn is_output_of(feed: &super::scope::Feed<'_>, step: usize) -> bool {
+fn is_output_of(feed: &super::scope::Feed<'_>, step: ScopeStepId) -> bool {
     matches!(feed.source.probable(), Some(super::scope::Source::Output { step: s, .. }) if s == step)
 }
 
 /// Decodes and encodes that neither entry point has any use for. `used` are the decodes that each reads.
-pub fn codecs(scope: &Scope<'_>, views: [(&View<'_>, &BTreeSet<usize>); 2], report: &mut Report) {
+pub fn codecs(scope: &Scope<'_>, views: [(&View<'_>, &BTreeSet<ScopeDecodeId>); 2], report: &mut Report) {
     let spec = scope.spec;
     let entries = [&spec.online, &spec.offline];
     let own = || entries.into_iter().flatten();
     for codec in spec.decodes.iter().chain(own().flat_map(|e| &e.decodes)) {
         let in_view = |view: &View<'_>| view.decodes.iter().flatten().any(|d| std::ptr::eq(d.codec, codec));
-        let Some(index) = scope.decodes.iter().position(|d| *d == codec.name.value) else { continue };
+        let Some(index) = scope.decodes.position(|d| *d == codec.name.value) else { continue };
         if !views.iter().any(|(view, _)| in_view(view)) {
             report.push(replaced("decode", codec));
         } else if !views.iter().any(|(view, used)| in_view(view) && used.contains(&index)) {

@@ -9,7 +9,7 @@ use rserve::ingress::{
 use rserve::lifecycle::NotReady;
 use rserve::plan::{
     Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
-    JsonValues, Origin, Payload, Pipeline, TensorType,
+    IdVec, JsonValues, Origin, Payload, Pipeline, TensorType,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -98,15 +98,15 @@ pub fn pipeline(name: &str, decodes: &[(&str, &'static str)]) -> Pipeline {
                 keep_origin: false,
             })
             .collect(),
-        steps: vec![],
-        encodes: vec![encode("reply", "json"), encode("overlay", "png")],
+        steps: IdVec::default(),
+        encodes: vec![encode("reply", "json"), encode("overlay", "png")].into(),
         slots: decodes.len(),
     });
     Pipeline {
         name: name.into(),
         timeout: Duration::from_secs(5),
         priority: Default::default(),
-        models: vec![],
+        models: IdVec::default(),
         route: format!("/{name}/predict"),
         online: entry.clone(),
         offline: entry,
@@ -228,7 +228,7 @@ impl Echo {
                     (None, Some((model, key))) if key == b"ada" => format!("{model}@4").into(),
                     _ => "mask@3".into(),
                 },
-                timings: Timings { decodes: vec![Duration::from_millis(1)], ..Timings::default() },
+                timings: Timings { decodes: vec![Duration::from_millis(1)].into(), ..Timings::default() },
             })
         })
     }

@@ -1,6 +1,7 @@
 //! One test a rule: a good file broken in one place, and the whole of what is said about it.
 
 use super::{compile_on, errors, on_cpu, road, with_gpus};
+use crate::fakes::id;
 use insta::assert_snapshot;
 use rserve::diagnostic::render;
 
@@ -270,7 +271,7 @@ fn a_newest_version_that_cannot_be_served_is_a_warning() {
         ("model = \"road-mask\"", "model = \"half-broken\""),
     ]);
     let (plan, report) = compile_on(&on_cpu(), &[("road.toml", &text)]);
-    assert_eq!(plan.unwrap().models[0].versions, [1]);
+    assert_eq!(plan.unwrap().models[id(0)].versions, [1]);
     assert_snapshot!(render(&report, false));
 }
 

@@ -1,6 +1,7 @@
 //! The compiled graph, drawn.
 
 use super::{ROAD, compile_on, on_cpu, plan};
+use crate::fakes::id;
 use insta::assert_snapshot;
 use rserve::plan::{Plan, graph};
 
@@ -42,10 +43,10 @@ fn svg() {
 fn names_from_a_model_file_are_escaped() {
     let mut plan = plan(ROAD);
     let odd = "a\"b<c>&\u{1b}\n";
-    let mut signature = (*plan.models[1].signature).clone();
+    let mut signature = (*plan.models[id(1)].signature).clone();
     signature.outputs[0].name = odd.into();
     signature.inputs[0].name = odd.into();
-    plan.models[1].signature = std::sync::Arc::new(signature);
+    plan.models[id(1)].signature = std::sync::Arc::new(signature);
     for text in [graph::svg(&plan), graph::dot(&plan), graph::mermaid(&plan), graph::text(&plan)] {
         assert!(!text.contains('\u{1b}'), "{text}");
     }

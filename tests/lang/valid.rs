@@ -1,6 +1,7 @@
 //! Files that compile, and what they compile to.
 
 use super::{ROAD, compile_on, plan, road, with_gpus};
+use crate::fakes::{id, ids};
 use rserve::diagnostic::render;
 use rserve::plan::{DeviceId, Plan};
 use std::time::Duration;
@@ -13,27 +14,30 @@ fn the_whole_language_compiles_to_this() {
         (road.name.as_str(), road.route.as_str(), road.timeout),
         ("road", "/road", Duration::from_secs(30))
     );
-    assert_eq!(road.models, [0, 1]);
+    assert_eq!(*road.models, *ids(&[0, 1]));
     let online = &road.online;
     assert_eq!(online.slots, 3);
-    assert!(online.decodes[0].keep_origin);
-    let mask = &online.steps[0];
-    assert_eq!((mask.name.as_str(), mask.model, mask.inputs.as_slice()), ("mask", 0, &[0][..]));
-    assert_eq!((mask.outputs.as_slice(), mask.to_host.as_slice()), (&[Some(1)][..], &[true][..]));
-    let surface = &online.steps[1];
+    assert!(online.decodes[id(0)].keep_origin);
+    let mask = &online.steps[id(0)];
+    assert_eq!((mask.name.as_str(), mask.model, mask.inputs.as_slice()), ("mask", id(0), &*ids(&[0])));
+    assert_eq!((mask.outputs.as_slice(), mask.to_host.as_slice()), (&[Some(id(1))][..], &[true][..]));
+    let surface = &online.steps[id(1)];
     assert_eq!(
         (surface.model, surface.inputs.as_slice(), surface.outputs.as_slice()),
-        (1, &[0, 1][..], &[Some(2)][..])
+        (id(1), &*ids(&[0, 1]), &[Some(id(2))][..])
     );
-    let [reply, overlay] = online.encodes.as_slice() else { panic!("{:?}", online.encodes) };
-    assert_eq!((reply.name.as_str(), reply.needs.as_slice(), reply.origin), ("reply", &[0, 1][..], None));
-    assert_eq!(reply.sources[0].slot, 2);
-    assert_eq!(reply.sources[0].labels, Some((1, "labels.txt".to_owned())));
-    assert_eq!((overlay.needs.as_slice(), overlay.origin, overlay.sources[0].slot), (&[0][..], Some(0), 1));
+    let [reply, overlay] = &*online.encodes else { panic!("{:?}", online.encodes) };
+    assert_eq!((reply.name.as_str(), reply.needs.as_slice(), reply.origin), ("reply", &*ids(&[0, 1]), None));
+    assert_eq!(reply.sources[0].slot, id(2));
+    assert_eq!(reply.sources[0].labels, Some((id(1), "labels.txt".to_owned())));
+    assert_eq!(
+        (overlay.needs.as_slice(), overlay.origin, overlay.sources[0].slot),
+        (&*ids(&[0]), Some(id(0)), id(1))
+    );
     // Offline nobody draws on the picture, and the mask stays on its device.
     let offline = &road.offline;
-    assert!(!offline.decodes[0].keep_origin);
-    assert_eq!(offline.steps[0].to_host, [false]);
+    assert!(!offline.decodes[id(0)].keep_origin);
+    assert_eq!(offline.steps[id(0)].to_host, [false]);
     assert_eq!(offline.encodes.len(), 1);
 }
 
@@ -46,7 +50,7 @@ fn defaults() {
     assert_eq!(plan.server.memory, None);
     assert!(plan.watch.enabled);
     assert_eq!(plan.watch.settle, Duration::from_millis(500));
-    let [mask, surface] = plan.models.as_slice() else { panic!() };
+    let [mask, surface] = &*plan.models else { panic!() };
     assert!(mask.latest && !surface.latest);
     assert_eq!((mask.versions.as_slice(), surface.versions.as_slice()), (&[2][..], &[2][..]));
     assert_eq!((mask.batch.max, mask.batch.wait, mask.queue), (16, Duration::ZERO, 256));
@@ -119,7 +123,7 @@ impl IntoDotted for (&'static str, &'static str) {
 }
 
 fn placed(plan: &Plan) -> Vec<(&str, DeviceId)> {
-    plan.models.iter().map(|m| (m.name.as_str(), plan.devices[m.devices[0]].id)).collect()
+    plan.models.iter().map(|m| (m.name.as_str(), m.devices[0])).collect()
 }
 
 #[test]
@@ -135,8 +139,8 @@ fn models_are_placed_where_they_fit() {
     let apart = road(&[("gpu = 0.3", "gpu = 0.4")]);
     let plan = on(2, &apart);
     assert_eq!(placed(&plan), [("road-mask", first), ("surface", second)]);
-    assert_eq!(plan.devices[1].held, [(1, 0.4)]);
-    assert_eq!(plan.pipelines[0].offline.steps[0].to_host, [true]);
+    assert_eq!(plan.devices[1].held, [(id(1), 0.4)]);
+    assert_eq!(plan.pipelines[0].offline.steps[id(0)].to_host, [true]);
     let second_only = road(&[("[store]", "[device]\nuse = \"cuda:1\"\n[store]")]);
     assert_eq!(placed(&on(2, &second_only)), [("road-mask", second), ("surface", second)]);
     // Best fit alone, the largest first, would not find this one.
@@ -163,12 +167,12 @@ fn replicas_lie_apart_where_they_can_and_share_a_device_where_they_cannot() {
     let three = road(&[("gpu = 0.7", "gpu = 0.4\nreplicas = 3")]);
     let (plan, report) = compile_on(&with_gpus(2), &[("road.toml", &three)]);
     let plan = plan.unwrap_or_else(|| panic!("{}", render(&report, false)));
-    assert_eq!(plan.models[0].devices, [0, 1, 0]);
+    assert_eq!(plan.models[id(0)].devices, [DeviceId::Cuda(0), DeviceId::Cuda(1), DeviceId::Cuda(0)]);
     // The mask may be computed on either device, so that it comes down.
-    assert_eq!(plan.models[1].devices, [1]);
-    assert_eq!(plan.devices[0].held, [(0, 0.8)]);
-    assert_eq!(plan.devices[1].held, [(0, 0.4), (1, 0.3)]);
-    assert_eq!(plan.pipelines[0].offline.steps[0].to_host, [true]);
+    assert_eq!(plan.models[id(1)].devices, [DeviceId::Cuda(1)]);
+    assert_eq!(plan.devices[0].held, [(id(0), 0.8)]);
+    assert_eq!(plan.devices[1].held, [(id(0), 0.4), (id(1), 0.3)]);
+    assert_eq!(plan.pipelines[0].offline.steps[id(0)].to_host, [true]);
     let text = rserve::plan::graph::text(&plan);
     for line in ["0.4 of cuda:0 x2, cuda:1", "0.4 x2", "0.3 "] {
         assert!(text.contains(line), "{line}: {text}");
@@ -176,9 +180,9 @@ fn replicas_lie_apart_where_they_can_and_share_a_device_where_they_cannot() {
 
     let idle = road(&[("gpu = 0.7", "replicas = 4")]);
     let (plan, _) = compile_on(&with_gpus(2), &[("road.toml", &idle)]);
-    let mut devices = plan.unwrap().models[0].devices.clone();
+    let mut devices = plan.unwrap().models[id(0)].devices.clone();
     devices.sort_unstable();
-    assert_eq!(devices, [0, 0, 1, 1]);
+    assert_eq!(devices, [0, 0, 1, 1].map(DeviceId::Cuda));
 }
 
 #[test]
@@ -188,9 +192,9 @@ fn what_is_written_of_batches_and_priorities_is_planned() {
         ("[pipelines.road]\n", "[pipelines.road]\npriority = \"low\"\n"),
     ]);
     let plan = plan(&text);
-    let batch = &plan.models[0].batch;
+    let batch = &plan.models[id(0)].batch;
     assert_eq!((batch.max, &*batch.sizes), (8, &[1, 4, 8][..]));
     assert_eq!([1, 2, 4, 5, 8].map(|rows| batch.padded(rows)), [1, 4, 4, 8, 8]);
-    assert_eq!(plan.models[1].batch.padded(5), 5);
+    assert_eq!(plan.models[id(1)].batch.padded(5), 5);
     assert_eq!(plan.pipelines[0].priority, rserve::plan::Priority::Low);
 }

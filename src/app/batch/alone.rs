@@ -1,6 +1,6 @@
 //! The plan of a batch: one pipeline, which has the device to itself and wants its batches full.
 
-use crate::plan::{Device, Pipeline, Plan};
+use crate::plan::{Device, Id, ModelId, Pipeline, Plan};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ const FILLING: Duration = Duration::from_millis(20);
 
 /// The plan of one pipeline alone, with no model but its own.
 pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
-    let index = |model: &usize| pipeline.models.iter().position(|m| m == model);
-    let pipeline_alone = Pipeline { models: (0..pipeline.models.len()).collect(), ..pipeline.clone() };
+    // The models that the pipeline calls are all that there are.
+    let renumbered = |model: &ModelId| Some(ModelId::new(pipeline.models.iter().position(|m| m == model)?));
+    let models = pipeline.models.iter().filter_map(renumbered).collect();
+    let pipeline_alone = Pipeline { models, ..pipeline.clone() };
     Plan {
         server: plan.server.clone(),
         watch: plan.watch.clone(),
@@ -21,7 +23,7 @@ pub fn only(plan: &Plan, pipeline: &Pipeline) -> Plan {
             .map(|device| Device {
                 id: device.id,
                 memory: device.memory,
-                held: device.held.iter().filter_map(|(m, share)| Some((index(m)?, *share))).collect(),
+                held: device.held.iter().filter_map(|(m, share)| Some((renumbered(m)?, *share))).collect(),
             })
             .collect(),
         models: pipeline.models.iter().filter_map(|m| plan.models.get(*m).cloned()).collect(),

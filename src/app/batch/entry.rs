@@ -2,7 +2,7 @@
 
 use crate::flow::{self, Pinned, Side};
 use crate::offline::{Answer, Ended, Flow, Refused, TimeSpent};
-use crate::plan::{Payload, Plan, Step};
+use crate::plan::{EncodeId, IdVec, Payload, Plan, Step, StepId};
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,21 +16,18 @@ const LAST: Duration = Duration::from_millis(1);
 
 pub struct OfflineEntry {
     pinned: Pinned,
-    /// All of them.
-    encodes: Vec<usize>,
+    /// All encodes of the entry.
+    encodes: Vec<EncodeId>,
     /// For each step, how many rows its model's batches may have.
-    most: Vec<usize>,
+    most: IdVec<StepId, usize>,
 }
 
 impl OfflineEntry {
     pub fn new(pinned: Pinned, plan: &Plan) -> Self {
         let entry = &pinned.plan().offline;
-        let most = |step: &Step| plan.models.get(step.model).map_or(1, |model| model.batch.max);
-        Self {
-            encodes: (0..entry.encodes.len()).collect(),
-            most: entry.steps.iter().map(most).collect(),
-            pinned,
-        }
+        let pipeline = pinned.plan();
+        let most = |step: &Step| plan.models[pipeline.models[step.model]].batch.max;
+        Self { encodes: entry.encodes.ids().collect(), most: entry.steps.iter().map(most).collect(), pinned }
     }
 
     fn spent(&self, timings: &flow::Timings) -> TimeSpent {

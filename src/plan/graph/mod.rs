@@ -11,7 +11,7 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
-use super::{Entry, Model, Pipeline, Plan, Side};
+use super::{Entry, Model, Pipeline, Plan, Side, SlotId, Writer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -114,7 +114,7 @@ impl<'a> Drawing<'a> {
             self.boxes.push(DrawnBox {
                 kind: Kind::Step,
                 name: step.name.clone(),
-                detail: format!("{}, {}", versions(model), share(plan, model)),
+                detail: format!("{}, {}", versions(model), share(model)),
                 entry: None,
                 inputs: model.signature.inputs.iter().map(|p| clean(&p.name)).collect(),
                 outputs: model
@@ -142,7 +142,7 @@ impl<'a> Drawing<'a> {
             let mut inputs: Vec<String> =
                 encode.sources.iter().map(|s| source(entry, s.slot, self)).collect();
             if let Some(origin) = encode.origin {
-                inputs.push(format!("on {}", source(entry, origin, self)));
+                inputs.push(format!("on {}", source(entry, SlotId::of_decode(origin), self)));
             }
             if found.is_none() {
                 self.boxes.push(DrawnBox {
@@ -158,7 +158,7 @@ impl<'a> Drawing<'a> {
                 self.arrow(side, entry, source.slot, (to, input), false);
             }
             if let Some(origin) = encode.origin {
-                self.arrow(side, entry, origin, (to, encode.sources.len()), true);
+                self.arrow(side, entry, SlotId::of_decode(origin), (to, encode.sources.len()), true);
             }
         }
     }
@@ -170,10 +170,14 @@ impl<'a> Drawing<'a> {
             .position(|b| b.kind == kind && b.name == name && (b.entry.is_none() || b.entry == side))
     }
 
-    fn arrow(&mut self, side: Side, entry: &Entry, slot: usize, to: (usize, usize), origin: bool) {
-        let from = match writer(entry, slot) {
-            Some(Writer::Decode(name)) => self.find(Kind::Decode, name, Some(side)).map(|b| (b, 0)),
-            Some(Writer::Step(name, output)) => self.find(Kind::Step, name, None).map(|b| (b, output)),
+    fn arrow(&mut self, side: Side, entry: &Entry, slot: SlotId, to: (usize, usize), origin: bool) {
+        let from = match entry.writer(slot) {
+            Some(Writer::Decode(decode)) => {
+                self.find(Kind::Decode, &entry.decodes[decode].name, Some(side)).map(|b| (b, 0))
+            }
+            Some(Writer::Step(step, output)) => {
+                self.find(Kind::Step, &entry.steps[step].name, None).map(|b| (b, output))
+            }
             None => None,
         };
         if let Some(from) = from {
@@ -185,32 +189,17 @@ impl<'a> Drawing<'a> {
     }
 }
 
-enum Writer<'e> {
-    Decode(&'e str),
-    Step(&'e str, usize),
-}
-
-/// Who writes a slot.
-fn writer(entry: &Entry, slot: usize) -> Option<Writer<'_>> {
-    if let Some(decode) = entry.decodes.get(slot) {
-        return Some(Writer::Decode(&decode.name));
-    }
-    entry.steps.iter().find_map(|step| {
-        let output = step.outputs.iter().position(|s| *s == Some(slot))?;
-        Some(Writer::Step(&step.name, output))
-    })
-}
-
 /// A slot as it is written in the language: "photo", "mask", "surface.probabilities".
-fn source(entry: &Entry, slot: usize, drawing: &Drawing<'_>) -> String {
-    match writer(entry, slot) {
+fn source(entry: &Entry, slot: SlotId, drawing: &Drawing<'_>) -> String {
+    match entry.writer(slot) {
         None => String::new(),
-        Some(Writer::Decode(name)) => name.to_owned(),
-        Some(Writer::Step(name, output)) => {
+        Some(Writer::Decode(decode)) => entry.decodes[decode].name.clone(),
+        Some(Writer::Step(step, output)) => {
+            let name = &entry.steps[step].name;
             let outputs = drawing.find(Kind::Step, name, None).map(|b| &drawing.boxes[b].outputs);
             match outputs.and_then(|o| o.get(output)) {
                 Some((output, _)) if !output.is_empty() => format!("{name}.{output}"),
-                _ => name.to_owned(),
+                _ => name.clone(),
             }
         }
     }
@@ -223,14 +212,13 @@ fn versions(model: &Model) -> String {
 }
 
 /// "0.7 of cpu", or where no share is held "idle time of cpu".
-fn share(plan: &Plan, model: &Model) -> String {
+fn share(model: &Model) -> String {
     let on: Vec<String> = model
         .distinct_devices()
         .into_iter()
-        .filter_map(|device| {
+        .map(|device| {
             let replicas = model.devices.iter().filter(|d| **d == device).count();
-            let id = plan.devices.get(device)?.id;
-            Some(if replicas > 1 { format!("{id} x{replicas}") } else { id.to_string() })
+            if replicas > 1 { format!("{device} x{replicas}") } else { device.to_string() }
         })
         .collect();
     let on = on.join(", ");

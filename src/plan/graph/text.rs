@@ -17,7 +17,7 @@ pub fn text(plan: &Plan) -> String {
         .map(|device| {
             let held = device.held.iter().map(|(index, held)| {
                 let model = &plan.models[*index];
-                let replicas = model.devices.iter().filter(|d| plan.devices[**d].id == device.id).count();
+                let replicas = model.devices.iter().filter(|d| **d == device.id).count();
                 let times = if replicas > 1 { format!(" x{replicas}") } else { String::new() };
                 let share = if *held > 0.0 { model.share.to_string() } else { "idle time".to_owned() };
                 (share + &times, versions(model))
