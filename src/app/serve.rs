@@ -10,9 +10,7 @@ use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
 use super::{Overrides, Trouble, memory};
-use crate::ingress::{
-    Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind, room_for,
-};
+use crate::ingress::{Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind};
 use crate::lifecycle::Lifecycle;
 use crate::plan::{Address, Plan};
 use std::path::PathBuf;
@@ -71,7 +69,7 @@ async fn serving(
     let metrics = Arc::new(Metrics::default());
     let loading = plan.pipelines.iter().map(|p| Arc::new(Loading(p.clone())) as Arc<dyn Handler>);
     let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;
-    let config = DynamicConfig::new(routes, &limits);
+    let config = DynamicConfig::new(routes, &limits, &memory);
     config.set_token(token(plan)?);
     let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &memory, &config);
     let host = Arc::new(Shared(running.clone()));
@@ -141,7 +139,6 @@ fn limits(plan: &Plan) -> Limits {
     let usual = Limits::default();
     Limits {
         max_body: plan.server.max_body,
-        bodies: usual.bodies.max(room_for(plan.server.max_body)),
         keep_alive: plan.server.keep_alive,
         last_call: usual.last_call.min(plan.server.drain / 4),
         ..usual

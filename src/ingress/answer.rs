@@ -1,11 +1,12 @@
 //! The answer of a pipeline, with what served it and how long each part took.
 
+use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::{Response, via_protocol};
 use crate::flow::{Answer, Side, Timings};
+use crate::memory::Budget;
 use crate::plan::Entry;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use std::fmt::Write;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub fn ok(
     side: Side,
     media_type: HeaderValue,
     took: Duration,
+    memory: &Budget,
 ) -> Result<Response, Problem> {
     let timing = server_timing(entry, &answer, took);
     let body = match (side, answer.encoded.pop()) {
@@ -30,7 +32,7 @@ pub fn ok(
             via_protocol::joined(&parts)
         }
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(Outgoing::reserved(body, memory)?);
     let headers = response.headers_mut();
     headers.reserve(6);
     headers.insert(CONTENT_TYPE, media_type);

@@ -1,6 +1,6 @@
 //! A request's body, collected whole: within its size, and not too slowly.
 
-use super::body_budget::Reservation;
+use super::body_memory::BodyMemory;
 use super::problem::Problem;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -48,7 +48,7 @@ impl Inbound {
         &mut self,
         headers: &HeaderMap,
         limit: usize,
-        reserved: &mut Reservation,
+        reserved: &mut BodyMemory,
         idle: Duration,
     ) -> Result<Bytes, Problem> {
         let announced = announced(headers);
@@ -60,9 +60,7 @@ impl Inbound {
         if first.len() > limit {
             return Err(over(limit));
         }
-        if !reserved.hold(first.len()) {
-            return Err(no_room());
-        }
+        reserved.hold(first.len())?;
         if announced == Some(first.len()) || self.incoming.is_end_stream() {
             // Nothing more can follow, but hyper learns so only by being asked.
             if !self.incoming.is_end_stream() {
@@ -79,9 +77,10 @@ impl Inbound {
             if piece.len() > limit - whole.len() {
                 return Err(over(limit));
             }
-            if !reserved.hold(whole.len() + piece.len()) {
-                return Err(no_room());
-            }
+            // A buffer that grows takes the double of what it holds.
+            let length = whole.len() + piece.len();
+            let grown = if length > whole.capacity() { length.saturating_mul(2) } else { whole.capacity() };
+            reserved.hold(grown)?;
             whole.extend_from_slice(&piece);
             next = self.piece(idle).await?;
         }
@@ -150,10 +149,6 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 pub fn over(limit: usize) -> Problem {
     Problem::too_large(format!("a body may have {limit} bytes here (`max_body` in `[server]`)"))
         .with("max_body", limit)
-}
-
-pub fn no_room() -> Problem {
-    Problem::no_room("the bodies of other requests take all the memory that there is for them; send it again")
 }
 
 /// The innermost cause, which says what happened without the names of our parts.

@@ -1,8 +1,8 @@
 //! Bodies that come packed, by `Content-Encoding`: gzip and deflate, unpacked within the size that a body may
 //! have.
 
-use super::body::{no_room, over};
-use super::body_budget::Reservation;
+use super::body::over;
+use super::body_memory::BodyMemory;
 use super::problem::Problem;
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
@@ -44,7 +44,7 @@ impl Coding {
 
     /// Unpacks `packed`, up to `limit` bytes and to what `reserved` can hold beside it. It computes, and is to be
     /// called where that holds up nobody.
-    pub fn unpack(self, packed: Bytes, limit: usize, reserved: &mut Reservation) -> Result<Bytes, Problem> {
+    pub fn unpack(self, packed: Bytes, limit: usize, reserved: &mut BodyMemory) -> Result<Bytes, Problem> {
         let rest = &packed[..];
         match self {
             Self::Identity => Ok(packed),
@@ -90,7 +90,7 @@ fn read(
     mut stream: impl Read,
     packed: usize,
     limit: usize,
-    reserved: &mut Reservation,
+    reserved: &mut BodyMemory,
 ) -> Result<Bytes, Problem> {
     let mut body = vec![];
     let mut piece = vec![0; 64 << 10];
@@ -105,9 +105,7 @@ fn read(
             return Err(over(limit).with("unpacked", true));
         }
         // The buffer grows to the double of what it holds.
-        if !reserved.hold(packed.saturating_add((body.len() + length).saturating_mul(2))) {
-            return Err(no_room());
-        }
+        reserved.hold(packed.saturating_add((body.len() + length).saturating_mul(2)))?;
         body.extend_from_slice(&piece[..length]);
     }
 }
@@ -122,8 +120,8 @@ fn broken(coding: Coding, why: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::super::body_budget::BodyBudget;
     use super::*;
+    use crate::memory::{Budget, Use};
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use hyper::header::HeaderValue;
@@ -148,7 +146,7 @@ mod tests {
     }
 
     fn unpack(coding: Coding, packed: Vec<u8>, limit: usize) -> Result<Bytes, u16> {
-        let mut reserved = BodyBudget::new(64 << 20).reserve();
+        let mut reserved = BodyMemory::new(&Budget::unlimited()).unwrap();
         coding.unpack(packed.into(), limit, &mut reserved).map_err(|problem| problem.status().as_u16())
     }
 
@@ -175,7 +173,9 @@ mod tests {
             assert_eq!(unpack(coding, packed, 1 << 20), Err(413));
         }
         // Where many are unpacked at once, there may be no room for one more.
-        let mut reserved = BodyBudget::new(1 << 20).reserve();
+        let budget = Budget::new(64 << 20);
+        let _others = budget.reserve(Use::Bodies, 10 << 20).unwrap();
+        let mut reserved = BodyMemory::new(&budget).unwrap();
         let problem = Coding::Gzip.unpack(gzip(&bomb).into(), 64 << 20, &mut reserved).unwrap_err();
         assert_eq!(problem.status(), 503);
     }

@@ -1,8 +1,8 @@
 //! What of the server's configuration may change while it serves. Both listeners read it; whoever applies a plan
 //! writes it.
 
-use super::body_budget::BodyBudget;
 use super::{Limits, Routes, Token};
+use crate::memory::Budget;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,17 +15,18 @@ pub struct DynamicConfig {
     max_body: AtomicUsize,
     /// In milliseconds.
     keep_alive: AtomicU64,
-    pub(super) bodies: BodyBudget,
+    /// The memory of the process.
+    pub(super) memory: Budget,
 }
 
 impl DynamicConfig {
-    pub fn new(routes: Routes, limits: &Limits) -> Arc<Self> {
+    pub fn new(routes: Routes, limits: &Limits, memory: &Budget) -> Arc<Self> {
         Arc::new(Self {
             routes: ArcSwap::from_pointee(routes),
             token: ArcSwapOption::empty(),
             max_body: AtomicUsize::new(limits.max_body),
             keep_alive: AtomicU64::new(millis(limits.keep_alive)),
-            bodies: BodyBudget::new(limits.bodies),
+            memory: memory.clone(),
         })
     }
 
@@ -42,7 +43,6 @@ impl DynamicConfig {
     /// A body may have this number of bytes from here on.
     pub fn set_max_body(&self, bytes: usize) {
         self.max_body.store(bytes, Ordering::Relaxed);
-        self.bodies.grow(room_for(bytes));
     }
 
     /// A connection may rest this long between two requests from here on.
@@ -69,9 +69,4 @@ impl DynamicConfig {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The memory for all bodies together: a few of the largest must always find room.
-pub fn room_for(max_body: usize) -> usize {
-    max_body.saturating_mul(4)
 }

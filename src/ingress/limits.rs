@@ -6,8 +6,6 @@ use std::time::Duration;
 pub struct Limits {
     /// The bytes that a body may have.
     pub max_body: usize,
-    /// The bytes that all bodies together may have that are being read or answered.
-    pub bodies: usize,
     /// The bytes that a request's head may have.
     pub max_head: usize,
     pub max_headers: usize,
@@ -18,7 +16,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// The time between two pieces of a body.
     pub body_idle: Duration,
-    /// The time that a client may take nothing of its answer.
+    /// The time that a client may take nothing, or too little, of its answer.
     pub write_stall: Duration,
     /// The time that a connection without a request is kept open after a stop, for one that is on its way.
     pub last_call: Duration,
@@ -32,7 +30,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body: 16 << 20,
-            bodies: 512 << 20,
             max_head: 64 << 10,
             max_headers: 100,
             head: Duration::from_secs(20),
@@ -41,7 +38,7 @@ impl Default for Limits {
             write_stall: Duration::from_secs(30),
             last_call: Duration::from_millis(250),
             connections: 10_000,
-            streams: 128,
+            streams: 64,
         }
     }
 }

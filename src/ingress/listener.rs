@@ -2,13 +2,14 @@
 
 use super::Response;
 use super::limits::Limits;
+use super::pace::{Pace, Streams};
 use super::socket::{ConnectionState, Socket};
 use crate::plan::Address;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Version};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -100,8 +101,8 @@ async fn stopping(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(limits: &Limits) -> Builder<Streams> {
+    let mut builder = Builder::new(Streams { patience: limits.write_stall });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -113,7 +114,10 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(limits.max_head.try_into().unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.max_head / 4).unwrap_or(u32::MAX))
+        // Of streams that the client resets as soon as it has opened them, and of those that it breaks.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
         // Wide enough that a photo is sent without waiting for the window.
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
@@ -124,7 +128,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 
 async fn connection<R: Respond>(
     stream: TcpStream,
-    builder: Arc<Builder<TokioExecutor>>,
+    builder: Arc<Builder<Streams>>,
     server: Arc<R>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -146,12 +150,16 @@ async fn connection<R: Respond>(
                 // The next request may be in the pipe already, and must not take this answer with it.
                 signals.leaves_unread();
             }
-            Ok::<_, Infallible>(response)
+            let pace = Pace::of_this_stream();
+            Ok::<_, Infallible>(response.map(|body| body.on(&signals.unsent, limits.write_stall, pace)))
         }
     });
     let mut connection = pin!(builder.serve_connection(socket, service));
     let mut rest = pin!(sleep(server.keep_alive()));
     let mut last_call = pin!(sleep(limits.last_call));
+    // Looked at every so often: whoever takes an answer in time is not kept waiting by it.
+    let look = (limits.write_stall / 4).max(Duration::from_millis(1));
+    let mut unsent = pin!(sleep(look));
     let mut stopped = false;
     let mut ending = false;
     loop {
@@ -162,6 +170,14 @@ async fn connection<R: Respond>(
                     tracing::debug!(%error, "a connection ended early");
                 }
                 return;
+            }
+            () = unsent.as_mut() => {
+                // A stream of HTTP/2 was reset before, where that was possible.
+                if signals.unsent.is_overdue(Instant::now() - look) {
+                    tracing::debug!("a client does not take its answers; its connection is closed");
+                    return;
+                }
+                unsent.as_mut().reset(tokio::time::Instant::now() + look);
             }
             // A client that has not heard of the stop may be sending its next request just now: it is
             // answered, and told that it was the last.

@@ -10,7 +10,7 @@ mod accept;
 mod admin;
 mod answer;
 mod body;
-mod body_budget;
+mod body_memory;
 mod coding;
 pub mod documents;
 mod dynamic;
@@ -20,6 +20,8 @@ mod host;
 mod limits;
 mod listener;
 mod metrics;
+mod outgoing;
+mod pace;
 mod pages;
 mod pins;
 mod predict;
@@ -34,7 +36,7 @@ mod via;
 mod via_protocol;
 
 pub use admin::Admin;
-pub use dynamic::{DynamicConfig, room_for};
+pub use dynamic::DynamicConfig;
 pub use host::{BoxFuture, Done, Handler, Host, Order, Sample, SampleKind, Versions};
 pub use limits::Limits;
 pub use listener::{Listener, bind};
@@ -46,4 +48,4 @@ pub use token::Token;
 pub use via::{ViaAnswer, ViaClient, ViaError};
 
 /// Every answer is whole before it is sent.
-type Response = hyper::Response<http_body_util::Full<bytes::Bytes>>;
+type Response = hyper::Response<outgoing::Outgoing>;

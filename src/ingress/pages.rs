@@ -2,12 +2,12 @@
 
 use super::Response;
 use super::accept::prefers;
+use super::outgoing::Outgoing;
 use super::predict::METHODS;
 use super::problem::Problem;
 use super::routes::Routes;
 use crate::plan::{DecodePlan, Example, Pipeline};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -152,7 +152,7 @@ pub fn json_page(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 pub fn page(media_type: &'static str, body: String) -> Response {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Outgoing::from(Bytes::from(body)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

@@ -1,14 +1,14 @@
 //! One request to a pipeline: choose the encode, read the body, run the item, answer.
 
 use super::body::Inbound;
+use super::body_memory::BodyMemory;
 use super::coding::Coding;
+use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::routes::Route;
 use super::server::Server;
 use super::{Response, Versions, accept, answer, form, pages, pins, timeout, via_protocol};
 use crate::flow::{self, Side};
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -29,7 +29,7 @@ pub async fn predict(
         // What a guide of another server says with `curl -T` is a PUT of the same body.
         Method::POST | Method::PUT => {}
         Method::OPTIONS => {
-            let mut response = Response::new(Full::new(Bytes::new()));
+            let mut response = Response::new(Outgoing::default());
             *response.status_mut() = StatusCode::NO_CONTENT;
             let headers = response.headers_mut();
             headers.insert(ALLOW, HeaderValue::from_static(METHODS));
@@ -93,9 +93,9 @@ async fn answered(
         return Err(Problem::from(full));
     }
     let coding = Coding::of(&head.headers)?;
-    let mut body_is_whole = false;
     // Given back with the answer: a body is held for as long as its item.
-    let mut reserved = server.config.bodies.reserve();
+    let mut reserved = BodyMemory::new(&server.config.memory)?;
+    let mut body_is_whole = false;
     let work = async {
         let max_body = server.config.max_body();
         let bytes = body.collect(&head.headers, max_body, &mut reserved, server.limits.body_idle).await?;
@@ -104,8 +104,15 @@ async fn answered(
             Coding::Identity => bytes,
             _ => server.unpack(coding, bytes, max_body, &mut reserved).await?,
         };
+        let length = bytes.len();
+        // Parts of a form and fields of a document are copied out of it.
+        let copied = if entry.decodes.len() > 1 { length } else { 0 };
+        reserved.hold(length.saturating_add(copied))?;
         let lost = form::has_lost_line_ends(&head.headers, &bytes);
         request.payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
+        let read =
+            entry.decodes.iter().zip(&request.payloads).map(|(plan, payload)| plan.decode.unfolded(payload));
+        reserved.hold(read.fold(length.saturating_add(copied), usize::saturating_add))?;
         let answer = handler.run(&versions, request).await;
         answer.map_err(|error| match lost {
             true => Problem::from(form::explained(&entry.decodes, error)),
@@ -114,7 +121,7 @@ async fn answered(
     };
     let seconds = allowed.as_secs_f32();
     match timeout_at(deadline.into(), work).await {
-        Ok(answer) => answer::ok(answer?, entry, side, media_type, begun.elapsed()),
+        Ok(answer) => answer::ok(answer?, entry, side, media_type, begun.elapsed(), &server.config.memory),
         Err(_) if !body_is_whole => Err(Problem::slow_body(format!(
             "the body had not come whole when the {seconds} s allowed were over"
         ))),

@@ -1,11 +1,11 @@
 //! Problem documents (RFC 9457). The one place where an error becomes a status.
 
+use super::outgoing::Outgoing;
 use super::{Response, coding};
 use crate::flow;
 use crate::lifecycle::NotReady;
 use crate::plan::DecodeError;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -139,7 +139,7 @@ impl Problem {
         }
         let mut body = serde_json::to_vec_pretty(&document).unwrap_or_default();
         body.push(b'\n');
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Outgoing::from(Bytes::from(body)));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

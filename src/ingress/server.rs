@@ -1,11 +1,12 @@
 //! A request to a response: finds what its path leads to, contains panics, puts on what every answer has.
 
 use super::body::Inbound;
-use super::body_budget::Reservation;
+use super::body_memory::BodyMemory;
 use super::coding::Coding;
 use super::dynamic::DynamicConfig;
 use super::limits::Limits;
 use super::listener::Respond;
+use super::outgoing::Outgoing;
 use super::predict::predict;
 use super::problem::Problem;
 use super::request_id::{REQUEST_ID, request_id};
@@ -14,8 +15,7 @@ use super::socket::ConnectionState;
 use super::{Host, Metrics, Response, framing, pages};
 use crate::scheduler::panic_message;
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Version};
@@ -65,12 +65,12 @@ impl Server {
         coding: Coding,
         packed: Bytes,
         limit: usize,
-        reserved: &mut Reservation,
+        reserved: &mut BodyMemory,
     ) -> Result<Bytes, Problem> {
         // The semaphore is never closed. The permit goes along: a request that is given up makes no room for
         // another before the work is done.
         let permit = self.unpacking.clone().acquire_owned().await.ok();
-        let mut held = std::mem::replace(reserved, self.config.bodies.reserve());
+        let mut held = std::mem::replace(reserved, BodyMemory::new(&self.config.memory)?);
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let unpacked = coding.unpack(packed, limit, &mut held);
@@ -92,7 +92,13 @@ impl Server {
             Ok(()) => contained(self.route(&head, &mut body, begun)).await,
             Err(problem) => Err(problem),
         };
-        let response = finished(result, &head, body, connection);
+        let mut response = finished(result, &head, body, connection);
+        // Pages may be long where there are many pipelines.
+        if let Err(problem) = response.body_mut().reserve(&self.config.memory) {
+            let id = request_id(head.headers.get(REQUEST_ID));
+            response = problem.response(id.to_str().unwrap_or_default());
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         tracing::debug!(
             method = %head.method,
             path = head.uri.path(),
@@ -167,7 +173,7 @@ impl Respond for Server {
 }
 
 fn options(allow: &'static str) -> Response {
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let mut response = Response::new(Outgoing::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
@@ -212,9 +218,9 @@ pub fn finished(
         }
     }
     if head.method == Method::HEAD {
-        let length = response.body().size_hint().exact().unwrap_or(0);
+        let length = response.body().len();
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        *response.body_mut() = Full::new(Bytes::new());
+        *response.body_mut() = Outgoing::default();
     }
     response
 }

@@ -1,8 +1,10 @@
 //! A client's connection as hyper reads and writes it, with three things that hyper does not do: it gives up
-//! on a client that does not take its answer, it tells a client that begins a request and does not go on from
+//! on a client that takes too little of its answer, it tells a client that begins a request and does not go on from
 //! one that rests between two requests, and it closes gently where a body was left unread, so that the answer
 //! is not lost to a reset.
 
+use super::outgoing::UnsentAnswers;
+use super::pace::Patience;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;
@@ -13,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 /// How long, and for how many bytes, an unread body is still taken in after the answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -36,6 +38,8 @@ pub struct ConnectionState {
     head_begun: AtomicBool,
     /// Something that the client sent is left unread.
     linger: AtomicBool,
+    /// The answers that the system has not taken yet.
+    pub unsent: Arc<UnsentAnswers>,
 }
 
 impl Default for ConnectionState {
@@ -47,6 +51,7 @@ impl Default for ConnectionState {
             answered: AtomicU64::new(0),
             head_begun: AtomicBool::new(false),
             linger: AtomicBool::new(false),
+            unsent: Arc::default(),
         }
     }
 }
@@ -64,8 +69,12 @@ impl ConnectionState {
         self.linger.store(true, Ordering::Relaxed);
     }
 
-    /// Since when the connection has neither a request in flight nor a part of a head; `None` where it has.
+    /// Since when the connection has neither a request in flight, nor a part of a head, nor an answer that is still to
+    /// be sent; `None` where it has.
     pub fn idle_since(&self) -> Option<Instant> {
+        if !self.unsent.is_empty() {
+            return None;
+        }
         if self.in_flight.load(Ordering::Relaxed) > 0 || self.head_begun.load(Ordering::Relaxed) {
             return None;
         }
@@ -87,8 +96,8 @@ impl Drop for RequestInFlight {
 pub struct Socket {
     stream: TcpStream,
     signals: Arc<ConnectionState>,
-    /// How long a write may wait for the client.
-    patience: Duration,
+    /// How long writes may wait for the client.
+    patience: Patience,
     stalled: Option<Pin<Box<Sleep>>>,
     /// How long a head may take from its first byte to its last.
     head_patience: Duration,
@@ -120,7 +129,7 @@ impl Socket {
         TokioIo::new(Self {
             stream,
             signals,
-            patience,
+            patience: Patience::new(patience),
             stalled: None,
             head_patience,
             head: None,
@@ -163,15 +172,22 @@ impl Socket {
         }
     }
 
-    /// Passes on what a write gave, and an error in its place once the client has not taken anything for
-    /// too long.
-    fn or_stalled<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if write.is_ready() {
+    /// Passes on what a write of `bytes` gave, and an error in its place once the client has taken too little for too
+    /// long.
+    fn or_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        let now = tokio::time::Instant::now();
+        if let Poll::Ready(done) = &write {
             self.stalled = None;
+            self.patience.took(now, done.as_ref().map_or(0, bytes));
             return write;
         }
-        let patience = self.patience;
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let until = self.patience.waits(now);
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
     }
@@ -204,7 +220,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.or_stalled(cx, write)
+        self.or_stalled(cx, write, |taken| *taken)
     }
 
     fn poll_write_vectored(
@@ -213,7 +229,7 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.or_stalled(cx, write)
+        self.or_stalled(cx, write, |taken| *taken)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -222,7 +238,7 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.stream).poll_flush(cx);
-        self.or_stalled(cx, flush)
+        self.or_stalled(cx, flush, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -127,18 +127,25 @@ impl Budget {
         }
     }
 
+    /// The bytes that a use may ever take.
+    pub fn most(&self, purpose: Use) -> u64 {
+        let limit = self.limit();
+        match purpose.eighths() {
+            8 => limit,
+            eighths => limit / 8 * eighths,
+        }
+    }
+
     /// Reserves `bytes` for `purpose` until the reservation is dropped.
     pub fn reserve(&self, purpose: Use, bytes: u64) -> Result<Reservation, Full> {
-        self.take(purpose, bytes)?;
+        self.take(purpose, bytes, 0)?;
         Ok(Reservation { budget: self.clone(), purpose, bytes })
     }
 
-    fn take(&self, purpose: Use, bytes: u64) -> Result<(), Full> {
+    /// Takes `bytes` where `spare` bytes are left then.
+    fn take(&self, purpose: Use, bytes: u64, spare: u64) -> Result<(), Full> {
         let (limit, other) = (self.limit(), self.0.other.load(Relaxed));
-        let most = match purpose.eighths() {
-            8 => limit,
-            eighths => limit / 8 * eighths,
-        };
+        let most = self.most(purpose).saturating_sub(spare);
         let add = |count: &AtomicU64, most: u64| {
             let grown = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= most || bytes == 0);
             count.fetch_update(Relaxed, Relaxed, grown).map(drop).map_err(|taken| Full {
@@ -150,7 +157,7 @@ impl Budget {
         };
         let own = &self.0.uses[purpose as usize];
         add(own, most)?;
-        add(&self.0.total, limit.saturating_sub(other)).inspect_err(|_| {
+        add(&self.0.total, limit.saturating_sub(other).saturating_sub(spare)).inspect_err(|_| {
             own.fetch_sub(bytes, Relaxed);
         })
     }
@@ -178,8 +185,13 @@ impl Reservation {
 
     /// Holds `bytes` in all from now on. Where that is more than the budget has, it stays as it was.
     pub fn resize(&mut self, bytes: u64) -> Result<(), Full> {
+        self.resize_leaving(bytes, 0)
+    }
+
+    /// As [`resize`](Self::resize), and grows only where `spare` bytes are left for takers that want less.
+    pub fn resize_leaving(&mut self, bytes: u64, spare: u64) -> Result<(), Full> {
         if bytes > self.bytes {
-            self.budget.take(self.purpose, bytes - self.bytes)?;
+            self.budget.take(self.purpose, bytes - self.bytes, spare)?;
         } else {
             self.budget.give(self.purpose, self.bytes - bytes);
         }
@@ -274,6 +286,20 @@ mod tests {
         assert!(budget.reserve(Use::Running, 1).is_err());
         assert!(budget.reserve(Use::Running, 0).is_ok(), "nothing always fits");
         drop(held);
+    }
+
+    #[test]
+    fn large_takers_leave_something_for_small_ones() {
+        let budget = Budget::new(8000);
+        assert_eq!((budget.most(Use::Bodies), budget.most(Use::Weights)), (2000, 8000));
+        let mut large = budget.reserve(Use::Bodies, 0).unwrap();
+        assert!(large.resize_leaving(1801, 200).unwrap_err().is_for_good());
+        large.resize_leaving(1800, 200).unwrap();
+        let small = budget.reserve(Use::Bodies, 200).unwrap();
+        large.resize_leaving(1000, 200).unwrap();
+        assert!(!large.resize_leaving(1700, 200).unwrap_err().is_for_good());
+        drop((large, small));
+        assert_eq!(budget.usage().reserved(), 0);
     }
 
     #[test]

@@ -88,6 +88,11 @@ pub trait Decode: Send + Sync + Debug {
     fn weight(&self, payload: &Payload) -> usize {
         payload.len()
     }
+    /// The bytes that the values of a payload take while they are read, beside the payload itself and where they are
+    /// more than what is read; an upper bound.
+    fn unfolded(&self, _payload: &Payload) -> usize {
+        0
+    }
     /// Every option that has a part in what the decode gives, with its default where the file says nothing.
     /// Two decodes of one format with equal options give the same for the same payload.
     fn options(&self) -> serde_json::Value;

@@ -4,4 +4,5 @@ mod answers;
 mod client;
 mod connections;
 mod forms;
+mod memory;
 mod pretend;

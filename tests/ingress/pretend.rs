@@ -7,6 +7,7 @@ use rserve::ingress::{
     Server, Versions, bind,
 };
 use rserve::lifecycle::NotReady;
+use rserve::memory::Budget;
 use rserve::plan::{
     Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
     IdVec, JsonValues, Origin, Payload, Pipeline, TensorType,
@@ -204,6 +205,9 @@ impl Echo {
                 Some(Payload::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
                 _ => String::new(),
             };
+            if let Some(length) = said.strip_prefix("bytes ").and_then(|length| length.parse().ok()) {
+                body = vec![b'z'; length];
+            }
             let decode = |error| Error::Decode { decode: "photo".into(), error };
             let result = match said.as_str() {
                 "malformed" => Err(decode(DecodeError::Malformed(said))),
@@ -293,6 +297,7 @@ impl Host for Echo {
 pub struct Rig {
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    pub memory: Budget,
     pub config: Arc<DynamicConfig>,
     pub echo: Arc<Echo>,
     pub server: Arc<Server>,
@@ -314,6 +319,11 @@ pub fn short() -> Limits {
 /// Pipelines `one` (a photo) and `two` (a photo and a `meta` of JSON), `json` (one JSON decode), `brief`
 /// (300 ms).
 pub async fn start(limits: Limits) -> Rig {
+    start_with(limits, Budget::unlimited()).await
+}
+
+/// As [`start`], with so much memory.
+pub async fn start_with(limits: Limits, memory: Budget) -> Rig {
     let mut brief = pipeline("brief", &[("photo", "image")]);
     brief.timeout = Duration::from_millis(300);
     let pipelines: Vec<Arc<Pipeline>> = [
@@ -332,12 +342,12 @@ pub async fn start(limits: Limits) -> Rig {
     let (stop, stopped) = watch::channel(false);
     let listener = bind(&"127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let address = listener.address().unwrap();
-    let config = DynamicConfig::new(routes, &limits);
+    let config = DynamicConfig::new(routes, &limits, &memory);
     let server = Server::new(echo.clone(), config.clone(), limits.clone(), metrics.clone());
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
     let listener = bind(&"127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let admin = listener.address().unwrap();
     let orders = Admin::new(echo.clone(), config.clone(), metrics);
     tokio::spawn(listener.serve(orders, stopped));
-    Rig { address, admin, config, echo, server, stop, serving }
+    Rig { address, admin, memory, config, echo, server, stop, serving }
 }

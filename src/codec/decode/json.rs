@@ -33,6 +33,12 @@ struct JsonDecode {
 
 const MAX_ELEMENTS: i64 = 1 << 24;
 
+/// A text takes many times the two bytes that it may be written with.
+const MAX_TEXTS: i64 = 1 << 16;
+
+/// The bytes that a text takes beside its own: a string, and what the allocator adds to it.
+const TEXT_BYTES: usize = 40;
+
 /// An example with more elements is a file.
 const MOST_SHOWN: usize = 64;
 
@@ -48,7 +54,8 @@ pub fn read(codec: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) 
     let field = field.map_or_else(|| name.clone(), |f| f.value);
     let dtype = options::dtype_or_string(options, report).map_or(DType::F32, |d| d.value);
     let shape = options::shape(options, report).map(|s| s.value);
-    let max = options.integer("max_elements", 1..=1 << 32, report).map_or(MAX_ELEMENTS, |m| m.value);
+    let usual = if dtype == DType::String { MAX_TEXTS } else { MAX_ELEMENTS };
+    let max = options.integer("max_elements", 1..=1 << 32, report).map_or(usual, |m| m.value);
     let max_elements = max as usize;
     Some(Arc::new(JsonDecode { name, field, dtype, shape, max_elements, read_as: None }))
 }
@@ -97,6 +104,20 @@ impl Decode for JsonDecode {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["json"]
+    }
+
+    fn unfolded(&self, payload: &Payload) -> usize {
+        let text = match payload {
+            Payload::Bytes(bytes) => bytes.as_ref(),
+            Payload::Json(value) => value.get().as_bytes(),
+        };
+        let elements = text.iter().filter(|byte| **byte == b',').count() + 1;
+        let each = match self.dtype {
+            DType::String => TEXT_BYTES,
+            dtype => dtype.size(),
+        };
+        // A vector that grows takes the double of what it holds; a document with `NaN` is copied to be read.
+        elements.min(self.max_elements).saturating_mul(2 * each).saturating_add(text.len())
     }
 
     fn options(&self) -> serde_json::Value {
