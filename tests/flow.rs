@@ -102,7 +102,12 @@ impl Loader for Models {
     fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, String> {
         let name = String::from_utf8(whole(&files)).unwrap();
         let inputs: &[&str] = if name == "join" { &["a", "b"] } else { &["x"] };
-        let facts = VersionFacts { signature: signature(inputs, &["y"]), labels: files.labels, weights: 4 };
+        let facts = VersionFacts {
+            signature: signature(inputs, &["y"]),
+            labels: files.labels,
+            texts: files.texts,
+            weights: 4,
+        };
         Ok(Opened { facts, model: Box::new(Ready(self.0[name.as_str()].clone())) })
     }
 }

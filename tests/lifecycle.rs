@@ -30,7 +30,8 @@ impl Loader for TextLoader {
             _ => "x",
         };
         let signature = signature(&[input], &["y"]);
-        let facts = VersionFacts { signature, labels: files.labels, weights: onnx.len() as u64 };
+        let facts =
+            VersionFacts { signature, labels: files.labels, texts: files.texts, weights: onnx.len() as u64 };
         let model = Text { text: text.trim().to_owned(), loads: self.loads.clone(), gate: self.gate.clone() };
         Ok(Opened { facts, model: Box::new(model) })
     }
@@ -96,6 +97,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
         warm: true,
         queue: 64,
         rollout: plan::Rollout::default(),
+        texts: ["labels.txt", "names.txt"].map(str::to_owned).into(),
         signature: signature(&["x"], &["y"]),
     };
     Plan {

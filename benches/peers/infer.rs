@@ -9,6 +9,7 @@ use mimalloc::MiMalloc;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use rserve::engine;
+use rserve::memory::Budget;
 use rserve::plan::{DeviceId, Signature};
 use rserve::scheduler::{Batch, Runner, Value, Want};
 use rserve::store;
@@ -103,7 +104,7 @@ struct Model {
 
 impl Model {
     fn load(path: &Path) -> Result<Self, Error> {
-        let model = engine::open(store::model(path, &engine::Onnx)?)?;
+        let model = engine::open(store::model(path, &engine::Onnx, &Budget::unlimited())?)?;
         let signature = model.inspect()?.signature;
         Ok(Self { runner: model.load(DeviceId::Cpu)?, signature, inputs: BTreeMap::new() })
     }

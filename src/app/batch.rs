@@ -9,6 +9,7 @@ use super::Trouble;
 use super::bring_up::stage_all;
 use super::compile::Compiled;
 use super::loader::EngineLoader;
+use super::memory;
 use super::signals::{Signals, exit_at_once};
 use super::via::Via;
 use crate::diagnostic::nearest;
@@ -184,7 +185,7 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let mut plan = only(&compiled.plan, &ready.pipeline);
     let in_flight = in_flight(&plan);
     alone::fill_batches(&mut plan, in_flight);
-    let lifecycle = Lifecycle::new(Arc::new(EngineLoader));
+    let lifecycle = Lifecycle::new(Arc::new(EngineLoader)).reserving_from(&memory::budget(&plan));
     let staged = stage_all(&lifecycle, &plan, None)?;
     let cells = staged.cells();
     lifecycle.commit(staged);

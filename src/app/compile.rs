@@ -4,6 +4,7 @@ use super::Trouble;
 use super::facts;
 use super::token::token;
 use crate::diagnostic::{Diagnostic, Report, SourceText, Span};
+use crate::memory::{Budget, process_limit};
 use crate::plan::{self, Capacity, Facts, Plan};
 use crate::spec::{self, DeviceUse, Spec};
 use crate::{codec, engine};
@@ -59,7 +60,9 @@ pub struct Files(Vec<(PathBuf, Vec<u8>)>);
 
 /// Compiles every file in `paths`, which are files and folders of `*.toml`.
 pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
-    let compiled = Compiled::of(Files::read(paths)?)?;
+    // What the files say of memory is not known yet.
+    let memory = Budget::new(process_limit().unwrap_or(u64::MAX));
+    let compiled = Compiled::of(Files::read(paths)?, &memory)?;
     token(&compiled.plan)?;
     Ok(compiled)
 }
@@ -75,7 +78,8 @@ impl Files {
 }
 
 impl Compiled {
-    pub fn of(texts: Files) -> Result<Self, Trouble> {
+    /// What is read of the models is reserved from `memory` for as long as that takes.
+    pub fn of(texts: Files, memory: &Budget) -> Result<Self, Trouble> {
         let mut report = Report::default();
         let mut specs = Vec::with_capacity(texts.0.len());
         for (file, bytes) in &texts.0 {
@@ -83,7 +87,7 @@ impl Compiled {
                 specs.push(spec::read::read(&source, &mut report));
             }
         }
-        let gathered = facts::gather(&plan::needs(&specs));
+        let gathered = facts::gather(&plan::needs(&specs), memory);
         let capacity = engine::capacity();
         match plan::compile(&specs, &gathered.facts, &capacity, &codec::registry(), &mut report) {
             Some(plan) => Ok(Self {

@@ -1,8 +1,9 @@
 //! What the store holds of the models that are asked for, read and inspected side by side.
 
 use crate::engine;
+use crate::memory::Budget;
 use crate::plan::{Facts, ModelFacts, StoreRoot, VersionFacts, VersionsWanted};
-use crate::store::{self, MODEL_FILE, StoreError, VersionFiles};
+use crate::store::{self, MODEL_FILE, Reading, StoreError, VersionFiles};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub struct Gathered {
 }
 
 /// `needs` are the models wanted, by store. Of the others in a store the names alone are told.
-pub fn gather(needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>) -> Gathered {
+pub fn gather(needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>, memory: &Budget) -> Gathered {
     let mut gathered = Gathered { facts: Facts::default(), unreadable: false };
     for (path, models) in needs {
         let store = match store::scan(path) {
@@ -23,7 +24,7 @@ pub fn gather(needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>) -> 
                 .into_par_iter()
                 .map(|(model, versions)| {
                     let facts = match models.get(&model) {
-                        Some(wanted) => model_facts(path, &model, versions, wanted),
+                        Some(wanted) => model_facts(path, &model, versions, wanted, memory),
                         None => ModelFacts::default(),
                     };
                     (model, facts)
@@ -44,9 +45,11 @@ fn model_facts(
     model: &str,
     versions: Result<Vec<u64>, StoreError>,
     wanted: &VersionsWanted,
+    memory: &Budget,
 ) -> ModelFacts {
     let mut others: BTreeSet<u64> = versions.unwrap_or_default().into_iter().collect();
-    let read = |version: u64| version_facts(store, model, version);
+    let reading = Reading { format: &engine::Onnx, texts: &wanted.texts, memory };
+    let read = |version: u64| version_facts(store, model, version, reading);
     let listed: Vec<u64> = others.intersection(&wanted.listed).copied().collect();
     let mut facts: BTreeMap<u64, _> =
         listed.into_par_iter().map(|version| (version, read(version))).collect();
@@ -62,14 +65,21 @@ fn model_facts(
     ModelFacts { versions: facts, others }
 }
 
-fn version_facts(store: &StoreRoot, model: &str, version: u64) -> Result<VersionFacts, String> {
-    let files = store::read(store, model, version, &engine::Onnx).map_err(|e| e.to_string())?;
+fn version_facts(
+    store: &StoreRoot,
+    model: &str,
+    version: u64,
+    reading: Reading<'_>,
+) -> Result<VersionFacts, String> {
+    let files = store::read(store, model, version, reading).map_err(|e| e.to_string())?;
+    let _held = files.held.clone();
     facts_of(files).map(|(_, facts)| facts)
 }
 
 /// A model and what it declares, or every reason why it cannot be run, one a line.
 pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts), String> {
     let mut labels = std::mem::take(&mut files.labels);
+    let texts = std::mem::take(&mut files.texts);
     let model = engine::open(files.into_model()).map_err(|e| e.to_string())?;
     let inspection = model.inspect().map_err(|e| e.to_string())?;
     if !inspection.unsupported.is_empty() {
@@ -78,8 +88,12 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
         return Err(lines.join("\n"));
     }
     labels.extend(inspection.classes.map(|classes| (MODEL_FILE.to_owned(), classes)));
-    let facts =
-        VersionFacts { signature: Arc::new(inspection.signature), labels, weights: inspection.weights };
+    let facts = VersionFacts {
+        signature: Arc::new(inspection.signature),
+        labels,
+        texts,
+        weights: inspection.weights,
+    };
     Ok((model, facts))
 }
 
@@ -102,9 +116,18 @@ mod tests {
             }
         }
         let looked = |latest, listed: &[u64]| {
-            let wanted = VersionsWanted { latest, listed: listed.iter().copied().collect() };
-            let facts =
-                model_facts(&store.path().to_owned().into(), "surface", Ok((1..=5).collect()), &wanted);
+            let wanted = VersionsWanted {
+                latest,
+                listed: listed.iter().copied().collect(),
+                ..VersionsWanted::default()
+            };
+            let facts = model_facts(
+                &store.path().to_owned().into(),
+                "surface",
+                Ok((1..=5).collect()),
+                &wanted,
+                &Budget::unlimited(),
+            );
             let looked: Vec<(u64, bool)> =
                 facts.versions.iter().map(|(v, facts)| (*v, facts.is_ok())).collect();
             (looked, facts.others.into_iter().collect::<Vec<_>>())

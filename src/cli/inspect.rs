@@ -3,6 +3,7 @@
 use super::Exit;
 use super::output::{complain, print, shown};
 use crate::engine::{self, Applied, Inspection};
+use crate::memory::{Budget, process_limit};
 use crate::plan::{Batching, Dim, Port, Signature};
 use crate::store;
 use serde_json::{Value, json};
@@ -37,7 +38,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         complain(&format!("cannot read `{file}`: it is a folder; name the model.onnx in it"));
         return Exit::Wrong;
     }
-    let files = match store::model(&arguments.file, &engine::Onnx) {
+    let memory = Budget::new(process_limit().unwrap_or(u64::MAX));
+    let files = match store::model(&arguments.file, &engine::Onnx, &memory) {
         Ok(files) => files,
         Err(error) => {
             complain(&error.to_string());

@@ -37,6 +37,7 @@ use burn_flex::{Flex, FlexDevice};
 use session::Session;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -123,7 +124,7 @@ impl Format for Onnx {
         onnx::read_file(file, size)
     }
 
-    fn data(&self, onnx: &Content) -> BTreeMap<String, Vec<usize>> {
+    fn data(&self, onnx: &Content) -> BTreeMap<String, Vec<Range<usize>>> {
         onnx::external::files(onnx)
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Config {
     /// What comes to the model's inputs.
     pub feeds: Arc<Feeds>,
     pub warm: bool,
+    /// The names of the text files that are read where a version has them.
+    pub texts: BTreeSet<String>,
     pub contract: Contract,
     pub context: Arc<PlanContext>,
 }
@@ -112,6 +114,7 @@ impl Config {
             declaration: model.declaration.clone(),
             feeds: Arc::new(feeds(plan, id)),
             warm: model.warm,
+            texts: model.texts.clone(),
             contract: Contract { signature: model.signature.clone(), read: outputs_read(plan, id) },
             context: context.clone(),
         }
@@ -123,6 +126,7 @@ impl Config {
             && self.wanted == other.wanted
             && self.contract == other.contract
             && self.declaration == other.declaration
+            && self.texts == other.texts
             && self.devices() == other.devices()
     }
 

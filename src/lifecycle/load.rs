@@ -8,6 +8,7 @@ use super::memory::{LoadedGenerations, Verdict, judge};
 use super::samples::Feeds;
 use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::{Joining, WarmUp, Warmed};
+use crate::memory::{Budget, Reservation};
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner};
@@ -16,6 +17,14 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What models are loaded with.
+#[derive(Clone)]
+pub(super) struct LoadContext {
+    pub loader: Arc<dyn Loader>,
+    /// What is read for a load is reserved from it.
+    pub memory: Budget,
+}
 
 /// Makes a model file into something that runs. `app` hands in the engine.
 pub trait Loader: Send + Sync + 'static {
@@ -94,6 +103,8 @@ struct Loading {
     facts: VersionFacts,
     /// The files that lie beside the model to try it with, by input.
     samples: Arc<BTreeMap<String, Bytes>>,
+    /// The memory that the files take, until the model has what it needs of them on its devices.
+    held: Option<Arc<Reservation>>,
     begun: Instant,
     track: Track,
 }
@@ -167,13 +178,14 @@ pub(super) fn inspect(
 ) -> Result<Inspected, Fault> {
     let digest = files.digest;
     let samples = Arc::new(std::mem::take(&mut files.samples));
+    let held = Some(files.held.clone());
     let track = records.track(version, Some(digest));
     let begun = Instant::now();
     let (loader, declaration) = (request.loader.clone(), request.declaration.clone());
     let inspected = aside(request.limit, request.background, move || loader.open(files, &declaration));
     let fault = match inspected {
         Ok(Ok(Opened { facts, model })) => {
-            let loading = Loading { request, version, digest, facts, samples, begun, track };
+            let loading = Loading { request, version, digest, facts, samples, held, begun, track };
             return Ok(Inspected { loading, model });
         }
         Ok(Err(reason)) => Fault::new(Cause::Invalid, reason),
@@ -194,7 +206,7 @@ impl Inspected {
 
     /// Puts it on its device.
     pub(super) fn place(self) -> Result<Placed, Fault> {
-        let Self { loading, model } = self;
+        let Self { mut loading, model } = self;
         // Before anything is taken of a device.
         let need = |target: &Target| {
             Need::estimate(loading.facts.weights, &loading.facts.signature, &target.policy.batch)
@@ -208,8 +220,11 @@ impl Inspected {
         let track = loading.track.clone();
         let mut devices: Vec<DeviceId> =
             loading.request.targets.iter().map(|target| target.device.id()).collect();
+        let held = loading.held.take();
         let load = move || {
             track.to(State::Loading);
+            // What the device has of it counts as weights from here on.
+            drop(held);
             // The last takes the model with it, so that its weights are freed as the device has them.
             let Some(last) = devices.pop() else { return Ok(Vec::new()) };
             let on = |device: DeviceId| model.another().load(device);

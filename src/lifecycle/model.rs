@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, Generation, Served};
 use super::config::Config;
-use super::load::Loader;
+use super::load::LoadContext;
 use super::memory::LoadedGenerations;
 use super::pass::{Pass, Work};
 use super::state::{Cause, InstanceStatus, ModelStatus, Records};
@@ -174,8 +174,8 @@ impl Model {
 
     /// Looks at the model's versions and does what is to be done, until there is nothing more. `again` tries what
     /// failed before; `background` work gives way to what serves.
-    pub(super) fn look(&self, loader: &Arc<dyn Loader>, background: bool, again: bool) -> Reload {
-        Pass::begin(self, loader, background, again).map(Pass::run).unwrap_or_default()
+    pub(super) fn look(&self, context: &LoadContext, background: bool, again: bool) -> Reload {
+        Pass::begin(self, context, background, again).map(Pass::run).unwrap_or_default()
     }
 
     /// Shows a warning in the status until the next one, and logs one that is new.

@@ -6,9 +6,10 @@
 use super::aside::Background;
 use super::cell::Cell;
 use super::config::{Config, Fit, PlanContext};
-use super::load::{Loader, rounded};
+use super::load::{LoadContext, Loader, rounded};
 use super::model::{Failure, Model, Reload};
 use super::state::{DeviceStatus, ModelStatus, State};
+use crate::memory::Budget;
 use crate::plan::{DeviceId, IdVec, ModelId, Plan};
 use crate::scheduler::Device;
 use crate::sync::{Mutex, lock};
@@ -20,7 +21,7 @@ use std::time::Instant;
 
 /// Every model that is served, and how it came to be.
 pub struct Lifecycle {
-    loader: Arc<dyn Loader>,
+    context: LoadContext,
     devices: Mutex<BTreeMap<DeviceId, Device>>,
     /// For shadows on the CPU.
     aside: Mutex<Option<Device>>,
@@ -80,12 +81,18 @@ impl Lifecycle {
     pub fn with_devices(loader: Arc<dyn Loader>, devices: impl IntoIterator<Item = Device>) -> Self {
         let devices = devices.into_iter().map(|device| (device.id(), device)).collect();
         Self {
-            loader,
+            context: LoadContext { loader, memory: Budget::unlimited() },
             devices: Mutex::new(devices),
             aside: Mutex::new(None),
             models: Mutex::new(BTreeMap::new()),
             serves: AtomicBool::new(false),
         }
+    }
+
+    /// Has what is read for loads reserved from this budget.
+    pub fn reserving_from(mut self, memory: &Budget) -> Self {
+        self.context.memory = memory.clone();
+        self
     }
 
     /// Brings up what a plan needs and does not yet run, beside what serves, which goes on as it was: its shares,
@@ -250,7 +257,7 @@ impl Lifecycle {
     }
 
     fn look(&self, model: &Model, again: bool) -> Reload {
-        model.look(&self.loader, self.serves.load(Ordering::Acquire), again)
+        model.look(&self.context, self.serves.load(Ordering::Acquire), again)
     }
 
     /// Looks again until nothing is being written any more, for as long as a load may take.

@@ -4,13 +4,13 @@ use super::align::align;
 use super::cell::{Answering, Generation, Served};
 use super::config::Config;
 use super::decide::{KeepReason, Next, Situation, Snapshot, decide};
-use super::load::{Fault, LoadRequest, Loader, inspect};
+use super::load::{Fault, LoadContext, LoadRequest, inspect};
 use super::model::{Failure, Model, Phase, Reload};
 use super::scan::Scanner;
 use super::shadow::Shadow;
 use super::state::Cause;
 use crate::plan::memory::Allowed;
-use crate::store::{self, Digest, VersionFiles};
+use crate::store::{self, Digest, Reading, VersionFiles};
 use crate::sync::{MutexGuard, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ struct MemoryConditions {
 /// One look, from the first question to the swap.
 pub(super) struct Pass<'a> {
     model: &'a Model,
-    loader: &'a Arc<dyn Loader>,
+    context: &'a LoadContext,
     /// The plan's, as it was when the pass began; [`Pass::serve`] takes it anew.
     config: Config,
     work: MutexGuard<'a, Work>,
@@ -99,7 +99,7 @@ impl<'a> Pass<'a> {
     /// the model is stopped.
     pub(super) fn begin(
         model: &'a Model,
-        loader: &'a Arc<dyn Loader>,
+        context: &'a LoadContext,
         background: bool,
         again: bool,
     ) -> Option<Self> {
@@ -126,7 +126,7 @@ impl<'a> Pass<'a> {
         }
         Some(Self {
             model,
-            loader,
+            context,
             config,
             work,
             in_store,
@@ -200,8 +200,9 @@ impl<'a> Pass<'a> {
         };
         let settle = self.config.settle;
         let name = self.model.cell.name();
-        let loader = self.loader;
-        match work.scanner.scan(&self.config.store, name, version, settle, loader.format(), &known) {
+        let LoadContext { loader, memory } = self.context;
+        let reading = Reading { format: loader.format(), texts: &self.config.texts, memory };
+        match work.scanner.scan(&self.config.store, name, version, settle, reading, &known) {
             Ok(scan) => {
                 self.snapshots.insert(version, scan.snapshot);
                 self.files.extend(scan.files.map(|files| (version, files)));
@@ -254,7 +255,7 @@ impl<'a> Pass<'a> {
         let config = &self.config;
         let shadow = !config.wanted.answers(version);
         let request = LoadRequest {
-            loader: self.loader.clone(),
+            loader: self.context.loader.clone(),
             model: self.model.cell.name().to_owned(),
             targets: config.targets(shadow).to_vec(),
             shadow,

@@ -3,7 +3,7 @@
 use super::decide::Snapshot;
 use super::still::{Observation, ReadStep, step};
 use crate::plan::StoreRoot;
-use crate::store::{self, Digest, Format, Stamp, StoreError, VersionFiles};
+use crate::store::{self, Digest, Reading, Stamp, StoreError, VersionFiles};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -55,7 +55,7 @@ impl Scanner {
         model: &str,
         version: u64,
         settle: Duration,
-        format: &dyn Format,
+        reading: Reading<'_>,
         is_known: &dyn Fn(Digest) -> bool,
     ) -> Result<Scan, StoreError> {
         let before = match store::stamp(root, model, version) {
@@ -83,7 +83,7 @@ impl Scanner {
         if let ReadStep::Wait(pause) = next {
             return Ok(unsettled(pause));
         }
-        let read = store::read(root, model, version, format);
+        let read = store::read(root, model, version, reading);
         let unchanged = store::stamp(root, model, version).is_ok_and(|after| after == before);
         let still = age.unwrap_or_default().max(now.saturating_duration_since(observation.since)) >= settle;
         let files = match read {

@@ -9,7 +9,7 @@ use crate::scheduler::Replicas;
 use crate::store::Digest;
 use crate::sync::{Mutex, lock};
 use shuttle::{check_random, thread};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn generation(version: u64, records: &Records, loaded: &LoadedGenerations) -> Ar
         assert!(track.to(state));
     }
     let signature = Arc::new(Signature::new(vec![], vec![]));
-    let facts = VersionFacts { signature, labels: BTreeMap::new(), weights: 0 };
+    let facts = VersionFacts { signature, labels: BTreeMap::new(), texts: BTreeSet::new(), weights: 0 };
     Arc::new_cyclic(|weak| Generation {
         version,
         digest,

@@ -158,6 +158,7 @@ fn model(
         warm: loaded.spec.warm.as_ref().is_none_or(|warm| warm.value),
         queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
         rollout: rollout::of(loaded.spec),
+        texts: whole.texts.clone(),
         signature: facts.signature.clone(),
     })
 }

@@ -202,7 +202,7 @@ fn find_labels(
     let mut count = None;
     for (version, facts) in model.versions.iter().rev() {
         let Some(labels) = facts.labels.get(&file.value) else {
-            let there: Vec<&str> = facts.labels.keys().map(String::as_str).collect();
+            let there: BTreeSet<&str> = facts.labels.keys().chain(&facts.texts).map(String::as_str).collect();
             let d = Diagnostic::error(format!(
                 "there is no `{}` beside version {version} of model `{}`",
                 file.value,

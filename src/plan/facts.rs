@@ -28,13 +28,17 @@ pub struct VersionsWanted {
     /// The newest that can be served, and those that are newer.
     pub latest: bool,
     pub listed: BTreeSet<u64>,
+    /// The names of the text files that are to be read beside them.
+    pub texts: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionFacts {
     pub signature: Arc<Signature>,
-    /// By file name, every `.txt` file beside the model: its lines.
+    /// By file name, the lines of the text files beside the model that were to be read.
     pub labels: BTreeMap<String, Labels>,
+    /// The names of all text files beside the model.
+    pub texts: BTreeSet<String>,
     /// Bytes of the weights.
     pub weights: u64,
 }

@@ -28,6 +28,7 @@ mod routes;
 mod scope;
 mod server;
 mod slots;
+mod texts;
 mod types;
 mod unused;
 mod whole;
@@ -53,6 +54,7 @@ pub use crate::spec::read::is_name;
 pub use crate::spec::{Address, Links, Priority};
 pub use root::StoreRoot;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +125,8 @@ pub struct Model {
     /// Requests that may wait.
     pub queue: usize,
     pub rollout: Rollout,
+    /// The names of the text files that are read where they lie beside it.
+    pub texts: BTreeSet<String>,
     /// That of the default version; every served version was checked.
     pub signature: Arc<Signature>,
 }

@@ -1,10 +1,10 @@
 //! Several specs as one: settings that must agree, models that must be declared alike, names that must
 //! differ.
 
-use super::{Server, StoreRoot, VersionsWanted, Watch, rollout, server};
+use super::{Server, StoreRoot, VersionsWanted, Watch, rollout, server, texts};
 use crate::diagnostic::{At, Diagnostic, Report, Span};
 use crate::spec::{self, DeviceUse, Links, Spec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub struct Whole<'a> {
     pub watch: Watch,
     pub store: At<StoreRoot>,
     pub device: Option<&'a At<DeviceUse>>,
+    /// The names of the text files that pipelines name.
+    pub texts: BTreeSet<String>,
     /// Each model once, in the order of the files.
     pub models: Vec<&'a spec::Model>,
     pub pipelines: Vec<&'a spec::Pipeline>,
@@ -26,9 +28,12 @@ pub struct Whole<'a> {
 /// Which models of which store the plan must know of.
 pub fn needs(specs: &[Spec]) -> BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>> {
     let Some(store) = store_root(specs) else { return BTreeMap::new() };
+    let texts = texts::texts(specs);
     let mut models: BTreeMap<String, VersionsWanted> = BTreeMap::new();
     for model in specs.iter().flat_map(|s| &s.models) {
-        rollout::want(model, models.entry(model.name.value.clone()).or_default());
+        let wanted = models.entry(model.name.value.clone()).or_default();
+        rollout::want(model, wanted);
+        wanted.texts.clone_from(&texts);
     }
     BTreeMap::from([(store.value, models)])
 }
@@ -58,6 +63,7 @@ impl<'a> Whole<'a> {
             },
             store,
             device: agree("use", devices.map(|d| d.uses.as_ref()), report),
+            texts: texts::texts(specs),
             models: models(specs, report),
             pipelines: pipelines(specs, report),
             broken: specs.iter().any(|s| s.broken),

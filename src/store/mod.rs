@@ -5,16 +5,21 @@
 //! being served is harmless. It does not know what a model computes.
 
 pub mod content;
+mod digest;
+mod found;
 mod links;
+mod open;
 mod read;
 mod scan;
 mod stamp;
 
 pub use content::Content;
-pub use read::{Digest, Format, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, Opaque, VersionFiles, model, read};
+pub use digest::Digest;
+pub use read::{Format, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, Opaque, Reading, VersionFiles, model, read};
 pub use scan::{Ignored, Scan, scan, versions};
 pub use stamp::{COARSEST, Stamp, stamp};
 
+use crate::memory::Full;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -44,11 +49,25 @@ pub enum StoreError {
         target.display()
     )]
     LinkOutside { path: PathBuf, target: PathBuf },
+    #[error("`{}` and what is read with it have {bytes} bytes, and {most} bytes is the most that may be loaded", path.display())]
+    TooMuch { path: PathBuf, bytes: u64, most: u64 },
+    /// It is worth another try.
+    #[error("there is no memory for the {bytes} bytes of `{}` and what is read with it at this time", path.display())]
+    NoMemory { path: PathBuf, bytes: u64 },
     #[error("cannot read `{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
 impl StoreError {
+    /// `bytes` are all that were wanted, those that were held before among them.
+    fn memory(path: &Path, bytes: u64, full: Full) -> Self {
+        let path = path.to_owned();
+        match bytes > full.most {
+            true => Self::TooMuch { path, bytes, most: full.most },
+            false => Self::NoMemory { path, bytes },
+        }
+    }
+
     fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

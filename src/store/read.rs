@@ -1,15 +1,19 @@
 //! One version's files, whole, in private memory.
 
-use super::links::{Reach, beside};
+use super::digest::{Digest, FileHash};
+use super::found::Found;
+use super::links::{below, folders};
+use super::open::{FileId, Reach};
 use super::{Content, MODEL_FILE, StoreError};
+use crate::memory::{Budget, Reservation, Use};
 use crate::plan::{Labels, StoreRoot};
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Bytes that a model file may have; protobuf allows no more than 2 GiB.
@@ -24,16 +28,12 @@ pub const LABELS_LIMIT: u64 = 1 << 20;
 /// Bytes that a file of samples may have.
 pub const SAMPLE_LIMIT: u64 = 64 << 20;
 
-/// BLAKE3 over the names and contents of a version's files.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest(pub [u8; 32]);
-
 /// A model's file and the files that it keeps weights in (external data).
 #[derive(Clone, Debug, Default)]
 pub struct ModelFiles {
     /// The content of `model.onnx`.
     pub onnx: Content,
-    /// Contents by the names that the model has for them.
+    /// Contents by the names that the model has for them. Names of one file share their content.
     pub data: BTreeMap<String, Content>,
 }
 
@@ -45,7 +45,7 @@ impl From<Bytes> for ModelFiles {
 }
 
 /// What the store does not know of a model's files. By default it is one file that means nothing.
-pub trait Format {
+pub trait Format: Send + Sync {
     /// Reads a `model.onnx` to its end, in pieces of which each may be freed without the others. `size` is what
     /// it is thought to have.
     fn read(&self, file: &mut dyn Read, size: usize) -> io::Result<Content> {
@@ -53,8 +53,8 @@ pub trait Format {
     }
 
     /// The files beside a `model.onnx` that it keeps weights in, by the names that it has for them, not to be
-    /// trusted; for each, the places where it is best cut into pieces, ascending.
-    fn data(&self, _onnx: &Content) -> BTreeMap<String, Vec<usize>> {
+    /// trusted; for each, where in it the tensors lie.
+    fn data(&self, _onnx: &Content) -> BTreeMap<String, Vec<Range<usize>>> {
         BTreeMap::new()
     }
 }
@@ -64,6 +64,16 @@ pub struct Opaque;
 
 impl Format for Opaque {}
 
+/// How versions are read.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub format: &'a dyn Format,
+    /// The names of the text files that are read where a version has them.
+    pub texts: &'a BTreeSet<String>,
+    /// What the sizes of all files are reserved from before the first is read.
+    pub memory: &'a Budget,
+}
+
 /// What [`read`] read.
 #[derive(Clone, Debug)]
 pub struct VersionFiles {
@@ -72,13 +82,17 @@ pub struct VersionFiles {
     /// The files that the model keeps weights in, by the names that it has for them.
     pub data: BTreeMap<String, Content>,
     pub digest: Digest,
-    /// The lines of every `.txt` file beside the model, by file name.
+    /// The lines of the text files that were to be read, by file name.
     pub labels: BTreeMap<String, Labels>,
+    /// The names of all text files beside the model, those that were not read among them.
+    pub texts: BTreeSet<String>,
     /// The arrays to try the model with: of the files `warm-up.npy` and `warm-up.INPUT.npy`, by what stands between
     /// the dots.
     pub samples: BTreeMap<String, Bytes>,
     /// When `model.onnx` was last written, where the file system knows.
     pub modified: Option<SystemTime>,
+    /// The memory that the files take, until the last of them is let go.
+    pub held: Arc<Reservation>,
 }
 
 impl VersionFiles {
@@ -88,143 +102,178 @@ impl VersionFiles {
     }
 }
 
-/// Reads one version. Anything beside `model.onnx`, the files that it names, `.txt` files and samples
+/// Reads one version. Anything beside `model.onnx`, the files that it names, the texts that are to be read and samples
 /// (`warm-up.npy`) is left alone.
 pub fn read(
     root: &StoreRoot,
     model: &str,
     version: u64,
-    format: &dyn Format,
+    reading: Reading<'_>,
 ) -> Result<VersionFiles, StoreError> {
     let folder = root.join(model).join(version.to_string());
     let reach = Reach::of_store(root)?;
-    let (ModelFiles { onnx, data }, modified) = model_files(&folder.join(MODEL_FILE), &reach, format)?;
-    let texts = files_of(&folder, &reach, LABELS_LIMIT, |name| name.ends_with(".txt"))?;
-    let samples = files_of(&folder, &reach, SAMPLE_LIMIT, |name| sample_name(name).is_some())?;
-    let digest = digest(&onnx, texts.iter().chain(&samples).chain(&data));
-    let whole = |content: Content| content.slice(0, content.len()).unwrap_or_default();
-    let samples = samples.into_iter();
-    let samples =
-        samples.filter_map(|(name, all)| Some((sample_name(&name)?.to_owned(), whole(all)))).collect();
-    let labels = texts
-        .into_iter()
-        .map(|(name, content)| {
-            let text = content.slice(0, content.len()).unwrap_or_default();
-            let lines = lines(&folder.join(&name), text.into())?;
-            Ok((name, lines))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    Ok(VersionFiles { onnx, data, digest, labels, samples, modified })
+    let onnx = Found::look(&reach, &folder.join(MODEL_FILE), MODEL_LIMIT)?;
+    let names = names_in(&folder)?;
+    let look = |name: &String, limit| Ok((name.clone(), Found::look(&reach, &folder.join(name), limit)?));
+    let texts: BTreeSet<String> = names.iter().filter(|name| name.ends_with(".txt")).cloned().collect();
+    let named = texts.intersection(reading.texts).map(|name| look(name, LABELS_LIMIT));
+    let named = named.collect::<Result<Vec<_>, StoreError>>()?;
+    let samples = names.iter().filter(|name| sample_name(name).is_some());
+    let samples = samples.map(|name| look(name, SAMPLE_LIMIT)).collect::<Result<Vec<_>, StoreError>>()?;
+    let beside = named.iter().chain(&samples).map(|(_, found)| found.size);
+    let mut held =
+        reading.memory.reserve(Use::Loads, 0).map_err(|full| StoreError::memory(&folder, 0, full))?;
+    hold(&mut held, &folder, beside.sum())?;
+
+    let modified = onnx.modified;
+    let model = parts(&reach, onnx, reading.format, &mut held)?;
+    let whole = |found: &Found| {
+        let content = found.read(&reach, &|file, size| Content::read(file, size, &[]))?;
+        Ok((content.slice(0, content.len()).unwrap_or_default(), FileHash::of(&content)))
+    };
+    let mut hashes = vec![];
+    let mut labels = BTreeMap::new();
+    for (name, found) in &named {
+        let (text, hash) = whole(found)?;
+        labels.insert(name.clone(), lines(&found.path, text.into())?);
+        hashes.push((name.clone(), hash));
+    }
+    let mut arrays = BTreeMap::new();
+    for (name, found) in &samples {
+        let (array, hash) = whole(found)?;
+        arrays.insert(sample_name(name).unwrap_or_default().to_owned(), array);
+        hashes.push((name.clone(), hash));
+    }
+    let mut data = BTreeMap::new();
+    for (names, content) in model.data {
+        let hash = FileHash::of(&content);
+        hashes.extend(names.iter().map(|name| (name.clone(), hash)));
+        data.extend(names.into_iter().map(|name| (name, content.clone())));
+    }
+    hashes.sort_by(|a, b| a.0.cmp(&b.0));
+    let hashes = hashes.iter().map(|(name, hash)| (name.as_str(), *hash));
+    let digest = Digest::of([(MODEL_FILE, FileHash::of(&model.onnx))].into_iter().chain(hashes));
+    let held = Arc::new(held);
+    Ok(VersionFiles { onnx: model.onnx, data, digest, labels, texts, samples: arrays, modified, held })
 }
 
 /// Reads a model file, wherever it lies, and the files beside it that it keeps weights in.
-pub fn model(file: &Path, format: &dyn Format) -> Result<ModelFiles, StoreError> {
-    Ok(model_files(file, &Reach::of_file(file), format)?.0)
+pub fn model(file: &Path, format: &dyn Format, memory: &Budget) -> Result<ModelFiles, StoreError> {
+    let reach = Reach::of_folders(&folders(file));
+    let onnx = Found::look(&reach, file, MODEL_LIMIT)?;
+    let mut held = memory.reserve(Use::Loads, 0).map_err(|full| StoreError::memory(file, 0, full))?;
+    let Parts { onnx, data } = parts(&reach, onnx, format, &mut held)?;
+    let each = data.into_iter();
+    let data = each.flat_map(|(names, content)| names.into_iter().map(move |name| (name, content.clone())));
+    Ok(ModelFiles { onnx, data: data.collect() })
 }
 
-fn model_files(
-    path: &Path,
+/// A model's files, each read once.
+struct Parts {
+    onnx: Content,
+    /// Each with all names that the model has for it.
+    data: Vec<(Vec<String>, Content)>,
+}
+
+/// Reads a model file and those beside it that it names. One that is not there is left out, and so missing when the
+/// model is read.
+fn parts(
     reach: &Reach,
+    onnx: Found,
     format: &dyn Format,
-) -> Result<(ModelFiles, Option<SystemTime>), StoreError> {
-    reach.check(path)?;
-    let (onnx, modified) = read_file(path, MODEL_LIMIT, &|file, size| format.read(file, size))?;
-    if onnx.is_empty() {
-        return Err(StoreError::Empty(path.to_owned()));
+    held: &mut Reservation,
+) -> Result<Parts, StoreError> {
+    if onnx.size == 0 {
+        return Err(StoreError::Empty(onnx.path));
     }
-    let data = data(path, reach, format.data(&onnx))?;
-    Ok((ModelFiles { onnx, data }, modified))
-}
-
-/// The digest of a version: of the name, length and content of each of its files, by name.
-fn digest<'a>(onnx: &Content, beside: impl Iterator<Item = (&'a String, &'a Content)>) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |name: &str, content: &Content| {
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(&(content.len() as u64).to_le_bytes());
-        for piece in content.pieces() {
-            hasher.update(piece);
-        }
+    hold(held, &onnx.path, onnx.size)?;
+    let content = onnx.read(reach, &|file, size| format.read(file, size))?;
+    let files = named_files(reach, &onnx.path, format.data(&content))?;
+    let sizes = files.iter().map(|file| file.found.size);
+    hold(held, &onnx.path, sizes.fold(0, u64::saturating_add))?;
+    let read = |NamedFile { found, names, tensors }: NamedFile| {
+        let cuts = cuts(tensors);
+        Ok((names, found.read(reach, &|file, size| Content::read(file, size, &cuts))?))
     };
-    add(MODEL_FILE, onnx);
-    for (name, content) in beside {
-        add(name, content);
-    }
-    Digest(*hasher.finalize().as_bytes())
+    Ok(Parts { onnx: content, data: files.into_iter().map(read).collect::<Result<_, StoreError>>()? })
 }
 
-/// Reads the files beside a model that it keeps weights in, beside the file's own name or beside what that links to.
-/// One that is not there is left out, and so missing when the model is read.
-fn data(
-    model: &Path,
+/// Reserves these bytes beside what is reserved already.
+fn hold(held: &mut Reservation, path: &Path, bytes: u64) -> Result<(), StoreError> {
+    held.grow(bytes).map_err(|full| StoreError::memory(path, held.bytes().saturating_add(bytes), full))
+}
+
+/// A file that a model keeps weights in.
+struct NamedFile {
+    found: Found,
+    names: Vec<String>,
+    /// Where the tensors in it lie, in no order.
+    tensors: Vec<Range<usize>>,
+}
+
+/// The files that a model names, each once however often and under however many names it is named. They are looked for
+/// beside the model's own name and beside what that links to.
+fn named_files(
     reach: &Reach,
-    names: BTreeMap<String, Vec<usize>>,
-) -> Result<BTreeMap<String, Content>, StoreError> {
-    let mut data = BTreeMap::new();
-    for (name, cuts) in names {
-        if let Some(path) = beside(model, &name) {
-            reach.check(&path)?;
-            let read = read_file(&path, DATA_LIMIT, &|file, size| Content::read(file, size, &cuts))?;
-            data.insert(name, read.0);
+    model: &Path,
+    names: BTreeMap<String, Vec<Range<usize>>>,
+) -> Result<Vec<NamedFile>, StoreError> {
+    let mut by_path: BTreeMap<PathBuf, (Vec<String>, Vec<Range<usize>>)> = BTreeMap::new();
+    for (name, tensors) in names {
+        let Some(path) = below(&name) else { continue };
+        let (names, all) = by_path.entry(path).or_default();
+        names.push(name);
+        all.extend(tensors);
+    }
+    let folders = folders(model);
+    let mut files: BTreeMap<FileId, NamedFile> = BTreeMap::new();
+    for (path, (names, tensors)) in by_path {
+        let mut candidates = folders.iter().map(|folder| folder.join(&path));
+        let Some(path) = candidates.find(|path| path.is_file()) else { continue };
+        let found = Found::look(reach, &path, DATA_LIMIT)?;
+        let id = found.id;
+        let empty = || NamedFile { found, names: vec![], tensors: vec![] };
+        let file = files.entry(id).or_insert_with(empty);
+        file.names.extend(names);
+        file.tensors.extend(tensors);
+    }
+    Ok(files.into_values().collect())
+}
+
+/// Where a file is best cut, so that no tensor is cut through: each is then shared with the file, whichever of them
+/// overlap.
+fn cuts(mut tensors: Vec<Range<usize>>) -> Vec<usize> {
+    tensors.retain(|range| range.start < range.end);
+    tensors.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut cuts = vec![];
+    let mut end = None;
+    for range in tensors {
+        match &mut end {
+            Some(end) if range.start < *end => *end = range.end.max(*end),
+            _ => {
+                cuts.extend(end.replace(range.end));
+                cuts.push(range.start);
+            }
         }
     }
-    Ok(data)
+    cuts.extend(end);
+    cuts.dedup();
+    cuts
+}
+
+/// The names in a folder that are text and do not begin with a dot.
+fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let failed = |source| StoreError::new(folder, source);
+    let names = fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let plain = names.into_iter().filter_map(|name| name.into_string().ok());
+    Ok(plain.filter(|name| !name.starts_with('.')).collect())
 }
 
 /// "INPUT" of "warm-up.INPUT.npy"; nothing of "warm-up.npy".
 fn sample_name(file: &str) -> Option<&str> {
     let input = file.strip_prefix("warm-up")?.strip_suffix(".npy")?;
     if input.is_empty() { Some("") } else { input.strip_prefix('.') }
-}
-
-/// The files of a folder that are wanted by their names.
-fn files_of(
-    folder: &Path,
-    reach: &Reach,
-    limit: u64,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, Content>, StoreError> {
-    let mut texts = BTreeMap::new();
-    let failed = |source| StoreError::new(folder, source);
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if wanted(&name) && !name.starts_with('.') {
-            let read = |file: &mut dyn Read, size| Content::read(file, size, &[]);
-            reach.check(&entry.path())?;
-            let (content, _) = read_file(&entry.path(), limit, &read)?;
-            texts.insert(name, content);
-        }
-    }
-    Ok(texts)
-}
-
-/// Reads a file into memory, given how many bytes it is thought to have.
-type Reading<'a> = &'a dyn Fn(&mut dyn Read, usize) -> io::Result<Content>;
-
-/// Reads a regular file of at most `limit` bytes, even where it grows meanwhile.
-fn read_file(
-    path: &Path,
-    limit: u64,
-    into: Reading<'_>,
-) -> Result<(Content, Option<SystemTime>), StoreError> {
-    let failed = |source| StoreError::new(path, source);
-    // Looked at before it is opened: to open a FIFO would wait for whoever writes it.
-    let found = fs::metadata(path).map_err(failed)?;
-    if !found.is_file() {
-        return Err(StoreError::NotAFile(path.to_owned()));
-    }
-    let too_large = |bytes| StoreError::TooLarge { path: path.to_owned(), bytes, limit };
-    if found.len() > limit {
-        return Err(too_large(found.len()));
-    }
-    let mut file = File::open(path).map_err(failed)?.take(limit + 1);
-    let content = into(&mut file, found.len() as usize).map_err(failed)?;
-    if content.len() as u64 > limit {
-        return Err(too_large(content.len() as u64));
-    }
-    Ok((content, found.modified().ok()))
 }
 
 /// A line each, without its CR; neither a byte order mark nor empty lines at the end are part of any.
@@ -241,42 +290,22 @@ fn lines(path: &Path, content: Vec<u8>) -> Result<Labels, StoreError> {
         .collect())
 }
 
-impl fmt::Display for Digest {
-    /// All of it as hex; with a precision, so many of its digits: `{:.12}`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = f.precision().unwrap_or(64).min(64);
-        for at in 0..digits {
-            let byte = self.0[at / 2];
-            write!(f, "{:x}", if at % 2 == 0 { byte >> 4 } else { byte & 15 })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:.12}")
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let hex = String::deserialize(deserializer)?;
-        blake3::Hash::from_hex(hex).map(|hash| Self(*hash.as_bytes())).map_err(de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::Links;
-    use std::path::PathBuf;
+    use std::fs::File;
+
+    /// Reads a version of `surface` with every text beside it.
+    fn read_all(
+        root: &StoreRoot,
+        model: &str,
+        version: u64,
+        format: &dyn Format,
+    ) -> Result<VersionFiles, StoreError> {
+        let texts = ["labels.txt", "names.txt"].map(str::to_owned).into();
+        read(root, model, version, Reading { format, texts: &texts, memory: &Budget::unlimited() })
+    }
 
     fn version(files: &[(&str, &[u8])]) -> (tempfile::TempDir, PathBuf) {
         let root = tempfile::tempdir().unwrap();
@@ -295,7 +324,7 @@ mod tests {
             ("labels.txt", b"\xef\xbb\xbfasphalt\r\ngravel \r\n\r\ndirt\r\n\n"),
             ("notes.md", b"\xff"),
         ]);
-        let files = read(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap();
+        let files = read_all(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap();
         assert_eq!(files.onnx.pieces().collect::<Vec<_>>(), [b"onnx"]);
         assert_eq!(files.labels.keys().collect::<Vec<_>>(), ["labels.txt"]);
         assert_eq!(&files.labels["labels.txt"][..], ["asphalt", "gravel ", "", "dirt"]);
@@ -305,7 +334,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_names_and_contents_and_of_nothing_else() {
         let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n")]);
-        let digest = || read(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap().digest;
+        let digest = || read_all(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap().digest;
         let first = digest();
         fs::write(folder.join("notes.md"), "not ours").unwrap();
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
@@ -331,15 +360,9 @@ mod tests {
         let names = || {
             let names = ["weights.bin", "more/part", "link", "../../secret", "more/../../../secret", "more"];
             let all = names.into_iter().chain([outside.to_str().unwrap(), "", "nowhere"]);
-            all.map(|name| (name.to_owned(), vec![])).collect::<BTreeMap<_, _>>()
+            all.map(|name| (name.to_owned(), vec![])).collect()
         };
-        struct Named<F>(F);
-        impl<F: Fn() -> BTreeMap<String, Vec<usize>>> Format for Named<F> {
-            fn data(&self, _: &Content) -> BTreeMap<String, Vec<usize>> {
-                (self.0)()
-            }
-        }
-        let files = || read(&root.path().to_owned().into(), "surface", 2, &Named(names)).unwrap();
+        let files = || read_all(&root.path().to_owned().into(), "surface", 2, &Named(names())).unwrap();
         let whole = |content: &Content| content.slice(0, content.len()).unwrap();
         let read: Vec<(String, Bytes)> = files().data.iter().map(|(n, c)| (n.clone(), whole(c))).collect();
         let part = |name: &str, content: &'static str| (name.to_owned(), Bytes::from(content));
@@ -349,13 +372,17 @@ mod tests {
         assert_ne!(files().digest, first);
     }
 
-    /// A format whose models keep their weights in `w`.
-    struct Weights;
+    /// A format whose models keep their weights in files of these names.
+    struct Named(BTreeMap<String, Vec<Range<usize>>>);
 
-    impl Format for Weights {
-        fn data(&self, _: &Content) -> BTreeMap<String, Vec<usize>> {
-            BTreeMap::from([("w".to_owned(), vec![])])
+    impl Format for Named {
+        fn data(&self, _: &Content) -> BTreeMap<String, Vec<Range<usize>>> {
+            self.0.clone()
         }
+    }
+
+    fn weights() -> Named {
+        Named(BTreeMap::from([("w".to_owned(), vec![])]))
     }
 
     /// The layout of the Hugging Face cache, whose snapshots are links into a folder of blobs, in the ways that people
@@ -393,14 +420,15 @@ mod tests {
             fs::create_dir(root.path().join("m")).unwrap();
             layout(&root.path().join("m/1"));
             let within = StoreRoot::from(root.path().to_owned());
-            let error = read(&within, "m", 1, &Weights).unwrap_err();
+            let error = read_all(&within, "m", 1, &weights()).unwrap_err();
             assert!(matches!(error, StoreError::LinkOutside { .. }), "layout {index}: {error}");
             assert!(error.to_string().contains("`links = \"anywhere\"`"), "{error}");
             let anywhere = StoreRoot { links: Links::Anywhere, ..within };
-            let files = read(&anywhere, "m", 1, &Weights).unwrap();
+            let files = read_all(&anywhere, "m", 1, &weights()).unwrap();
             assert_eq!(files.data.keys().collect::<Vec<_>>(), ["w"], "layout {index}");
             // A person who names the file reads it with what lies beside it.
-            let named = model(&root.path().join("m/1").join(MODEL_FILE), &Weights).unwrap();
+            let named =
+                model(&root.path().join("m/1").join(MODEL_FILE), &weights(), &Budget::unlimited()).unwrap();
             assert_eq!(named.data.len(), 1, "layout {index}");
         }
     }
@@ -410,18 +438,18 @@ mod tests {
         use std::os::unix::fs::symlink;
         let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("w", b"1")]);
         symlink("2", folder.with_file_name("3")).unwrap();
-        assert_eq!(read(&root.path().to_owned().into(), "surface", 3, &Weights).unwrap().data.len(), 1);
+        assert_eq!(read_all(&root.path().to_owned().into(), "surface", 3, &weights()).unwrap().data.len(), 1);
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("passwd"), "root").unwrap();
         symlink(outside.path().join("passwd"), folder.join("labels.txt")).unwrap();
-        let error = read(&root.path().to_owned().into(), "surface", 2, &Weights).unwrap_err();
+        let error = read_all(&root.path().to_owned().into(), "surface", 2, &weights()).unwrap_err();
         assert!(matches!(error, StoreError::LinkOutside { .. }), "{error}");
     }
 
     #[test]
     fn what_cannot_be_read_is_said_by_its_cause() {
         let (root, folder) = version(&[(MODEL_FILE, b"")]);
-        let cause = || read(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap_err();
+        let cause = || read_all(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap_err();
         assert!(matches!(cause(), StoreError::Empty(_)));
         fs::write(folder.join(MODEL_FILE), "onnx").unwrap();
         fs::write(folder.join("labels.txt"), b"ok\n\xff").unwrap();
@@ -434,5 +462,81 @@ mod tests {
         assert!(matches!(cause(), StoreError::Missing(_)));
         fs::create_dir(folder.join(MODEL_FILE)).unwrap();
         assert!(matches!(cause(), StoreError::NotAFile(_)));
+    }
+
+    /// Many names of one file are one file: read once, held once, and known by one content.
+    #[test]
+    fn a_file_is_read_once_under_all_its_names() {
+        let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("w.bin", &[7; 1000])]);
+        fs::hard_link(folder.join("w.bin"), folder.join("hard")).unwrap();
+        std::os::unix::fs::symlink("w.bin", folder.join("soft")).unwrap();
+        let spelled = |n: usize| format!("{}w.bin", "./".repeat(n));
+        let names = (0..64).map(spelled).chain(["hard".to_owned(), "soft".to_owned()]);
+        let format = Named(names.map(|name| (name, vec![])).collect());
+        let memory = Budget::unlimited();
+        let texts = BTreeSet::new();
+        let reading = Reading { format: &format, texts: &texts, memory: &memory };
+        let files = read(&root.path().to_owned().into(), "surface", 2, reading).unwrap();
+        assert_eq!(files.data.len(), 66);
+        let at = |content: &Content| content.slice(0, 1000).unwrap().as_ptr();
+        let first = at(&files.data["w.bin"]);
+        assert!(files.data.values().all(|content| at(content) == first), "they share their memory");
+        assert_eq!((files.held.bytes(), memory.usage().reserved()), (1004, 1004));
+        drop(files);
+        assert_eq!(memory.usage().reserved(), 0);
+    }
+
+    /// The sizes are summed before anything is read: a file of holes takes no disk, and all the memory there is.
+    #[test]
+    fn what_takes_more_memory_than_there_may_be_is_not_read() {
+        let (root, folder) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n")]);
+        File::create(folder.join("w")).unwrap().set_len(100 << 30).unwrap();
+        let (format, texts) = (weights(), BTreeSet::new());
+        let read = |memory: &Budget| {
+            let reading = Reading { format: &format, texts: &texts, memory };
+            read(&root.path().to_owned().into(), "surface", 2, reading)
+        };
+        let memory = Budget::new(1 << 30);
+        let error = read(&memory).unwrap_err();
+        assert!(matches!(error, StoreError::TooMuch { most: 1_073_741_824, .. }), "{error}");
+        assert_eq!(memory.usage().reserved(), 0);
+        File::create(folder.join("w")).unwrap().set_len(1000).unwrap();
+        let others = memory.reserve(Use::Running, 1 << 30).unwrap();
+        assert!(matches!(read(&memory).unwrap_err(), StoreError::NoMemory { .. }));
+        drop(others);
+        assert_eq!(read(&memory).unwrap().held.bytes(), 1004, "what nobody names is not read");
+    }
+
+    /// Tensors that lie over each other share the file, instead of a copy for each.
+    #[test]
+    fn a_file_is_not_cut_through_a_tensor() {
+        let mut tensors = vec![10..20, 0..10, 30..40, 30..35, 33..50, 60..60, 60..70];
+        assert_eq!(cuts(tensors.clone()), [0, 10, 20, 30, 50, 60, 70]);
+        tensors.push(5..usize::MAX);
+        assert_eq!(cuts(tensors), [0, usize::MAX]);
+    }
+
+    /// How Kubernetes lays out what it mounts: `..data` is a link that is turned to another folder in one step.
+    #[test]
+    fn files_of_a_mount_of_kubernetes_are_read() {
+        use std::os::unix::fs::symlink;
+        let (root, folder) = version(&[]);
+        let data = folder.join("..2026_11_30");
+        fs::create_dir(&data).unwrap();
+        symlink("..2026_11_30", folder.join("..data")).unwrap();
+        for name in [MODEL_FILE, "w", "labels.txt"] {
+            fs::write(data.join(name), name).unwrap();
+            symlink(Path::new("..data").join(name), folder.join(name)).unwrap();
+        }
+        let files = read_all(&root.path().to_owned().into(), "surface", 2, &weights()).unwrap();
+        assert_eq!((files.data.len(), &*files.labels["labels.txt"]), (1, &["labels.txt".to_owned()][..]));
+    }
+
+    #[test]
+    fn texts_that_nobody_names_are_known_by_name_alone() {
+        let (root, _) = version(&[(MODEL_FILE, b"onnx"), ("labels.txt", b"a\n"), ("secret.txt", b"\xff")]);
+        let files = read_all(&root.path().to_owned().into(), "surface", 2, &Opaque).unwrap();
+        assert_eq!(files.labels.keys().collect::<Vec<_>>(), ["labels.txt"]);
+        assert_eq!(files.texts, ["labels.txt", "secret.txt"].map(str::to_owned).into());
     }
 }

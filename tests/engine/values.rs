@@ -9,6 +9,7 @@ use super::protobuf::{
 };
 use bytes::Bytes;
 use rserve::engine::{self, Item};
+use rserve::memory::Budget;
 use rserve::plan::DeviceId;
 use rserve::store::{self, Content, Format, ModelFiles};
 use rserve::tensor::Tensor;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 fn compare(folder: &Path) -> Result<(), String> {
     let case = Case::read(folder);
-    let files = store::model(&folder.join("model.onnx"), &engine::Onnx).unwrap();
+    let files = store::model(&folder.join("model.onnx"), &engine::Onnx, &Budget::unlimited()).unwrap();
     let signature = engine::inspect(files.clone()).map_err(|e| e.to_string())?.signature;
     let inputs: Vec<Item> =
         signature.inputs.iter().map(|p| Item::Tensor(case.inputs[&p.name].tensor())).collect();
@@ -76,8 +77,8 @@ fn weights_in_other_files_are_checked_before_they_are_read() {
         assert!(error.contains("initialiser \"w\"") && error.contains(wanted), "{error}");
     }
     let sound = model(&[("location", "w.bin"), ("offset", "4"), ("length", "8")]);
-    let wanted = BTreeMap::from([("w.bin".to_owned(), vec![4, 12])]);
-    assert_eq!(engine::Onnx.data(&sound), wanted, "by name, where it is cut");
+    let wanted = BTreeMap::from([("w.bin".to_owned(), vec![4..12])]);
+    assert_eq!(engine::Onnx.data(&sound), wanted, "by name, where its tensors lie");
     assert!(engine::load(ModelFiles { onnx: sound, data: data() }, DeviceId::Cpu).is_ok());
 }
 

@@ -15,7 +15,7 @@ use rserve::plan::{
 };
 use rserve::spec;
 use rserve::tensor::DType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ fn version(inputs: &[&str], outputs: &[&str], labels: usize) -> Result<VersionFa
     let lines: Vec<String> = (0..labels).map(|i| format!("class {i}")).collect();
     let labels =
         if labels == 0 { BTreeMap::new() } else { BTreeMap::from([("labels.txt".into(), lines.into())]) };
-    Ok(VersionFacts { signature: Arc::new(signature), labels, weights: 1000 })
+    Ok(VersionFacts { signature: Arc::new(signature), labels, texts: BTreeSet::new(), weights: 1000 })
 }
 
 /// The store that the tests tell of.

@@ -9,14 +9,15 @@ use crate::store::Content;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The contents of the files that a model names, by those names.
 pub type ExternalData = BTreeMap<String, Content>;
 
-/// The files that a model names, as it names them, not to be trusted; for each, where tensors begin and end.
+/// The files that a model names, as it names them, not to be trusted; for each, where the tensors in it lie.
 /// Empty where it is not ONNX.
-pub fn files(file: &Content) -> BTreeMap<String, Vec<usize>> {
-    let mut files: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+pub fn files(file: &Content) -> BTreeMap<String, Vec<Range<usize>>> {
+    let mut files: BTreeMap<String, Vec<Range<usize>>> = BTreeMap::new();
     if !wire::check(file).is_ok_and(|seen| seen.external) {
         return files;
     }
@@ -25,10 +26,10 @@ pub fn files(file: &Content) -> BTreeMap<String, Vec<usize>> {
     let mut nodes: Vec<&NodeProto> = model.functions.iter().flat_map(|f| &f.node).collect();
     let mut add = |tensor: &TensorProto| {
         let Some(location) = entry(tensor, "location").filter(|_| tensor.data_location == 1) else { return };
-        let cuts = files.entry(location.to_owned()).or_default();
         let start = number(tensor, "offset").ok().flatten().unwrap_or(0);
-        let length = number(tensor, "length").ok().flatten();
-        cuts.extend([Some(start), length.and_then(|length| start.checked_add(length))].into_iter().flatten());
+        // One that does not say how long it is may reach to the end.
+        let length = number(tensor, "length").ok().flatten().unwrap_or(usize::MAX);
+        files.entry(location.to_owned()).or_default().push(start..start.saturating_add(length));
     };
     while !(graphs.is_empty() && nodes.is_empty()) {
         if let Some(graph) = graphs.pop() {
@@ -44,10 +45,6 @@ pub fn files(file: &Content) -> BTreeMap<String, Vec<usize>> {
                 graphs.extend(g.as_deref());
             }
         }
-    }
-    for cuts in files.values_mut() {
-        cuts.sort_unstable();
-        cuts.dedup();
     }
     files
 }

@@ -127,7 +127,11 @@ fn nothing_is_said_against_a_model_that_runs() {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "onnx") {
-                let Ok(files) = crate::store::model(&path, &crate::engine::Onnx) else { continue };
+                let Ok(files) =
+                    crate::store::model(&path, &crate::engine::Onnx, &crate::memory::Budget::unlimited())
+                else {
+                    continue;
+                };
                 let Ok(model) = crate::engine::onnx::read(files.onnx, &files.data) else { continue };
                 let found = of_model(&model);
                 assert_eq!(found.mistyped, [], "{}", path.display());
