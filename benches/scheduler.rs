@@ -51,6 +51,7 @@ impl Asked {
             queue: 10_000,
             lanes: usize::MAX,
             memory: None,
+            max_run: Duration::from_secs(60),
         };
         let device = Device::new(DeviceId::Cpu, executor);
         let input = Tensor::from_vec(vec![3, 64, 64], vec![0f32; 3 * 64 * 64]).expect("it fits");
@@ -205,7 +206,7 @@ fn main() {
     for clients in [1, 32, 256] {
         println!(
             "  shared pool {clients:>4} clients  {}",
-            within(&Asked::new(SharedPool), clients, time).line()
+            within(&Asked::new(SharedPool::default()), clients, time).line()
         );
         let thread = OwnThreads::start(DeviceId::Cpu).expect("a thread");
         println!("  own thread  {clients:>4} clients  {}", within(&Asked::new(thread), clients, time).line());
@@ -216,7 +217,7 @@ fn main() {
         let (mut parts, mut added, mut added_p99) = (vec![], vec![], vec![]);
         for _ in 0..5 {
             let bare = over_http(&server, None, clients, time);
-            let with = over_http(&server, Some(Asked::new(SharedPool)), clients, time);
+            let with = over_http(&server, Some(Asked::new(SharedPool::default())), clients, time);
             println!("  bare        {clients:>4} clients  {}", bare.line());
             println!("  scheduler   {clients:>4} clients  {}", with.line());
             parts.push(with.per_second / bare.per_second);

@@ -6,7 +6,7 @@
 use rserve::plan::BatchPolicy;
 use rserve::scheduler::Policy;
 use rserve::scheduler::simulator::{Demand, Load, Simulator};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const DEVICES: u64 = 8;
 const MODELS: usize = 1000;
@@ -21,7 +21,14 @@ fn loads(models: usize, device: u64) -> Vec<Load> {
         let cost = 0.0005 * (1.0 + (model * 31 % 41) as f64);
         let batch = BatchPolicy::up_to(1 << (model % 4));
         Load {
-            policy: Policy { share: weight(model) / all, batch, queue: 16, lanes: usize::MAX, memory: None },
+            policy: Policy {
+                share: weight(model) / all,
+                batch,
+                queue: 16,
+                lanes: usize::MAX,
+                memory: None,
+                max_run: Duration::MAX,
+            },
             cost: (cost, cost / 8.0),
             jitter: 0.2,
             demand: Demand::Flood(vec![(0.0, f64::INFINITY)]),

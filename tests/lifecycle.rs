@@ -95,6 +95,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
         batch: BatchPolicy::up_to(4),
         declaration: Declaration::default(),
         warm: true,
+        max_run: Duration::from_secs(60),
         queue: 64,
         rollout: plan::Rollout::default(),
         texts: ["labels.txt", "names.txt"].map(str::to_owned).into(),

@@ -1,10 +1,10 @@
 //! The scheduler with stand-ins for models: what is batched, who is answered what, and what costs nothing.
 
-use crate::fakes::{Fake, TwoLanes, first, number, numbers};
+use crate::fakes::{Fake, Gate, TwoLanes, first, number, numbers};
 use rserve::plan::{BatchPolicy, DeviceId};
 use rserve::scheduler::{
-    Device, Instance, ItemError, Memory, OwnThreads, Policy, Rejected, Replicas, RunError, SharedPool, Terms,
-    Ticket, Value, Want,
+    Batch, Device, Instance, ItemError, Memory, OwnThreads, Patience, Policy, Rejected, Replicas, RunError,
+    Runner, SharedPool, Stopped, Terms, Ticket, Value, Want,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,14 @@ use std::time::{Duration, Instant};
 const FAR: Duration = Duration::from_secs(3600);
 
 fn policy(max: usize, queue: usize) -> Policy {
-    Policy { share: 1.0, batch: BatchPolicy::up_to(max), queue, lanes: usize::MAX, memory: None }
+    Policy {
+        share: 1.0,
+        batch: BatchPolicy::up_to(max),
+        queue,
+        lanes: usize::MAX,
+        memory: None,
+        max_run: Duration::from_secs(60),
+    }
 }
 
 /// A device that runs one batch at a time.
@@ -107,15 +114,37 @@ fn a_bad_item_fails_alone() {
         answers[1]
     );
     assert!(matches!(answers[2], Ok(3.)));
-    assert_eq!(fake.sizes(), [1, 3, 1, 1, 1]);
+    assert_eq!(fake.sizes(), [1, 3, 2, 1, 1, 1]);
     answer(held).unwrap();
     settle(&instance);
     assert_eq!(instance.counters().failed, 1);
 }
 
+/// Sixteen rows with a bad one were run seventeen times.
+#[test]
+fn a_bad_item_is_found_by_halves() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(16, 64));
+    fake.gate.close();
+    let held = take(&instance, 0.0);
+    fake.gate.wait_for(1);
+    let tickets: Vec<Ticket> =
+        (0..16).map(|n| take(&instance, if n == 5 { -1. } else { n as f32 })).collect();
+    fake.gate.open();
+    let answers: Vec<Result<f32, ItemError>> = tickets.into_iter().map(answer).collect();
+    for (n, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(value) => assert_eq!(*value, n as f32),
+            Err(error) => assert!(n == 5, "{n}: {error}"),
+        }
+    }
+    assert_eq!(fake.sizes(), [1, 16, 8, 4, 4, 2, 1, 1, 2, 8]);
+    answer(held).unwrap();
+}
+
 #[test]
 fn a_panic_fails_its_batch_and_the_next_is_served() {
-    for device in [one_lane(), Device::new(DeviceId::Cpu, SharedPool)] {
+    for device in [one_lane(), Device::new(DeviceId::Cpu, SharedPool::default())] {
         let fake = Fake::times(1.0);
         let instance = device.instance("model", fake.clone(), policy(8, 64));
         let error = answer(take(&instance, 666.0)).unwrap_err();
@@ -141,6 +170,147 @@ fn a_passed_deadline_and_a_client_that_left_cost_no_device_time() {
     assert_eq!(*fake.batches.lock().unwrap(), [vec![0.], vec![3.]]);
     let counters = instance.counters();
     assert_eq!((counters.expired, counters.gone, counters.queue), (1, 1, 0));
+    answer(held).unwrap();
+}
+
+/// A model that runs until it is told to end, and then says so.
+#[derive(Default)]
+struct Endless {
+    begun: Gate,
+}
+
+impl Runner for Endless {
+    fn joins(&self) -> bool {
+        true
+    }
+
+    fn run(&self, batch: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
+        self.begun.pass();
+        loop {
+            if let Some(why) = batch.stop.reason() {
+                return Err(RunError::Stopped(why));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Clients got their 504 in time, and the device went on for a minute without anybody to answer.
+#[test]
+fn a_batch_ends_once_nobody_waits_for_any_of_its_rows() {
+    let (device, endless, fake) = (one_lane(), Arc::new(Endless::default()), Fake::times(1.0));
+    let other = device.instance("other", fake.clone(), policy(4, 64));
+    let instance = device.instance("model", endless.clone(), policy(2, 64));
+    fake.gate.close();
+    let held = take(&other, 1.0);
+    fake.gate.wait_for(1);
+    let soon = Terms::until(Instant::now() + Duration::from_millis(200));
+    let late = instance.submit(vec![number(1.0)], Arc::new([Want::Host]), soon).unwrap();
+    let left = take(&instance, 2.0);
+    fake.gate.open();
+    endless.begun.wait_for(1);
+    let waits = take(&other, 3.0);
+    drop(left);
+    assert!(matches!(answer(late), Err(ItemError::Deadline)));
+    assert_eq!((answer(held).unwrap(), answer(waits).unwrap()), (1.0, 3.0));
+    let counters = instance.counters();
+    assert_eq!((counters.expired, counters.gone, counters.failed), (1, 1, 0));
+    assert_eq!((counters.stopped_abandoned, counters.stopped_too_long), (1, 0));
+}
+
+#[test]
+fn a_batch_ends_once_it_has_run_for_longer_than_it_may() {
+    let (device, endless) = (one_lane(), Arc::new(Endless::default()));
+    let max_run = Duration::from_millis(100);
+    let instance = device.instance("model", endless, Policy { max_run, ..policy(2, 64) });
+    let error = answer(take(&instance, 1.0)).unwrap_err();
+    assert!(matches!(error, ItemError::Run(RunError::Stopped(Stopped::TooLong))), "{error}");
+    let counters = instance.counters();
+    assert_eq!((counters.stopped_abandoned, counters.stopped_too_long, counters.failed), (0, 1, 1));
+}
+
+/// Every thread of the pool ran a batch of one model, and nobody else's was run until one ended.
+#[test]
+fn a_model_that_keeps_every_lane_of_the_pool_keeps_no_other_waiting() {
+    let (device, endless, fake) =
+        (Device::new(DeviceId::Cpu, SharedPool::default()), Arc::new(Endless::default()), Fake::times(2.0));
+    let hog = device.instance("hog", endless.clone(), Policy { share: 0.5, ..policy(1, 64) });
+    let other = device.instance("other", fake, Policy { share: 0.5, ..policy(1, 64) });
+    let held: Vec<Ticket> = (0..=device.lanes()).map(|n| take(&hog, n as f32)).collect();
+    endless.begun.wait_for(device.lanes());
+    for n in 0..4 {
+        assert_eq!(answer(take(&other, n as f32)).unwrap(), n as f32 * 2.0);
+    }
+    assert_eq!(hog.counters().running, device.lanes() as u64, "it does not run beside its own");
+    drop(held);
+    endless.begun.wait_for(device.lanes());
+    settle(&other);
+    assert_eq!(hog.counters().failed, 0);
+}
+
+/// A model that never comes back, and says what it is at.
+struct Deaf {
+    begun: Gate,
+    ends: Gate,
+}
+
+impl Runner for Deaf {
+    fn joins(&self) -> bool {
+        true
+    }
+
+    fn run(&self, _: Batch) -> Result<Vec<Vec<Option<Value>>>, RunError> {
+        self.begun.pass();
+        self.ends.pass();
+        Err(RunError::Failed("at last".into()))
+    }
+
+    fn running(&self) -> Option<String> {
+        Some("node 7 (Loop)".into())
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_come_back_makes_its_device_sick_until_it_does() {
+    let patience = Patience { stuck: Duration::from_millis(50), lost: Duration::from_secs(3600) };
+    let threads = OwnThreads::start(DeviceId::Cpu).unwrap();
+    let device = Device::with_patience(DeviceId::Cpu, threads, patience);
+    let deaf = Arc::new(Deaf { begun: Gate::default(), ends: Gate::default() });
+    deaf.ends.close();
+    let max_run = Duration::from_millis(50);
+    let instance = device.instance("model", deaf.clone(), Policy { max_run, ..policy(2, 64) });
+    let ticket = take(&instance, 1.0);
+    deaf.begun.wait_for(1);
+    let stuck = loop {
+        match device.stuck().pop() {
+            Some(stuck) => break stuck,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    assert_eq!((&*stuck.model, stuck.node.as_deref(), stuck.lost), ("model", Some("node 7 (Loop)"), false));
+    assert!(stuck.ran >= max_run + patience.stuck);
+    deaf.ends.open();
+    let error = answer(ticket).unwrap_err();
+    assert!(matches!(error, ItemError::Run(RunError::Stopped(Stopped::TooLong))), "{error}");
+    while !device.stuck().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The time of a batch was put to its model's account when it ended, so that a device that was taken for a minute
+/// passed for idle.
+#[test]
+fn a_device_whose_batches_have_not_ended_is_busy() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(4, 64));
+    fake.gate.close();
+    let held = take(&instance, 1.0);
+    fake.gate.wait_for(1);
+    std::thread::sleep(Duration::from_millis(50));
+    let usage = device.usage();
+    assert!(usage.busy[0] > 0.5, "{usage:?}");
+    assert_eq!(usage.models[0].got, [1.0, 1.0]);
+    fake.gate.open();
     answer(held).unwrap();
 }
 
@@ -338,7 +508,7 @@ fn batches_of_two_generations_share_the_memory_of_their_model() {
 
 #[test]
 fn many_threads_and_many_lanes_lose_and_mix_nothing() {
-    let device = Device::new(DeviceId::Cpu, SharedPool);
+    let device = Device::new(DeviceId::Cpu, SharedPool::default());
     let models = [2.0, 3.0].map(|factor| (factor, Fake::times(factor)));
     let instances = models
         .map(|(factor, fake)| (factor, device.instance(&format!("x{factor}"), fake, policy(8, 10_000))));

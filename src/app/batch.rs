@@ -5,13 +5,12 @@ mod entry;
 
 pub use alone::only;
 
-use super::Trouble;
 use super::bring_up::stage_all;
 use super::compile::Compiled;
 use super::loader::EngineLoader;
-use super::memory;
 use super::signals::{Signals, exit_at_once};
 use super::via::Via;
+use super::{Trouble, memory, watchdog};
 use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads};
 use crate::lifecycle::Lifecycle;
@@ -186,6 +185,8 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let in_flight = in_flight(&plan);
     alone::fill_batches(&mut plan, in_flight);
     let lifecycle = Lifecycle::new(Arc::new(EngineLoader)).reserving_from(&memory::budget(&plan));
+    let lifecycle = Arc::new(lifecycle);
+    runtime.spawn(watchdog::keep(lifecycle.clone()));
     let staged = stage_all(&lifecycle, &plan, None)?;
     let cells = staged.cells();
     lifecycle.commit(staged);

@@ -3,11 +3,12 @@
 use super::running::{Applied, Current, Running};
 use crate::ingress::documents::{
     DeviceUse, FailureReport, Ignored, ModelReloaded, PipelineStatus, PlanRefusal, PlanReloaded, PlanStatus,
-    Reloaded, Status, Stored, StoredModel,
+    Reloaded, Status, Stored, StoredModel, StuckBatch,
 };
 use crate::ingress::{BoxFuture, Done, Host, Order, Sample};
 use crate::lifecycle::{self, ModelStatus, Refused, Reload};
-use crate::plan::Plan;
+use crate::plan::{DeviceId, Plan};
+use crate::scheduler::Stuck;
 use crate::store;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,17 +19,19 @@ pub struct Shared(pub Arc<Running>);
 
 impl Host for Shared {
     fn not_ready(&self) -> Vec<(String, String)> {
-        not_ready(&self.0.current.load().plan, &self.0.lifecycle.status())
+        let lifecycle = &self.0.lifecycle;
+        not_ready(&self.0.current.load().plan, &lifecycle.status(), &lifecycle.devices())
     }
 
     fn status(&self) -> Status {
         let current = self.0.current.load_full();
         let models = self.0.lifecycle.status();
+        let open = self.0.lifecycle.devices();
         let refusal = self.0.refusal();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.0.begun.elapsed().as_secs(),
-            ready: not_ready(&current.plan, &models).is_empty(),
+            ready: not_ready(&current.plan, &models, &open).is_empty(),
             plan: PlanStatus {
                 generation: current.generation,
                 since: current.since,
@@ -37,7 +40,7 @@ impl Host for Shared {
             },
             pipelines: pipelines(&current.plan),
             models,
-            devices: devices(&current, &self.0.lifecycle.devices()),
+            devices: devices(&current, &open),
         }
     }
 
@@ -64,11 +67,15 @@ impl Host for Shared {
     }
 }
 
-/// The models of the plan of which nothing serves, each with the state of its latest generation.
-fn not_ready(plan: &Plan, models: &[ModelStatus]) -> Vec<(String, String)> {
+/// The models of the plan that are not ready, each with what it is instead: those of which nothing serves, with the
+/// state of their latest generation, and those on a device that is sick.
+fn not_ready(plan: &Plan, models: &[ModelStatus], open: &[lifecycle::DeviceStatus]) -> Vec<(String, String)> {
+    let is_sick = |id: &DeviceId| open.iter().any(|open| open.id == *id && !open.stuck.is_empty());
     let waiting =
         plan.models.iter().filter_map(|model| match models.iter().find(|status| status.name == model.name) {
-            Some(status) if !status.serving.is_empty() => None,
+            Some(status) if !status.serving.is_empty() => {
+                model.devices.iter().any(is_sick).then(|| (model.name.clone(), "stuck".into()))
+            }
             status => {
                 let last = status.and_then(|status| status.generations.last());
                 Some((model.name.clone(), last.map_or("new", |g| g.state.name()).to_owned()))
@@ -92,9 +99,18 @@ fn devices(current: &Current, open: &[lifecycle::DeviceStatus]) -> Vec<DeviceUse
             lanes: now.map(|now| now.lanes),
             busy_10s: now.map(|now| now.busy_10s),
             busy_60s: now.map(|now| now.busy_60s),
+            stuck: now.map_or_else(Vec::new, |now| now.stuck.iter().map(stuck_batch).collect()),
         }
     };
     plan.devices.iter().map(device).collect()
+}
+
+fn stuck_batch(stuck: &Stuck) -> StuckBatch {
+    StuckBatch {
+        model: stuck.model.to_string(),
+        node: stuck.node.clone(),
+        seconds: stuck.ran.as_secs_f64().round(),
+    }
 }
 
 fn pipelines(plan: &Plan) -> Vec<PipelineStatus> {

@@ -19,6 +19,7 @@ mod signals;
 mod token;
 mod trouble;
 mod via;
+mod watchdog;
 mod watching;
 
 pub use batch::{Batch, Done, Foreseen, What, batch, foresee, only, trouble};
@@ -26,3 +27,4 @@ pub use compile::{Compiled, DEFAULT_PATH, compile};
 pub use overrides::{Listen, Overrides};
 pub use serve::serve;
 pub use trouble::Trouble;
+pub use watchdog::LOST;

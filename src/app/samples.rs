@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 /// A metric of one served generation, and how it is read from its counters.
 type Metric = (&'static str, &'static str, SampleKind, fn(&Snapshot) -> f64);
 
-/// Its name, and how many items it stopped.
+/// Its name, and how many items or batches it ended.
 type Reason = (&'static str, fn(&Snapshot) -> u64);
 
 type Labels = Vec<(&'static str, String)>;
@@ -37,6 +37,9 @@ const METRICS: [Metric; 9] = [
 /// Why items were not run, and how many.
 const REASONS: [Reason; 3] =
     [("queue-full", |s| s.rejected), ("deadline", |s| s.expired), ("client-gone", |s| s.gone)];
+
+/// Why batches were ended before they were done, and how many.
+const STOPPED: [Reason; 2] = [("abandoned", |s| s.stopped_abandoned), ("too-long", |s| s.stopped_too_long)];
 
 pub fn of(models: &[ModelStatus], devices: &[DeviceStatus]) -> Vec<Sample> {
     let mut samples = vec![];
@@ -86,6 +89,12 @@ fn counted(model: &ModelStatus, instance: &InstanceStatus, samples: &mut Vec<Sam
         let mut labels = labels.clone();
         labels.push(("reason", reason.to_owned()));
         let (name, help) = ("items_rejected", "Items that were not run, by reason");
+        samples.push(Sample { name, help, kind: SampleKind::Counter, labels, value: read(counters) as f64 });
+    }
+    for (reason, read) in STOPPED {
+        let mut labels = labels.clone();
+        labels.push(("reason", reason.to_owned()));
+        let (name, help) = ("batches_stopped", "Batches that were ended before they were done, by reason");
         samples.push(Sample { name, help, kind: SampleKind::Counter, labels, value: read(counters) as f64 });
     }
     let sizes = BATCH_BUCKETS.map(|bound| bound as f64);

@@ -9,7 +9,7 @@ use super::running::Running;
 use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
-use super::{Overrides, Trouble, memory};
+use super::{Overrides, Trouble, memory, watchdog};
 use crate::ingress::{Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind};
 use crate::lifecycle::Lifecycle;
 use crate::plan::{Address, Plan};
@@ -99,6 +99,7 @@ async fn serving(
     drop(compiled);
     let watching = Watching::begin(&running);
     let looking = tokio::spawn(look_when_told(running.clone(), hang_up()?));
+    tokio::spawn(watchdog::keep(lifecycle.clone()));
 
     let told = signals.next().await;
     looking.abort();

@@ -32,6 +32,8 @@ pub enum Exit {
     CouldNotRun = 3,
     /// A batch ran to its end, and some items failed.
     ItemsFailed = 4,
+    /// A device did not come back from a batch.
+    Lost = app::LOST as isize,
     /// A batch was stopped by a signal.
     Interrupted = 130,
 }
@@ -46,7 +48,8 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 what was given is wrong, 2 usage, 3 could not run, \
-                        4 some items of a batch failed, 130 a batch was interrupted.")]
+                        4 some items of a batch failed, 5 a device did not come back: start it again, 130 a batch was \
+                        interrupted.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -93,6 +93,14 @@ fn as_text(status: &Status, now: SystemTime) -> String {
             0.0 => format!("{model} idle time"),
             share => format!("{model} {share}"),
         });
+        for stuck in &device.stuck {
+            let node = stuck.node.as_ref().map_or(String::new(), |node| format!(" at {node}"));
+            let (id, model) = (&device.id, &stuck.model);
+            remarks.push_str(&format!(
+                "\n{id} is stuck: a batch of {model} was told to end and still runs{node}, for {} s\n",
+                stuck.seconds
+            ));
+        }
         let name = device.name.clone().unwrap_or_default();
         devices.push(vec![device.id.to_string(), name, held.collect::<Vec<_>>().join(", ")]);
     }
@@ -141,7 +149,7 @@ fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingress::documents::{DeviceUse, PipelineStatus, PlanRefusal, PlanStatus};
+    use crate::ingress::documents::{DeviceUse, PipelineStatus, PlanRefusal, PlanStatus, StuckBatch};
     use crate::lifecycle::{GenerationStatus, Loads, ModelStatus, PlaceStatus};
     use crate::plan::DeviceId;
     use crate::store::Digest;
@@ -225,6 +233,11 @@ mod tests {
                 lanes: None,
                 busy_10s: None,
                 busy_60s: None,
+                stuck: vec![StuckBatch {
+                    model: "mask".into(),
+                    node: Some("node 7 (Loop)".into()),
+                    seconds: 75.0,
+                }],
             }],
         }
     }
@@ -262,6 +275,8 @@ mask@2 takes one item at a time: how long output `rows` is depends on what is in
 mask@3 failed: not a model
 
 mask: shadow 4: 200 compared, 75.00 % equal, largest difference 0.5, 3 dropped, 1 failed
+
+cpu is stuck: a batch of mask was told to end and still runs at node 7 (Loop), for 75 s
 
 the pipeline files could not be applied, 20 s ago:
 error: steps wait for each other

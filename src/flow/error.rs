@@ -23,6 +23,9 @@ pub enum Error {
     /// "step `surface`"
     #[error("the deadline passed at {at}")]
     Deadline { at: String },
+    /// The batch that the item was in ran for longer than the model's `max_run`, and was ended.
+    #[error("step `{step}`: model `{model}` ran for longer than its `max_run` allows")]
+    TooLong { step: String, model: String },
     /// The model or its device failed.
     #[error("step `{step}`: {reason}")]
     Step { step: String, model: String, reason: String },

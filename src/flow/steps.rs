@@ -6,7 +6,7 @@ use super::item::Item;
 use super::pipeline::{Pinned, Wants};
 use crate::lifecycle::Copied;
 use crate::plan::{Entry, IdVec, SlotId, StepId};
-use crate::scheduler::{Done, ItemError, Rejected, RunError, Terms, Ticket, Timing, Value, Want};
+use crate::scheduler::{Done, ItemError, Rejected, RunError, Stopped, Terms, Ticket, Timing, Value, Want};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -125,8 +125,11 @@ impl Steps<'_> {
         let name = || self.entry.steps[step].name.clone();
         let done = match outcome {
             Ok(done) => done,
-            Err(ItemError::Deadline | ItemError::Run(RunError::Stopped(_))) => {
+            Err(ItemError::Deadline | ItemError::Run(RunError::Stopped(Stopped::Abandoned))) => {
                 return Err(self.past_deadline(Some(step)));
+            }
+            Err(ItemError::Run(RunError::Stopped(Stopped::TooLong))) => {
+                return Err(Error::TooLong { step: name(), model: self.model(step) });
             }
             Err(ItemError::Closed) => return Err(Error::Closed { model: self.model(step) }),
             Err(ItemError::Run(RunError::Input(reason))) => {

@@ -64,6 +64,18 @@ pub struct DeviceUse {
     /// The part of the time that its lanes ran batches, in [0, 1].
     pub busy_10s: Option<f64>,
     pub busy_60s: Option<f64>,
+    /// Batches that were told to end and do not come back. While there are any, none of its models is ready.
+    pub stuck: Vec<StuckBatch>,
+}
+
+/// A batch that does not come back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StuckBatch {
+    pub model: String,
+    /// The node of the model that runs, where it is known.
+    pub node: Option<String>,
+    /// How long the batch has run.
+    pub seconds: f64,
 }
 
 /// What the stores hold: `GET /models`.

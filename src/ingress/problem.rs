@@ -250,6 +250,11 @@ impl From<flow::Error> for Problem {
             Error::Deadline { at } => {
                 Self::deadline(format!("the time allowed for this pipeline ran out at {at}")).with("at", at)
             }
+            Error::TooLong { step, model } => Self::deadline(format!(
+                "model `{model}` ran for longer than it may (`max_run`) at step `{step}`"
+            ))
+            .with("at", format!("step `{step}`"))
+            .with("model", model),
             Error::Step { .. } | Error::Encode { .. } | Error::Panic { .. } | Error::Request(_) => {
                 Self::internal(error.to_string())
             }
@@ -308,6 +313,7 @@ mod tests {
         assert_eq!(status(NotReady::Nothing { model: mask() }.into()), 503);
         assert_eq!(status(Error::Closed { model: mask() }), 503);
         assert_eq!(status(Error::Deadline { at: "step `mask`".into() }), 504);
+        assert_eq!(status(Error::TooLong { step: mask(), model: mask() }), 504);
     }
 
     #[tokio::test]

@@ -92,12 +92,19 @@ impl Config {
                 queue: model.queue,
                 lanes: usize::MAX,
                 memory: memory.map(Allowed::bytes),
+                max_run: model.max_run,
             };
             Target { device, replicas, policy, memory }
         };
         // In what others leave idle, one item at a time, so that it never holds a device for long.
-        let alone =
-            Policy { share: 0.0, batch: BatchPolicy::up_to(1), queue: model.queue, lanes: 1, memory: None };
+        let alone = Policy {
+            share: 0.0,
+            batch: BatchPolicy::up_to(1),
+            queue: model.queue,
+            lanes: 1,
+            memory: None,
+            max_run: model.max_run,
+        };
         Self {
             store: model.store.clone(),
             settle: plan.watch.settle,

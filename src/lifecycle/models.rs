@@ -222,7 +222,8 @@ impl Lifecycle {
         let devices: Vec<Device> = lock(&self.devices).values().cloned().collect();
         let status = |device: &Device| {
             let [busy_10s, busy_60s] = device.usage().busy.map(rounded);
-            DeviceStatus { id: device.id(), lanes: device.lanes(), busy_10s, busy_60s }
+            let (id, lanes, stuck) = (device.id(), device.lanes(), device.stuck());
+            DeviceStatus { id, lanes, busy_10s, busy_60s, stuck }
         };
         devices.iter().map(status).collect()
     }

@@ -4,7 +4,7 @@ use super::shadow::Comparison;
 use super::units::{seconds, unix_seconds};
 use super::warm::Joining;
 use crate::plan::DeviceId;
-use crate::scheduler::Snapshot;
+use crate::scheduler::{Snapshot, Stuck};
 use crate::store::Digest;
 use crate::sync::{Mutex, MutexGuard, lock};
 use serde::{Deserialize, Serialize};
@@ -187,7 +187,7 @@ pub struct PlaceStatus {
 }
 
 /// One device, for the status.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct DeviceStatus {
     pub id: DeviceId,
     /// Batches that may be on the way at once.
@@ -196,6 +196,8 @@ pub struct DeviceStatus {
     pub busy_10s: f64,
     /// The same of the last minute.
     pub busy_60s: f64,
+    /// Batches that were told to end and do not come back.
+    pub stuck: Vec<Stuck>,
 }
 
 /// One version on one device.

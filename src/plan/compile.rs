@@ -15,11 +15,14 @@ use super::{
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::Spec;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest batch where the model says nothing.
 const BATCH: usize = 16;
 /// How many requests may wait where the model says nothing.
 const QUEUE: usize = 256;
+/// How long a batch may run where the file does not say.
+const MAX_RUN: Duration = Duration::from_secs(60);
 
 /// Compiles all files into one plan. `None` where `report` holds an error, also one from before.
 ///
@@ -157,6 +160,7 @@ fn model(
         declaration: declared::of(loaded.spec),
         warm: loaded.spec.warm.as_ref().is_none_or(|warm| warm.value),
         queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
+        max_run: loaded.spec.max_run.as_ref().map_or(MAX_RUN, |t| t.value),
         rollout: rollout::of(loaded.spec),
         texts: whole.texts.clone(),
         signature: facts.signature.clone(),

@@ -124,6 +124,8 @@ pub struct Model {
     pub warm: bool,
     /// Requests that may wait.
     pub queue: usize,
+    /// A batch that runs for longer is ended.
+    pub max_run: Duration,
     pub rollout: Rollout,
     /// The names of the text files that are read where they lie beside it.
     pub texts: BTreeSet<String>,

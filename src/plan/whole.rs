@@ -149,6 +149,7 @@ fn declared_alike(first: &spec::Model, second: &spec::Model, report: &mut Report
     differ("version", a, b, a.version.as_ref(), b.version.as_ref(), report);
     differ("batch", a, b, a.batch.as_ref(), b.batch.as_ref(), report);
     differ("queue", a, b, a.queue.as_ref(), b.queue.as_ref(), report);
+    differ("max_run", a, b, a.max_run.as_ref(), b.max_run.as_ref(), report);
     differ("traffic", a, b, a.traffic.as_ref(), b.traffic.as_ref(), report);
     differ("sticky", a, b, a.sticky.as_ref(), b.sticky.as_ref(), report);
     differ("shadow", a, b, a.shadow.as_ref(), b.shadow.as_ref(), report);

@@ -1,5 +1,6 @@
 //! What is counted of an instance: plain atomics, and a snapshot of them to be shown.
 
+use super::Stopped;
 use super::queue::DropReason;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,6 +32,8 @@ pub struct Counters {
     gone: AtomicU64,
     failed: AtomicU64,
     undivided: AtomicU64,
+    stopped_abandoned: AtomicU64,
+    stopped_too_long: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -63,6 +66,10 @@ pub struct Snapshot {
     pub failed: u64,
     /// Batches whose outputs did not have a row for each item, so that the items were run again one by one.
     pub undivided: u64,
+    /// Batches that were ended because nobody waited for any of their rows any more.
+    pub stopped_abandoned: u64,
+    /// Batches that were ended because they ran for longer than the model's `max_run`.
+    pub stopped_too_long: u64,
 }
 
 impl Counters {
@@ -116,6 +123,14 @@ impl Counters {
         self.undivided.fetch_add(1, Relaxed)
     }
 
+    /// A batch was ended before it was done.
+    pub(super) fn stopped(&self, why: Stopped) {
+        match why {
+            Stopped::Abandoned => self.stopped_abandoned.fetch_add(1, Relaxed),
+            Stopped::TooLong => self.stopped_too_long.fetch_add(1, Relaxed),
+        };
+    }
+
     /// A row left the queue and is run.
     pub(super) fn waited(&self, queued: Duration) {
         let bucket = WAIT_BUCKETS.partition_point(|bound| *bound < queued.as_secs_f64());
@@ -150,6 +165,8 @@ impl Counters {
             gone: self.gone.load(Relaxed),
             failed: self.failed.load(Relaxed),
             undivided: self.undivided.load(Relaxed),
+            stopped_abandoned: self.stopped_abandoned.load(Relaxed),
+            stopped_too_long: self.stopped_too_long.load(Relaxed),
         }
     }
 }

@@ -7,13 +7,16 @@
 //! a thread for the clock.
 
 use super::item::{Dropped, Item, answer_dropped};
+use super::lanes::{Patience, RunId, Stuck};
 use super::queue::Terms;
-use super::share::Charge;
-use super::state::{Formed, State, Usage, Work};
+use super::run::Run;
+use super::state::{Formed, State, Turn, Usage, Work};
 use super::ticket::{Rejected, Ticket};
+use super::watch::Watch;
 use super::{Counters, Executor, OwnThreads, Runner, SharedPool, Snapshot, Value, Want};
 use crate::plan::{BatchPolicy, DeviceId};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -31,6 +34,8 @@ pub struct Policy {
     /// Bytes of the device's memory that the model may take, all of its instances together: as many of
     /// their batches are on the way at once as fit beside their weights, and never fewer than one.
     pub memory: Option<u64>,
+    /// A batch that runs for longer is ended.
+    pub max_run: Duration,
 }
 
 /// A device that instances run on.
@@ -52,6 +57,11 @@ struct Inner {
     state: Mutex<Guarded>,
     /// Wakes the clock's thread.
     clock: Condvar,
+    /// Wakes the thread that looks after what runs.
+    watch: Arc<Watch>,
+    /// Whether that thread looks every now and then. Written with the state locked.
+    watches: AtomicBool,
+    patience: Patience,
 }
 
 struct Guarded {
@@ -59,6 +69,8 @@ struct Guarded {
     clock_runs: bool,
     /// When the clock's thread wakes by itself.
     alarm: Option<Instant>,
+    /// Whether there is a thread that looks after what runs.
+    has_watcher: bool,
 }
 
 // === impl Device ===
@@ -67,18 +79,26 @@ impl Device {
     /// With the threads that a device of this kind has.
     pub fn open(id: DeviceId) -> std::io::Result<Self> {
         Ok(match id {
-            DeviceId::Cpu => Self::new(id, SharedPool),
+            DeviceId::Cpu => Self::new(id, SharedPool::default()),
             DeviceId::Cuda(_) => Self::new(id, OwnThreads::start(id)?),
         })
     }
 
     pub fn new(id: DeviceId, executor: impl Executor) -> Self {
-        let state = State::new(executor.lanes(), executor.stages());
+        Self::with_patience(id, executor, Patience::default())
+    }
+
+    pub fn with_patience(id: DeviceId, executor: impl Executor, patience: Patience) -> Self {
+        let state = State::new(executor.lanes(), executor.stages(), executor.relief());
+        let guarded = Guarded { state, clock_runs: false, alarm: None, has_watcher: false };
         Self(Arc::new(Inner {
             id,
             executor: Box::new(executor),
-            state: Mutex::new(Guarded { state, clock_runs: false, alarm: None }),
+            state: Mutex::new(guarded),
             clock: Condvar::new(),
+            watch: Arc::default(),
+            watches: AtomicBool::new(false),
+            patience,
         }))
     }
 
@@ -94,6 +114,11 @@ impl Device {
     /// Who had how much of its time of late.
     pub fn usage(&self) -> Usage {
         self.0.lock().state.usage(Instant::now())
+    }
+
+    /// The batches that were told to end long ago and still run. While there are any, the device is sick.
+    pub fn stuck(&self) -> Vec<Stuck> {
+        self.0.lock().state.stuck(self.0.patience, Instant::now())
     }
 
     /// Gives a loaded model a queue. The instances of one model on one device draw on one share.
@@ -230,10 +255,29 @@ impl Inner {
 
     fn spawn(self: &Arc<Self>, work: Work) {
         let inner = self.clone();
-        self.executor.spawn(match work {
-            Work::Run(formed, charge) => Box::new(move || inner.run(formed, charge)),
-            Work::Stage(formed) => Box::new(move || inner.stage(formed)),
-        });
+        match work {
+            Work::Run(turn) if turn.in_relief => {
+                self.watch_over();
+                let ran = Arc::new(Mutex::new(None));
+                let (inside, after) = (ran.clone(), self.clone());
+                let run = move || *lock(&inside) = Some(inner.carry_out(turn));
+                // What it starts next is for the lanes, and so not to be started from within.
+                let then = move || {
+                    if let Some(ran) = lock(&ran).take() {
+                        after.ended(ran);
+                    }
+                };
+                self.executor.spawn_in_relief(Box::new(run), Box::new(then));
+            }
+            Work::Run(turn) => {
+                self.watch_over();
+                self.executor.spawn(Box::new(move || {
+                    let ran = inner.carry_out(turn);
+                    inner.ended(ran);
+                }));
+            }
+            Work::Stage(formed) => self.executor.spawn(Box::new(move || inner.stage(formed))),
+        }
     }
 
     /// Starts all that is ready and has a lane.
@@ -249,34 +293,40 @@ impl Inner {
         }
     }
 
-    /// On a thread of the device: runs a batch, then starts the next.
-    fn run(self: Arc<Self>, formed: Formed, charge: Charge) {
-        let Formed { instance, model, runner, counters, hold, batch, items, staged } = formed;
+    /// On a thread of the device: runs a batch and answers its items.
+    fn carry_out(&self, turn: Turn) -> Ran {
+        let Turn { id, model, runner, counters, batch, items, staged, stop, running, .. } = turn;
         let rows = items.len();
-        let took = super::run::run(&model, &*runner, &batch, items, staged, &counters);
+        let (model, runner, policy) = (&*model, &*runner, &batch);
+        let run = Run { model, runner, policy, counters: &counters, running: &running };
+        Ran { id, rows, took: run.run(items, staged, stop) }
+    }
+
+    /// A batch has ended: starts the next.
+    fn ended(self: &Arc<Self>, ran: Ran) {
         // The last hold on a model that was taken out of service frees it here, outside the lock.
-        drop(runner);
-        self.go_on(|state, now| state.finish(instance, hold, charge, rows, took, now));
+        drop(self.go_on(|state, now| state.finish(ran.id, ran.rows, ran.took, now)));
     }
 
     /// On a thread of the device: sends the rows of a batch there, to be run when it is its turn.
     fn stage(self: Arc<Self>, mut formed: Formed) {
-        formed.staged = super::run::stage(&formed.model, &formed.runner, &formed.batch, &formed.items);
+        let Formed { model, runner, batch, items, stop, .. } = &formed;
+        formed.staged = super::run::stage(model, runner, batch, items, stop);
         self.go_on(|state, _| state.staged(formed));
     }
 
     /// Tells what has been done, and starts what is to be done now.
-    fn go_on(self: &Arc<Self>, tell: impl FnOnce(&mut State, Instant)) {
+    fn go_on<T>(self: &Arc<Self>, tell: impl FnOnce(&mut State, Instant) -> T) -> T {
         let now = Instant::now();
         let mut dropped = Dropped::new();
-        let (works, wake_clock) = {
+        let (told, works, wake_clock) = {
             let mut guard = self.lock();
-            tell(&mut guard.state, now);
+            let told = tell(&mut guard.state, now);
             // One to be run, and with that on its way one to be staged.
             let works = [(); 2].map(|()| guard.state.next(now, &mut dropped));
             // A queue that was full a moment ago, or had no room to run, may wait for more by now.
             let due = guard.next_due(now);
-            (works, guard.advance_alarm(due))
+            (told, works, guard.advance_alarm(due))
         };
         for work in works.into_iter().flatten() {
             self.spawn(work);
@@ -285,6 +335,57 @@ impl Inner {
             self.clock.notify_all();
         }
         answer_dropped(dropped);
+        told
+    }
+
+    /// Sees to it that a thread looks after the batch that is to run.
+    fn watch_over(self: &Arc<Self>) {
+        // The batch was counted with the state locked, so that whoever put the thread to sleep since has seen it.
+        if self.watches.load(Ordering::Relaxed) || !self.executor.is_watched() {
+            return;
+        }
+        let mut guard = self.lock();
+        if guard.has_watcher {
+            self.watches.store(true, Ordering::Relaxed);
+            drop(guard);
+            self.watch.wake();
+            return;
+        }
+        let (inner, watch) = (Arc::downgrade(self), self.watch.clone());
+        let look = move || inner.upgrade().map(|inner| inner.look());
+        let name = format!("rserve-{}-watch", self.id);
+        match std::thread::Builder::new().name(name).spawn(move || watch.keep(look)) {
+            Ok(_) => {
+                guard.has_watcher = true;
+                self.watches.store(true, Ordering::Relaxed);
+            }
+            // It is tried again with the next batch.
+            Err(error) => tracing::error!(%error, "no thread to look after batches that run"),
+        }
+    }
+
+    /// Looks after the batches that run, and starts what may run beside them. Says whether there is anything to look
+    /// after; where there is nothing, the next batch wakes the thread.
+    fn look(self: &Arc<Self>) -> bool {
+        let now = Instant::now();
+        let mut dropped = Dropped::new();
+        let (stuck, awake, work) = {
+            let mut guard = self.lock();
+            let (stuck, any) = guard.state.look(self.patience, now);
+            self.watches.store(any, Ordering::Relaxed);
+            let work = any.then(|| guard.state.next(now, &mut dropped)).flatten();
+            (stuck, any, work)
+        };
+        if let Some(work) = work {
+            self.spawn(work);
+        }
+        answer_dropped(dropped);
+        for Stuck { model, node, ran, .. } in stuck {
+            let (device, seconds) = (self.id.to_string(), ran.as_secs_f64());
+            let node = node.as_deref().unwrap_or("not known");
+            tracing::error!(%model, device, node, seconds, "a batch was told to end and does not come back");
+        }
+        awake
     }
 
     /// Starts the clock's thread where instances need one and it does not run.
@@ -330,6 +431,19 @@ impl Inner {
         guard.clock_runs = false;
         guard.alarm = None;
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.watch.end();
+    }
+}
+
+/// A batch that has run.
+struct Ran {
+    id: RunId,
+    rows: usize,
+    took: Duration,
 }
 
 impl Guarded {

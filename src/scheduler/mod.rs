@@ -10,10 +10,12 @@ pub mod counters;
 pub mod device;
 pub mod executor;
 mod item;
+mod lanes;
 pub mod queue;
 mod replicas;
 mod run;
 pub mod runner;
+mod running;
 pub mod share;
 #[cfg(all(test, feature = "shuttle"))]
 mod shuttle_tests;
@@ -22,10 +24,12 @@ mod state;
 pub mod stop;
 pub mod ticket;
 mod usage;
+mod watch;
 
 pub use counters::{Counters, Snapshot};
 pub use device::{Device, Instance, Policy};
 pub use executor::{Executor, OwnThreads, SharedPool};
+pub use lanes::{Patience, Stuck};
 pub use queue::Terms;
 pub use replicas::Replicas;
 pub(crate) use run::panic_message;

@@ -3,7 +3,8 @@
 use super::item::Item;
 use super::queue::drop_reason;
 use super::runner::StagedBatch;
-use super::{Batch, Counters, Done, ItemError, RunError, Runner, Timing, Value, Want};
+use super::running::RunningBatch;
+use super::{Batch, Counters, Done, ItemError, RunError, Runner, StopFlag, Stopped, Timing, Value, Want};
 use crate::plan::BatchPolicy;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,15 @@ enum Failure {
     Panic(String),
 }
 
+/// A batch as it is run: whose it is, and who looks at it meanwhile.
+pub(super) struct Run<'a> {
+    pub model: &'a str,
+    pub runner: &'a dyn Runner,
+    pub policy: &'a BatchPolicy,
+    pub counters: &'a Counters,
+    pub running: &'a RunningBatch,
+}
+
 /// Sends the rows of a batch to the device. `None` where that fails: what is wrong is found, and said, when the
 /// batch is run.
 pub(super) fn stage(
@@ -25,10 +35,11 @@ pub(super) fn stage(
     runner: &Arc<dyn Runner>,
     policy: &BatchPolicy,
     items: &[Item],
+    stop: &StopFlag,
 ) -> Option<Box<dyn StagedBatch>> {
     let mut rows: Vec<Vec<Value>> = items.iter().map(|item| item.inputs.clone()).collect();
     pad(&mut rows, policy);
-    let batch = Batch::new(rows, greatest_wants(items));
+    let batch = Batch { rows, wants: greatest_wants(items), stop: stop.clone() };
     let why = match catch_unwind(AssertUnwindSafe(|| runner.clone().stage(batch))) {
         Ok(Ok(staged)) => return Some(staged),
         Ok(Err(error)) => error.to_string(),
@@ -38,118 +49,164 @@ pub(super) fn stage(
     None
 }
 
-/// Runs the rows of a batch and answers each. Returns the time that the device was taken.
-///
-/// Those whose time is over by now are answered so and not run. A batch that fails is tried again row by row, so
-/// that what is wrong with one item is not the others' loss. After a panic it is not: whatever broke then is not
-/// known to be whole.
-pub(super) fn run(
-    model: &str,
-    runner: &dyn Runner,
-    policy: &BatchPolicy,
-    items: Vec<Item>,
-    staged: Option<Box<dyn StagedBatch>>,
-    counters: &Counters,
-) -> Duration {
-    let rows = items.len();
-    let now = Instant::now();
-    let items = match &staged {
-        Some(_) => items.into_iter().filter_map(|item| alive(item, now, counters)).collect(),
-        None => items,
-    };
-    items.iter().for_each(|item| counters.waited(now.saturating_duration_since(item.queued)));
-    let staged = staged.filter(|_| items.len() == rows);
-    let took = match items.is_empty() {
-        true => Duration::ZERO,
-        false => run_rows(model, runner, policy, items, staged, counters),
-    };
-    counters.ends(rows);
-    took
-}
+impl Run<'_> {
+    /// Runs the rows of a batch and answers each. Returns the time that the device was taken. `stop` is the flag that
+    /// a staged batch has.
+    ///
+    /// Those whose time is over by now are answered so and not run. A batch that fails is run again in halves, so that
+    /// what is wrong with one item is not the others' loss. After a panic it is not: whatever broke then is not known
+    /// to be whole. Nor is it once it was told to end.
+    pub(super) fn run(
+        &self,
+        items: Vec<Item>,
+        staged: Option<Box<dyn StagedBatch>>,
+        stop: StopFlag,
+    ) -> Duration {
+        let rows = items.len();
+        let now = Instant::now();
+        let items = match &staged {
+            Some(_) => self.alive(items, now),
+            None => items,
+        };
+        items.iter().for_each(|item| self.counters.waited(now.saturating_duration_since(item.queued)));
+        let staged = staged.filter(|_| items.len() == rows);
+        let took = self.run_rows(items, staged, stop);
+        self.counters.ends(rows);
+        took
+    }
 
-/// The item, unless it need not be run any more; then it is answered so.
-fn alive(item: Item, now: Instant, counters: &Counters) -> Option<Item> {
-    let Some(why) = drop_reason(&item, now) else { return Some(item) };
-    counters.dropped(why);
-    item.answer(Err(why.into()));
-    None
-}
+    /// The items that need be run still; the others are answered.
+    fn alive(&self, items: Vec<Item>, now: Instant) -> Vec<Item> {
+        items.into_iter().filter_map(|item| self.drop_dead(item, now)).collect()
+    }
 
-fn run_rows(
-    model: &str,
-    runner: &dyn Runner,
-    policy: &BatchPolicy,
-    mut items: Vec<Item>,
-    staged: Option<Box<dyn StagedBatch>>,
-    counters: &Counters,
-) -> Duration {
-    // What is logged on the way is the request's, where the batch is of one request alone.
-    let span = match items.as_slice() {
-        [one] => one.span.clone(),
-        _ => tracing::Span::none(),
-    };
-    let _entered = span.enter();
-    let started = Instant::now();
-    let queued = |item: &Item| started.saturating_duration_since(item.queued);
-    let padding = policy.padded(items.len()) - items.len();
-    let (result, took) = match staged {
-        Some(staged) => timed(|| attempt(|| staged.run(), items.len(), padding)),
-        None => {
+    /// The item, unless it need not be run any more; then it is answered so.
+    fn drop_dead(&self, item: Item, now: Instant) -> Option<Item> {
+        let Some(why) = drop_reason(&item, now) else { return Some(item) };
+        self.counters.dropped(why);
+        item.answer(Err(why.into()));
+        None
+    }
+
+    fn run_rows(
+        &self,
+        mut items: Vec<Item>,
+        staged: Option<Box<dyn StagedBatch>>,
+        stop: StopFlag,
+    ) -> Duration {
+        if items.is_empty() {
+            return Duration::ZERO;
+        }
+        // What is logged on the way is the request's, where the batch is of one request alone.
+        let span = match items.as_slice() {
+            [one] => one.span.clone(),
+            _ => tracing::Span::none(),
+        };
+        let _entered = span.enter();
+        let started = Instant::now();
+        let rows = items.len();
+        let padding = self.policy.padded(rows) - rows;
+        let batch = staged.is_none().then(|| {
             let wants = greatest_wants(&items);
             let mut rows: Vec<Vec<Value>> = match items.len() {
                 1 => items.iter_mut().map(|item| std::mem::take(&mut item.inputs)).collect(),
                 _ => items.iter().map(|item| item.inputs.clone()).collect(),
             };
-            pad(&mut rows, policy);
-            timed(|| attempt(|| runner.run(Batch::new(rows, wants)), items.len(), padding))
-        }
-    };
-    counters.batch(items.len(), padding, took);
-    match result {
-        Ok(rows) => {
-            let batch = items.len();
-            for (item, outputs) in items.into_iter().zip(rows) {
-                let timing = Timing { queued: queued(&item), device: took, batch };
-                item.answer(Ok(Done { outputs, timing }));
+            pad(&mut rows, self.policy);
+            Batch { rows, wants, stop: stop.clone() }
+        });
+        self.running.begin(items, stop.clone(), started);
+        let (result, took) = match (staged, batch) {
+            (Some(staged), _) => timed(|| attempt(|| staged.run(), rows, padding)),
+            (None, batch) => {
+                let run = || batch.map_or_else(|| Ok(vec![]), |batch| self.runner.run(batch));
+                timed(|| attempt(run, rows, padding))
             }
-            took
-        }
-        Err(Failure::Run(error)) if items.len() > 1 => {
-            let rows = items.len();
-            // It is said once: whatever the next batches do, nobody's rows go to another.
-            if matches!(error, RunError::Rows { .. }) && counters.undivided() == 0 {
-                tracing::warn!(model, rows, %error, "items that share a batch are run again one by one");
-            }
-            tracing::debug!(model, rows, %error, "a batch failed and is run again row by row");
-            let mut total = took;
-            for item in items {
-                if let Some(item) = alive(item, Instant::now(), counters) {
-                    total += run_rows(model, runner, policy, vec![item], None, counters);
+        };
+        let items = self.running.end();
+        self.counters.batch(rows, padding, took);
+        match (result, stop.reason()) {
+            (Ok(rows), _) => {
+                let batch = items.len();
+                for (item, outputs) in items.into_iter().zip(rows) {
+                    let queued = started.saturating_duration_since(item.queued);
+                    let timing = Timing { queued, device: took, batch };
+                    item.answer(Ok(Done { outputs, timing }));
                 }
+                took
             }
-            total
+            (Err(Failure::Run(_)), Some(why)) => {
+                self.stopped(items, why, took);
+                took
+            }
+            (Err(Failure::Run(error)), None) if rows > 1 => took + self.again(items, &error),
+            (Err(failure), _) => {
+                self.failed(items, failure);
+                took
+            }
         }
-        Err(failure) => {
-            let error = match failure {
-                Failure::Run(error) => {
-                    if !matches!(error, RunError::Input(_)) {
-                        tracing::error!(model, %error, "the model failed");
-                    }
-                    error
+    }
+
+    /// Runs the rows of a batch that failed in parts.
+    fn again(&self, mut items: Vec<Item>, error: &RunError) -> Duration {
+        let (model, rows) = (self.model, items.len());
+        let undivided = matches!(error, RunError::Rows { .. });
+        // It is said once: whatever the next batches do, nobody's rows go to another.
+        if undivided && self.counters.undivided() == 0 {
+            tracing::warn!(model, rows, %error, "items that share a batch are run again one by one");
+        }
+        tracing::debug!(model, rows, %error, "a batch failed and is run again in parts");
+        // Where it is the rows together that cannot be run, any two of them cannot.
+        let part = if undivided { 1 } else { rows.div_ceil(2) };
+        let mut total = Duration::ZERO;
+        while !items.is_empty() {
+            let rest = items.split_off(part.min(items.len()));
+            let alive = self.alive(std::mem::replace(&mut items, rest), Instant::now());
+            total += self.run_rows(alive, None, StopFlag::default());
+        }
+        total
+    }
+
+    /// Answers the rows of a batch that was told to end.
+    fn stopped(&self, items: Vec<Item>, why: Stopped, took: Duration) {
+        self.counters.stopped(why);
+        if why == Stopped::TooLong {
+            let (model, rows, seconds) = (self.model, items.len(), took.as_secs_f64());
+            tracing::warn!(
+                model,
+                rows,
+                seconds,
+                "a batch was ended: it ran for longer than `max_run` allows"
+            );
+        }
+        for item in self.alive(items, Instant::now()) {
+            self.counters.failed();
+            item.answer(Err(ItemError::Run(RunError::Stopped(why))));
+        }
+    }
+
+    /// Answers rows that cannot be run.
+    fn failed(&self, items: Vec<Item>, failure: Failure) {
+        let model = self.model;
+        let error = match failure {
+            Failure::Run(error) => {
+                match &error {
+                    RunError::Input(_) => tracing::debug!(model, %error, "an item cannot be run"),
+                    _ => tracing::error!(model, %error, "the model failed"),
                 }
-                Failure::Panic(message) => {
-                    for item in &items {
-                        let _entered = item.span.enter();
-                        tracing::error!(model, message, rows = items.len(), "the model panicked");
-                    }
-                    RunError::Failed(format!("it panicked: {message}"))
-                }
-            };
-            for item in items {
-                counters.failed();
-                item.answer(Err(ItemError::Run(error.clone())));
+                error
             }
-            took
+            Failure::Panic(message) => {
+                for item in &items {
+                    let _entered = item.span.enter();
+                    tracing::error!(model, message, rows = items.len(), "the model panicked");
+                }
+                RunError::Failed(format!("it panicked: {message}"))
+            }
+        };
+        for item in items {
+            self.counters.failed();
+            item.answer(Err(ItemError::Run(error.clone())));
         }
     }
 }

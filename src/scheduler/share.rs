@@ -139,6 +139,17 @@ impl Shares {
         Charge { account: id, seconds: account.estimate }
     }
 
+    /// The batch has run for so long and goes on: what that is more than was charged, is charged now.
+    pub fn accrue(&mut self, charge: &mut Charge, ran: Duration) {
+        let Some(account) = self.accounts.get_mut(&charge.account) else { return };
+        let more = ran.as_secs_f64() - charge.seconds;
+        if more > 0.0 {
+            charge.seconds += more;
+            account.due += more / account.weight;
+            self.latest_due = self.latest_due.max(account.due);
+        }
+    }
+
     /// The batch has ended, having taken so much of the device's time.
     pub fn finish(&mut self, charge: Charge, took: Duration) {
         let Some(account) = self.accounts.get_mut(&charge.account) else { return };

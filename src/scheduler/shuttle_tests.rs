@@ -70,6 +70,11 @@ impl Executor for Threads {
     fn spawn(&self, task: Box<dyn FnOnce() + Send>) {
         thread::spawn(task);
     }
+
+    /// Shuttle has no clock.
+    fn is_watched(&self) -> bool {
+        false
+    }
 }
 
 fn value(number: f32) -> Value {
@@ -94,7 +99,14 @@ fn settle(number_: f32, ticket: Ticket) -> Result<(), ItemError> {
 }
 
 fn policy(share: f64, batch: usize) -> Policy {
-    Policy { share, batch: BatchPolicy::up_to(batch), queue: 64, lanes: usize::MAX, memory: None }
+    Policy {
+        share,
+        batch: BatchPolicy::up_to(batch),
+        queue: 64,
+        lanes: usize::MAX,
+        memory: None,
+        max_run: Duration::from_secs(60),
+    }
 }
 
 fn instance(device: &Device, model: &str, stages: bool) -> Arc<Instance> {

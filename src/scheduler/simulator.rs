@@ -5,10 +5,10 @@
 //! batches. `cargo bench --bench simulator` does that.
 
 use super::item::{Dropped, Item};
+use super::lanes::Patience;
 use super::queue::Terms;
 use super::runner::StagedBatch;
-use super::share::Charge;
-use super::state::{Formed, State, Work};
+use super::state::{Formed, State, Turn, Work};
 use super::ticket::Outcome;
 use super::{Batch, Counters, Policy, RunError, Runner, Usage, Value};
 use std::cmp::Reverse;
@@ -16,6 +16,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// Seconds between two looks at what runs.
+const LOOKS: f64 = 0.025;
 
 /// One model on the device, and what is asked of it. Times are in seconds since the beginning.
 #[derive(Clone, Debug)]
@@ -64,7 +67,9 @@ pub struct Simulator {
     made: u64,
     loads: Vec<Playing>,
     events: BinaryHeap<Reverse<Event>>,
-    running: Vec<Option<(Formed, Charge)>>,
+    running: Vec<Option<Turn>>,
+    /// Whether batches run beside the lanes.
+    relieves: bool,
     free: Vec<usize>,
     /// The batch that is being staged.
     staging: Option<Formed>,
@@ -134,18 +139,23 @@ impl StagedBatch for Sent {
 
 impl Simulator {
     pub fn new(lanes: usize, loads: Vec<Load>, seed: u64) -> Self {
-        Self::build(lanes, loads, seed, None)
+        Self::build(lanes, 0, loads, seed, None)
+    }
+
+    /// A device with as many places beside its lanes, for models that others keep from all of them for long.
+    pub fn relieved(lanes: usize, loads: Vec<Load>, seed: u64) -> Self {
+        Self::build(lanes, lanes, loads, seed, None)
     }
 
     /// A device to which a row takes `upload` seconds, on top of what its batch costs; one batch's rows may be
     /// on their way while another batch runs.
     pub fn staging(lanes: usize, loads: Vec<Load>, seed: u64, upload: f64) -> Self {
-        Self::build(lanes, loads, seed, Some(upload))
+        Self::build(lanes, 0, loads, seed, Some(upload))
     }
 
-    fn build(lanes: usize, loads: Vec<Load>, seed: u64, upload: Option<f64>) -> Self {
+    fn build(lanes: usize, relief: usize, loads: Vec<Load>, seed: u64, upload: Option<f64>) -> Self {
         let mut simulator = Self {
-            state: State::new(lanes, usize::from(upload.is_some())),
+            state: State::new(lanes, usize::from(upload.is_some()), relief),
             zero: Instant::now(),
             now: 0.0,
             seed: seed | 1,
@@ -153,6 +163,7 @@ impl Simulator {
             loads: vec![],
             events: BinaryHeap::new(),
             running: vec![],
+            relieves: relief > 0,
             free: vec![],
             staging: None,
             upload,
@@ -193,6 +204,9 @@ impl Simulator {
             self.start_ready();
             let due = self.state.next_due(self.instant(self.now));
             let due = due.map(|due| due.saturating_duration_since(self.zero).as_secs_f64());
+            // The thread that looks after what runs.
+            let look = (self.relieves && self.is_running()).then(|| self.now + LOOKS);
+            let due = due.into_iter().chain(look).reduce(f64::min);
             let next = self.events.peek().map(|Reverse(event)| event.at);
             let at = match (next, due) {
                 (Some(next), Some(due)) if due < next => due.max(self.now),
@@ -206,6 +220,9 @@ impl Simulator {
             }
             // A nanosecond on, so that what is due at this time is.
             self.now = if next == Some(at) { at } else { at + 1e-9 };
+            if self.relieves {
+                let _ = self.state.look(Patience::default(), self.instant(self.now));
+            }
             if next == Some(at)
                 && let Some(Reverse(event)) = self.events.pop()
             {
@@ -257,9 +274,9 @@ impl Simulator {
                 }
             }
             What::End(place, took) => {
-                let Some((formed, charge)) = self.running[place].take() else { return };
+                let Some(turn) = self.running[place].take() else { return };
                 self.free.push(place);
-                self.ended(formed, charge, took);
+                self.ended(turn, took);
             }
             What::Staged => {
                 if let Some(mut formed) = self.staging.take() {
@@ -270,11 +287,15 @@ impl Simulator {
         }
     }
 
-    fn ended(&mut self, formed: Formed, charge: Charge, took: f64) {
-        let Formed { instance, hold, items, counters, .. } = formed;
+    fn is_running(&self) -> bool {
+        self.running.iter().any(Option::is_some)
+    }
+
+    fn ended(&mut self, turn: Turn, took: f64) {
+        let Turn { id, instance, items, counters, .. } = turn;
         let now = self.instant(self.now);
         counters.ends(items.len());
-        self.state.finish(instance, hold, charge, items.len(), Duration::from_secs_f64(took), now);
+        self.state.finish(id, items.len(), Duration::from_secs_f64(took), now);
         let Some(index) = self.index(instance) else { return };
         let playing = &mut self.loads[index];
         playing.outcomes.batches += 1;
@@ -292,39 +313,48 @@ impl Simulator {
     fn start_ready(&mut self) {
         let now = self.instant(self.now);
         while let Some(work) = self.state.next(now, &mut self.dead) {
-            let (formed, charge) = match work {
-                Work::Run(formed, charge) => (formed, Some(charge)),
-                Work::Stage(formed) => (formed, None),
-            };
-            let Some(index) = self.index(formed.instance) else { continue };
-            let rows = formed.items.len();
-            let was_staged = formed.staged.is_some();
-            if !was_staged {
-                self.loads[index].waiting.drain(..rows);
-                self.count_dropped(index);
+            match work {
+                Work::Run(turn) => self.start(turn),
+                Work::Stage(formed) => self.send(formed),
             }
-            let upload = self.upload.unwrap_or_default() * rows as f64;
-            match charge {
-                None => {
-                    self.staging = Some(formed);
-                    self.at(self.now + upload, What::Staged);
-                }
-                Some(charge) => {
-                    let (base, per_row) = self.loads[index].load.cost;
-                    let jitter = 1.0 + self.loads[index].load.jitter * (2.0 * self.random() - 1.0);
-                    let upload = if was_staged { 0.0 } else { upload };
-                    let took = (base + per_row * rows as f64) * jitter + upload;
-                    let place = self.free.pop().unwrap_or(self.running.len());
-                    if place == self.running.len() {
-                        self.running.push(None);
-                    }
-                    self.running[place] = Some((formed, charge));
-                    self.at(self.now + took, What::End(place, took));
-                }
-            }
-            self.flood(index);
         }
         self.dead.clear();
+    }
+
+    /// Its rows are on the way to the device.
+    fn send(&mut self, formed: Formed) {
+        let Some(index) = self.index(formed.instance()) else { return };
+        let rows = formed.items.len();
+        self.taken(index, rows);
+        self.staging = Some(formed);
+        self.at(self.now + self.upload.unwrap_or_default() * rows as f64, What::Staged);
+        self.flood(index);
+    }
+
+    fn start(&mut self, turn: Turn) {
+        let Some(index) = self.index(turn.instance) else { return };
+        let rows = turn.items.len();
+        let mut upload = 0.0;
+        if turn.staged.is_none() {
+            self.taken(index, rows);
+            upload = self.upload.unwrap_or_default() * rows as f64;
+        }
+        let (base, per_row) = self.loads[index].load.cost;
+        let jitter = 1.0 + self.loads[index].load.jitter * (2.0 * self.random() - 1.0);
+        let took = (base + per_row * rows as f64) * jitter + upload;
+        let place = self.free.pop().unwrap_or(self.running.len());
+        if place == self.running.len() {
+            self.running.push(None);
+        }
+        self.running[place] = Some(turn);
+        self.at(self.now + took, What::End(place, took));
+        self.flood(index);
+    }
+
+    /// So many rows have left the queue of a load, and those before them that were dropped.
+    fn taken(&mut self, load: usize, rows: usize) {
+        self.loads[load].waiting.drain(..rows);
+        self.count_dropped(load);
     }
 
     /// Those whose time was over did not wait in vain: they were answered.

@@ -3,12 +3,14 @@
 
 use super::device::Policy;
 use super::item::{Dropped, Item};
+use super::lanes::{Lanes, OnTheWay, Patience, RunId, Starting, Stuck};
 use super::queue::{Queue, Ready, Terms};
 use super::runner::StagedBatch;
-use super::share::{AccountId, Charge, Rank, Shares};
+use super::running::RunningBatch;
+use super::share::{AccountId, Rank, Shares};
 use super::ticket::Rejected;
 use super::usage::Window;
-use super::{Counters, Runner};
+use super::{Counters, Runner, StopFlag};
 use crate::plan::BatchPolicy;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +18,8 @@ use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub struct State {
-    /// Batches that may be on the way at once.
-    lanes: usize,
-    /// Batches on the way.
-    busy: usize,
+    /// The batches on the way.
+    lanes: Lanes,
     /// Batches whose inputs may be brought to the device before it is their turn.
     stages: usize,
     /// Batches that are being staged now.
@@ -102,21 +102,42 @@ pub struct Entry {
 
 /// A batch that was taken from its queue.
 pub struct Formed {
+    instance: u64,
+    pub model: Arc<str>,
+    pub runner: Arc<dyn Runner>,
+    pub counters: Arc<Counters>,
+    hold: Hold,
+    pub batch: BatchPolicy,
+    max_run: Duration,
+    pub items: Vec<Item>,
+    /// Its inputs, where they are on the device already.
+    pub staged: Option<Box<dyn StagedBatch>>,
+    /// The flag that its inputs were staged with.
+    pub stop: StopFlag,
+}
+
+/// A batch whose turn it is.
+pub struct Turn {
+    /// What [`State::finish`] is told.
+    pub id: RunId,
     pub instance: u64,
     pub model: Arc<str>,
     pub runner: Arc<dyn Runner>,
     pub counters: Arc<Counters>,
-    pub hold: Hold,
     pub batch: BatchPolicy,
     pub items: Vec<Item>,
-    /// Its inputs, where they are on the device already.
     pub staged: Option<Box<dyn StagedBatch>>,
+    pub stop: StopFlag,
+    /// Where its rows are while they run.
+    pub running: Arc<RunningBatch>,
+    /// It runs beside the lanes, all of which have been taken for long.
+    pub in_relief: bool,
 }
 
 /// What a device is to do next.
 pub enum Work {
-    /// It is this batch's turn, for which so much was charged.
-    Run(Formed, Charge),
+    /// It is this batch's turn.
+    Run(Turn),
     /// Its inputs are brought to the device while others run there; then [`State::staged`] is told.
     Stage(Formed),
 }
@@ -132,8 +153,9 @@ struct Pace {
 // === impl State ===
 
 impl State {
-    pub fn new(lanes: usize, stages: usize) -> Self {
-        Self { lanes: lanes.max(1), stages, ..Self::default() }
+    /// `relief` batches may run beside the lanes.
+    pub fn new(lanes: usize, stages: usize, relief: usize) -> Self {
+        Self { lanes: Lanes::new(lanes, relief), stages, ..Self::default() }
     }
 
     /// Whether any instance's batches wait for more.
@@ -270,14 +292,20 @@ impl State {
     }
 
     pub fn usage(&self, now: Instant) -> Usage {
-        let now = self.seconds(now);
-        let all = SPANS.map(|span| self.window.sum(now, span));
-        let possible = SPANS.map(|span| span.min(now).max(f64::MIN_POSITIVE) * self.lanes as f64);
+        let since = |one: &OnTheWay| now.saturating_duration_since(one.started).as_secs_f64();
+        // What ended, and what is on the way, as far as it lies in the span.
+        let taken = |window: &Window, span: f64, own: &dyn Fn(&OnTheWay) -> bool| {
+            let running = self.lanes.iter().filter(|one| own(one)).map(|one| since(one).min(span));
+            window.sum(self.seconds(now), span) + running.sum::<f64>()
+        };
+        let all = SPANS.map(|span| taken(&self.window, span, &|_| true));
+        let lanes = self.lanes.len() as f64;
+        let possible = SPANS.map(|span| span.min(self.seconds(now)).max(f64::MIN_POSITIVE) * lanes);
         let part = |of: f64, all: f64| if all > 0.0 { (of / all).clamp(0.0, 1.0) } else { 0.0 };
-        let model = |(model, holding): (&Arc<str>, &Holding)| ModelUsage {
-            model: model.clone(),
-            share: holding.share,
-            got: [0, 1].map(|i| part(holding.window.sum(now, SPANS[i]), all[i])),
+        let model = |(model, holding): (&Arc<str>, &Holding)| {
+            let own = |one: &OnTheWay| one.hold.account == holding.account;
+            let got = [0, 1].map(|i| part(taken(&holding.window, SPANS[i], &own), all[i]));
+            ModelUsage { model: model.clone(), share: holding.share, got }
         };
         let mut models: Vec<ModelUsage> = self.accounts.iter().map(model).collect();
         models.sort_by(|a, b| a.model.cmp(&b.model));
@@ -288,17 +316,16 @@ impl State {
         self.epoch.map_or(0.0, |epoch| now.saturating_duration_since(epoch).as_secs_f64())
     }
 
-    /// A batch has ended.
+    /// A batch has ended, having taken so much of the device's time. Its runner is to be dropped once nothing is
+    /// locked: this may be the last hold on it.
     pub fn finish(
         &mut self,
-        instance: u64,
-        hold: Hold,
-        charge: Charge,
+        id: RunId,
         rows: usize,
         took: Duration,
         now: Instant,
-    ) {
-        self.busy = self.busy.saturating_sub(1);
+    ) -> Option<Arc<dyn Runner>> {
+        let OnTheWay { instance, runner, hold, charge, .. } = self.lanes.end(id)?;
         // Of that name there may be another by now.
         if let Some(holding) = self.accounts.get_mut(&hold.model)
             && holding.account == hold.account
@@ -315,11 +342,39 @@ impl State {
             entry.running = entry.running.saturating_sub(1);
             entry.pace.ran(rows, took, now, !entry.queue.is_empty());
         }
+        Some(runner)
+    }
+
+    /// Looks after the batches on the way: tells those to end that need not go on, and charges what they have taken so
+    /// far. Gives those that do not come back, each once, and whether any is on the way.
+    pub fn look(&mut self, patience: Patience, now: Instant) -> (Vec<Stuck>, bool) {
+        self.accrue(now);
+        let mut said = vec![];
+        for one in self.lanes.iter_mut() {
+            let told = one.batch.look(one.max_run, now);
+            if !one.said && told.is_some_and(|told| told >= patience.stuck) {
+                one.said = true;
+                said.push(one.as_stuck(patience, now));
+            }
+        }
+        (said.into_iter().flatten().collect(), self.lanes.any())
+    }
+
+    /// The batches that were told to end and do not come back.
+    pub fn stuck(&self, patience: Patience, now: Instant) -> Vec<Stuck> {
+        self.lanes.iter().filter_map(|one| one.as_stuck(patience, now)).collect()
+    }
+
+    /// Charges the batches on the way for what they have taken so far.
+    fn accrue(&mut self, now: Instant) {
+        for one in self.lanes.iter_mut() {
+            self.shares.accrue(&mut one.charge, now.saturating_duration_since(one.started));
+        }
     }
 
     /// What is to be done now, if a lane is free and any batch is ready, or the next one can be staged.
     pub fn next(&mut self, now: Instant, dropped: &mut Dropped) -> Option<Work> {
-        while self.busy < self.lanes {
+        while self.lanes.has_free() {
             let formed = match (self.next_instance(now, |_| true), self.next_staged()) {
                 (Some((rank, id)), Some((staged, _))) if rank.before(staged) => self.take(id, now, dropped),
                 (_, Some((_, place))) => Some(self.staged.swap_remove(place)),
@@ -327,13 +382,15 @@ impl State {
                 (None, None) => break,
             };
             if let Some(formed) = formed {
-                self.busy += 1;
-                let charge = self.shares.start(formed.hold.account);
-                self.shares.queue_emptied(formed.hold.account);
-                return Some(Work::Run(formed, charge));
+                return Some(Work::Run(self.start(formed, false, now)));
             }
         }
-        while self.staging + self.staged.len() < self.stages && self.busy > 0 {
+        while let Some(id) = self.next_in_relief(now) {
+            if let Some(formed) = self.take(id, now, dropped) {
+                return Some(Work::Run(self.start(formed, true, now)));
+            }
+        }
+        while self.staging + self.staged.len() < self.stages && self.lanes.any() {
             // A batch that is not full yet gains more by what may still come.
             let whole = |entry: &Entry| entry.runner.stages() && entry.queue.holds_whole_batch();
             let (_, id) = self.next_instance(now, whole)?;
@@ -343,6 +400,36 @@ impl State {
             }
         }
         None
+    }
+
+    fn start(&mut self, formed: Formed, in_relief: bool, now: Instant) -> Turn {
+        let Formed { instance, model, runner, counters, hold, batch, max_run, items, staged, stop } = formed;
+        let charge = self.shares.start(hold.account);
+        self.shares.queue_emptied(hold.account);
+        let running = Arc::<RunningBatch>::default();
+        let starting = Starting {
+            instance,
+            model: model.clone(),
+            runner: runner.clone(),
+            hold,
+            charge,
+            batch: running.clone(),
+            max_run,
+        };
+        let id = self.lanes.begin(starting, in_relief, now);
+        Turn { id, instance, model, runner, counters, batch, items, staged, stop, running, in_relief }
+    }
+
+    /// The instance whose batch runs beside the lanes: every lane has been taken for long, its model has no batch on
+    /// the way, and has got less of what it may have than any model that has one.
+    fn next_in_relief(&mut self, now: Instant) -> Option<u64> {
+        if self.backlogged.is_empty() || !self.lanes.may_relieve(now) {
+            return None;
+        }
+        self.accrue(now);
+        let (rank, id) = self.next_instance(now, |entry| !self.lanes.has(entry.account))?;
+        let holders = self.lanes.iter().map(|one| self.shares.rank(one.hold.account));
+        holders.into_iter().all(|holder| rank.before(holder)).then_some(id)
     }
 
     /// A batch of [`Work::Stage`] waits for its turn.
@@ -384,8 +471,10 @@ impl State {
             counters: entry.counters.clone(),
             hold: Hold { model: entry.model.clone(), account: entry.account, bytes },
             batch: entry.policy.batch.clone(),
+            max_run: entry.policy.max_run,
             items: taken.rows,
             staged: None,
+            stop: StopFlag::default(),
         })
     }
 
@@ -438,6 +527,23 @@ impl State {
 /// The one that runs next; among equals the first.
 fn least<T>(ranked: impl Iterator<Item = (Rank, T)>) -> Option<(Rank, T)> {
     ranked.reduce(|best, other| if other.0.before(best.0) { other } else { best })
+}
+
+// === impl Formed ===
+
+impl Formed {
+    pub fn instance(&self) -> u64 {
+        self.instance
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    /// Whose the batch is.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
 }
 
 // === impl Pace ===

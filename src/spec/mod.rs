@@ -101,6 +101,8 @@ pub struct Model {
     pub version: Option<At<Version>>,
     pub batch: Option<At<Batch>>,
     pub queue: Option<At<usize>>,
+    /// How long a batch of it may run.
+    pub max_run: Option<At<Duration>>,
     /// By version, ascending, its weight among those that answer.
     pub traffic: Option<At<Vec<(u64, f64)>>>,
     /// The header whose value decides which of them answers; "x-request-id" where left out.

@@ -110,6 +110,7 @@ fn model(name: At<String>, t: &At<&Table>, report: &mut Report) -> Model {
         version: r.take_as("version", report, version),
         batch: batch(&name, &mut r, report),
         queue: r.integer("queue", 1..=1_000_000, report).map(|n| n.map(|n| n as usize)),
+        max_run: r.take_as("max_run", report, positive_duration),
         traffic: r.take_as("traffic", report, traffic),
         sticky: r.take_as("sticky", report, header_name),
         shadow: r.take_as("shadow", report, one_version),

@@ -94,6 +94,7 @@ fn refused(error: flow::Error) -> Refused {
         Error::Encode { encode, error } => (encode, error.to_string()),
         Error::Full { ref model, .. } | Error::Closed { ref model } => (model.clone(), error.to_string()),
         Error::NotReady(ref not_ready) => (not_ready.model().to_owned(), error.to_string()),
+        Error::TooLong { ref step, .. } => (step.clone(), error.to_string()),
         Error::Deadline { at } => (at, "it took longer than an hour".to_owned()),
         Error::Panic { at, message } => (at, format!("panicked: {message}")),
         Error::Request(reason) => ("flow".to_owned(), reason),

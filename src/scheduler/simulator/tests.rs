@@ -7,7 +7,14 @@ use proptest::prelude::*;
 const EVER: f64 = f64::INFINITY;
 
 fn load(share: f64, cost: (f64, f64), demand: Demand) -> Load {
-    let policy = Policy { share, batch: BatchPolicy::up_to(4), queue: 16, lanes: usize::MAX, memory: None };
+    let policy = Policy {
+        share,
+        batch: BatchPolicy::up_to(4),
+        queue: 16,
+        lanes: usize::MAX,
+        memory: None,
+        max_run: Duration::MAX,
+    };
     Load { policy, cost, jitter: 0.2, demand, timeout: 1000.0 }
 }
 
@@ -111,6 +118,35 @@ fn many_instances_on_one_device_hold_their_shares() {
     let all: f64 = got.iter().sum();
     let worst = got.iter().zip(&shares).map(|(got, share)| (got / all - share).abs()).fold(0.0, f64::max);
     assert!(worst < 0.002, "worst error {worst}");
+}
+
+/// Two batches that took a minute each held both lanes, and until they ended nobody else was served.
+#[test]
+fn a_model_that_keeps_every_lane_does_not_keep_others_waiting() {
+    let loads = vec![
+        flooded(0.5, (60.0, 0.0)),
+        load(0.3, (0.004, 0.001), Demand::Quiet(0.003)),
+        flooded(0.0, (0.004, 0.0)),
+    ];
+    let mut simulator = Simulator::relieved(2, loads, 13);
+    simulator.play(50.0, u64::MAX);
+    let outcomes: Vec<&Outcomes> = simulator.outcomes().collect();
+    let (quiet, idle) = (outcomes[1], outcomes[2]);
+    // The hold on the lanes is waited for once, and a batch of the other that runs beside them.
+    let p99 = quiet.latency(0.99);
+    assert!(quiet.rows > 3000 && p99 <= 0.015, "{} rows, p99 {p99}", quiet.rows);
+    assert!(quiet.latency(1.0) < 0.1, "{}", quiet.latency(1.0));
+    assert!(idle.rows > 10, "{} rows in what is left idle", idle.rows);
+    let usage = simulator.usage();
+    assert_eq!(usage.busy, [1.0, 1.0], "{usage:?}");
+    assert!(usage.models[0].got[0] > 0.7, "{usage:?}");
+}
+
+#[test]
+fn what_runs_beside_the_lanes_is_held_to_its_share() {
+    let loads = vec![flooded(0.7, (0.2, 0.0)), flooded(0.3, (0.2, 0.0)), flooded(0.0, (0.01, 0.0))];
+    let mut simulator = Simulator::relieved(2, loads, 7);
+    assert_near(&parts_until(&mut simulator, 60.0), &[0.7, 0.3, 0.0], 0.02);
 }
 
 proptest! {

@@ -1,0 +1,167 @@
+//! The batches that are on the way on one device: in its lanes, and beside them in relief of models that wait while
+//! others keep every lane for long. Pure: the time is an argument.
+
+use super::Runner;
+use super::running::RunningBatch;
+use super::share::{AccountId, Charge};
+use super::state::Hold;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long every lane must have been taken, none coming free, before a model that has none of them runs beside them.
+pub const RELIEF_AFTER: Duration = Duration::from_millis(50);
+
+/// When a batch that was told to end and does not is taken for stuck, and when for lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From then on the device is sick: the models on it are said not to be ready.
+    pub stuck: Duration,
+    /// From then on nothing helps but to start the process again.
+    pub lost: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stuck: Duration::from_secs(10), lost: Duration::from_secs(70) }
+    }
+}
+
+/// A batch that was told to end long ago and still runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    pub model: Arc<str>,
+    /// What of the model runs, where it says so.
+    pub node: Option<String>,
+    /// How long it runs.
+    pub ran: Duration,
+    /// Whether it is taken for lost.
+    pub lost: bool,
+}
+
+/// The batches on the way.
+#[derive(Default)]
+pub struct Lanes {
+    /// Batches that may be on the way at once.
+    lanes: usize,
+    /// Batches that may be on the way beside them.
+    relief: usize,
+    on_the_way: Vec<OnTheWay>,
+    next_id: u64,
+}
+
+/// The number of a batch that is on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId(u64);
+
+/// A batch that is on the way.
+pub struct OnTheWay {
+    id: RunId,
+    pub instance: u64,
+    pub model: Arc<str>,
+    pub runner: Arc<dyn Runner>,
+    pub hold: Hold,
+    pub charge: Charge,
+    pub batch: Arc<RunningBatch>,
+    pub max_run: Duration,
+    pub started: Instant,
+    pub in_relief: bool,
+    /// Whether it was said to be stuck.
+    pub said: bool,
+}
+
+/// What begins to run.
+pub struct Starting {
+    pub instance: u64,
+    pub model: Arc<str>,
+    pub runner: Arc<dyn Runner>,
+    pub hold: Hold,
+    pub charge: Charge,
+    pub batch: Arc<RunningBatch>,
+    pub max_run: Duration,
+}
+
+impl Lanes {
+    pub fn new(lanes: usize, relief: usize) -> Self {
+        Self { lanes: lanes.max(1), relief, ..Self::default() }
+    }
+
+    /// The number of batches that may be in lanes at once.
+    pub fn len(&self) -> usize {
+        self.lanes
+    }
+
+    /// Whether any batch is on the way.
+    pub fn any(&self) -> bool {
+        !self.on_the_way.is_empty()
+    }
+
+    pub fn has_free(&self) -> bool {
+        self.in_lanes().count() < self.lanes
+    }
+
+    fn in_lanes(&self) -> impl Iterator<Item = &OnTheWay> {
+        self.on_the_way.iter().filter(|one| !one.in_relief)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &OnTheWay> {
+        self.on_the_way.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut OnTheWay> {
+        self.on_the_way.iter_mut()
+    }
+
+    pub fn begin(&mut self, starting: Starting, in_relief: bool, now: Instant) -> RunId {
+        let Starting { instance, model, runner, hold, charge, batch, max_run } = starting;
+        let id = RunId(self.next_id);
+        self.next_id += 1;
+        let one = OnTheWay {
+            id,
+            instance,
+            model,
+            runner,
+            hold,
+            charge,
+            batch,
+            max_run,
+            started: now,
+            in_relief,
+            said: false,
+        };
+        self.on_the_way.push(one);
+        id
+    }
+
+    pub fn end(&mut self, id: RunId) -> Option<OnTheWay> {
+        let at = self.on_the_way.iter().position(|one| one.id == id)?;
+        Some(self.on_the_way.swap_remove(at))
+    }
+
+    /// Whether a batch may run in relief: every lane has been taken for long, and there is a place beside them.
+    pub fn may_relieve(&self, now: Instant) -> bool {
+        let latest = self.in_lanes().map(|one| one.started).max();
+        let all_for_long = latest.is_some_and(|latest| now.saturating_duration_since(latest) >= RELIEF_AFTER);
+        self.relief > 0
+            && all_for_long
+            && !self.has_free()
+            && self.on_the_way.iter().filter(|one| one.in_relief).count() < self.relief
+    }
+
+    /// Whether an account has a batch on the way.
+    pub fn has(&self, account: AccountId) -> bool {
+        self.on_the_way.iter().any(|one| one.hold.account() == account)
+    }
+}
+
+impl OnTheWay {
+    /// What is to be said of it, if it was told to end and does not come back.
+    pub fn as_stuck(&self, patience: Patience, now: Instant) -> Option<Stuck> {
+        let told = self.batch.look(self.max_run, now).filter(|told| *told >= patience.stuck)?;
+        Some(Stuck {
+            model: self.model.clone(),
+            node: self.runner.running(),
+            ran: now.saturating_duration_since(self.started),
+            lost: told >= patience.lost,
+        })
+    }
+}
