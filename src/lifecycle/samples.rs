@@ -63,7 +63,10 @@ pub(super) fn sample(
         let shape = lengths(port, feeds, &bound, Some(length))?;
         let range = feeds.get(&port.name).and_then(|feed| feed.range);
         let random = Random(((index as u64) << 32) ^ (character as u64 + 1));
-        tensor(port.dtype?, shape, range, character, random)
+        match port.dtype? {
+            DType::String => texts(shape, &port.texts, random),
+            dtype => tensor(dtype, shape, range, character, random),
+        }
     })
     .collect()
 }
@@ -106,6 +109,18 @@ fn lengths(
     dims.into_iter().zip(fed).map(length).collect()
 }
 
+/// Texts that the model knows, each of its column.
+fn texts(shape: Vec<usize>, known: &[Vec<Arc<str>>], mut random: Random) -> Option<Tensor> {
+    byte_len(DType::String, &shape).filter(|bytes| *bytes <= LIMIT)?;
+    let count: usize = shape.iter().product();
+    let columns = shape.last().copied().unwrap_or(1).max(1);
+    let text = |at: usize| match known.get(at % columns).or(known.first()) {
+        Some(texts) if !texts.is_empty() => texts[random.below(texts.len())].clone(),
+        _ => Arc::from(["a", "b", "c", "d"][random.below(4)]),
+    };
+    Tensor::from_strings(shape, (0..count).map(text).collect()).ok()
+}
+
 fn tensor(
     dtype: DType,
     shape: Vec<usize>,
@@ -115,10 +130,6 @@ fn tensor(
 ) -> Option<Tensor> {
     byte_len(dtype, &shape).filter(|bytes| *bytes <= LIMIT)?;
     let count = shape.iter().product();
-    if dtype == DType::String {
-        let texts = (0..count).map(|_| Arc::from(["a", "b", "c", "d"][random.below(4)]));
-        return Tensor::from_strings(shape, texts.collect()).ok();
-    }
     // Small whole numbers are in the vocabulary of most models that take any, and no index that is out of range.
     let (low, high) = range.unwrap_or(match dtype {
         DType::U8 => (0.0, 255.0),

@@ -3,6 +3,7 @@
 use super::batching::{Batching, Declaration, Mixing, decide, is_automatic};
 use crate::tensor::DType;
 use std::fmt;
+use std::sync::Arc;
 
 /// The inputs and outputs of a model, in the order of the file. Initialisers are not inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Port {
     /// Whether an output is computed by way of operators whose results are as long as the values in their
     /// inputs make them (NonZero, NonMaxSuppression), so that its first axis may be anything.
     pub data_dependent: bool,
+    /// The texts that the graph knows of an input, by the column of its last axis; one column stands for all.
+    pub texts: Vec<Vec<Arc<str>>>,
     /// Which axis is the batch. An item's tensor has all the others.
     pub batch: Option<usize>,
 }

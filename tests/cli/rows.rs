@@ -10,13 +10,14 @@ const CLIENTS: usize = 40;
 const REQUESTS: usize = 50;
 
 /// By model: whether its items come to share batches.
-const MODELS: [(&str, bool); 12] = [
+const MODELS: [(&str, bool); 13] = [
     ("found-named", false),
     ("found-by-ort", false),
     ("found-fixed", false),
     ("plain", true),
     ("first-row", false),
     ("sums", false),
+    ("first-of-list", false),
     ("sequence-first", true),
     ("two-sides", false),
     ("dynamic-range", false),
@@ -99,7 +100,7 @@ fn exchange(model: &str, random: &mut u64) -> (Value, Value) {
             let x = [below(100) as f64 / 100.0, -0.5];
             (json!({ "x": x }), json!({ "y": x.map(f64::tanh) }))
         }
-        "first-row" | "sums" => {
+        "first-row" | "sums" | "first-of-list" => {
             let x = [base, base + 1.0];
             (json!({ "x": x }), json!({ "y": x }))
         }
@@ -217,12 +218,19 @@ fn npy(shape: &str, numbers: &[f32]) -> Vec<u8> {
 
 #[test]
 fn a_declaration_that_is_seen_to_be_wrong_is_refused() {
-    let said = offline("sums", "batch = { axis = 0 }", &[]);
+    let said = offline("first-of-list", "batch = { axis = 0 }", &[]);
     assert_eq!(said.code, 3, "{}", said.err);
     assert!(said.err.contains("`batch` declares that items can be joined, and they cannot"), "{}", said.err);
-    // Without one, and without a trial, each item is run alone.
-    for batch in ["", "warm = false", "batch = { max = 1 }"] {
-        let said = offline("sums", batch, &[]);
+    // Without one, and without a trial, each item is run alone; and where the graph shows it, whatever is declared.
+    for (model, batch) in [
+        ("first-of-list", ""),
+        ("first-of-list", "warm = false"),
+        ("first-of-list", "batch = { max = 1 }"),
+        ("sums", ""),
+        ("sums", "batch = { axis = 0 }"),
+        ("sums", "batch = { axis = 0 }\nwarm = false"),
+    ] {
+        let said = offline(model, batch, &[]);
         assert_eq!(said.code, 0, "{batch}: {}", said.err);
         assert!(said.out.contains("[1.0,2.0]") && said.out.contains("[3.0,4.0]"), "{batch}: {}", said.out);
     }

@@ -98,10 +98,10 @@ fn rows_that_do_not_fit_are_the_senders_fault() {
 fn an_output_that_is_not_one_row_for_each_is_named() {
     // The lengths of what is in a sequence are not told before it runs.
     let model = Model::new()
-        .node(node("ReduceSum", "", &["x", "axes"], &["sum"], &[]))
-        .node(node("SequenceConstruct", "", &["sum"], &["list"], &[]))
-        .node(node("SequenceAt", "", &["list", "first"], &["y"], &[]))
-        .initializer(tensor_raw("axes", 7, &[1], &0i64.to_le_bytes()))
+        .node(node("SequenceConstruct", "", &["x"], &["list"], &[]))
+        .node(node("SequenceAt", "", &["list", "first"], &["all"], &[]))
+        .node(node("Gather", "", &["all", "one"], &["y"], &[]))
+        .initializer(tensor_raw("one", 7, &[1], &0i64.to_le_bytes()))
         .initializer(tensor_raw("first", 7, &[], &0i64.to_le_bytes()));
     let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
     let row = || vec![Value::Host(Tensor::from_vec(vec![2], vec![1f32, 2.0]).unwrap())];

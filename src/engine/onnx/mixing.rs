@@ -18,6 +18,8 @@ use std::collections::HashSet;
 const MAX_DEPTH: usize = 8;
 /// Names of axes along which a graph is looked at, first axes before others.
 const MAX_KEYS: usize = 16;
+/// Places of axes without a name along which a graph is looked at: those that a declaration may make the batch.
+const MAX_PLACES: usize = 2;
 
 /// Operators that only lay elements out anew, so that row numbers stay row numbers.
 const LAYOUT: [&str; 14] = [
@@ -39,42 +41,78 @@ const LAYOUT: [&str; 14] = [
 
 /// Notes in the signature along which axes of its inputs rows are mixed, and by what.
 pub fn note(graph: &Graph, inputs: &[Port], mixing: &mut Mixing) {
-    let mut symbols = Symbols::default();
-    let given = infer::declared(inputs, &mut symbols);
-    let first = |fact: &Fact| fact.dims.as_ref()?.first()?.as_symbol();
-    let firsts: HashSet<Symbol> = given.iter().filter_map(first).collect();
-    for key in keys(inputs) {
-        let mut batch = firsts.clone();
-        if !key.is_empty() {
-            let named = symbols.find(&key);
-            // The first axes of all inputs are one batch, or the batch is another axis.
-            batch.retain(|_| named.is_some_and(|symbol| firsts.contains(&symbol)));
-            batch.extend(named);
+    for name in names(inputs) {
+        if let Some(why) = along_name(graph, inputs, &name) {
+            mixing.along.insert(name, why);
         }
-        let search = Search { batch: &batch, depth: 0 };
-        let follows: Vec<bool> = given.iter().map(|fact| search.carries_any(fact, &symbols)).collect();
-        if let Some(why) = search.graph(graph, &given, &follows, &symbols) {
-            mixing.along.insert(key, why);
+    }
+    for place in (0..MAX_PLACES).filter(|place| has_nameless(inputs, *place)) {
+        if let Some(why) = along_place(graph, inputs, place) {
+            mixing.at.insert(place, why);
         }
     }
 }
 
-/// What an input's axis that may be the batch is called; nothing for a first axis without a name.
-fn keys(inputs: &[Port]) -> Vec<String> {
-    let mut dims: Vec<_> = inputs.iter().flat_map(|port| port.dims.iter().flatten().enumerate()).collect();
-    dims.sort_by_key(|(axis, _)| *axis);
-    let mut keys: Vec<String> = Vec::new();
-    for (axis, dim) in dims {
-        let key = match dim {
-            plan::Dim::Named(name) => name.as_str(),
-            plan::Dim::Unknown if axis == 0 => "",
-            _ => continue,
-        };
-        if keys.len() < MAX_KEYS && !keys.iter().any(|known| known == key) {
-            keys.push(key.to_owned());
+/// What mixes rows where the batch is the axis of that name.
+fn along_name(graph: &Graph, inputs: &[Port], name: &str) -> Option<String> {
+    let mut symbols = Symbols::default();
+    let given = infer::declared(inputs, &mut symbols);
+    let first = |fact: &Fact| fact.dims.as_ref()?.first()?.as_symbol();
+    let firsts: HashSet<Symbol> = given.iter().filter_map(first).collect();
+    let named = symbols.find(name)?;
+    // The first axes of all inputs are one batch, or the batch is another axis.
+    let batch = if firsts.contains(&named) { firsts } else { HashSet::from([named]) };
+    search(graph, &given, &batch, &symbols)
+}
+
+/// What mixes rows where the batch is the axis at that place of every input that has one.
+fn along_place(graph: &Graph, inputs: &[Port], place: usize) -> Option<String> {
+    let mut symbols = Symbols::default();
+    let mut given = infer::declared(inputs, &mut symbols);
+    // One length for all inputs, those that the file fixes among them: they are a batch where that is declared.
+    let nameless = symbols.named("the batch, without a name");
+    let mut batch = HashSet::new();
+    for (port, fact) in inputs.iter().zip(&mut given) {
+        if let Some(dim) = fact.dims.as_mut().and_then(|dims| dims.get_mut(place)) {
+            if !is_named(port, place) {
+                *dim = Dim::symbol(nameless);
+            }
+            batch.extend(dim.as_symbol());
         }
     }
-    keys
+    search(graph, &given, &batch, &symbols)
+}
+
+fn search(graph: &Graph, given: &[Fact], batch: &HashSet<Symbol>, symbols: &Symbols) -> Option<String> {
+    let search = Search { batch, depth: 0 };
+    let follows: Vec<bool> = given.iter().map(|fact| search.carries_any(fact, symbols)).collect();
+    search.graph(graph, given, &follows, symbols)
+}
+
+/// The names of axes that may be the batch, those of first axes before others.
+fn names(inputs: &[Port]) -> Vec<String> {
+    let mut dims: Vec<_> = inputs.iter().flat_map(|port| port.dims.iter().flatten().enumerate()).collect();
+    dims.sort_by_key(|(axis, _)| *axis);
+    let mut names: Vec<String> = Vec::new();
+    for (_, dim) in dims {
+        if let plan::Dim::Named(name) = dim
+            && names.len() < MAX_KEYS
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Whether an input has an axis without a name at that place.
+fn has_nameless(inputs: &[Port], place: usize) -> bool {
+    let reaches = |port: &&Port| port.dims.as_ref().is_some_and(|dims| place < dims.len());
+    inputs.iter().filter(reaches).any(|port| !is_named(port, place))
+}
+
+fn is_named(port: &Port, place: usize) -> bool {
+    matches!(port.dims.as_ref().and_then(|dims| dims.get(place)), Some(plan::Dim::Named(_)))
 }
 
 /// A search for what mixes rows along the axes that have one of these lengths.
@@ -121,6 +159,12 @@ impl Search<'_> {
             let along_batch = along.iter().any(|dim| self.is_of_rows(dim));
             if along_batch && (reads_rows || node.op == "CumSum") {
                 return Some(format!("{node} works along the batch"));
+            }
+            let reads = node.input(0).is_some_and(|id| following.contains(&id));
+            if reads && known.works_along_unknown_first_axis() {
+                return Some(format!(
+                    "{node} works along the first axis of what is not known before it runs"
+                ));
             }
             if !reads_rows || matches!(node.op.as_str(), "Shape" | "Size") {
                 continue;
@@ -299,6 +343,27 @@ impl Known<'_> {
             "Slice" => all(&self.cut()),
             "Pad" => all(&self.padded(rank)),
             _ => vec![],
+        }
+    }
+
+    /// Whether elements meet along the first axis of an input whose length is not known, so that it may be the batch.
+    fn works_along_unknown_first_axis(&self) -> bool {
+        if self.dims(0).is_some_and(|dims| dims.first().is_none_or(Dim::is_known)) {
+            return false;
+        }
+        let list = |input: usize| self.ints("axes").or_else(|| self.integers(input));
+        match self.node.op.as_str() {
+            "CumSum" => self.integers(1).is_none_or(|axis| axis.contains(&0)),
+            "ArgMax" | "ArgMin" => self.int("axis", 0) == 0,
+            "TopK" | "LpNormalization" | "LayerNormalization" | "RMSNormalization" | "Softmax"
+            | "LogSoftmax" | "Hardmax" => self.int("axis", -1) == 0,
+            // Of an empty list of axes, and of none, all are meant, unless nothing is to be done then.
+            op if op.starts_with("Reduce") => match list(1) {
+                Some(axes) if !axes.is_empty() => axes.contains(&0),
+                _ => self.node.input(1).is_some() || self.int("noop_with_empty_axes", 0) == 0,
+            },
+            "If" => true,
+            _ => false,
         }
     }
 

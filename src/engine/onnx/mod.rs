@@ -17,6 +17,7 @@ mod read;
 mod rows;
 mod scope;
 mod signature;
+mod texts;
 mod wire;
 
 pub use attribute::{Attribute, Attributes};

@@ -3,8 +3,8 @@
 
 use super::attribute::Attribute;
 use super::graph::{Graph, Node, ValueId};
-use super::{infer, mixing};
-use crate::plan::Signature;
+use super::{infer, mixing, texts};
+use crate::plan::{self, Signature};
 use std::collections::HashSet;
 
 /// Operators whose outputs are as long as the values in their inputs make them.
@@ -28,6 +28,14 @@ pub fn note(graph: &Graph, signature: &mut Signature) {
     }
     for (port, id) in signature.outputs.iter_mut().zip(&graph.outputs) {
         port.data_dependent = dependent.contains(id);
+    }
+    let columns = signature.inputs.iter().map(|port| match port.dims.as_deref() {
+        Some([_, .., plan::Dim::Fixed(columns)]) => *columns,
+        _ => 1,
+    });
+    let known = texts::known(graph, &columns.collect::<Vec<_>>());
+    for (port, texts) in signature.inputs.iter_mut().zip(known) {
+        port.texts = texts;
     }
     signature.mixes.always = always_mixing(graph);
     mixing::note(graph, &signature.inputs, &mut signature.mixes);

@@ -59,8 +59,10 @@ pub struct Declaration {
 pub struct Mixing {
     /// Whichever axis is the batch.
     pub always: Option<String>,
-    /// Where the batch is the axis of that name; of no name, where it is a first axis that has none.
+    /// Where the batch is the axis of that name.
     pub along: BTreeMap<String, String>,
+    /// Where the batch is the axis at that place, and has no name.
+    pub at: BTreeMap<usize, String>,
 }
 
 impl Mixing {
@@ -70,8 +72,7 @@ impl Mixing {
             let axis = port.batch?;
             match port.dims.as_ref()?.get(axis)? {
                 super::Dim::Named(name) => self.along.get(name),
-                super::Dim::Unknown if axis == 0 => self.along.get(""),
-                _ => None,
+                _ => self.at.get(&axis),
             }
         };
         self.always.as_deref().or_else(|| inputs.iter().find_map(along).map(String::as_str))

@@ -20,6 +20,18 @@ fn what_mixes_rows_is_named() {
     let cases: &[(&str, Constants<'_>, &str, &str)] = &[
         (
             ROWS,
+            &[("i", &[0]), ("a", &[0])],
+            "l = SequenceConstruct(x); j = Squeeze(i); v = SequenceAt(l, j); y = CumSum(v, a)",
+            "CumSum \"y\" works along the first axis of what is not known before it runs",
+        ),
+        (
+            ROWS,
+            &[("i", &[0])],
+            "l = SequenceConstruct(x); j = Squeeze(i); v = SequenceAt(l, j); m = ReduceMax(v); y = Div(v, m)",
+            "ReduceMax \"m\" works along the first axis of what is not known before it runs",
+        ),
+        (
+            ROWS,
             &[],
             "m = ReduceMax(x) keepdims=0; y = Div(x, m)",
             "ReduceMax \"m\" makes one value of all rows",
