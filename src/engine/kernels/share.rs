@@ -6,7 +6,8 @@
 //! everything alone. The caller never takes up other work of the pool while it waits, so that what it keeps for its
 //! thread stays its own.
 
-use std::cell::{Cell, UnsafeCell};
+use crate::scheduler::StopFlag;
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -34,10 +35,11 @@ struct Team {
     attending: AtomicUsize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Job {
     pieces: usize,
     work: *const (dyn Fn(usize) + Sync),
+    stop: Option<StopFlag>,
 }
 
 // SAFETY: `job` is written only while no other thread is inside, and its `work` points to what may be shared among
@@ -51,6 +53,28 @@ thread_local! {
     static LEADS: Arc<Team> = Arc::new(Team::new());
     /// Whether this thread is within `share` already.
     static SHARES: Cell<bool> = const { Cell::new(false) };
+    /// The flag of the run that this thread carries out.
+    static STOP: RefCell<Option<StopFlag>> = const { RefCell::new(None) };
+}
+
+/// A run that this thread carries out, as long as this lives. Once its flag is set, the pieces that are left of what it
+/// shares are not done.
+///
+/// What is half done then is never used: whoever runs a model looks at the flag after every operator, and a flag that is
+/// set stays so. A run that begins within another on the same thread, as one does that is taken up while a thread of the
+/// pool waits, has the thread until it ends.
+pub struct Stopping(Option<StopFlag>);
+
+impl Stopping {
+    pub fn begin(flag: &StopFlag) -> Self {
+        Self(STOP.with(|stop| stop.replace(Some(flag.clone()))))
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        STOP.with(|stop| stop.replace(self.0.take()));
+    }
 }
 
 /// Models that run at this moment, on threads of pools that have others.
@@ -82,10 +106,16 @@ impl Drop for Running {
 pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
     let others = RUNNING.load(Ordering::Relaxed).saturating_sub(1);
     let helpers = threads.saturating_sub(others).min(pieces).saturating_sub(1);
-    if helpers == 0 || SHARES.get() {
+    if SHARES.get() {
+        // A part of what is a piece already.
         return (0..pieces).for_each(work);
     }
-    LEADS.with(|team| team.lead(pieces, helpers, work));
+    let stop = STOP.with(|stop| stop.borrow().clone());
+    let go_on = || stop.as_ref().is_none_or(|flag| !flag.is_set());
+    if helpers == 0 {
+        return (0..pieces).take_while(|_| go_on()).for_each(work);
+    }
+    LEADS.with(|team| team.lead(pieces, helpers, work, stop));
 }
 
 /// As [`share`], for pieces that each write to a part of a slice: `per` elements, and what is left in the last.
@@ -141,18 +171,24 @@ impl Team {
             state: AtomicU64::new(CLOSED),
             next: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
-            job: UnsafeCell::new(Job { pieces: 0, work: &|_| () }),
+            job: UnsafeCell::new(Job { pieces: 0, work: &|_| (), stop: None }),
             attending: AtomicUsize::new(0),
         }
     }
 
-    fn lead(self: &Arc<Self>, pieces: usize, helpers: usize, work: &(dyn Fn(usize) + Sync)) {
+    fn lead(
+        self: &Arc<Self>,
+        pieces: usize,
+        helpers: usize,
+        work: &(dyn Fn(usize) + Sync),
+        stop: Option<StopFlag>,
+    ) {
         // SAFETY: only the lifetime is changed. No thread uses it after `close`, which the guard below calls on every
         // path out of this function, panics included.
         let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
         // SAFETY: this thread alone leads the team, as it is the only one whose `LEADS` has it, and `SHARES` keeps
         // it from coming here twice; its last job is closed, and `close` saw nobody inside.
-        unsafe { *self.job.get() = Job { pieces, work } };
+        unsafe { *self.job.get() = Job { pieces, work, stop: stop.clone() } };
         self.next.store(0, Ordering::Relaxed);
         // Nobody is inside, so that the sum carries over all bits of `INSIDE` to the number of the job, which grows by
         // one, and leaves them zero.
@@ -165,7 +201,7 @@ impl Team {
             rayon::spawn(move || team.attend());
         }
         SHARES.set(true);
-        let own = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work)));
+        let own = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work, stop.as_ref())));
         SHARES.set(false);
         drop(closing);
         if let Err(panic) = own {
@@ -175,10 +211,10 @@ impl Team {
         assert!(!panicked, "a part of the operation panicked on another thread");
     }
 
-    fn pieces(&self, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
+    fn pieces(&self, pieces: usize, work: &(dyn Fn(usize) + Sync), stop: Option<&StopFlag>) {
         loop {
             let piece = self.next.fetch_add(1, Ordering::Relaxed);
-            if piece >= pieces {
+            if piece >= pieces || stop.is_some_and(StopFlag::is_set) {
                 return;
             }
             work(piece);
@@ -242,9 +278,9 @@ impl Team {
         }
         // SAFETY: entered, so the leader has written the job and waits for this thread before it writes another,
         // and what it lent is alive.
-        let (Job { pieces, .. }, work) = unsafe { (*self.job.get(), &*(*self.job.get()).work) };
+        let (Job { pieces, stop, .. }, work) = unsafe { (&*self.job.get(), &*(*self.job.get()).work) };
         let outer = SHARES.replace(true);
-        let helped = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work)));
+        let helped = catch_unwind(AssertUnwindSafe(|| self.pieces(*pieces, work, stop.as_ref())));
         SHARES.set(outer);
         if helped.is_err() {
             self.panicked.store(true, Ordering::Relaxed);
@@ -308,6 +344,27 @@ mod tests {
         }
         drop(running);
         every_piece_is_done_once(64, 4);
+    }
+
+    #[test]
+    fn what_is_left_once_the_flag_is_set_is_not_done() {
+        for threads in [1, 4] {
+            let (flag, done) = (StopFlag::default(), AtomicUsize::new(0));
+            let outer = Stopping::begin(&StopFlag::default());
+            {
+                let _stopping = Stopping::begin(&flag);
+                share(10_000, threads, &|piece| {
+                    if piece == 5 {
+                        flag.stop(crate::scheduler::Stopped::TooLong);
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                    std::thread::yield_now();
+                });
+                assert!(done.load(Ordering::Relaxed) < 10_000);
+            }
+            every_piece_is_done_once(100, threads);
+            drop(outer);
+        }
     }
 
     #[test]
