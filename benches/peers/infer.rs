@@ -106,7 +106,11 @@ impl Model {
     fn load(path: &Path) -> Result<Self, Error> {
         let model = engine::open(store::model(path, &engine::Onnx, &Budget::unlimited())?)?;
         let signature = model.inspect()?.signature;
-        Ok(Self { runner: model.load(DeviceId::Cpu)?, signature, inputs: BTreeMap::new() })
+        Ok(Self {
+            runner: model.load(DeviceId::Cpu, &Budget::unlimited())?,
+            signature,
+            inputs: BTreeMap::new(),
+        })
     }
 
     fn give(&mut self, name: &str, dtype: &str, dims: &str, file: &str) -> Result<(), Error> {

@@ -184,7 +184,9 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let mut plan = only(&compiled.plan, &ready.pipeline);
     let in_flight = in_flight(&plan);
     alone::fill_batches(&mut plan, in_flight);
-    let lifecycle = Lifecycle::new(Arc::new(EngineLoader)).reserving_from(&memory::budget(&plan));
+    let budget = memory::budget(&plan);
+    let loader = EngineLoader { budget: budget.clone() };
+    let lifecycle = Lifecycle::new(Arc::new(loader)).reserving_from(&budget);
     let lifecycle = Arc::new(lifecycle);
     runtime.spawn(watchdog::keep(lifecycle.clone()));
     let staged = stage_all(&lifecycle, &plan, None)?;

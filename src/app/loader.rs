@@ -3,19 +3,23 @@
 use super::facts::facts_of;
 use crate::engine;
 use crate::lifecycle::{Loader, Model, Opened};
+use crate::memory::Budget;
 use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::Runner;
 use crate::store::{Format, VersionFiles};
 use std::sync::Arc;
 
-pub struct EngineLoader;
+pub struct EngineLoader {
+    /// What models keep, and what their batches take, is reserved of it.
+    pub budget: Budget,
+}
 
 impl Loader for EngineLoader {
     fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, String> {
         let (model, mut facts) = facts_of(files)?;
         let model = model.declared(declaration);
         facts.signature = Arc::new((*facts.signature).clone().declared(declaration));
-        Ok(Opened { facts, model: Box::new(model) })
+        Ok(Opened { facts, model: Box::new(Read { model, budget: self.budget.clone() }) })
     }
 
     fn format(&self) -> &dyn Format {
@@ -23,12 +27,19 @@ impl Loader for EngineLoader {
     }
 }
 
-impl Model for engine::Model {
+/// A model that was read, and what it is to take its memory of.
+#[derive(Clone)]
+struct Read {
+    model: engine::Model,
+    budget: Budget,
+}
+
+impl Model for Read {
     fn another(&self) -> Box<dyn Model> {
         Box::new(self.clone())
     }
 
     fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String> {
-        engine::Model::load(*self, device).map_err(|e| e.to_string())
+        self.model.load(device, &self.budget).map_err(|e| e.to_string())
     }
 }

@@ -65,7 +65,8 @@ async fn serving(
     let admin = admin_listener.as_ref().map(address).transpose()?;
 
     let memory = memory::budget(plan);
-    let lifecycle = Arc::new(Lifecycle::new(Arc::new(EngineLoader)).reserving_from(&memory));
+    let loader = EngineLoader { budget: memory.clone() };
+    let lifecycle = Arc::new(Lifecycle::new(Arc::new(loader)).reserving_from(&memory));
     let metrics = Arc::new(Metrics::default());
     let loading = plan.pipelines.iter().map(|p| Arc::new(Loading(p.clone())) as Arc<dyn Handler>);
     let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;

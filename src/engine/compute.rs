@@ -56,7 +56,7 @@ fn compute_on<B: Accelerator>(
             super::optimize::for_host(&mut model.graph);
         }
         let program = Program::<B>::build(&model.graph, &device, &Registry::standard())?;
-        let cx = Context { device, max_bytes: max_tensor_bytes(id) };
+        let cx = Context::alone(device, max_tensor_bytes(id));
         if inputs.len() != model.graph.inputs.len() {
             let (given, wanted) = (inputs.len(), model.graph.inputs.len());
             return Ok(Err(OpError::input(format!("{given} inputs where the model takes {wanted}"))));

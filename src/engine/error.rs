@@ -1,6 +1,6 @@
 //! Why a model cannot be loaded, and why an operator of a loaded model cannot run.
 
-use crate::scheduler::RunError;
+use crate::scheduler::{RunError, Stopped};
 use std::fmt;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -63,8 +63,10 @@ pub enum OpErrorKind {
     Input,
     /// The model, the engine or the device: the graph cannot be run so, whatever it is given.
     Graph,
-    /// The values of the batch would together take more memory than the model has.
+    /// The batch would take more memory than the model has, or than the process has left.
     Memory,
+    /// The run was told to end.
+    Stopped(Stopped),
 }
 
 impl OpError {
@@ -80,6 +82,11 @@ impl OpError {
 
     pub fn memory(reason: impl Into<String>) -> Self {
         Self { kind: OpErrorKind::Memory, reason: reason.into() }
+    }
+
+    /// The run was told to end before the operator was done.
+    pub fn stopped(why: Stopped) -> Self {
+        Self { kind: OpErrorKind::Stopped(why), reason: format!("the run was given up: {why}") }
     }
 
     /// The error with its kind decided, of a node whose operands follow from the model's input or do not.
@@ -118,6 +125,7 @@ impl From<OpError> for RunError {
             OpErrorKind::Input => Self::Input(reason),
             OpErrorKind::Graph | OpErrorKind::Operands => Self::Failed(reason),
             OpErrorKind::Memory => Self::Memory(reason),
+            OpErrorKind::Stopped(why) => Self::Stopped(why),
         }
     }
 }

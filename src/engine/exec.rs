@@ -9,46 +9,11 @@ use crate::scheduler::panic_message;
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 /// An event of this target tells of each step what it took: `RSERVE_LOG=rserve::steps=trace`.
 const STEPS: &str = "rserve::steps";
-
-/// Rounds that all loops of one run may take together: one that does not end by itself is ended.
-const MAX_ROUNDS: u64 = 1 << 20;
-
-thread_local! {
-    /// Graphs within graphs that are running on this thread, and the rounds of their loops.
-    static RUNNING: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
-}
-
-/// To be asked before a body is run once more.
-pub(super) fn count_round() -> Result<(), OpError> {
-    let (depth, rounds) = RUNNING.get();
-    RUNNING.set((depth, rounds + 1));
-    if rounds < MAX_ROUNDS {
-        Ok(())
-    } else {
-        Err(format!("it has not ended after {MAX_ROUNDS} rounds").into())
-    }
-}
-
-struct Running;
-
-impl Running {
-    fn enter() -> Self {
-        let (depth, rounds) = RUNNING.get();
-        RUNNING.set((depth + 1, if depth == 0 { 0 } else { rounds }));
-        Self
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let (depth, rounds) = RUNNING.get();
-        RUNNING.set((depth.saturating_sub(1), rounds));
-    }
-}
 
 impl<B: Accelerator> Program<B> {
     /// Runs it on the values of its inputs.
@@ -56,7 +21,6 @@ impl<B: Accelerator> Program<B> {
     /// An error, or a panic inside an operator, says which node it was and what shapes it was given. It is never one
     /// of [`OpErrorKind::Operands`](super::error::OpErrorKind::Operands) where a node failed.
     pub fn run(&self, inputs: Vec<Value<B>>, cx: &Context<B>) -> OpResult<B> {
-        let _running = Running::enter();
         let trace = Trace::default();
         let ran = catch_unwind(AssertUnwindSafe(|| self.steps(inputs, cx, &trace)));
         let why = match ran {
@@ -64,6 +28,8 @@ impl<B: Accelerator> Program<B> {
             Ok(Err(why)) => why,
             Err(panic) => OpError::graph(panic_message(panic.as_ref())),
         };
+        // What is left undone where a run is given up may look like any error.
+        let why = cx.run.stop().reason().map_or(why, OpError::stopped);
         Err(match trace.step.get().and_then(|index| self.steps.get(index)) {
             Some(step) => why.with_kind(step.follows_input).within(&step.name, &trace.shapes()),
             None => why,
@@ -73,28 +39,37 @@ impl<B: Accelerator> Program<B> {
     fn steps(&self, inputs: Vec<Value<B>>, cx: &Context<B>, trace: &Trace) -> OpResult<B> {
         let mut slots: Vec<Option<Value<B>>> = Vec::new();
         slots.resize_with(self.slots, || None);
-        let mut meter = self.meter.begin(self.slots);
+        let mut frame = cx.run.enter(self.slots);
+        let outermost = frame.depth() == 0;
         for (slot, value) in self.inputs.iter().zip(inputs) {
             if let Some(slot) = slot {
-                meter.put(*slot, value.byte_len())?;
+                // What a graph within a node is given, the node holds.
+                frame.put(*slot, if outermost { value.weight() as u64 } else { 0 })?;
                 slots[*slot] = Some(value);
             }
         }
         for (index, step) in self.steps.iter().enumerate() {
+            if outermost {
+                cx.run.progress().step.store(index, Relaxed);
+            }
+            let scope = cx.run.scope();
             let given: Vec<_> = step.inputs.iter().map(|source| self.value(*source, &mut slots)).collect();
             trace.enter(index, &given);
             let began = tracing::enabled!(target: STEPS, tracing::Level::TRACE).then(Instant::now);
             let outputs = step.op.run(Inputs(given), cx)?;
             if let Some(began) = began {
-                let (nanos, depth) = (began.elapsed().as_nanos() as u64, RUNNING.get().0 as u64);
+                let (nanos, depth) = (began.elapsed().as_nanos() as u64, frame.depth() as u64 + 1);
                 tracing::trace!(target: STEPS, step = %step.name, shapes = %trace.shapes(), nanos, depth);
             }
+            // Before anything is made of what may be half done.
+            cx.run.go_on()?;
+            drop(scope);
             if outputs.len() < step.outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1) {
                 return Err(format!("it gave {} outputs of {}", outputs.len(), step.outputs.len()).into());
             }
             for (slot, value) in step.outputs.iter().zip(outputs) {
                 if let Some(slot) = slot {
-                    meter.put(*slot, value.byte_len())?;
+                    frame.put(*slot, value.weight() as u64)?;
                     slots[*slot] = Some(value);
                 }
             }
@@ -103,7 +78,7 @@ impl<B: Accelerator> Program<B> {
                 if let Source::Slot { index, last: true } = source
                     && slots[*index].is_none()
                 {
-                    meter.free(*index);
+                    frame.free(*index);
                 }
             }
         }
@@ -193,7 +168,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let before = place(&x);
-        let cx = Context { device: FlexDevice, max_bytes: 1 << 20 };
+        let cx = Context::alone(FlexDevice, 1 << 20);
         let y = program.run(vec![x], &cx).unwrap().remove(0);
         let same = place(&y) == before;
         (y.into_host().unwrap().to_f64(), same)
@@ -212,7 +187,7 @@ mod tests {
             graph.constants.extend(constants.iter().cloned());
             let program: Program<Flex> = Program::build(&graph, &FlexDevice, &Registry::standard()).unwrap();
             let x = Tensor::from_vec(vec![4], vec![1i64, 2, 3, 4]).unwrap();
-            let cx = Context { device: FlexDevice, max_bytes: 1 << 20 };
+            let cx = Context::alone(FlexDevice, 1 << 20);
             let error = program.run(vec![Value::Host(x)], &cx).unwrap_err();
             assert!(error.reason.starts_with("Reshape \"\": "), "{error}");
             error.kind

@@ -20,6 +20,7 @@ mod onnx;
 mod ops;
 mod optimize;
 mod program;
+mod run;
 mod session;
 mod stream;
 mod value;
@@ -30,6 +31,7 @@ pub use error::{LoadError, OpError, OpErrorKind, UnsupportedNode};
 pub use inspect::{Inspection, inspect, optimized as inspect_optimized};
 pub use optimize::Applied;
 
+use crate::memory::Budget;
 use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::{Runner, panic_message};
 use crate::store::{Content, Format, ModelFiles};
@@ -70,17 +72,23 @@ impl Model {
 
     /// Puts it on a device: optimises it and builds every operator. Weights are freed one by one as the device
     /// has them, where no clone holds them. An unsupported operator is an error that names every such node.
-    pub fn load(self, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
-        contained(|| load_read(self.0, device))
+    ///
+    /// What it keeps, and what each of its batches takes, is reserved of `budget`.
+    pub fn load(self, device: DeviceId, budget: &Budget) -> Result<Arc<dyn Runner>, LoadError> {
+        contained(|| load_read(self.0, device, budget))
     }
 }
 
-/// Reads a model and puts it on a device.
+/// Reads a model and puts it on a device, with all the memory there is.
 pub fn load(files: impl Into<ModelFiles>, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
-    open(files)?.load(device)
+    open(files)?.load(device, &Budget::unlimited())
 }
 
-fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>, LoadError> {
+fn load_read(
+    mut model: onnx::Model,
+    device: DeviceId,
+    budget: &Budget,
+) -> Result<Arc<dyn Runner>, LoadError> {
     typed(&model)?;
     let applied = optimized(&mut model);
     tracing::debug!(?applied, "optimised");
@@ -88,11 +96,11 @@ fn load_read(mut model: onnx::Model, device: DeviceId) -> Result<Arc<dyn Runner>
         DeviceId::Cpu => {
             let blocked = optimize::for_host(&mut model.graph);
             tracing::debug!(blocked, "channels kept in blocks");
-            Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice)?))
+            Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice, budget.clone())?))
         }
         #[cfg(any(feature = "cuda", feature = "vulkan"))]
         DeviceId::Cuda(index) => {
-            Ok(Arc::new(Session::<device::Gpu>::new(model, device, device::gpu(index))?))
+            Ok(Arc::new(Session::<device::Gpu>::new(model, device, device::gpu(index), budget.clone())?))
         }
         #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
         DeviceId::Cuda(_) => Err(without_cuda()),
@@ -138,6 +146,6 @@ fn contained<T>(read: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadEr
 /// Constants are computed on the CPU, whatever the device.
 fn optimized(model: &mut onnx::Model) -> Vec<optimize::Applied> {
     let max_bytes = device::max_tensor_bytes(DeviceId::Cpu);
-    let cx = ops::Context::<Flex> { device: FlexDevice, max_bytes };
+    let cx = ops::Context::<Flex>::alone(FlexDevice, max_bytes);
     optimize::optimize(&mut model.graph, &ops::Registry::standard(), &cx)
 }

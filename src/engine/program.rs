@@ -3,7 +3,6 @@
 
 use super::backend::Accelerator;
 use super::error::{LoadError, UnsupportedNode};
-use super::meter::Meter;
 use super::onnx::{Graph, ValueId};
 use super::ops::{BoxOp, Registry, Site, scalars};
 use super::value::Value;
@@ -27,14 +26,13 @@ pub struct Program<B: Accelerator> {
     /// The slot of each input of the graph, captures last. `None` where nothing reads it.
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<Source>,
-    pub(super) meter: Meter,
 }
 
 /// One that does nothing.
 impl<B: Accelerator> Default for Program<B> {
     fn default() -> Self {
         let (steps, constants, inputs, outputs) = Default::default();
-        Self { steps, slots: 0, constants, inputs, outputs, meter: Meter::default() }
+        Self { steps, slots: 0, constants, inputs, outputs }
     }
 }
 
@@ -78,6 +76,13 @@ impl<B: Accelerator> Program<B> {
         let mut constants = std::mem::take(&mut graph.constants);
         let built = operators(graph, &mut constants, device, registry)?;
         Ok(Layout::new(graph).lay(built))
+    }
+}
+
+impl<B: Accelerator> Program<B> {
+    /// A node as errors name it.
+    pub fn step_name(&self, index: usize) -> Option<&str> {
+        self.steps.get(index).map(|step| step.name.as_str())
     }
 }
 
@@ -200,7 +205,7 @@ impl<'a> Layout<'a> {
         }
         let outputs = graph.outputs.iter();
         let outputs = outputs.map(|id| self.source(Some(*id), &mut constants, &mut known)).collect();
-        Program { steps, slots: self.slots, constants, inputs, outputs, meter: Meter::default() }
+        Program { steps, slots: self.slots, constants, inputs, outputs }
     }
 
     /// A slot for a value that is about to be; none where nothing reads it.

@@ -47,6 +47,11 @@ impl<B: Accelerator> List<B> {
         Ok(())
     }
 
+    /// Bytes that the items take, as if none shared its memory.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// REQUIRES an index within it.
     pub fn remove(&mut self, index: usize) {
         let value = self.items.remove(index);
@@ -127,11 +132,6 @@ impl<B: Accelerator> Value<B> {
             Self::Host(t) => t.len(),
             other => other.shape().num_elements(),
         }
-    }
-
-    /// Bytes of its elements.
-    pub fn byte_len(&self) -> u64 {
-        (self.elements() as u64).saturating_mul(self.dtype().size() as u64)
     }
 
     pub fn is_host(&self) -> bool {

@@ -10,6 +10,7 @@ mod device;
 mod edges;
 mod entry;
 mod hostile;
+mod limits;
 mod mutated;
 mod networks;
 mod npy;

@@ -127,7 +127,7 @@ impl<'a, 'g, B: Accelerator> Body<'a, 'g, B> {
     /// The operator that gives these values.
     pub fn build(mut self, outputs: &[ValueId]) -> Result<BoxOp<B>, String> {
         self.graph.outputs = outputs.to_vec();
-        let cx = Context::<B> { device: self.site.device.clone(), max_bytes: CONSTANT };
+        let cx = Context::<B>::alone(self.site.device.clone(), CONSTANT);
         optimize::optimize(&mut self.graph, self.site.registry, &cx);
         let program =
             Program::build(&self.graph, self.site.device, self.site.registry).map_err(|e| e.to_string())?;

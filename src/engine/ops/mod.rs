@@ -32,6 +32,7 @@ pub use microsoft::INNER;
 use super::backend::Accelerator;
 pub use super::error::OpError;
 use super::onnx::{Node, ValueId};
+use super::run::Run;
 use super::value::Value;
 use crate::tensor::{DType, Tensor, byte_len};
 use std::cell::RefCell;
@@ -88,24 +89,44 @@ pub fn ints(tensor: &Tensor) -> Result<Vec<i64>, String> {
     }
 }
 
-/// What every operator may use while it runs.
+/// What every operator may use while it runs: the device, and the run that it is a part of.
 pub struct Context<B: Accelerator> {
     pub device: B::Device,
     /// Bytes that one tensor may take.
     pub max_bytes: usize,
+    pub run: Run,
 }
 
 impl<B: Accelerator> Context<B> {
-    /// An error where a tensor of that shape would take more memory than one may. To be asked before an
-    /// operator makes something that is larger than what it was given.
+    /// That of a run which nothing but the size of one tensor limits.
+    pub fn alone(device: B::Device, max_bytes: usize) -> Self {
+        Self { device, max_bytes, run: Run::alone() }
+    }
+
+    /// Reserves memory for a result of that shape, until the operator is done. An error where a tensor of it would take
+    /// more than one may, or more than there is. To be asked before an operator makes something that is larger than
+    /// what it was given.
     pub fn check(&self, dtype: DType, dims: &[usize]) -> Result<(), OpError> {
         match byte_len(dtype, dims) {
-            Some(size) if size <= self.max_bytes => Ok(()),
+            Some(size) if size <= self.max_bytes => self.run.take(size as u64),
             _ => Err(OpError::from(format!(
                 "the result {dtype}{dims:?} would take more than the {} bytes that one tensor may",
                 self.max_bytes
             ))),
         }
+    }
+
+    /// Reserves memory that an operator needs within itself, for so many elements of `T`, until it is done. To be asked
+    /// before that memory is taken, wherever its size follows from shapes or values.
+    pub fn work<T>(&self, elements: usize) -> Result<(), OpError> {
+        let bytes = elements.checked_mul(size_of::<T>()).filter(|bytes| *bytes <= self.max_bytes);
+        let bytes = bytes.ok_or_else(|| {
+            OpError::from(format!(
+                "it would need more within itself than the {} bytes that one tensor may take",
+                self.max_bytes
+            ))
+        })?;
+        self.run.take(bytes as u64)
     }
 }
 

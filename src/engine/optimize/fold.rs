@@ -64,7 +64,7 @@ pub fn run<B: Accelerator>(
     cx: &Context<B>,
     clock: &Clock,
 ) -> usize {
-    let cx = Context::<B> { device: cx.device.clone(), max_bytes: cx.max_bytes.min(ONE) };
+    let cx = Context::<B>::alone(cx.device.clone(), cx.max_bytes.min(ONE));
     let began = *clock.0.get_or_init(Instant::now);
     let written: usize = graph.constants.values().map(|t| t.bytes().len()).sum();
     let mut left = ALL.saturating_add(written.saturating_mul(4));

@@ -68,7 +68,7 @@ impl Sketch {
 }
 
 fn cx() -> Context<Flex> {
-    Context { device: FlexDevice, max_bytes: 1 << 30 }
+    Context::alone(FlexDevice, 1 << 30)
 }
 
 fn run(graph: &Graph, shape: &[usize]) -> Vec<f64> {

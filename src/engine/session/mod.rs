@@ -1,5 +1,6 @@
 //! A loaded model, as the scheduler sees it: rows in, rows out.
 
+mod now;
 mod rows;
 #[cfg(all(test, feature = "vulkan"))]
 mod tests;
@@ -7,14 +8,18 @@ mod tests;
 use super::backend::Accelerator;
 use super::device::max_tensor_bytes;
 use super::error::LoadError;
-use super::kernels::Running;
+use super::kernels::{Running, Stopping};
+use super::meter::Meter;
 use super::onnx::Model;
 use super::ops::{Context, Registry};
 use super::program::Program;
+use super::run::Run;
 use super::stream::Stream;
 use super::value::Value as Node;
+use crate::memory::Budget;
 use crate::plan::{DeviceId, Port, Signature, TensorType};
-use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, Value, Want};
+use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, StopFlag, Value, Want};
+use now::Now;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,13 +35,19 @@ pub struct Session<B: Accelerator> {
     /// Outputs that were seen to have no batch axis before the model served, whatever its file says.
     whole: Vec<AtomicBool>,
     id: DeviceId,
-    cx: Context<B>,
+    device: B::Device,
+    /// Bytes that one tensor may take.
+    max_bytes: usize,
+    meter: Arc<Meter>,
+    budget: Budget,
+    now: Now,
     streams: Streams,
 }
 
 /// A batch whose rows are on the device.
 struct Sent<B: Accelerator> {
     session: Arc<Session<B>>,
+    cx: Context<B>,
     inputs: Vec<Node<B>>,
     /// Where `inputs` came from.
     rows: Vec<Vec<Value>>,
@@ -46,7 +57,7 @@ struct Sent<B: Accelerator> {
 type Rows = Vec<Vec<Option<Value>>>;
 
 impl<B: Accelerator> Session<B> {
-    pub fn new(mut model: Model, id: DeviceId, device: B::Device) -> Result<Self, LoadError> {
+    pub fn new(mut model: Model, id: DeviceId, device: B::Device, budget: Budget) -> Result<Self, LoadError> {
         let weights = model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum();
         let streams = Streams::default();
         let program =
@@ -58,9 +69,19 @@ impl<B: Accelerator> Session<B> {
             takes: model.signature.inputs.iter().map(Port::item_type).collect(),
             signature: model.signature,
             id,
-            cx: Context { device, max_bytes: max_tensor_bytes(id) },
+            device,
+            max_bytes: max_tensor_bytes(id),
+            meter: Arc::default(),
+            budget,
+            now: Now::default(),
             streams,
         })
+    }
+
+    /// That of a new run.
+    fn context(&self, stop: StopFlag) -> Context<B> {
+        let run = Run::begin(self.meter.clone(), &self.budget, B::ON_HOST, stop);
+        Context { device: self.device.clone(), max_bytes: self.max_bytes, run }
     }
 
     fn on_host(&self) -> bool {
@@ -72,7 +93,7 @@ impl<B: Accelerator> Session<B> {
     }
 
     /// The model's inputs of a batch.
-    fn inputs(&self, rows: &[Vec<Value>]) -> Result<Vec<Node<B>>, RunError> {
+    fn inputs(&self, rows: &[Vec<Value>], cx: &Context<B>) -> Result<Vec<Node<B>>, RunError> {
         if rows.len() > 1 && !self.joins() {
             return Err(RunError::Failed(format!(
                 "{} rows in a batch of a model that takes one",
@@ -87,14 +108,28 @@ impl<B: Accelerator> Session<B> {
                 ports.len()
             )));
         }
-        ports.iter().enumerate().map(|(index, port)| self.join(index, port, rows)).collect()
+        // Until the values are in their slots. One row alone is not copied.
+        let _scope = cx.run.scope();
+        if rows.len() > 1 {
+            let bytes = |value: &Value| value.shape().iter().product::<usize>() * value.dtype().size();
+            cx.run.take(rows.iter().flatten().map(bytes).sum::<usize>() as u64)?;
+        }
+        ports.iter().enumerate().map(|(index, port)| self.join(index, port, rows, cx)).collect()
     }
 
     /// What it gives for the inputs of so many rows; waits until the device is done.
-    fn outputs(&self, inputs: Vec<Node<B>>, rows: usize, wants: &[Want]) -> Result<Rows, RunError> {
+    fn outputs(
+        &self,
+        inputs: Vec<Node<B>>,
+        rows: usize,
+        wants: &[Want],
+        cx: &Context<B>,
+    ) -> Result<Rows, RunError> {
         let _running = self.on_host().then(Running::begin);
+        let _now = self.now.begin(cx.run.progress());
+        let _stopping = Stopping::begin(cx.run.stop());
         let watch = Watch { session: self, ended: Cell::new(false) };
-        let outputs = self.program.run(inputs, &self.cx)?;
+        let outputs = self.program.run(inputs, cx)?;
         let mut answers: Rows = (0..rows).map(|_| Vec::with_capacity(outputs.len())).collect();
         for (index, (value, port)) in outputs.into_iter().zip(&self.signature.outputs).enumerate() {
             match wants.get(index).copied().unwrap_or(Want::Drop) {
@@ -105,8 +140,9 @@ impl<B: Accelerator> Session<B> {
                 }
             }
         }
-        B::sync(&self.cx.device).map_err(|e| RunError::Failed(e.to_string()))?;
+        B::sync(&self.device).map_err(|e| RunError::Failed(e.to_string()))?;
         watch.ended.set(true);
+        self.meter.succeeded();
         Ok(answers)
     }
 }
@@ -124,7 +160,7 @@ impl<B: Accelerator> Drop for Watch<'_, B> {
         if self.ended.get() {
             return;
         }
-        let device = &self.session.cx.device;
+        let device = &self.session.device;
         let settled = catch_unwind(AssertUnwindSafe(|| {
             let told = B::sync(device);
             B::memory_cleanup(device);
@@ -167,24 +203,31 @@ impl<B: Accelerator> Runner for Session<B> {
     }
 
     fn memory(&self) -> Memory {
-        Memory { weights: self.weights, batch: self.program.meter.peak() }
+        Memory { weights: self.weights, batch: self.meter.peak() }
     }
 
     fn limit_batch_memory(&self, bytes: u64) {
-        self.program.meter.set_limit(bytes);
+        self.meter.set_limit(bytes);
     }
 
     fn run(&self, batch: Batch) -> Result<Rows, RunError> {
-        let Batch { rows, wants, stop: _ } = batch;
+        let Batch { rows, wants, stop } = batch;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        let cx = self.context(stop);
         self.streams.compute.on(|| {
-            let inputs = self.inputs(&rows)?;
+            let inputs = self.inputs(&rows, &cx)?;
             let count = rows.len();
             let _kept = kept::<B>(rows);
-            self.outputs(inputs, count, &wants)
+            self.outputs(inputs, count, &wants, &cx)
         })
+    }
+
+    fn running(&self) -> Option<String> {
+        let (step, rounds) = self.now.oldest()?;
+        let name = self.program.step_name(step)?;
+        Some(if rounds == 0 { name.to_owned() } else { format!("{name} (round {rounds})") })
     }
 
     fn stages(&self) -> bool {
@@ -192,22 +235,23 @@ impl<B: Accelerator> Runner for Session<B> {
     }
 
     fn stage(self: Arc<Self>, batch: Batch) -> Result<Box<dyn StagedBatch>, RunError> {
-        let Batch { rows, wants, stop: _ } = batch;
+        let Batch { rows, wants, stop } = batch;
+        let cx = self.context(stop);
         let inputs = self.streams.upload.on(|| {
-            let inputs = self.inputs(&rows)?;
-            B::flush(&self.cx.device).map_err(RunError::Failed)?;
+            let inputs = self.inputs(&rows, &cx)?;
+            B::flush(&self.device).map_err(RunError::Failed)?;
             Ok::<_, RunError>(inputs)
         })?;
-        Ok(Box::new(Sent { session: self, inputs, rows, wants }))
+        Ok(Box::new(Sent { session: self, cx, inputs, rows, wants }))
     }
 }
 
 impl<B: Accelerator> StagedBatch for Sent<B> {
     fn run(self: Box<Self>) -> Result<Rows, RunError> {
-        let Self { session, inputs, rows, wants } = *self;
+        let Self { session, cx, inputs, rows, wants } = *self;
         let (count, _kept) = (rows.len(), kept::<B>(rows));
         // What came in on another stream is held here until this one is done with it.
-        session.streams.compute.on(|| session.outputs(inputs.clone(), count, &wants))
+        session.streams.compute.on(|| session.outputs(inputs.clone(), count, &wants, &cx))
     }
 }
 
@@ -223,6 +267,6 @@ impl<B: Accelerator> Drop for Session<B> {
     /// Frees the weights, and what the device keeps for the streams.
     fn drop(&mut self) {
         drop(std::mem::take(&mut self.program));
-        self.streams.clean::<B>(&self.cx.device);
+        self.streams.clean::<B>(&self.device);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::engine::backend::Accelerator;
+use crate::engine::ops::Context;
 use crate::engine::ops::shape::{concat, slice};
 use crate::engine::stream::Stream;
 use crate::engine::value::Value as Node;
@@ -13,7 +14,13 @@ use std::sync::Arc;
 
 impl<B: Accelerator> Session<B> {
     /// Joins one input of every row into the tensor that the model takes.
-    pub(super) fn join(&self, index: usize, port: &Port, rows: &[Vec<Value>]) -> Result<Node<B>, RunError> {
+    pub(super) fn join(
+        &self,
+        index: usize,
+        port: &Port,
+        rows: &[Vec<Value>],
+        cx: &Context<B>,
+    ) -> Result<Node<B>, RunError> {
         let column: Vec<&Value> = rows.iter().map(|row| &row[index]).collect();
         let Some(first) = column.first() else {
             return Err(RunError::Input("a batch without rows".into()));
@@ -42,7 +49,7 @@ impl<B: Accelerator> Session<B> {
         // Rows lie one behind the other along the first axis alone.
         let axis = port.batch.filter(|_| column.len() > 1).unwrap_or(0);
         if on_device || axis > 0 {
-            return self.join_along(&column, &item, axis, shape);
+            return self.join_along(&column, &item, axis, shape, cx);
         }
         if first.dtype() == DType::String {
             return strings(&column, shape);
@@ -54,7 +61,7 @@ impl<B: Accelerator> Session<B> {
                 Value::Device(resident) => resident.to_host()?.bytes().clone(),
             });
         }
-        Node::from_parts(first.dtype(), shape, &parts, &self.cx.device).map_err(RunError::Failed)
+        Node::from_parts(first.dtype(), shape, &parts, &self.device).map_err(RunError::Failed)
     }
 
     /// A batch of one whose tensor is on this device already.
@@ -74,6 +81,7 @@ impl<B: Accelerator> Session<B> {
         item: &[usize],
         axis: usize,
         shape: Vec<usize>,
+        cx: &Context<B>,
     ) -> Result<Node<B>, RunError> {
         let mut parts = Vec::with_capacity(column.len());
         for value in column {
@@ -85,10 +93,10 @@ impl<B: Accelerator> Session<B> {
                     _ => Node::Host(resident.to_host()?),
                 },
             };
-            let part = if value.dtype() == DType::String { part } else { part.on_device(&self.cx.device) };
+            let part = if value.dtype() == DType::String { part } else { part.on_device(&self.device) };
             parts.push(part.reshaped(item)?);
         }
-        let joined = concat::join(parts, axis, &self.cx)?;
+        let joined = concat::join(parts, axis, cx)?;
         Ok(joined.reshaped(shape)?)
     }
 

@@ -2,7 +2,6 @@
 
 use super::inner;
 use crate::engine::backend::Accelerator;
-use crate::engine::exec;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site};
 use crate::engine::value::{List, Value};
 
@@ -16,8 +15,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         };
         let length = first.items.len();
         let mut lists: Vec<List<B>> = body.results.iter().map(|_| List::default()).collect();
+        let scope = cx.run.scope();
         for index in 0..length {
-            exec::count_round()?;
+            cx.run.count_round()?;
             let item = |value: &Value<B>| match value {
                 Value::Sequence(list) => {
                     list.items.get(index).cloned().ok_or("its sequences differ in length")
@@ -29,6 +29,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             for (list, value) in lists.iter_mut().zip(body.program.run(own, cx)?) {
                 list.insert(list.items.len(), value, cx.max_bytes)?;
             }
+            let given = lists.iter().map(List::weight).fold(0, usize::saturating_add);
+            super::hold::<B>(&scope, &[], given, cx)?;
         }
         Ok(lists.into_iter().map(|list| Value::Sequence(list.into())).collect())
     }))

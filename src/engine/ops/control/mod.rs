@@ -11,6 +11,7 @@ use super::{Context, OpError, Registry, Site};
 use crate::engine::backend::Accelerator;
 use crate::engine::onnx::OutputType;
 use crate::engine::program::Program;
+use crate::engine::run::Scope;
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
@@ -71,6 +72,18 @@ impl<B: Accelerator> Gathered<B> {
         }
         Ok(())
     }
+}
+
+/// Reserves what a body has given, from its round to the next. REQUIRES that `scope` holds nothing else.
+fn hold<B: Accelerator>(
+    scope: &Scope<'_>,
+    state: &[Value<B>],
+    gathered: usize,
+    cx: &Context<B>,
+) -> Result<(), OpError> {
+    scope.reset();
+    let state = state.iter().map(Value::weight).fold(gathered, usize::saturating_add);
+    cx.run.take(state as u64)
 }
 
 /// Joins tensors along a new axis. Of none, what is declared says dtype and shape.

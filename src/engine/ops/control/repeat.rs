@@ -2,7 +2,6 @@
 
 use super::{Gathered, inner};
 use crate::engine::backend::Accelerator;
-use crate::engine::exec;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site};
 use crate::engine::value::Value;
@@ -23,9 +22,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let mut state = (0..carried).map(|i| inputs.take(i + 2)).collect::<Result<Vec<_>, _>>()?;
         let captured = body.captures.clone().map(|i| inputs.take(i)).collect::<Result<Vec<_>, _>>()?;
         let mut scans = Gathered::new(scanned);
+        let scope = cx.run.scope();
         let mut trip = 0;
         while go && trips.is_none_or(|trips| trip < trips) {
-            exec::count_round()?;
+            cx.run.count_round()?;
             let mut given = vec![
                 Value::Host(host::scalar(DType::I64, Number::Int(trip.into()))?),
                 Value::Host(host::scalar(DType::Bool, Number::Int(1))?),
@@ -37,6 +37,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             go = host::only(&next.into_host()?)?.as_f64() != 0.0;
             state = results.by_ref().take(carried).collect();
             scans.push(results, cx)?;
+            super::hold(&scope, &state, scans.bytes, cx)?;
             trip += 1;
         }
         let declared = &body.results[1 + carried..];

@@ -3,7 +3,6 @@
 use super::{Gathered, Inner, inner};
 use crate::engine::backend::Accelerator;
 use crate::engine::error::OpError;
-use crate::engine::exec;
 use crate::engine::ops::shape::concat;
 use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpResult, Site, axis};
@@ -63,8 +62,9 @@ impl<B: Accelerator> Scan<B> {
             return Err(format!("its inputs have {lengths:?} slices").into());
         }
         let mut scans = Gathered::new(self.output_axes.len());
+        let scope = cx.run.scope();
         for round in 0..length {
-            exec::count_round()?;
+            cx.run.count_round()?;
             let mut given = std::mem::take(&mut state);
             for ((x, axis), backwards) in slices.iter().zip(&axes).zip(&self.input_backwards) {
                 given.push(at(x, *axis, if *backwards { length - 1 - round } else { round })?);
@@ -73,6 +73,7 @@ impl<B: Accelerator> Scan<B> {
             let mut results = self.body.program.run(given, cx)?.into_iter();
             state = results.by_ref().take(self.states).collect();
             scans.push(results, cx)?;
+            super::hold(&scope, &state, scans.bytes, cx)?;
         }
         let declared = &self.body.results[self.states..];
         for (index, mut parts) in scans.parts.into_iter().enumerate() {
