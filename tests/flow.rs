@@ -7,8 +7,8 @@ use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side,
 use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
 use rserve::plan::{
     self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeId,
-    EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, Origin, Payload, Region,
-    RowContext, Rows, Step, TensorType, VersionFacts,
+    EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, InputPlan, Origin, OutputPlan,
+    Payload, Region, RowContext, Rows, Step, TensorType, VersionFacts,
 };
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
@@ -129,9 +129,13 @@ fn step(name: &str, model: usize, inputs: &[usize], output: Option<usize>, to_ho
         name: name.into(),
         calls: String::new(),
         model: id(model),
-        inputs: ids(inputs),
-        outputs: vec![output.map(id)],
-        to_host: vec![to_host],
+        inputs: inputs.iter().map(|slot| InputPlan { name: "x".into(), slot: id(*slot) }).collect(),
+        outputs: vec![OutputPlan {
+            name: "y".into(),
+            ty: TensorType::default(),
+            slot: output.map(id),
+            to_host,
+        }],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::codecs::CodecThreads;
 use crate::lifecycle::{Cell, NotReady, Picked};
-use crate::plan::{self, CalledId, Entry, IdVec, ModelId, Side, StepId};
+use crate::plan::{self, CalledId, Entry, IdVec, ModelId, OutputPlan, Side, StepId};
 use crate::scheduler::Want;
 use std::sync::Arc;
 
@@ -123,14 +123,12 @@ impl Pinned {
 
 fn wants(entry: &Entry) -> Wants {
     let of_step = |step: &plan::Step| {
-        let outputs = step.outputs.iter().enumerate();
-        outputs
-            .map(|(index, slot)| match slot {
-                None => Want::Drop,
-                Some(_) if step.to_host.get(index) == Some(&true) => Want::Host,
-                Some(_) => Want::Device,
-            })
-            .collect()
+        let want = |output: &OutputPlan| match output.slot {
+            None => Want::Drop,
+            Some(_) if output.to_host => Want::Host,
+            Some(_) => Want::Device,
+        };
+        step.outputs.iter().map(want).collect()
     };
     entry.steps.iter().map(of_step).collect()
 }

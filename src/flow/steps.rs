@@ -100,7 +100,7 @@ impl Steps<'_> {
             let step = self.waiting[at];
             let inputs = &self.entry.steps[step].inputs;
             let values: Option<Vec<Value>> =
-                inputs.iter().map(|slot| self.slots.get(*slot).cloned().flatten()).collect();
+                inputs.iter().map(|input| self.slots.get(input.slot).cloned().flatten()).collect();
             let Some(values) = values else {
                 at += 1;
                 continue;
@@ -151,9 +151,9 @@ impl Steps<'_> {
             shadow.offer(Copied { inputs, outputs: outputs.clone() });
         }
         let mut outputs = outputs.into_iter();
-        for slot in &self.entry.steps[step].outputs {
+        for output in &self.entry.steps[step].outputs {
             let value = outputs.next().flatten();
-            if let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+            if let Some(slot) = output.slot.and_then(|slot| self.slots.get_mut(slot)) {
                 if value.is_none() {
                     let reason = "the model did not give an output that is read".to_owned();
                     return Err(Error::Step { step: name(), model: self.model(step), reason });

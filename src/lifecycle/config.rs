@@ -166,16 +166,15 @@ impl Config {
 
 /// What comes to the inputs of a model from the decodes that feed it.
 fn feeds(plan: &Plan, model: ModelId) -> Feeds {
-    let signature = &plan.models[model].signature;
     let mut feeds = Feeds::new();
     for pipeline in &plan.pipelines {
         for entry in [&pipeline.online, &pipeline.offline] {
             let steps = entry.steps.iter().filter(|step| pipeline.models.get(step.model) == Some(&model));
-            for (port, slot) in steps.flat_map(|step| signature.inputs.iter().zip(&step.inputs)) {
-                if let Some(Writer::Decode(decode)) = entry.writer(*slot) {
+            for input in steps.flat_map(|step| &step.inputs) {
+                if let Some(Writer::Decode(decode)) = entry.writer(input.slot) {
                     let decode = &entry.decodes[decode].decode;
                     let feed = || Feed { ty: decode.produces(), range: decode.range() };
-                    feeds.entry(port.name.clone()).or_insert_with(feed);
+                    feeds.entry(input.name.clone()).or_insert_with(feed);
                 }
             }
         }
@@ -185,14 +184,13 @@ fn feeds(plan: &Plan, model: ModelId) -> Feeds {
 
 /// The names of the outputs that something reads.
 fn outputs_read(plan: &Plan, model: ModelId) -> BTreeSet<String> {
-    let signature = &plan.models[model].signature;
     let mut names = BTreeSet::new();
     for pipeline in &plan.pipelines {
         let entries = [&pipeline.online, &pipeline.offline];
         let steps = entries.into_iter().flat_map(|entry| &entry.steps);
         for step in steps.filter(|step| pipeline.models.get(step.model) == Some(&model)) {
-            let read = step.outputs.iter().zip(&signature.outputs).filter(|(slot, _)| slot.is_some());
-            names.extend(read.map(|(_, port)| port.name.clone()));
+            let read = step.outputs.iter().filter(|output| output.slot.is_some());
+            names.extend(read.map(|output| output.name.clone()));
         }
     }
     names

@@ -34,7 +34,7 @@ impl Entry {
     }
 
     fn described_step(&self, step: &Step) -> Value {
-        let inputs: Vec<Value> = step.inputs.iter().map(|slot| self.source(*slot)).collect();
+        let inputs: Vec<Value> = step.inputs.iter().map(|input| self.source(input.slot)).collect();
         json!({ "model": step.calls, "inputs": inputs })
     }
 

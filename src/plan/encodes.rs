@@ -135,7 +135,7 @@ fn bind_source(
     let source = source.known()?;
     let (labels, note_text) = describe(scope, wanted, source, ground.models, report);
     if let Source::Output { step, output: Some(output) } = source
-        && let Some(port) = scope.steps[step].signature.and_then(|s| s.outputs.get(output))
+        && let Some(port) = scope.steps[step].output(output)
         && port.dtype.is_none()
         && port.declared != "unknown"
     {
@@ -186,9 +186,8 @@ fn describe(
         return (None, None);
     };
     let node = &scope.steps[step];
-    let Some(model) = node.model.map(|m| &models[m]) else { return (None, None) };
-    let port = node.signature.zip(output).and_then(|(s, o)| s.outputs.get(o));
-    let line = port.map(|p| format!("model `{}` gives {p}", model.name()));
+    let line = output.and_then(|output| node.gives(output));
+    let Some(model) = node.model.map(|m| &models[m]) else { return (None, line) };
     let labels = wanted.labels.as_ref().and_then(|file| find_labels(model, file, line.as_ref(), report));
     (labels, line)
 }

@@ -70,7 +70,7 @@ impl ReadDecode<'_> {
     fn read_as(self, scope: &Scope<'_>, index: ScopeDecodeId) -> Self {
         let takes = scope.steps.iter().flat_map(|step| {
             let feeds = step.feeds.iter().filter(|feed| feed.source.known() == Some(Source::Decode(index)));
-            feeds.filter_map(|feed| step.signature?.inputs.get(feed.port?)?.item_type().dims)
+            feeds.filter_map(|feed| step.takes(feed)?.item_type().dims)
         });
         let takes: BTreeSet<Vec<Option<usize>>> = takes.collect();
         let told = match (&self.decode, takes.len(), takes.first()) {

@@ -28,6 +28,7 @@ mod routes;
 mod scope;
 mod server;
 mod slots;
+mod step;
 mod texts;
 mod types;
 mod unused;
@@ -222,13 +223,29 @@ pub struct Step {
     /// The name of the model that it calls.
     pub calls: String,
     pub model: CalledId,
-    /// A slot for each input of the model, in the order of its signature.
-    pub inputs: Vec<SlotId>,
-    /// For each output of the model, in the order of its signature, the slot it is written to, if it is
-    /// read at all.
-    pub outputs: Vec<Option<SlotId>>,
-    /// For each output, whether an encode (or a model on another device) reads it on the host.
-    pub to_host: Vec<bool>,
+    /// The inputs, in the order of the step's signature.
+    pub inputs: Vec<InputPlan>,
+    /// The outputs, in the order of the step's signature.
+    pub outputs: Vec<OutputPlan>,
+}
+
+/// An input of a step.
+#[derive(Clone, Debug)]
+pub struct InputPlan {
+    pub name: String,
+    /// The slot that it reads.
+    pub slot: SlotId,
+}
+
+/// An output of a step.
+#[derive(Clone, Debug)]
+pub struct OutputPlan {
+    pub name: String,
+    pub ty: TensorType,
+    /// The slot that it fills; `None` where nothing reads it.
+    pub slot: Option<SlotId>,
+    /// Whether an encode, or a model on another device, reads it on the host.
+    pub to_host: bool,
 }
 
 #[derive(Debug)]
@@ -311,7 +328,7 @@ impl Entry {
             return Some(Writer::Decode(decode));
         }
         self.steps.enumerate().find_map(|(id, step)| {
-            let output = step.outputs.iter().position(|output| *output == Some(slot))?;
+            let output = step.outputs.iter().position(|output| output.slot == Some(slot))?;
             Some(Writer::Step(id, output))
         })
     }

@@ -76,7 +76,7 @@ pub fn compile<'a>(
         unused::steps(scope, &online_steps.union(&offline_steps).copied().collect(), report);
         unused::codecs(scope, [(&online, &online_decodes), (&offline, &offline_decodes)], report);
     }
-    types::check(scope, [&online, &offline], &order.cyclic, models, report);
+    types::check(scope, [&online, &offline], &order.cyclic, report);
 
     let ground = Ground { scope, order: &order.steps, models, called: &called, devices };
     let online = assemble(&ground, &online, online_encodes, report);

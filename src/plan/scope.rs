@@ -2,8 +2,9 @@
 
 use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
 use super::models::Loaded;
+use super::step::{StepSignature, call};
 use super::whole::Whole;
-use super::{IdVec, Port, Signature};
+use super::{IdVec, Port};
 use crate::diagnostic::{At, Diagnostic, Report, nearest};
 use crate::spec;
 
@@ -20,16 +21,17 @@ pub struct Scope<'a> {
 /// A step as it is declared, with what it calls and reads.
 pub struct ScopeStep<'a> {
     pub spec: &'a spec::Step,
+    /// The model that it calls, where it is known.
     pub model: Option<LoadedId>,
-    /// The signature of the model's default version, where it is known.
-    pub signature: Option<&'a Signature>,
+    /// What it takes and gives, where that is known.
+    pub signature: Option<StepSignature<'a>>,
     pub feeds: Vec<Feed<'a>>,
 }
 
 /// One entry of a step's `inputs`.
 pub struct Feed<'a> {
     pub from: &'a At<String>,
-    /// Index into the signature's inputs, where it has that one.
+    /// The input of the step's signature that is fed, where it has that one.
     pub port: Option<usize>,
     pub source: Resolved,
 }
@@ -64,6 +66,28 @@ impl Resolved {
     }
 }
 
+impl<'a> ScopeStep<'a> {
+    /// What it gives; nothing where its signature is not known.
+    pub fn outputs(&self) -> &[&'a Port] {
+        self.signature.as_ref().map_or(&[], |signature| &signature.outputs)
+    }
+
+    pub fn output(&self, index: usize) -> Option<&'a Port> {
+        self.outputs().get(index).copied()
+    }
+
+    /// One of its outputs, as a note below a message: "model `surface` gives probabilities: float32[5]".
+    pub fn gives(&self, output: usize) -> Option<String> {
+        let signature = self.signature.as_ref()?;
+        Some(format!("{} gives {}", signature.computed_by, signature.outputs.get(output)?))
+    }
+
+    /// The type that a feed of it is to be of, as people are told it.
+    pub fn takes(&self, feed: &Feed<'_>) -> Option<&'a Port> {
+        self.signature.as_ref()?.inputs.get(feed.port?)?.port()
+    }
+}
+
 impl<'a> Scope<'a> {
     pub fn new(
         spec: &'a spec::Pipeline,
@@ -75,29 +99,24 @@ impl<'a> Scope<'a> {
         for step in &spec.steps {
             scope.clash |= clash(spec, step, report);
             let model = step.model.as_ref().and_then(|name| find_model(name, step, whole, models, report));
-            let signature = model.and_then(|m| models[m].signature());
+            let signature = model.and_then(|m| call::signature(&models[m]));
             scope.steps.push(ScopeStep { spec: step, model, signature, feeds: vec![] });
         }
         for step in scope.steps.ids() {
-            scope.steps[step].feeds = scope.feeds(step, whole, models, report);
+            scope.steps[step].feeds = scope.feeds(step, whole, report);
         }
         scope
     }
 
-    fn feeds(
-        &self,
-        index: ScopeStepId,
-        whole: &Whole<'_>,
-        models: &IdVec<LoadedId, Loaded<'a>>,
-        report: &mut Report,
-    ) -> Vec<Feed<'a>> {
+    fn feeds(&self, index: ScopeStepId, whole: &Whole<'_>, report: &mut Report) -> Vec<Feed<'a>> {
         let node = &self.steps[index];
         let mut meant = vec![];
         let mut feeds = vec![];
         for (input, from) in &node.spec.inputs {
-            let port = node.signature.and_then(|s| s.inputs.iter().position(|p| p.name == input.value));
-            if let (None, Some(signature), Some(model)) = (port, node.signature, node.model) {
-                let free = signature.inputs.iter().map(|p| p.name.as_str());
+            let signature = node.signature.as_ref();
+            let port = signature.and_then(|signature| signature.input(&input.value));
+            if let (None, Some(signature)) = (port, signature) {
+                let free = signature.input_names();
                 let free = free.filter(|p| !node.spec.inputs.iter().any(|(i, _)| i.value == *p));
                 let near = nearest(input, free.clone()).or(if free.clone().count() == 1 {
                     free.clone().next()
@@ -105,39 +124,34 @@ impl<'a> Scope<'a> {
                     None
                 });
                 meant.extend(near);
-                let d = Diagnostic::error(format!(
-                    "model `{}` has no input `{}`",
-                    models[model].name(),
-                    input.value
-                ))
-                .at(&input.place, "");
+                let d =
+                    Diagnostic::error(format!("{} has no input `{}`", signature.computed_by, input.value))
+                        .at(&input.place, "");
                 let d = match near {
                     Some(near) => d.help(format!("did you mean `{near}`?")),
-                    None => d.help(format!("its inputs: {}", list(&signature.inputs))),
+                    None => d.help(format!("its inputs: {}", list(signature.input_names()))),
                 };
-                report.push(note(d, models[model].describe()));
+                report.push(note(d, signature.described.clone()));
             }
             let what = format!("step `{}`", node.spec.name.value);
             feeds.push(Feed { from, port, source: self.resolve(from, &what, whole, report) });
         }
-        if let (Some(signature), Some(model)) = (node.signature, node.model)
+        if let Some(signature) = &node.signature
             && !whole.broken
             && !node.spec.broken
         {
             for (port, input) in signature.inputs.iter().enumerate() {
-                if feeds.iter().any(|f| f.port == Some(port)) || meant.contains(&input.name.as_str()) {
+                if feeds.iter().any(|f| f.port == Some(port)) || meant.contains(&input.name) {
                     continue;
                 }
                 let d = Diagnostic::error(format!(
-                    "step `{}` does not feed input `{}` of model `{}`",
-                    node.spec.name.value,
-                    input.name,
-                    models[model].name()
+                    "step `{}` does not feed input `{}` of {}",
+                    node.spec.name.value, input.name, signature.computed_by
                 ))
                 .at(&node.spec.name.place, "");
                 report.push(
-                    note(d, models[model].describe())
-                        .help(format!("add `{} = \"SOURCE\"` to its `inputs`", key(&input.name))),
+                    note(d, signature.described.clone())
+                        .help(format!("add `{} = \"SOURCE\"` to its `inputs`", key(input.name))),
                 );
             }
         }
@@ -198,7 +212,7 @@ impl<'a> Scope<'a> {
     }
 
     fn only_output(&self, step: ScopeStepId, from: &At<String>, report: &mut Report) -> Resolved {
-        let Some(signature) = self.steps[step].signature else {
+        let Some(signature) = &self.steps[step].signature else {
             return Resolved::Known(Source::Output { step, output: None });
         };
         match signature.outputs.as_slice() {
@@ -221,26 +235,21 @@ impl<'a> Scope<'a> {
     }
 
     fn output(&self, step: ScopeStepId, output: &str, from: &At<String>, report: &mut Report) -> Resolved {
-        let Some(signature) = self.steps[step].signature else {
+        let Some(signature) = &self.steps[step].signature else {
             return Resolved::Known(Source::Output { step, output: None });
         };
-        if let Some(index) = signature.outputs.iter().position(|o| o.name == output) {
+        if let Some(index) = signature.output(output) {
             return Resolved::Known(Source::Output { step, output: Some(index) });
         }
         let name = &self.steps[step].spec.name.value;
         let d = Diagnostic::error(format!("step `{name}` has no output `{output}`")).at(&from.place, "");
-        report.push(
-            match (
-                nearest(output, signature.outputs.iter().map(|o| o.name.as_str())),
-                signature.outputs.as_slice(),
-            ) {
-                (Some(near), _) => d.help(format!("did you mean `{name}.{near}`?")),
-                (None, [only]) => {
-                    d.help(format!("its one output is `{name}.{}`, or `{name}` for short", only.name))
-                }
-                (None, outputs) => d.help(format!("its outputs: {}", list(outputs))),
-            },
-        );
+        report.push(match (nearest(output, signature.output_names()), signature.outputs.as_slice()) {
+            (Some(near), _) => d.help(format!("did you mean `{name}.{near}`?")),
+            (None, [only]) => {
+                d.help(format!("its one output is `{name}.{}`, or `{name}` for short", only.name))
+            }
+            (None, _) => d.help(format!("its outputs: {}", list(signature.output_names()))),
+        });
         Resolved::Guess(Some(Source::Output { step, output: None }))
     }
 
@@ -250,7 +259,7 @@ impl<'a> Scope<'a> {
             self.decodes.enumerate().map(|(i, name)| ((*name).to_owned(), Source::Decode(i))).collect();
         for (step, node) in self.steps.enumerate() {
             let name = &node.spec.name.value;
-            let outputs = node.signature.map_or(&[][..], |s| &s.outputs);
+            let outputs = node.outputs();
             if outputs.len() < 2 {
                 all.push((name.clone(), Source::Output { step, output: None }));
             }
@@ -333,8 +342,8 @@ pub fn note(d: Diagnostic, note: Option<String>) -> Diagnostic {
     }
 }
 
-fn list(ports: &[Port]) -> String {
-    let names: Vec<String> = ports.iter().map(|p| format!("`{}`", p.name)).collect();
+fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
 

@@ -2,7 +2,8 @@
 
 use super::id::{Id, LoadedId, ScopeDecodeId, ScopeStepId};
 use super::scope::{Scope, Source};
-use super::{CalledId, DecodeId, IdVec, SlotId, Step, StepId};
+use super::step::StepInput;
+use super::{CalledId, DecodeId, IdVec, InputPlan, OutputPlan, Port, SlotId, Step, StepId};
 
 /// Which slot each value has.
 pub struct Layout<'s, 'a> {
@@ -21,8 +22,7 @@ pub struct Layout<'s, 'a> {
 
 impl<'s, 'a> Layout<'s, 'a> {
     pub fn new(scope: &'s Scope<'a>, decodes: &[ScopeDecodeId], steps: &[ScopeStepId]) -> Self {
-        let outputs =
-            |s: &ScopeStepId| scope.steps[*s].signature.map_or(0, |signature| signature.outputs.len());
+        let outputs = |s: &ScopeStepId| scope.steps[*s].outputs().len();
         Self {
             scope,
             decodes: decodes.to_vec().into(),
@@ -69,19 +69,24 @@ impl<'s, 'a> Layout<'s, 'a> {
     }
 
     pub fn step(&self, index: ScopeStepId, called: &IdVec<CalledId, LoadedId>) -> Option<Step> {
-        let node = &self.scope.steps[index];
+        let step = &self.scope.steps[index];
         let at = self.position(index)?;
-        let input = |port: usize| {
-            let feed = node.feeds.iter().find(|f| f.port == Some(port))?;
-            self.slot_of(feed.source.known()?)
+        let input = |(port, input): (usize, &StepInput<'_>)| {
+            let feed = step.feeds.iter().find(|f| f.port == Some(port))?;
+            Some(InputPlan { name: input.name.to_owned(), slot: self.slot_of(feed.source.known()?)? })
+        };
+        let output = |(index, port): (usize, &&Port)| OutputPlan {
+            name: port.name.clone(),
+            ty: port.item_type(),
+            slot: self.slot[at][index],
+            to_host: self.read[at][index].unwrap_or(false),
         };
         Some(Step {
-            name: node.spec.name.value.clone(),
-            calls: node.spec.model.as_ref()?.value.clone(),
-            model: called.position(|m| Some(*m) == node.model)?,
-            inputs: (0..node.signature?.inputs.len()).map(input).collect::<Option<_>>()?,
-            outputs: self.slot[at].clone(),
-            to_host: self.read[at].iter().map(|r| r.unwrap_or(false)).collect(),
+            name: step.spec.name.value.clone(),
+            calls: step.spec.model.as_ref()?.value.clone(),
+            model: called.position(|m| Some(*m) == step.model)?,
+            inputs: step.signature.as_ref()?.inputs.iter().enumerate().map(input).collect::<Option<_>>()?,
+            outputs: step.outputs().iter().enumerate().map(output).collect(),
         })
     }
 }

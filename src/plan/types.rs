@@ -2,10 +2,10 @@
 
 use super::entry::{ReadDecode, View, reach};
 use super::fit::{self, Mismatch};
-use super::id::{LoadedId, ScopeStepId};
-use super::models::Loaded;
+use super::id::ScopeStepId;
 use super::scope::{Feed, Scope, ScopeStep, Source, note};
-use super::{IdVec, Mend, Port, TensorType};
+use super::step::{Accepted, StepSignature};
+use super::{Mend, Port, TensorType};
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 
@@ -13,24 +13,16 @@ use crate::spec;
 pub fn type_of(scope: &Scope<'_>, view: &View<'_>, source: Source) -> Option<TensorType> {
     match source {
         Source::Decode(index) => view.decodes.get(index)?.as_ref()?.decode.as_ref().map(|d| d.produces()),
-        Source::Output { step, output } => {
-            Some(scope.steps[step].signature?.outputs.get(output?)?.item_type())
-        }
+        Source::Output { step, output } => Some(scope.steps[step].output(output?)?.item_type()),
     }
 }
 
 /// Checks every step, as each entry point feeds it; but for what flows around a cycle.
-pub fn check(
-    scope: &Scope<'_>,
-    views: [&View<'_>; 2],
-    cyclic: &[ScopeStepId],
-    models: &IdVec<LoadedId, Loaded<'_>>,
-    report: &mut Report,
-) {
+pub fn check(scope: &Scope<'_>, views: [&View<'_>; 2], cyclic: &[ScopeStepId], report: &mut Report) {
     let mut found: Vec<Finding> = vec![];
     for view in views {
         for (step, node) in scope.steps.enumerate() {
-            let Some(model) = node.model.map(|m| &models[m]) else { continue };
+            let Some(signature) = &node.signature else { continue };
             for feed in &node.feeds {
                 let (Some(port), Some(source)) = (feed.port, feed.source.known()) else { continue };
                 let around = |from: ScopeStepId| cyclic.contains(&step) && cyclic.contains(&from);
@@ -40,12 +32,9 @@ pub fn check(
                     Source::Output { .. } => None,
                     Source::Decode(index) => view.decodes[index].as_ref(),
                 };
-                let flow = Flow { scope, view, models, step, node, feed, model, source, decode, gives };
-                // The newest version first: it is the one that people look at.
-                let versions = model.versions.iter().rev();
-                let mut inputs =
-                    versions.filter_map(|(v, facts)| Some((*v, facts.signature.inputs.get(port)?)));
-                if let Some(finding) = inputs.find_map(|(version, input)| flow.check(version, input)) {
+                let flow = Flow { scope, view, step, node, signature, feed, source, decode, gives };
+                let accepted = signature.inputs.get(port).map_or(&[][..], |input| &input.accepted);
+                if let Some(finding) = accepted.iter().find_map(|accepted| flow.check(accepted)) {
                     merge(&mut found, finding);
                 }
             }
@@ -57,17 +46,18 @@ pub fn check(
 struct Finding {
     /// What the step takes, and where it says so.
     takes: (Span, String),
+    /// Whether the decode is at fault, and not what the step reads.
+    of_decode: bool,
     diagnostic: Diagnostic,
 }
 
 /// A decode that feeds several steps is wrong once.
 fn merge(found: &mut Vec<Finding>, finding: Finding) {
-    let is_decode = |f: &Finding| f.diagnostic.places.len() > 1;
     let place = |f: &Finding| f.diagnostic.places.first().map(|(p, _)| p.range.clone());
     let same = |f: &&mut Finding| {
-        is_decode(f) && place(f) == place(&finding) && f.diagnostic.helps == finding.diagnostic.helps
+        f.of_decode && place(f) == place(&finding) && f.diagnostic.helps == finding.diagnostic.helps
     };
-    if !is_decode(&finding) {
+    if !finding.of_decode {
         return found.push(finding);
     }
     match found.iter_mut().find(same) {
@@ -81,16 +71,15 @@ fn merge(found: &mut Vec<Finding>, finding: Finding) {
     }
 }
 
-/// A tensor on its way from a source into an input of a step's model.
+/// A tensor on its way from a source into an input of a step.
 struct Flow<'f, 'a> {
     scope: &'f Scope<'a>,
     view: &'f View<'a>,
-    models: &'f IdVec<LoadedId, Loaded<'a>>,
     /// The step that reads.
     step: ScopeStepId,
     node: &'f ScopeStep<'a>,
+    signature: &'f StepSignature<'a>,
     feed: &'f Feed<'a>,
-    model: &'f Loaded<'a>,
     source: Source,
     /// Where the source is a decode.
     decode: Option<&'f ReadDecode<'a>>,
@@ -98,22 +87,26 @@ struct Flow<'f, 'a> {
 }
 
 impl Flow<'_, '_> {
-    fn check(&self, version: u64, input: &Port) -> Option<Finding> {
+    fn check(&self, accepted: &Accepted<'_>) -> Option<Finding> {
+        let input = accepted.port;
         let takes = input.item_type();
-        let diagnostic = match self.gives.mismatch(&takes) {
-            _ if input.dtype.is_none() => not_a_tensor(self.node, self.model, input),
-            Some(mismatch) => self.mismatch(mismatch, version, input, &takes),
-            None => any_size(self.decode?, self.feed, input, &self.gives, &takes)?,
+        let (of_decode, diagnostic) = match self.gives.mismatch(&takes) {
+            _ if input.dtype.is_none() => (false, not_a_tensor(self.node, self.signature, input)),
+            // A decode that is right for another step is not at fault here.
+            Some(mismatch) => {
+                (self.decode.is_some() && !self.fits_elsewhere(), self.mismatch(mismatch, accepted, &takes))
+            }
+            None => (true, any_size(self.decode?, self.feed, input, &self.gives, &takes)?),
         };
         let label = format!("`{}` takes {takes}", input.name);
-        Some(Finding { takes: (self.feed.from.place.clone(), label), diagnostic })
+        Some(Finding { takes: (self.feed.from.place.clone(), label), of_decode, diagnostic })
     }
 
-    fn mismatch(&self, mismatch: Mismatch, version: u64, input: &Port, takes: &TensorType) -> Diagnostic {
-        let Self { scope, models, node, feed, model, gives, .. } = self;
+    fn mismatch(&self, mismatch: Mismatch, accepted: &Accepted<'_>, takes: &TensorType) -> Diagnostic {
+        let Self { scope, node, signature, feed, gives, .. } = self;
+        let input = accepted.port;
         let what = if mismatch == Mismatch::DType { "another dtype" } else { "another shape" };
-        let newest = model.versions.last().is_none_or(|(newest, _)| *newest == version);
-        let older = if newest { String::new() } else { format!(" in version {version}") };
+        let older = accepted.older.map_or(String::new(), |version| format!(" in version {version}"));
         let d = Diagnostic::error(format!(
             "`{}` does not fit input `{}` of step `{}`: {what}{older}",
             feed.from.value, input.name, node.spec.name.value
@@ -148,12 +141,10 @@ impl Flow<'_, '_> {
                 instead().into_iter().fold(d, Diagnostic::help)
             }
         };
-        let d = note(d, model.describe());
+        let d = note(d, signature.described.clone());
         match self.source {
             Source::Output { step, output: Some(output) } if scope.steps[step].model != node.model => {
-                let giver = scope.steps[step].model.map(|m| &models[m]);
-                let port = scope.steps[step].signature.and_then(|s| s.outputs.get(output));
-                note(d, giver.zip(port).map(|(model, port)| format!("model `{}` gives {port}", model.name())))
+                note(d, scope.steps[step].gives(output))
             }
             _ => d,
         }
@@ -167,7 +158,7 @@ impl Flow<'_, '_> {
         let decodes = scope.decodes.enumerate().map(|(i, name)| ((*name).to_owned(), Source::Decode(i)));
         let outputs = scope.steps.enumerate().flat_map(|(step, node)| {
             let name = &node.spec.name.value;
-            let ports = node.signature.map_or(&[][..], |s| &s.outputs);
+            let ports = node.outputs();
             ports.iter().enumerate().map(move |(output, port)| {
                 let short = if ports.len() == 1 { name.clone() } else { format!("{name}.{}", port.name) };
                 (short, Source::Output { step, output: Some(output) })
@@ -188,8 +179,7 @@ impl Flow<'_, '_> {
 
     /// Whether what is read here is what another input takes that reads it.
     fn fits_elsewhere(&self) -> bool {
-        let takes =
-            |node: &ScopeStep<'_>, feed: &Feed<'_>| Some(node.signature?.inputs.get(feed.port?)?.item_type());
+        let takes = |node: &ScopeStep<'_>, feed: &Feed<'_>| Some(node.takes(feed)?.item_type());
         let fits = |node: &ScopeStep<'_>, feed: &Feed<'_>| {
             feed.source.known() == Some(self.source)
                 && takes(node, feed).is_some_and(|takes| self.gives.mismatch(&takes).is_none())
@@ -198,15 +188,13 @@ impl Flow<'_, '_> {
     }
 }
 
-fn not_a_tensor(node: &ScopeStep<'_>, model: &Loaded<'_>, input: &Port) -> Diagnostic {
+fn not_a_tensor(node: &ScopeStep<'_>, signature: &StepSignature<'_>, input: &Port) -> Diagnostic {
     let d = Diagnostic::error(format!(
-        "input `{}` of model `{}` is {}, which rserve does not serve",
-        input.name,
-        model.name(),
-        input.declared
+        "input `{}` of {} is {}, which rserve does not serve",
+        input.name, signature.computed_by, input.declared
     ))
     .at(&node.spec.name.place, "");
-    note(d, model.describe())
+    note(d, signature.described.clone())
 }
 
 /// What to change in a decode so that it gives `takes`.

@@ -4,6 +4,7 @@ use super::{ROAD, compile_on, on_cpu, plan};
 use crate::fakes::id;
 use insta::assert_snapshot;
 use rserve::plan::{Plan, graph};
+use std::sync::Arc;
 
 /// Fans out, joins, has a decode of its own offline, and a model in idle time.
 fn two_pipelines() -> Plan {
@@ -43,10 +44,12 @@ fn svg() {
 fn names_from_a_model_file_are_escaped() {
     let mut plan = plan(ROAD);
     let odd = "a\"b<c>&\u{1b}\n";
-    let mut signature = (*plan.models[id(1)].signature).clone();
-    signature.outputs[0].name = odd.into();
-    signature.inputs[0].name = odd.into();
-    plan.models[id(1)].signature = std::sync::Arc::new(signature);
+    let pipeline = Arc::get_mut(&mut plan.pipelines[0]).unwrap();
+    for entry in [&mut pipeline.online, &mut pipeline.offline] {
+        let surface = &mut Arc::get_mut(entry).unwrap().steps[id(1)];
+        surface.outputs[0].name = odd.into();
+        surface.inputs[0].name = odd.into();
+    }
     for text in [graph::svg(&plan), graph::dot(&plan), graph::mermaid(&plan), graph::text(&plan)] {
         assert!(!text.contains('\u{1b}'), "{text}");
     }

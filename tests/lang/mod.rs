@@ -150,10 +150,15 @@ pub fn with_gpus(count: usize) -> Capacity {
 
 /// Compiles files, by name and text; and all that was said.
 pub fn compile_on(capacity: &Capacity, files: &[(&str, &str)]) -> (Option<Plan>, Report) {
+    compile_with(&facts(), capacity, files)
+}
+
+/// The same, with another store.
+pub fn compile_with(facts: &Facts, capacity: &Capacity, files: &[(&str, &str)]) -> (Option<Plan>, Report) {
     let mut report = Report::default();
     let specs: Vec<spec::Spec> =
         files.iter().map(|(path, text)| spec::read(&SourceText::new(path, *text), &mut report)).collect();
-    let plan = compile(&specs, &facts(), capacity, &rserve::codec::registry(), &mut report);
+    let plan = compile(&specs, facts, capacity, &rserve::codec::registry(), &mut report);
     assert_eq!(plan.is_none(), report.has_errors(), "{}", render(&report, false));
     (plan, report)
 }

@@ -1,10 +1,22 @@
 //! Files that compile, and what they compile to.
 
-use super::{ROAD, compile_on, plan, road, with_gpus};
+use super::{ROAD, compile_on, compile_with, facts, on_cpu, plan, road, with_gpus};
 use crate::fakes::{id, ids};
 use rserve::diagnostic::render;
-use rserve::plan::{DeviceId, Plan};
+use rserve::plan::{DeviceId, Plan, SlotId, Step};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// What a step reads, and from where.
+fn inputs(step: &Step) -> Vec<(&str, SlotId)> {
+    step.inputs.iter().map(|input| (input.name.as_str(), input.slot)).collect()
+}
+
+/// What a step gives, to where, and whether it is read on the host.
+fn outputs(step: &Step) -> Vec<(&str, Option<SlotId>, bool)> {
+    step.outputs.iter().map(|output| (output.name.as_str(), output.slot, output.to_host)).collect()
+}
 
 #[test]
 fn the_whole_language_compiles_to_this() {
@@ -19,12 +31,12 @@ fn the_whole_language_compiles_to_this() {
     assert_eq!(online.slots, 3);
     assert!(online.decodes[id(0)].keep_origin);
     let mask = &online.steps[id(0)];
-    assert_eq!((mask.name.as_str(), mask.model, mask.inputs.as_slice()), ("mask", id(0), &*ids(&[0])));
-    assert_eq!((mask.outputs.as_slice(), mask.to_host.as_slice()), (&[Some(id(1))][..], &[true][..]));
+    assert_eq!((mask.name.as_str(), mask.model, inputs(mask)), ("mask", id(0), vec![("image", id(0))]));
+    assert_eq!(outputs(mask), [("mask", Some(id(1)), true)]);
     let surface = &online.steps[id(1)];
     assert_eq!(
-        (surface.model, surface.inputs.as_slice(), surface.outputs.as_slice()),
-        (id(1), &*ids(&[0, 1]), &[Some(id(2))][..])
+        (surface.model, inputs(surface), outputs(surface)),
+        (id(1), vec![("image", id(0)), ("mask", id(1))], vec![("probabilities", Some(id(2)), true)])
     );
     let [reply, overlay] = &*online.encodes else { panic!("{:?}", online.encodes) };
     assert_eq!((reply.name.as_str(), reply.needs.as_slice(), reply.origin), ("reply", &*ids(&[0, 1]), None));
@@ -37,7 +49,7 @@ fn the_whole_language_compiles_to_this() {
     // Offline nobody draws on the picture, and the mask stays on its device.
     let offline = &road.offline;
     assert!(!offline.decodes[id(0)].keep_origin);
-    assert_eq!(offline.steps[id(0)].to_host, [false]);
+    assert!(!offline.steps[id(0)].outputs[0].to_host);
     assert_eq!(offline.encodes.len(), 1);
 }
 
@@ -140,7 +152,7 @@ fn models_are_placed_where_they_fit() {
     let plan = on(2, &apart);
     assert_eq!(placed(&plan), [("road-mask", first), ("surface", second)]);
     assert_eq!(plan.devices[1].held, [(id(1), 0.4)]);
-    assert_eq!(plan.pipelines[0].offline.steps[id(0)].to_host, [true]);
+    assert!(plan.pipelines[0].offline.steps[id(0)].outputs[0].to_host);
     let second_only = road(&[("[store]", "[device]\nuse = \"cuda:1\"\n[store]")]);
     assert_eq!(placed(&on(2, &second_only)), [("road-mask", second), ("surface", second)]);
     // Best fit alone, the largest first, would not find this one.
@@ -172,7 +184,7 @@ fn replicas_lie_apart_where_they_can_and_share_a_device_where_they_cannot() {
     assert_eq!(plan.models[id(1)].devices, [DeviceId::Cuda(1)]);
     assert_eq!(plan.devices[0].held, [(id(0), 0.8)]);
     assert_eq!(plan.devices[1].held, [(id(0), 0.4), (id(1), 0.3)]);
-    assert_eq!(plan.pipelines[0].offline.steps[id(0)].to_host, [true]);
+    assert!(plan.pipelines[0].offline.steps[id(0)].outputs[0].to_host);
     let text = rserve::plan::graph::text(&plan);
     for line in ["0.4 of cuda:0 x2, cuda:1", "0.4 x2", "0.3 "] {
         assert!(text.contains(line), "{line}: {text}");
@@ -197,4 +209,17 @@ fn what_is_written_of_batches_and_priorities_is_planned() {
     assert_eq!([1, 2, 4, 5, 8].map(|rows| batch.padded(rows)), [1, 4, 4, 8, 8]);
     assert_eq!(plan.models[id(1)].batch.padded(5), 5);
     assert_eq!(plan.pipelines[0].priority, rserve::plan::Priority::Low);
+}
+
+/// The type of the input in the same place was checked, which is another one.
+#[test]
+fn versions_that_order_their_inputs_otherwise_are_fed_by_name() {
+    let mut facts = facts();
+    let models = facts.stores.get_mut(Path::new("store")).unwrap().as_mut().unwrap();
+    let first = models.get_mut("surface").unwrap().versions.get_mut(&1).unwrap().as_mut().unwrap();
+    Arc::make_mut(&mut first.signature).inputs.reverse();
+    let text = road(&[("version = 2", "version = [1, 2]")]);
+    let (plan, report) = compile_with(&facts, &on_cpu(), &[("road.toml", &text)]);
+    let plan = plan.unwrap_or_else(|| panic!("{}", render(&report, false)));
+    assert_eq!(plan.models[id(1)].versions, [1, 2]);
 }

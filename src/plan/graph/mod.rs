@@ -109,26 +109,21 @@ impl<'a> Drawing<'a> {
             if self.find(Kind::Step, &step.name, None).is_some() {
                 continue;
             }
-            let one = model.signature.outputs.len() == 1;
+            let one = step.outputs.len() == 1;
             let name = |name: &str| if one && name == step.name { String::new() } else { clean(name) };
             self.boxes.push(DrawnBox {
                 kind: Kind::Step,
                 name: step.name.clone(),
                 detail: format!("{}, {}", versions(model), share(model)),
                 entry: None,
-                inputs: model.signature.inputs.iter().map(|p| clean(&p.name)).collect(),
-                outputs: model
-                    .signature
-                    .outputs
-                    .iter()
-                    .map(|p| (name(&p.name), p.item_type().to_string()))
-                    .collect(),
+                inputs: step.inputs.iter().map(|input| clean(&input.name)).collect(),
+                outputs: step.outputs.iter().map(|o| (name(&o.name), o.ty.to_string())).collect(),
             });
         }
         for step in &entry.steps {
             let Some(to) = self.find(Kind::Step, &step.name, None) else { continue };
-            for (input, slot) in step.inputs.iter().enumerate() {
-                self.arrow(side, entry, *slot, (to, input), false);
+            for (at, input) in step.inputs.iter().enumerate() {
+                self.arrow(side, entry, input.slot, (to, at), false);
             }
         }
     }
