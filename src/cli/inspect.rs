@@ -96,7 +96,7 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
             let _ = writeln!(text, "  {}", shown(&port.to_string()));
         }
     }
-    let _ = write!(text, "\n{}", batching(&model.signature));
+    let _ = write!(text, "\n{}", batching(&model.signature, model.unsupported.is_empty()));
     let _ = writeln!(text, "{}", parameters(model));
     let _ = writeln!(text, "\noperators");
     counted(&model.operators, &mut text);
@@ -112,7 +112,7 @@ fn as_text(file: &str, model: &Inspection, size: usize) -> String {
 }
 
 /// What a row is, and whether items are joined.
-fn batching(signature: &Signature) -> String {
+fn batching(signature: &Signature, runs: bool) -> String {
     let Batching { basis, alone } = &signature.batching;
     let mut text = String::from("batch\n");
     let ports = || signature.inputs.iter().chain(&signature.outputs);
@@ -125,6 +125,8 @@ fn batching(signature: &Signature) -> String {
     }
     let _ = writeln!(text, "  {}", shown(&basis.to_string()));
     match alone {
+        // Of a model that is not run it is of no use.
+        None if !runs => {}
         None => text.push_str(
             "  items share batches, once loading has shown that each is computed as if it were alone\n",
         ),

@@ -65,6 +65,19 @@ fn lengths_follow_from_the_inputs() {
         ("x: float32[N, 4]", &[], "y = Nobody(x)", "?[..]"),
         ("a: float32[A, 64]; b: float32[B, 64]", &[], "c = Transpose(b); y = MatMul(a, c)", "float32[A, B]"),
         ("q: float32[N, 4]; p: float32[N, 4]", &[], "y = Einsum(q, p) equation=nc,nc->n", "float32[N]"),
+        (
+            "q: float32[N, H, S, 4]; p: float32[H, T, 4]",
+            &[],
+            "y = Einsum(q, p) equation=...sc,...tc->...st",
+            "float32[N, H, S, T]",
+        ),
+        (
+            "q: float32[N, S, 4]; p: float32[4, 8]",
+            &[],
+            "y = Einsum(q, p) equation=...b,ba",
+            "float32[N, S, 8]",
+        ),
+        ("q: float32[N, N]", &[], "y = Einsum(q) equation=ii->i", "float32[N]"),
     ];
     for (inputs, constants, nodes, wanted) in cases {
         assert_eq!(Text::new(inputs, constants, nodes).show("y"), *wanted, "{nodes}");

@@ -12,6 +12,8 @@ use crate::engine::value::Value;
 /// Labels are characters; those of an ellipsis are the numbers from here on.
 const ELLIPSIS: u32 = 0x11_0000;
 
+const UNKNOWN_LABEL: &str = "the result has a label that no input has";
+
 type Labels = Vec<u32>;
 
 struct Equation {
@@ -42,6 +44,11 @@ impl Term {
         }
     }
 
+    /// The labels that are letters.
+    fn letters(&self) -> impl Iterator<Item = u32> {
+        self.before.iter().chain(self.after.iter().flatten()).copied()
+    }
+
     /// A label for each axis of a tensor of that rank.
     fn labels(&self, rank: usize) -> Result<Labels, String> {
         let named = self.before.len() + self.after.as_ref().map_or(0, Vec::len);
@@ -60,7 +67,18 @@ impl Equation {
             None => (text.as_str(), None),
             Some((inputs, output)) => (inputs, Some(Term::read(output)?)),
         };
-        Ok(Self { inputs: inputs.split(',').map(Term::read).collect::<Result<_, _>>()?, output })
+        let inputs = inputs.split(',').map(Term::read).collect::<Result<Vec<_>, _>>()?;
+        if let Some(output) = &output {
+            let labels: Labels = output.letters().collect();
+            let of_inputs = |label: &u32| inputs.iter().flat_map(Term::letters).any(|other| other == *label);
+            if !labels.iter().all(of_inputs) {
+                return Err(UNKNOWN_LABEL.into());
+            }
+            if (1..labels.len()).any(|at| labels[..at].contains(&labels[at])) {
+                return Err("the result has a label twice".into());
+            }
+        }
+        Ok(Self { inputs, output })
     }
 
     /// The labels of the result, for operands of those labels as the equation writes them: one that an operand repeats
@@ -87,7 +105,7 @@ impl Equation {
                     .chain(term.after.iter().flatten().copied())
                     .collect();
                 let known = out.iter().all(|l| all().any(|m| m == *l));
-                if known { Ok(out) } else { Err("the result has a label that no input has".into()) }
+                if known { Ok(out) } else { Err(UNKNOWN_LABEL.into()) }
             }
         }
     }
@@ -218,4 +236,24 @@ fn contract<B: Accelerator>(
     let labels: Labels = [&batch[..], &rows, &columns].concat();
     let dims = [&batch_dims[..], &row_dims, &column_dims].concat();
     Ok((product(a, b, cx)?.reshaped(dims)?, labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_equation_that_cannot_be_is_refused_when_the_model_is_loaded() {
+        for (equation, wanted) in [
+            ("ij,jk->il", Some(UNKNOWN_LABEL)),
+            ("ij->iij", Some("the result has a label twice")),
+            ("i1->i", Some("\"i1\" cannot be read")),
+            ("ij,jk->ik", None),
+            ("...ij,...jk->...ik", None),
+            ("ii->i", None),
+            (" i j -> j i ", None),
+        ] {
+            assert_eq!(Equation::read(equation).err().as_deref(), wanted, "{equation}");
+        }
+    }
 }

@@ -69,15 +69,18 @@ pub fn einsum(call: &mut Call<'_, '_>) -> Ruled {
         Some((inputs, output)) => (inputs, Some(output)),
         None => (equation.as_str(), None),
     };
-    if equation.contains('.') {
-        return Ok(vec![]);
-    }
     let mut lengths: HashMap<char, Dim> = HashMap::new();
-    for (input, labels) in inputs.split(',').enumerate() {
+    let mut all: Vec<char> = Vec::new();
+    let mut open = 0;
+    for (input, term) in inputs.split(',').enumerate() {
         let Some(dims) = call.dims(input) else { return Ok(vec![]) };
-        if dims.len() != labels.chars().count() {
-            return Err(format!("input {input} has {} axes, where the equation has {labels:?}", dims.len()));
-        }
+        let named = term.chars().filter(|c| *c != '.').count();
+        let axes = dims.len().checked_sub(named).filter(|axes| *axes == 0 || term.contains("..."));
+        let axes = axes.ok_or_else(|| {
+            format!("input {input} has {} axes, where the equation has {term:?}", dims.len())
+        })?;
+        open = open.max(axes);
+        let labels = labels(term, axes);
         for (label, dim) in labels.chars().zip(dims) {
             let length = match lengths.get(&label) {
                 None => dim,
@@ -87,18 +90,26 @@ pub fn einsum(call: &mut Call<'_, '_>) -> Ruled {
             };
             lengths.insert(label, length);
         }
+        all.extend(labels.chars());
     }
-    let output = output.map_or_else(
-        || {
-            let mut once: Vec<char> = inputs.chars().filter(|c| *c != ',').collect();
-            once.retain(|label| inputs.matches(*label).count() == 1);
+    let output = match output {
+        Some(output) => labels(output, open),
+        None => {
+            let mut once: Vec<char> = all.iter().copied().filter(char::is_ascii).collect();
+            once.retain(|label| all.iter().filter(|other| *other == label).count() == 1);
             once.sort_unstable();
-            once.into_iter().collect()
-        },
-        str::to_owned,
-    );
+            labels("...", open).chars().chain(once).collect()
+        }
+    };
     let dims = output.chars().map(|label| lengths.get(&label).cloned()).collect::<Option<Vec<_>>>();
     Ok(vec![Fact::of_dims(dims)])
+}
+
+/// A label for each axis of a term whose ellipsis stands for `open` axes. Those are counted from the end, as they
+/// broadcast.
+fn labels(term: &str, open: usize) -> String {
+    let dots: String = (0..open as u32).rev().filter_map(|at| char::from_u32(0xE000 + at)).collect();
+    term.replacen("...", &dots, 1)
 }
 
 /// The standard's attention: `[batch, heads, length, size]`, or `[batch, length, heads · size]`.
