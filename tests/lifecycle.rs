@@ -109,8 +109,7 @@ pub fn plan(store: &Path, models: &[(&str, &[u64], bool)]) -> Plan {
             drain: Duration::from_secs(1),
             grace: Duration::ZERO,
             keep_alive: Duration::from_secs(75),
-            token_file: None,
-            memory: None,
+            ..plan::Server::default()
         },
         watch: plan::Watch { enabled: false, settle: Duration::ZERO },
         devices: vec![plan::Device { id: DeviceId::Cpu, memory: Some(1 << 30), held: vec![] }],

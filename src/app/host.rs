@@ -1,36 +1,54 @@
 //! How things stand, and what the admin listener is asked to do, from `lifecycle` and what runs.
 
+use super::orders::Orders;
 use super::running::{Applied, Current, Running};
 use crate::ingress::documents::{
-    DeviceUse, FailureReport, Ignored, ModelReloaded, PipelineStatus, PlanRefusal, PlanReloaded, PlanStatus,
-    Reloaded, Status, Stored, StoredModel, StuckBatch,
+    DeviceUse, FailureReport, Ignored, MemoryUse, ModelReloaded, PipelineStatus, PlanRefusal, PlanReloaded,
+    PlanStatus, Reloaded, Status, Stored, StoredModel, StuckBatch,
 };
 use crate::ingress::{BoxFuture, Done, Host, Order, Sample};
 use crate::lifecycle::{self, ModelStatus, Refused, Reload};
+use crate::memory::Budget;
 use crate::plan::{DeviceId, Plan};
 use crate::scheduler::Stuck;
 use crate::store;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
-/// [`Host`] takes `&self`, and an order outlives the request that gave it.
-pub struct Shared(pub Arc<Running>);
+/// How long a look at the stores is good for: whoever asks more often is told the same.
+const LOOKED: Duration = Duration::from_secs(1);
 
-impl Host for Shared {
+/// What runs, as the ingress asks for it.
+pub struct HostOf {
+    running: Arc<Running>,
+    orders: Orders,
+    /// What the stores held when they were last looked at.
+    stored: Arc<Mutex<Option<(Instant, Stored)>>>,
+}
+
+impl HostOf {
+    pub fn new(running: Arc<Running>) -> Self {
+        Self { running, orders: Orders::default(), stored: Arc::default() }
+    }
+}
+
+impl Host for HostOf {
     fn not_ready(&self) -> Vec<(String, String)> {
-        let lifecycle = &self.0.lifecycle;
-        not_ready(&self.0.current.load().plan, &lifecycle.status(), &lifecycle.devices())
+        let lifecycle = &self.running.lifecycle;
+        not_ready(&self.running.current.load().plan, &lifecycle.status(), &lifecycle.devices())
     }
 
     fn status(&self) -> Status {
-        let current = self.0.current.load_full();
-        let models = self.0.lifecycle.status();
-        let open = self.0.lifecycle.devices();
-        let refusal = self.0.refusal();
+        let current = self.running.current.load_full();
+        let models = self.running.lifecycle.status();
+        let open = self.running.lifecycle.devices();
+        let refusal = self.running.refusal();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.0.begun.elapsed().as_secs(),
+            uptime_seconds: self.running.begun.elapsed().as_secs(),
             ready: not_ready(&current.plan, &models, &open).is_empty(),
             plan: PlanStatus {
                 generation: current.generation,
@@ -41,29 +59,39 @@ impl Host for Shared {
             pipelines: pipelines(&current.plan),
             models,
             devices: devices(&current, &open),
+            memory: memory_use(&self.running.memory),
         }
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Stored, String>> {
-        let running = self.0.clone();
+        let running = self.running.clone();
         Box::pin(async move {
-            let stored = tokio::task::spawn_blocking(move || stored(&running));
-            stored.await.map_err(|error| error.to_string())
+            // One look at a time: it goes on where its caller has gone, and the next one waits for it.
+            let mut last = self.stored.clone().lock_owned().await;
+            if let Some((at, stored)) = &*last
+                && at.elapsed() < LOOKED
+            {
+                return Ok(stored.clone());
+            }
+            let look = tokio::task::spawn_blocking(move || {
+                let stored = stored(&running);
+                *last = Some((Instant::now(), stored.clone()));
+                stored
+            });
+            look.await.map_err(|error| error.to_string())
         })
     }
 
     fn samples(&self) -> Vec<Sample> {
-        let mut samples = super::samples::of(&self.0.lifecycle.status(), &self.0.lifecycle.devices());
-        samples.extend(super::samples::of_plan(&self.0));
+        let mut samples =
+            super::samples::of(&self.running.lifecycle.status(), &self.running.lifecycle.devices());
+        samples.extend(super::samples::of_plan(&self.running));
         samples
     }
 
     fn order(&self, order: Order) -> BoxFuture<'_, Done> {
-        let running = self.0.clone();
-        Box::pin(async move {
-            let done = tokio::task::spawn_blocking(move || carry_out(&running, order));
-            done.await.unwrap_or_else(|error| Done::Failed(error.to_string()))
-        })
+        let running = self.running.clone();
+        Box::pin(self.orders.carry_out(move |gone| carry_out(&running, order, gone)))
     }
 }
 
@@ -113,6 +141,16 @@ fn stuck_batch(stuck: &Stuck) -> StuckBatch {
     }
 }
 
+fn memory_use(budget: &Budget) -> MemoryUse {
+    let usage = budget.usage();
+    MemoryUse {
+        limit_bytes: Some(usage.limit).filter(|limit| *limit < u64::MAX),
+        reserved_bytes: usage.by_use().map(|(purpose, bytes)| (purpose.name().to_owned(), bytes)).collect(),
+        other_bytes: usage.other,
+        resident_bytes: super::memory::resident(),
+    }
+}
+
 fn pipelines(plan: &Plan) -> Vec<PipelineStatus> {
     let pipeline = |p: &Arc<crate::plan::Pipeline>| {
         let models = p.models.iter().filter_map(|m| plan.models.get(*m));
@@ -153,8 +191,11 @@ fn stored(running: &Running) -> Stored {
     Stored { models: models.collect(), ignored: ignored.collect() }
 }
 
-/// Blocks until it is done.
-fn carry_out(running: &Running, order: Order) -> Done {
+/// Blocks until it is done. What is not begun when `gone` says that nobody waits for it is left.
+fn carry_out(running: &Running, order: Order, gone: &dyn Fn() -> bool) -> Done {
+    if gone() {
+        return Done::Failed("its caller has gone".to_owned());
+    }
     let known = || running.current.load().plan.models.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
     let unknown = || Done::UnknownModel { known: known() };
     let looked = |model: &str, reload: &Reload| {
@@ -162,7 +203,7 @@ fn carry_out(running: &Running, order: Order) -> Done {
         if reload.failures.is_empty() { Done::Fine(outcome) } else { Done::Refused(outcome) }
     };
     match order {
-        Order::Reload => reload_all(running),
+        Order::Reload => reload_all(running, gone),
         Order::ReloadModel(model) => {
             running.lifecycle.reload(&model).map_or_else(|_| unknown(), |reload| looked(&model, &reload))
         }
@@ -187,11 +228,13 @@ fn carry_out(running: &Running, order: Order) -> Done {
     }
 }
 
-/// Looks at the files and at every model, whether anything seems to have changed or not.
-pub fn reload_all(running: &Running) -> Done {
+/// Looks at the files and at every model, whether anything seems to have changed or not; at no more models once `gone`
+/// says that nobody waits for it.
+pub fn reload_all(running: &Running, gone: &dyn Fn() -> bool) -> Done {
     let applied = running.look_at_files(true);
     let names: Vec<String> = running.lifecycle.status().into_iter().map(|model| model.name).collect();
-    let looked = names.iter().filter_map(|name| Some((name, running.lifecycle.reload(name).ok()?)));
+    let wanted = names.iter().take_while(|_| !gone());
+    let looked = wanted.filter_map(|name| Some((name, running.lifecycle.reload(name).ok()?)));
     let looked: Vec<(&String, Reload)> = looked.collect();
     let fine = applied.is_ok() && looked.iter().all(|(_, reload)| reload.failures.is_empty());
     let (generation, refused) = match applied {

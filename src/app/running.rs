@@ -205,6 +205,7 @@ impl Running {
         self.memory.set_limit(memory::limit(plan));
         self.config.set_max_body(plan.server.max_body);
         self.config.set_keep_alive(plan.server.keep_alive);
+        self.config.set_admin_hosts(admin_hosts(plan, &self.overrides));
         self.config.set_routes(routes);
         Ok(())
     }
@@ -225,6 +226,12 @@ impl Running {
         }
         if report.has_errors() { Err(Trouble::Wrong(report)) } else { Ok(()) }
     }
+}
+
+/// The names of the admin listener: those that are listed, and that by which it listens.
+pub fn admin_hosts(plan: &Plan, overrides: &Overrides) -> Vec<String> {
+    let own = overrides.admin.or(plan.server.admin.as_ref()).map(|address| address.host);
+    plan.server.admin_hosts.iter().cloned().chain(own).collect()
 }
 
 /// Whether a new version fits, is for the plan to say.

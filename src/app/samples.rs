@@ -3,6 +3,7 @@
 use super::running::Running;
 use crate::ingress::{Sample, SampleKind};
 use crate::lifecycle::{DeviceStatus, InstanceStatus, ModelStatus, State};
+use crate::memory::Usage;
 use crate::scheduler::Snapshot;
 use crate::scheduler::counters::{BATCH_BUCKETS, WAIT_BUCKETS};
 use std::sync::atomic::Ordering;
@@ -216,7 +217,8 @@ fn loads(models: &[ModelStatus], samples: &mut Vec<Sample>) {
 pub fn of_plan(running: &Running) -> Vec<Sample> {
     let current = running.current.load();
     let refusals = running.refusals.load(Ordering::Relaxed) as f64;
-    vec![
+    let mut samples = memory(&running.memory.usage());
+    samples.extend([
         gauge(
             "plan_generation",
             "How many plans were applied since the start",
@@ -230,5 +232,21 @@ pub fn of_plan(running: &Running) -> Vec<Sample> {
             labels: vec![],
             value: refusals,
         },
-    ]
+    ]);
+    samples
+}
+
+fn memory(usage: &Usage) -> Vec<Sample> {
+    let help = "Bytes of the process's memory that are reserved, by what they are for, and what it holds beside them";
+    let of =
+        |name: &str, bytes: u64| gauge("memory_bytes", help, vec![("use", name.to_owned())], bytes as f64);
+    let mut samples: Vec<Sample> = usage.by_use().map(|(purpose, bytes)| of(purpose.name(), bytes)).collect();
+    samples.push(of("other", usage.other));
+    samples.push(gauge(
+        "memory_limit_bytes",
+        "Bytes of memory that the process may take",
+        vec![],
+        usage.limit as f64,
+    ));
+    samples
 }

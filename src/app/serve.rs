@@ -3,13 +3,13 @@
 use super::banner::Banner;
 use super::compile::Compiled;
 use super::handler::Loading;
-use super::host::{Shared, reload_all};
+use super::host::{HostOf, reload_all};
 use super::loader::EngineLoader;
-use super::running::Running;
+use super::running::{Running, admin_hosts};
 use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
-use super::{Overrides, Trouble, memory, watchdog};
+use super::{Listen, Overrides, Trouble, memory, watchdog};
 use crate::ingress::{Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind};
 use crate::lifecycle::Lifecycle;
 use crate::plan::{Address, Plan};
@@ -56,6 +56,7 @@ async fn serving(
     // Bound before anything is loaded, so that a taken port is known at once.
     let listener =
         listen(overrides.listen.as_ref().unwrap_or(&plan.server.listen), &limits, "--listen").await?;
+    guarded(overrides, plan)?;
     let admin_listener = match overrides.admin.or(plan.server.admin.as_ref()) {
         Some(address) => Some(listen(&address, &limits, "--admin").await?),
         None => None,
@@ -72,8 +73,9 @@ async fn serving(
     let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;
     let config = DynamicConfig::new(routes, &limits, &memory);
     config.set_token(token(plan)?);
+    config.set_admin_hosts(admin_hosts(plan, overrides));
     let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &memory, &config);
-    let host = Arc::new(Shared(running.clone()));
+    let host = Arc::new(HostOf::new(running.clone()));
     let server = Server::new(host.clone(), config.clone(), limits, metrics.clone());
     let (stop, stopped) = watch::channel(false);
     // Admin shows how the drain goes, so it is not told to stop.
@@ -120,7 +122,8 @@ async fn look_when_told(running: Arc<Running>, mut hang_up: Signal) {
         tracing::info!("told by SIGHUP to look at everything");
         let running = running.clone();
         // What is wrong is in the log, and in the status.
-        if let Err(broken) = tokio::task::spawn_blocking(move || drop(reload_all(&running))).await {
+        if let Err(broken) = tokio::task::spawn_blocking(move || drop(reload_all(&running, &|| false))).await
+        {
             tracing::error!("looking at everything failed: {broken}");
         }
     }
@@ -144,6 +147,21 @@ fn limits(plan: &Plan) -> Limits {
         keep_alive: plan.server.keep_alive,
         last_call: usual.last_call.min(plan.server.drain / 4),
         ..usual
+    }
+}
+
+/// What the plan refuses where the file says it, is refused where the command line does.
+fn guarded(overrides: &Overrides, plan: &Plan) -> Result<(), Trouble> {
+    match &overrides.admin {
+        Listen::At(address)
+            if !address.is_loopback() && plan.server.token_file.is_none() && !plan.server.insecure =>
+        {
+            Err(Trouble::Given(format!(
+                "`--admin {address}` can be reached from other machines, and asks for no token; name a file with a long \
+                 random token as `token_file` in `[server]`, or write `insecure = true` there"
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

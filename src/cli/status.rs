@@ -5,6 +5,7 @@ use super::admin::{Admin, numbers, table};
 use super::output::print;
 use crate::ingress::documents::Status;
 use crate::lifecycle::{Comparison, Joining, State};
+use crate::plan::memory::Size;
 use std::time::{Duration, SystemTime};
 
 /// Say how a running rserve stands: pipelines, models, generations, devices
@@ -104,7 +105,13 @@ fn as_text(status: &Status, now: SystemTime) -> String {
         let name = device.name.clone().unwrap_or_default();
         devices.push(vec![device.id.to_string(), name, held.collect::<Vec<_>>().join(", ")]);
     }
-    for rows in [pipelines, models, generations, devices] {
+    let Status { memory, .. } = status;
+    let size = |bytes: u64| Size(bytes).to_string();
+    let mut uses = vec![head(&["memory", "bytes"])];
+    uses.extend(memory.reserved_bytes.iter().map(|(purpose, bytes)| vec![purpose.clone(), size(*bytes)]));
+    uses.push(vec!["other".to_owned(), size(memory.other_bytes)]);
+    uses.push(vec!["limit".to_owned(), memory.limit_bytes.map_or("none".to_owned(), size)]);
+    for rows in [pipelines, models, generations, devices, uses] {
         text.push_str(&table(&rows));
         text.push('\n');
     }
@@ -149,7 +156,9 @@ fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingress::documents::{DeviceUse, PipelineStatus, PlanRefusal, PlanStatus, StuckBatch};
+    use crate::ingress::documents::{
+        DeviceUse, MemoryUse, PipelineStatus, PlanRefusal, PlanStatus, StuckBatch,
+    };
     use crate::lifecycle::{GenerationStatus, Loads, ModelStatus, PlaceStatus};
     use crate::plan::DeviceId;
     use crate::store::Digest;
@@ -239,6 +248,12 @@ mod tests {
                     seconds: 75.0,
                 }],
             }],
+            memory: MemoryUse {
+                limit_bytes: Some(7 << 30),
+                reserved_bytes: [("bodies".into(), 3 << 20), ("weights".into(), 1 << 30)].into(),
+                other_bytes: 200 << 20,
+                resident_bytes: None,
+            },
         }
     }
 
@@ -268,6 +283,12 @@ mask@3      abababababab  failed  5 s ago   0.00 s  0.00 s
 
 device  name       held
 cpu     a machine  mask 0.7, rest idle time
+
+memory   bytes
+bodies   3.0 MiB
+weights  1.0 GiB
+other    200 MiB
+limit    7.0 GiB
 
 mask@2 takes one item at a time: how long output `rows` is depends on what is in the input
   `batch` may declare it

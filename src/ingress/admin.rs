@@ -1,15 +1,15 @@
 //! The admin listener's routes: status, metrics, reload. Bound to loopback unless the file says otherwise.
 
 use super::body::Inbound;
+use super::documents::Reloaded;
 use super::host::{BoxFuture, Done, Order};
 use super::listener::Respond;
 use super::problem::Problem;
 use super::routes::normalised;
 use super::server::{contained, finished};
 use super::socket::ConnectionState;
-use super::{DynamicConfig, Host, Metrics, Response, accept, framing, metrics, pages};
+use super::{DynamicConfig, Host, Metrics, Response, accept, framing, guard, metrics, pages};
 use hyper::body::Incoming;
-use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
@@ -146,6 +146,7 @@ impl Admin {
     }
 
     async fn route(&self, head: &Parts) -> Result<Response, Problem> {
+        guard::check(head, &self.config.admin_hosts())?;
         let path = normalised(head.uri.path());
         let route = ROUTES.iter().find_map(|route| Some((route, route.parameters(&path)?)));
         if !route.as_ref().is_some_and(|(route, _)| route.open)
@@ -173,10 +174,7 @@ impl Admin {
     }
 
     async fn carry_out(&self, head: &Parts, order: Order) -> Result<Response, Problem> {
-        // A page in the browser of someone on this machine can reach loopback too.
-        if head.headers.contains_key(ORIGIN) {
-            return Err(Problem::forbidden("requests that a web page sends are not taken here"));
-        }
+        guard::check_order(&head.headers)?;
         let model = match &order {
             Order::Reload => "",
             Order::ReloadModel(model) | Order::Load(model, _) | Order::Unload(model, _) => model,
@@ -184,6 +182,12 @@ impl Admin {
         let name: String = model.chars().take(64).collect();
         match self.host.order(order).await {
             Done::Fine(outcome) => Ok(pages::json_page(StatusCode::OK, &outcome)),
+            Done::Busy => {
+                let busy =
+                    "another order is being carried out; give this one again when it is done".to_owned();
+                let outcome = Reloaded { error: Some(busy), ..Reloaded::default() };
+                Ok(pages::json_page(StatusCode::CONFLICT, &outcome))
+            }
             Done::Refused(outcome) => Ok(pages::json_page(StatusCode::CONFLICT, &outcome)),
             Done::UnknownModel { known } => {
                 Err(Problem::not_found(format!("there is no model `{name}`")).with("models", known))

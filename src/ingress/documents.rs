@@ -19,6 +19,20 @@ pub struct Status {
     pub pipelines: Vec<PipelineStatus>,
     pub models: Vec<ModelStatus>,
     pub devices: Vec<DeviceUse>,
+    pub memory: MemoryUse,
+}
+
+/// The memory of the process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// What it may take; `None` where nothing limits it.
+    pub limit_bytes: Option<u64>,
+    /// What is reserved, by what it is for.
+    pub reserved_bytes: BTreeMap<String, u64>,
+    /// What it holds beside what is reserved, the smallest of the last ten seconds.
+    pub other_bytes: u64,
+    /// What it holds now, without files that are mapped.
+    pub resident_bytes: Option<u64>,
 }
 
 /// The plan that is served.

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub struct DynamicConfig {
     routes: ArcSwap<Routes>,
     token: ArcSwapOption<Token>,
+    admin_hosts: ArcSwap<Vec<String>>,
     max_body: AtomicUsize,
     /// In milliseconds.
     keep_alive: AtomicU64,
@@ -24,6 +25,7 @@ impl DynamicConfig {
         Arc::new(Self {
             routes: ArcSwap::from_pointee(routes),
             token: ArcSwapOption::empty(),
+            admin_hosts: ArcSwap::default(),
             max_body: AtomicUsize::new(limits.max_body),
             keep_alive: AtomicU64::new(millis(limits.keep_alive)),
             memory: memory.clone(),
@@ -38,6 +40,11 @@ impl DynamicConfig {
     /// The admin listener asks for this token from here on; for none where it is `None`.
     pub fn set_token(&self, token: Option<Token>) {
         self.token.store(token.map(Arc::new));
+    }
+
+    /// The admin listener may be reached under these names from here on, beside addresses and `localhost`.
+    pub fn set_admin_hosts(&self, names: Vec<String>) {
+        self.admin_hosts.store(Arc::new(names));
     }
 
     /// A body may have this number of bytes from here on.
@@ -56,6 +63,10 @@ impl DynamicConfig {
 
     pub(super) fn token(&self) -> Guard<Option<Arc<Token>>> {
         self.token.load()
+    }
+
+    pub(super) fn admin_hosts(&self) -> Guard<Arc<Vec<String>>> {
+        self.admin_hosts.load()
     }
 
     pub(super) fn max_body(&self) -> usize {

@@ -84,6 +84,8 @@ pub enum Done {
     Fine(Reloaded),
     /// Something could not be done; what served serves on.
     Refused(Reloaded),
+    /// Another one takes long, and they are carried out one at a time.
+    Busy,
     UnknownModel {
         known: Vec<String>,
     },

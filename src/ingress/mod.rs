@@ -16,6 +16,7 @@ pub mod documents;
 mod dynamic;
 mod form;
 mod framing;
+mod guard;
 mod host;
 mod limits;
 mod listener;

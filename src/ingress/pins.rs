@@ -8,6 +8,9 @@ use hyper::header::HeaderName;
 
 const VERSION: HeaderName = HeaderName::from_static("x-rserve-version");
 
+/// No pipeline calls more models, and each is compared with all.
+const MOST: usize = 64;
+
 /// Models, each once, with the version that is asked for.
 pub fn pins(headers: &HeaderMap) -> Result<Vec<(String, u64)>, Problem> {
     let mut pins: Vec<(String, u64)> = vec![];
@@ -20,6 +23,9 @@ pub fn pins(headers: &HeaderMap) -> Result<Vec<(String, u64)>, Problem> {
                 let shown: String = one.chars().take(64).collect();
                 return Err(malformed(&format!("`{shown}` is not MODEL=VERSION")));
             };
+            if pins.len() == MOST {
+                return Err(malformed(&format!("it asks for more than {MOST} versions")));
+            }
             if let Some((_, other)) = pins.iter().find(|(name, _)| name == model) {
                 let twice = format!("it asks for the versions {other} and {version} of `{model}`");
                 return Err(malformed(&twice));
@@ -69,6 +75,11 @@ mod tests {
             let problem = pins(&headers(&[("x-rserve-version", wrong)])).unwrap_err();
             assert_eq!(problem.status(), 400, "{wrong}");
         }
+        let many: Vec<String> = (0..=MOST).map(|n| format!("m{n}=1")).collect();
+        let headers =
+            |count: usize| HeaderMap::from_iter([(VERSION, many[..count].join(",").parse().unwrap())]);
+        assert_eq!(pins(&headers(MOST)).unwrap().len(), MOST);
+        assert_eq!(pins(&headers(MOST + 1)).unwrap_err().status(), 400);
     }
 
     #[test]

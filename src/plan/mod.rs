@@ -52,10 +52,11 @@ pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
 
 pub use crate::spec::read::is_name;
-pub use crate::spec::{Address, Links, Priority};
+pub use crate::spec::{Address, Links, Network, PerClient, Priority};
 pub use root::StoreRoot;
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,38 @@ pub struct Server {
     pub token_file: Option<PathBuf>,
     /// The bytes of memory that the process may take; as many as the machine lets it where it is `None`.
     pub memory: Option<u64>,
+    /// Where health is answered by itself, beside the routes.
+    pub health: Option<Address>,
+    /// What the clients at one address may take together; `None` where it is "off".
+    pub per_client: Option<PerClient>,
+    /// Those whose word is taken on which client a request is from.
+    pub proxies: Vec<Network>,
+    /// The names under which the admin listener may be reached, beside addresses and `localhost`.
+    pub admin_hosts: Vec<String>,
+    /// Whether an admin listener that others can reach needs no token.
+    pub insecure: bool,
+}
+
+impl Default for Server {
+    /// As it is where the files say nothing.
+    fn default() -> Self {
+        let loopback = |port| Address { host: Ipv4Addr::LOCALHOST.to_string(), port };
+        Self {
+            listen: loopback(8080),
+            admin: Some(loopback(8081)),
+            max_body: 16 << 20,
+            drain: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(75),
+            token_file: None,
+            memory: None,
+            health: None,
+            per_client: Some(PerClient::default()),
+            proxies: vec![],
+            admin_hosts: vec![],
+            insecure: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -2,35 +2,86 @@
 
 use super::memory::Size;
 use super::whole::{agree, beside};
-use super::{Address, Capacity, DeviceId, Server};
+use super::{Capacity, DeviceId, Server};
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::spec::Spec;
-use std::net::Ipv4Addr;
+use crate::spec::{self, Spec};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The settings of the server, defaults filled in.
 pub fn server(specs: &[Spec], report: &mut Report) -> Server {
-    let servers = || specs.iter().filter_map(|s| s.server.as_ref());
-    let value = |at: Option<&At<Duration>>, default| at.map_or(default, |at| at.value);
-    let listen = agree("listen", servers().map(|s| s.listen.as_ref()), report);
-    let admin = agree("admin", servers().map(|s| s.admin.as_ref()), report);
-    let max_body = agree("max_body", servers().map(|s| s.max_body.as_ref()), report);
-    let drain = agree("drain", servers().map(|s| s.drain.as_ref()), report);
-    let grace = agree("grace", servers().map(|s| s.grace.as_ref()), report);
-    let keep_alive = agree("keep_alive", servers().map(|s| s.keep_alive.as_ref()), report);
-    let memory = agree("memory", servers().map(|s| s.memory.as_ref()), report);
+    let usual = Server::default();
     let token_files: Vec<At<PathBuf>> = specs.iter().filter_map(token_file).collect();
-    agree("token_file", token_files.iter().map(Some), report);
-    Server {
-        listen: listen.map_or_else(|| loopback(8080), |l| l.value.clone()),
-        admin: admin.map_or_else(|| Some(loopback(8081)), |a| a.value.clone()),
-        max_body: max_body.map_or(16 << 20, |m| usize::try_from(m.value).unwrap_or(usize::MAX)),
-        drain: value(drain, Duration::from_secs(30)),
-        grace: value(grace, Duration::from_secs(5)),
-        keep_alive: value(keep_alive, Duration::from_secs(75)),
-        token_file: token_files.first().map(|file| file.value.clone()),
-        memory: memory.map(|memory| memory.value),
+    let mut one = Settings { specs, report };
+    let server = Server {
+        listen: one.of("listen", |s| s.listen.as_ref()).unwrap_or(usual.listen),
+        admin: one.of("admin", |s| s.admin.as_ref()).unwrap_or(usual.admin),
+        max_body: one
+            .of("max_body", |s| s.max_body.as_ref())
+            .map_or(usual.max_body, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        drain: one.of("drain", |s| s.drain.as_ref()).unwrap_or(usual.drain),
+        grace: one.of("grace", |s| s.grace.as_ref()).unwrap_or(usual.grace),
+        keep_alive: one.of("keep_alive", |s| s.keep_alive.as_ref()).unwrap_or(usual.keep_alive),
+        memory: one.of("memory", |s| s.memory.as_ref()),
+        health: one.of("health", |s| s.health.as_ref()),
+        per_client: one.of("per_client", |s| s.per_client.as_ref()).unwrap_or(usual.per_client),
+        proxies: one.of("proxies", |s| s.proxies.as_ref()).unwrap_or_default(),
+        admin_hosts: one.of("admin_hosts", |s| s.admin_hosts.as_ref()).unwrap_or_default(),
+        insecure: one.of("insecure", |s| s.insecure.as_ref()).unwrap_or_default(),
+        token_file: agree("token_file", token_files.iter().map(Some), one.report)
+            .map(|file| file.value.clone()),
+    };
+    admin_is_guarded(specs, &server, report);
+    health_is_apart(specs, &server, report);
+    server
+}
+
+/// Settings that all files must agree on.
+struct Settings<'a, 'r> {
+    specs: &'a [Spec],
+    report: &'r mut Report,
+}
+
+impl Settings<'_, '_> {
+    fn of<T: Clone + PartialEq>(
+        &mut self,
+        key: &str,
+        setting: impl Fn(&spec::Server) -> Option<&At<T>>,
+    ) -> Option<T> {
+        let servers = self.specs.iter().filter_map(|spec| spec.server.as_ref());
+        agree(key, servers.map(setting), self.report).map(|given| given.value.clone())
+    }
+}
+
+/// Whoever reaches the admin listener can load and unload models.
+fn admin_is_guarded(specs: &[Spec], server: &Server, report: &mut Report) {
+    let Some(admin) = &server.admin else { return };
+    let given = specs.iter().find_map(|spec| spec.server.as_ref()?.admin.as_ref());
+    if let Some(given) = given
+        && !admin.is_loopback()
+        && server.token_file.is_none()
+        && !server.insecure
+    {
+        report.push(
+            Diagnostic::error("the admin listener can be reached from other machines, and asks for no token")
+                .at(&given.place, "whoever reaches it can load and unload models")
+                .help("write a long random token into a file, and name it: `token_file = \"admin.token\"`")
+                .help("or keep it to this machine: `admin = \"127.0.0.1:8081\"`")
+                .help("or say that this is what you want: `insecure = true`"),
+        );
+    }
+}
+
+fn health_is_apart(specs: &[Spec], server: &Server, report: &mut Report) {
+    let given = specs.iter().find_map(|spec| spec.server.as_ref()?.health.as_ref());
+    let Some(given) = given.filter(|health| health.value.port != 0) else { return };
+    for (key, other) in [("listen", Some(&server.listen)), ("admin", server.admin.as_ref())] {
+        if other == Some(&given.value) {
+            report.push(
+                Diagnostic::error(format!("`health` and `{key}` are the same address"))
+                    .at(&given.place, "")
+                    .help("give health another port, or leave it out: it is answered beside the routes too"),
+            );
+        }
     }
 }
 
@@ -50,10 +101,6 @@ pub fn memory(specs: &[Spec], capacity: &Capacity, report: &mut Report) {
                 .help("leave `memory` out to have most of it, or give less"),
         );
     }
-}
-
-fn loopback(port: u16) -> Address {
-    Address { host: Ipv4Addr::LOCALHOST.to_string(), port }
 }
 
 /// Relative to the folder of the file that names it.

@@ -12,6 +12,16 @@ pub struct Address {
     pub port: u16,
 }
 
+impl Address {
+    /// Whether only this machine can connect to it.
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().is_loopback(),
+            Err(_) => self.host == "localhost",
+        }
+    }
+}
+
 /// A text that is not HOST:PORT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is a host and a port, such as \"127.0.0.1:8080\" or \"localhost:8080\"")]
@@ -77,6 +87,23 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_this_machine_alone() {
+        for (text, is) in [
+            ("127.0.0.1:1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("localhost:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("10.0.0.1:1", false),
+            ("rserve.internal:1", false),
+            ("localhost.example:1", false),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().is_loopback(), is, "{text}");
+        }
+    }
 
     #[test]
     fn hosts_are_names_or_numbers() {

@@ -5,6 +5,7 @@
 
 mod address;
 pub mod document;
+mod network;
 pub mod read;
 mod reader;
 mod setting;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{Address, NotAnAddress};
+pub use network::{Network, NotANetwork};
 pub use read::read;
 
 /// One file.
@@ -50,6 +52,24 @@ pub struct Server {
     pub token_file: Option<At<PathBuf>>,
     /// The bytes of memory that the process may take.
     pub memory: Option<At<u64>>,
+    /// Where health is answered by itself.
+    pub health: Option<At<Address>>,
+    /// What one client may take; `None` within where it is "off".
+    pub per_client: Option<At<Option<PerClient>>>,
+    /// Those whose word is taken on which client a request is from.
+    pub proxies: Option<At<Vec<Network>>>,
+    /// The names under which the admin listener may be reached, beside addresses.
+    pub admin_hosts: Option<At<Vec<String>>>,
+    /// Whether an admin listener that others can reach needs no token.
+    pub insecure: Option<At<bool>>,
+}
+
+/// `per_client` of the server: what the clients at one address may take together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerClient {
+    pub connections: Option<usize>,
+    /// The bytes of bodies that are being read or answered, and of answers that are being sent.
+    pub memory: Option<u64>,
 }
 
 /// `[store]`.

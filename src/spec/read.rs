@@ -3,11 +3,12 @@
 use super::document::{Table, Value, parse};
 use super::reader::{Expected, Reader, mended, number};
 use super::setting::{
-    address, admin, batch_axes, batch_axis, batch_sizes, device_use, duration, header_name, one_version,
-    positive_duration, route, size, traffic, version,
+    address, admin, batch_axes, batch_axis, batch_sizes, device_use, duration, header_name, host_names,
+    networks, one_version, positive_duration, route, size, traffic, version,
 };
 use super::{
-    Batch, Codec, Device, Entry, Links, Model, Pipeline, Priority, Reload, Server, Spec, Step, Store,
+    Batch, Codec, Device, Entry, Links, Model, PerClient, Pipeline, Priority, Reload, Server, Spec, Step,
+    Store,
 };
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, nearest};
 use std::path::PathBuf;
@@ -46,6 +47,11 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
             _ => Err(Expected::new("the path of a file, relative to this file")),
         }),
         memory: r.take_as("memory", report, size),
+        health: r.take_as("health", report, address),
+        per_client: per_client(&mut r, report),
+        proxies: r.take_as("proxies", report, networks),
+        admin_hosts: r.take_as("admin_hosts", report, host_names),
+        insecure: r.bool("insecure", report),
     };
     if let (Some(listen), Some(At { value: Some(admin), place })) = (&server.listen, &server.admin)
         && listen.value == *admin
@@ -60,6 +66,25 @@ fn server(t: &At<&Table>, report: &mut Report) -> Server {
     }
     r.finish(report);
     server
+}
+
+/// "off", or a table.
+fn per_client(r: &mut Reader<'_>, report: &mut Report) -> Option<At<Option<PerClient>>> {
+    let value = r.take_as("per_client", report, |v| match &v.value {
+        Value::String(s) if s == "off" => Ok(None),
+        Value::Table(table) => Ok(Some(table)),
+        _ => Err(Expected::new(
+            "a table, such as { connections = 500, memory = \"64MiB\" }, or \"off\" for no bounds by address",
+        )),
+    })?;
+    let Some(table) = value.value else { return Some(value.with(None)) };
+    let mut r = Reader::new("`per_client` of `[server]`", table, &value.place);
+    let bounds = PerClient {
+        connections: r.integer("connections", 1..=1_000_000, report).map(|n| n.value as usize),
+        memory: r.take_as("memory", report, size).map(|bytes| bytes.value),
+    };
+    r.finish(report);
+    Some(value.with(Some(bounds)))
 }
 
 fn store(t: &At<&Table>, report: &mut Report) -> Store {

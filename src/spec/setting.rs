@@ -3,7 +3,7 @@
 use super::document::Value;
 use super::reader::{Expected, number};
 use super::unit::{mend_duration, mend_size, parse_duration, parse_size};
-use super::{Address, DeviceUse, Version};
+use super::{Address, DeviceUse, Network, Version};
 use crate::diagnostic::At;
 use std::time::Duration;
 
@@ -247,6 +247,33 @@ pub fn header_name(value: &At<Value>) -> Read<String> {
         }
         _ => Err(Expected::new("the name of a header, such as \"x-user-id\"")),
     }
+}
+
+/// Ranges of addresses.
+pub fn networks(value: &At<Value>) -> Read<Vec<Network>> {
+    let wanted =
+        || Expected::new("an array of addresses and ranges of them, such as [\"10.0.0.0/8\", \"::1\"]");
+    let Value::Array(items) = &value.value else { return Err(wanted()) };
+    let one = |item: &At<Value>| match &item.value {
+        Value::String(s) => s.parse().map_err(|_| wanted().help(format!("{s:?} is neither"))),
+        _ => Err(wanted()),
+    };
+    items.iter().map(one).collect()
+}
+
+/// Names of hosts, in lower case and without ports.
+pub fn host_names(value: &At<Value>) -> Read<Vec<String>> {
+    let wanted = || Expected::new("an array of names of hosts without ports, such as [\"rserve.internal\"]");
+    let Value::Array(items) = &value.value else { return Err(wanted()) };
+    let one = |item: &At<Value>| match &item.value {
+        // With any port, it is an address to listen on.
+        Value::String(s) => match format!("{s}:0").parse::<Address>() {
+            Ok(address) => Ok(address.host),
+            Err(_) => Err(wanted().help(format!("{s:?} is no such name"))),
+        },
+        _ => Err(wanted()),
+    };
+    items.iter().map(one).collect()
 }
 
 /// Begins with `/`; segments of letters, digits, `-`, `_`, `.` and `~`; not a path that rserve itself answers.

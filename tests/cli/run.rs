@@ -426,3 +426,16 @@ fn a_taken_port_is_3() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
 }
+
+/// Whoever reached it could load and unload models.
+#[test]
+fn an_admin_listener_that_others_reach_asks_for_a_token() {
+    let says = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rserve")).current_dir(root()).args(arguments).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) =
+        says(&["run", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0", "pipelines/road.toml"]);
+    assert!(code != Some(0) && text.contains("asks for no token"), "{code:?}: {text}");
+}

@@ -155,7 +155,7 @@ async fn admin_shows_and_reloads() {
         let mut scraper = Client::connect(rig.admin).await;
         let accept =
             "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-        scraper.write(format!("GET /metrics HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\n\r\n")).await;
+        scraper.write(format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\n\r\n")).await;
         scraper.reply().await
     };
     let plain = get(rig.admin, "/metrics").await;
@@ -187,8 +187,33 @@ async fn admin_shows_and_reloads() {
     }
     let foreign = "POST /reload HTTP/1.1\r\norigin: http://evil.example";
     assert_eq!(send(rig.admin, foreign, "").await.status, 403);
+    for page in ["sec-fetch-site: cross-site", "sec-fetch-site: same-site", "origin: http://evil.example"] {
+        for request in ["POST /reload", "GET /status", "GET /metrics"] {
+            let head = format!("{request} HTTP/1.1\r\n{page}");
+            assert_eq!(send(rig.admin, &head, "").await.status, 403, "{head}");
+        }
+    }
     assert_eq!(get(rig.admin, "/reload").await.status, 405);
     assert_eq!(get(rig.admin, "/one/predict").await.status, 404);
+}
+
+/// A page whose own name was made to mean this machine read everything, and gave orders.
+#[tokio::test]
+async fn admin_is_reached_by_its_address_or_a_name_that_is_listed() {
+    let rig = start(short()).await;
+    let status = async |host: &str| {
+        let mut client = Client::connect(rig.admin).await;
+        client.write(format!("POST /reload HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n")).await;
+        let reply = client.reply().await;
+        (reply.status, reply.text())
+    };
+    let (refused, why) = status("rserve.internal:8081").await;
+    assert_eq!(refused, 403);
+    assert!(why.contains("admin_hosts = [\\\"rserve.internal\\\"]"), "{why}");
+    rig.config.set_admin_hosts(vec!["rserve.internal".into()]);
+    assert_eq!(status("rserve.internal:8081").await.0, 200);
+    assert_eq!(status("evil.example").await.0, 403);
+    assert_eq!(status("localhost:1").await.0, 200);
 }
 
 #[tokio::test]

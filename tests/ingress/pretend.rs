@@ -260,6 +260,7 @@ impl Host for Echo {
             pipelines: vec![],
             models: vec![],
             devices: vec![],
+            memory: Default::default(),
         }
     }
 

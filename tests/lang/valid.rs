@@ -97,8 +97,15 @@ fn variations() {
         road(&[("[store]", "[device]\nuse = \"cpu\"\n[store]")]),
         road(&[(
             "[store]",
-            "[server]\nlisten = \"[::1]:0\"\nadmin = \"off\"\nmax_body = \"1 GiB\"\nmemory = \"8GiB\"\n[store]",
+            "[server]\nlisten = \"[::1]:0\"\nadmin = \"off\"\nmax_body = \"1 GiB\"\nmemory = \"8GiB\"\nhealth = \"0.0.0.0:8082\"\nper_client = \"off\"\n[store]",
         )]),
+        road(&[(
+            "[store]",
+            "[server]\nadmin = \"0.0.0.0:8081\"\ninsecure = true\nadmin_hosts = [\"Rserve.internal\"]\n\
+             per_client = { connections = 5, memory = \"1MiB\" }\nproxies = [\"10.0.0.0/8\", \"::1\"]\n[store]",
+        )]),
+        road(&[("[store]", "[server]\nadmin = \"[::]:8081\"\ntoken_file = \"admin.token\"\n[store]")]),
+        road(&[("[store]", "[server]\nadmin = \"localhost:8081\"\n[store]")]),
         road(&[("route = \"/road\"\n", "")]),
         road(&[("\"/road\"", "\"/v1/road-mask_2.0~x/predict\"")]),
         // The steps in another order than they run.
