@@ -4,7 +4,7 @@ use crate::fakes::{Fake, Gate, TwoLanes, id, ids, signature};
 use crate::lifecycle::{plan, whole, write};
 use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
-use rserve::lifecycle::{Lifecycle, Loader, Model, Opened};
+use rserve::lifecycle::{Lifecycle, Loadable, Loader, Opened};
 use rserve::plan::{
     self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeId,
     EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, InputPlan, Origin, OutputPlan,
@@ -114,8 +114,8 @@ impl Loader for Models {
 
 struct Ready(Arc<Fake>);
 
-impl Model for Ready {
-    fn another(&self) -> Box<dyn Model> {
+impl Loadable for Ready {
+    fn another(&self) -> Box<dyn Loadable> {
         Box::new(Self(self.0.clone()))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::fakes::{Fake, Gate, TwoLanes, first, id, number, signature};
 use rserve::lifecycle::{
-    Cause, Cell, Copied, Fit, Lifecycle, Loader, Model, NotReady, Opened, Refused, Serving, State,
+    Cause, Cell, Copied, Fit, Lifecycle, Loadable, Loader, NotReady, Opened, Refused, Serving, State,
 };
 use rserve::plan::{self, BatchPolicy, Declaration, DeviceId, Plan, VersionFacts};
 use rserve::scheduler::{Device, Memory, Runner, Terms, Want};
@@ -49,8 +49,8 @@ struct Text {
     gate: Arc<Gate>,
 }
 
-impl Model for Text {
-    fn another(&self) -> Box<dyn Model> {
+impl Loadable for Text {
+    fn another(&self) -> Box<dyn Loadable> {
         Box::new(self.clone())
     }
 

@@ -68,7 +68,7 @@ pub struct What {
 
 /// What would be done.
 #[derive(Clone, Debug)]
-pub struct Foreseen {
+pub struct DryRun {
     pub what: What,
     /// The first few, each with the files that it would have.
     pub first: Vec<(String, Vec<PathBuf>)>,
@@ -128,7 +128,7 @@ impl Ready {
 }
 
 /// Says what [`batch`] would do, and does nothing.
-pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> {
+pub fn dry_run(compiled: &Compiled, batch: &Batch) -> Result<DryRun, Trouble> {
     let mut ready = ready(compiled, batch)?;
     let plan = only(&compiled.plan, &ready.pipeline);
     let tag = |model: &crate::plan::Model| {
@@ -149,7 +149,7 @@ pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> 
     let what = ready.what(batch, tags.join(", "));
     let entry = ready.pipeline.offline.clone();
     let mut first = vec![];
-    for item in ready.list.items(&entry.decodes).map_err(|e| trouble(&e))?.take(FORESEEN) {
+    for item in ready.list.items(&entry.decodes).map_err(|e| trouble(&e))?.take(SHOWN) {
         let item = item.map_err(|e| trouble(&e))?;
         let file = |encode: &crate::plan::EncodePlan| {
             offline::file_of(&ready.output, &encode.name, &item.output, encode.encode.extension())
@@ -157,11 +157,11 @@ pub fn foresee(compiled: &Compiled, batch: &Batch) -> Result<Foreseen, Trouble> 
         first.push((item.name.clone(), folders(&entry).map(file).collect()));
     }
     let tables = tables(&entry).into_iter().map(|table| ready.output.join(table)).collect();
-    Ok(Foreseen { what, first, tables, before, changes })
+    Ok(DryRun { what, first, tables, before, changes })
 }
 
-/// Items that [`foresee`] names.
-const FORESEEN: usize = 3;
+/// Items that [`dry_run`] names.
+const SHOWN: usize = 3;
 
 pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     let ready = ready(compiled, batch)?;

@@ -2,7 +2,7 @@
 
 use super::facts::facts_of;
 use crate::engine;
-use crate::lifecycle::{Loader, Model, Opened};
+use crate::lifecycle::{Loadable, Loader, Opened};
 use crate::memory::Budget;
 use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::Runner;
@@ -34,8 +34,8 @@ struct Read {
     budget: Budget,
 }
 
-impl Model for Read {
-    fn another(&self) -> Box<dyn Model> {
+impl Loadable for Read {
+    fn another(&self) -> Box<dyn Loadable> {
         Box::new(self.clone())
     }
 

@@ -23,7 +23,7 @@ mod via;
 mod watchdog;
 mod watching;
 
-pub use batch::{Batch, Done, Foreseen, What, batch, foresee, only, trouble};
+pub use batch::{Batch, Done, DryRun, What, batch, dry_run, only, trouble};
 pub use compile::{Compiled, DEFAULT_PATH, compile};
 pub use overrides::{Listen, Overrides};
 pub use serve::serve;

@@ -2,7 +2,7 @@
 
 use super::output::{complain, give_up, print, say, show};
 use super::{Exit, log};
-use crate::app::{self, Batch, Done, Foreseen, What};
+use crate::app::{self, Batch, Done, DryRun, What};
 use crate::offline::{Begin, EarlierRun, Glob, Shard, Stopped};
 use clap::ValueHint;
 use serde_json::{Value, json};
@@ -130,8 +130,8 @@ pub fn run(arguments: Arguments) -> Exit {
     };
     show(&compiled.report);
     if arguments.dry_run {
-        return match app::foresee(&compiled, &batch) {
-            Ok(foreseen) => print(&plan(&foreseen)),
+        return match app::dry_run(&compiled, &batch) {
+            Ok(dry_run) => print(&plan(&dry_run)),
             Err(trouble) => give_up(&trouble),
         };
     }
@@ -248,35 +248,35 @@ fn others(what: &What) -> String {
     }
 }
 
-fn plan(foreseen: &Foreseen) -> String {
-    let what = &foreseen.what;
+fn plan(dry_run: &DryRun) -> String {
+    let what = &dry_run.what;
     let mut text = format!("{} items would be run by {}\n", what.items, what.models);
     if let Some(shard) = what.shard {
         text.push_str(&format!("these are shard {shard} of all\n"));
     }
-    for (item, files) in &foreseen.first {
+    for (item, files) in &dry_run.first {
         text.push_str(&format!("  {}\n", item.escape_debug()));
         files.iter().for_each(|file| text.push_str(&format!("    {}\n", file.display())));
     }
-    let more = what.items.saturating_sub(foreseen.first.len() as u64);
+    let more = what.items.saturating_sub(dry_run.first.len() as u64);
     if more > 0 {
         text.push_str(&format!("  and {more} more\n"));
     }
-    for table in &foreseen.tables {
+    for table in &dry_run.tables {
         text.push_str(&format!("a row for each would be in {}\n", table.display()));
     }
     if what.misfits > 0 {
         text.push_str(&format!("{} look like items and cannot be read\n", what.misfits));
     }
-    if let Some(EarlierRun { counts, finished, .. }) = &foreseen.before {
+    if let Some(EarlierRun { counts, finished, .. }) = &dry_run.before {
         let ended = counts.done + counts.failed;
         text.push_str(&match finished {
             false => format!("a run that was begun there has ended {ended} of its items\n"),
             true => format!("a run of {ended} items has finished there\n"),
         });
-        if !foreseen.changes.is_empty() {
+        if !dry_run.changes.is_empty() {
             text.push_str("it is another run, so that this one would do nothing unless told how to begin:\n");
-            foreseen.changes.iter().for_each(|change| text.push_str(&format!("  {change}\n")));
+            dry_run.changes.iter().for_each(|change| text.push_str(&format!("  {change}\n")));
             text.push_str(&format!("  {CHOICE}\n"));
         }
     }

@@ -41,12 +41,12 @@ pub trait Loader: Send + Sync + 'static {
 /// A model that was read and is on no device yet.
 pub struct Opened {
     pub facts: VersionFacts,
-    pub model: Box<dyn Model>,
+    pub model: Box<dyn Loadable>,
 }
 
 /// The model itself. Its weights are in memory once, however many of it there are.
-pub trait Model: Send {
-    fn another(&self) -> Box<dyn Model>;
+pub trait Loadable: Send {
+    fn another(&self) -> Box<dyn Loadable>;
 
     /// Blocks until the model is on the device. An error has one reason a line.
     fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String>;
@@ -112,7 +112,7 @@ struct Loading {
 /// A generation whose file was read. Nothing of it is on a device.
 pub(super) struct Inspected {
     loading: Loading,
-    model: Box<dyn Model>,
+    model: Box<dyn Loadable>,
 }
 
 /// A generation that is on its devices and has not run.

@@ -37,7 +37,7 @@ mod warm;
 pub use align::Align;
 pub use cell::{Answering, Cell, Generation, NotReady, Picked, Served};
 pub use config::{Fit, Serving};
-pub use load::{Loader, Model, Opened};
+pub use load::{Loadable, Loader, Opened};
 pub use model::{Failure, Reload};
 pub use models::{Lifecycle, Population, Refused, Staged, Unknown};
 pub use shadow::{Comparison, Copied, Shadow};

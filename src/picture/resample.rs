@@ -113,7 +113,7 @@ type Sums = [f32; 4 * ROWS];
 
 /// Memory that is kept from picture to picture.
 #[derive(Default)]
-pub struct Room {
+pub struct Buffers {
     across: Weights,
     down: Weights,
     lanes: Lanes,
@@ -130,7 +130,7 @@ struct Lanes {
     levels: Vec<Column>,
 }
 
-impl Room {
+impl Buffers {
     /// Bytes held.
     pub fn held(&self) -> usize {
         let Lanes { columns, shrunk, levels } = &self.lanes;
@@ -147,14 +147,14 @@ pub fn scale(
     part: Region,
     size: (u32, u32),
     filter: Filter,
-    room: &mut Room,
+    buffers: &mut Buffers,
     out: &mut Vec<u8>,
 ) {
     let part = narrowed(part);
     if filter == Filter::Nearest {
         return nearest(from, part, size, out);
     }
-    pulp::Arch::new().dispatch(Filtered { from, part, size, filter, room, out });
+    pulp::Arch::new().dispatch(Filtered { from, part, size, filter, buffers, out });
 }
 
 /// The arguments of [`scale`], for the instructions that the machine has.
@@ -163,7 +163,7 @@ struct Filtered<'a> {
     part: Region,
     size: (u32, u32),
     filter: Filter,
-    room: &'a mut Room,
+    buffers: &'a mut Buffers,
     out: &'a mut Vec<u8>,
 }
 
@@ -172,11 +172,11 @@ impl pulp::NullaryFnOnce for Filtered<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { from, part, size, filter, room, out } = self;
+        let Self { from, part, size, filter, buffers, out } = self;
         let (width, height) = (size.0 as usize, size.1 as usize);
-        room.across.fill(filter, from.width as usize, part.left, part.width, width);
-        room.down.fill(filter, from.height as usize, part.top, part.height, height);
-        let Room { across, down, lanes, between, sums } = room;
+        buffers.across.fill(filter, from.width as usize, part.left, part.width, width);
+        buffers.down.fill(filter, from.height as usize, part.top, part.height, height);
+        let Buffers { across, down, lanes, between, sums } = buffers;
         let stride = from.width as usize * from.channels;
         if part.width == f64::from(size.0) && part.left == 0.0 && from.width == size.0 {
             filter_columns(from.bytes, stride, down, 0, sums, out);

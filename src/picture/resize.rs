@@ -1,6 +1,6 @@
 //! A picture to the size that a model wants, as Pillow does it: `resize`, `ImageOps.fit`, `ImageOps.pad`.
 
-use super::resample::{Filter, Room, scale};
+use super::resample::{Buffers, Filter, scale};
 use crate::plan::Region;
 use serde::Serialize;
 
@@ -47,24 +47,24 @@ impl Pixels<'_> {
 pub fn resize(
     from: Pixels<'_>,
     to: &Target,
-    room: &mut Room,
+    buffers: &mut Buffers,
     inner: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Region {
     let (width, height) = to.size;
     match to.fit {
         Fit::Stretch => {
-            scale(from, from.whole(), to.size, to.filter, room, out);
+            scale(from, from.whole(), to.size, to.filter, buffers, out);
             from.whole()
         }
         Fit::Cover => {
             let part = covered(from.width, from.height, width, height);
-            scale(from, part, to.size, to.filter, room, out);
+            scale(from, part, to.size, to.filter, buffers, out);
             part
         }
         Fit::Contain => {
             let (w, h) = contained(from.width, from.height, width, height);
-            scale(from, from.whole(), (w, h), to.filter, room, inner);
+            scale(from, from.whole(), (w, h), to.filter, buffers, inner);
             // Python's round, which Pillow uses, takes halves to the even neighbour.
             let left = (f64::from(width - w) * 0.5).round_ties_even() as u32;
             let top = (f64::from(height - h) * 0.5).round_ties_even() as u32;

@@ -136,12 +136,12 @@ pub fn assemble(
     let mut layout = Layout::new(scope, &decodes, &steps);
     for step in &steps {
         for feed in &scope.steps[*step].feeds {
-            if let Some(Source::Output { step: giver, output: Some(output) }) = feed.source.known() {
-                let apart = match (scope.steps[*step].model, scope.steps[giver].model) {
+            if let Some(Source::Output { step: producer, output: Some(output) }) = feed.source.known() {
+                let apart = match (scope.steps[*step].model, scope.steps[producer].model) {
                     (Some(a), Some(b)) => apart(&ground.devices[a], &ground.devices[b]),
                     _ => false,
                 };
-                layout.read(giver, output, apart);
+                layout.read(producer, output, apart);
             }
         }
     }

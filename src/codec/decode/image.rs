@@ -213,9 +213,9 @@ impl Decode for ImageDecode {
         let bytes = payload::binary(payload, "a picture")?;
         // Decoders of many formats, written by many hands, meet files made to break them.
         catch_unwind(AssertUnwindSafe(|| {
-            ROOM.with_borrow_mut(|room| {
-                let decoded = self.decode_in(room, &bytes, keep_origin);
-                room.shrink();
+            SCRATCH.with_borrow_mut(|scratch| {
+                let decoded = self.decode_in(scratch, &bytes, keep_origin);
+                scratch.shrink();
                 decoded
             })
         }))
@@ -236,20 +236,20 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 /// Buffers that a thread keeps from picture to picture.
 #[derive(Default)]
-struct Room {
+struct Scratch {
     rgb: Vec<u8>,
     spare: Vec<u8>,
     gray: Vec<u8>,
     inner: Vec<u8>,
     resized: Vec<u8>,
-    resample: resample::Room,
+    resample: resample::Buffers,
 }
 
 thread_local! {
-    static ROOM: RefCell<Room> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl Room {
+impl Scratch {
     /// What a thread may keep; the buffers of a larger picture go back at once.
     const KEPT: usize = 16 << 20;
 
@@ -309,8 +309,13 @@ impl ImageDecode {
 }
 
 impl ImageDecode {
-    fn decode_in(&self, room: &mut Room, bytes: &[u8], keep_origin: bool) -> Result<Decoded, DecodeError> {
-        let Room { rgb, spare, gray, inner, resized, resample } = room;
+    fn decode_in(
+        &self,
+        scratch: &mut Scratch,
+        bytes: &[u8],
+        keep_origin: bool,
+    ) -> Result<Decoded, DecodeError> {
+        let Scratch { rgb, spare, gray, inner, resized, resample } = scratch;
         let (width, height) = picture::read(bytes, self.limits, self.background, rgb, spare)?;
         let channels = self.color.channels();
         let source: &[u8] = if self.color == Color::Gray {

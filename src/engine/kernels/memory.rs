@@ -14,15 +14,15 @@ const LEAST: usize = 1 << 10;
 /// Lines that are kept for later, of all threads together: 256 MiB.
 const MOST: usize = 1 << 22;
 
-static KEPT: Mutex<Kept> = Mutex::new(Kept { free: Vec::new(), lines: 0 });
+static FREE: Mutex<FreeLines> = Mutex::new(FreeLines { free: Vec::new(), lines: 0 });
 
-struct Kept {
+struct FreeLines {
     /// By capacity. Each was made as zeros of its whole capacity.
     free: Vec<Vec<Line>>,
     lines: usize,
 }
 
-impl Kept {
+impl FreeLines {
     /// The smallest that is large enough, and not four times as large.
     fn take(&mut self, len: usize) -> Option<Vec<Line>> {
         let index = self.free.partition_point(|kept| kept.capacity() < len);
@@ -52,7 +52,7 @@ pub struct Lines(Vec<Line>);
 ///
 /// In debug builds they are NaN, so that what a kernel forgets to write is seen.
 pub(super) fn room(len: usize) -> Lines {
-    let kept = if len < LEAST { None } else { KEPT.lock().ok().and_then(|mut kept| kept.take(len)) };
+    let kept = if len < LEAST { None } else { FREE.lock().ok().and_then(|mut kept| kept.take(len)) };
     // Zeros of the system's cost nothing until they are written over.
     let mut lines = kept.unwrap_or_else(|| bytemuck::zeroed_vec(len));
     // SAFETY: memory of the pool was made as zeros of its whole capacity, as it is here, and any bytes are floats; `take`
@@ -100,7 +100,7 @@ impl Floats {
     pub fn into_bytes(self) -> Bytes {
         let len = self.len * size_of::<f32>();
         // SAFETY: the lines are initialised, and hold as many bytes.
-        unsafe { Bytes::from_controller(Box::new(Held(self.lines.0)), len) }
+        unsafe { Bytes::from_controller(Box::new(Recycled(self.lines.0)), len) }
     }
 }
 
@@ -120,7 +120,8 @@ impl DerefMut for Floats {
 
 /// Frees what is kept for later.
 pub fn forget() {
-    let free = KEPT.lock().map(|mut kept| std::mem::replace(&mut *kept, Kept { free: Vec::new(), lines: 0 }));
+    let free =
+        FREE.lock().map(|mut kept| std::mem::replace(&mut *kept, FreeLines { free: Vec::new(), lines: 0 }));
     drop(free);
 }
 
@@ -128,12 +129,12 @@ pub fn forget() {
 pub fn bytes(lines: Lines) -> Bytes {
     let len = size_of_val(&lines[..]);
     // SAFETY: the first `len` bytes are those of the lines, which are initialised.
-    unsafe { Bytes::from_controller(Box::new(Held(lines.0)), len) }
+    unsafe { Bytes::from_controller(Box::new(Recycled(lines.0)), len) }
 }
 
-struct Held(Vec<Line>);
+struct Recycled(Vec<Line>);
 
-impl AllocationController for Held {
+impl AllocationController for Recycled {
     // Of what is promised: copies are made with it, and Burn makes none with more.
     fn alloc_align(&self) -> usize {
         align_of::<u128>()
@@ -158,11 +159,11 @@ impl AllocationController for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Recycled {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.0);
         if lines.capacity() >= LEAST
-            && let Ok(mut kept) = KEPT.lock()
+            && let Ok(mut kept) = FREE.lock()
         {
             kept.put(lines);
         }
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_where_it_fits() {
-        let mut kept = Kept { free: Vec::new(), lines: 0 };
+        let mut kept = FreeLines { free: Vec::new(), lines: 0 };
         [3000, 1000, 2000].into_iter().for_each(|capacity| kept.put(Vec::with_capacity(capacity)));
         assert_eq!(kept.take(1500).map(|v| v.capacity()), Some(2000));
         assert_eq!(kept.take(200), None);
@@ -192,7 +193,7 @@ mod tests {
         let len = (1 << 12) + 321;
         drop(bytes(room(len)));
         forget();
-        let found = KEPT.lock().is_ok_and(|kept| kept.free.iter().any(|lines| lines.capacity() == len));
+        let found = FREE.lock().is_ok_and(|kept| kept.free.iter().any(|lines| lines.capacity() == len));
         assert!(!found);
     }
 

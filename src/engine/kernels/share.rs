@@ -1,6 +1,6 @@
 //! Work shared with the threads of the pool, without waiting for any of them to wake up.
 //!
-//! Threads of the pool that have nothing else to do attend the thread that shares work: they look for pieces without
+//! Threads of the pool that have nothing else to do help the thread that shares work: they look for pieces without
 //! going to sleep between one operation and the next, and take up whatever else the pool is given. The caller works
 //! through the pieces itself; a thread that comes late finds nothing left, so a busy machine costs no more than doing
 //! everything alone. The caller never takes up other work of the pool while it waits, so that what it keeps for its
@@ -13,44 +13,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a thread attends without a piece to do: about what it takes to wake one up. What lasts longer would take
+/// How long a thread looks for a piece to do: about what it takes to wake one up. What lasts longer would take
 /// the core from whoever answers requests.
 const PATIENCE: Duration = Duration::from_micros(30);
 
-/// The state of a team: whether its job is closed, how many threads other than the caller's are at work, and a number
-/// that grows with each job.
+/// The state of shared work: whether its task is closed, how many threads other than the caller's are at work, and a number
+/// that grows with each task.
 const CLOSED: u64 = 1;
 const ONE: u64 = 2;
-const JOB: u64 = 1 << 16;
-const INSIDE: u64 = JOB - ONE;
+const TASK: u64 = 1 << 16;
+const INSIDE: u64 = TASK - ONE;
 
-/// A thread that shares its work, and those that attend it.
-struct Team {
+/// The work that one thread shares, and the threads that help it.
+struct SharedWork {
     state: AtomicU64,
     next: AtomicUsize,
     panicked: AtomicBool,
-    /// Written by the leader while the job is closed and nobody is inside; read by those inside alone.
-    job: UnsafeCell<Job>,
-    /// Threads that attend, or are asked to.
-    attending: AtomicUsize,
+    /// Written by the owner while the task is closed and nobody is inside; read by those inside alone.
+    task: UnsafeCell<Task>,
+    /// The number of threads that help, or are asked to.
+    helping: AtomicUsize,
 }
 
 #[derive(Clone)]
-struct Job {
+struct Task {
     pieces: usize,
     work: *const (dyn Fn(usize) + Sync),
     stop: Option<StopFlag>,
 }
 
-// SAFETY: `job` is written only while no other thread is inside, and its `work` points to what may be shared among
-// threads (`Sync`) and outlives the job, as the leader waits for those inside before it goes on.
-unsafe impl Send for Team {}
+// SAFETY: `task` is written only while no other thread is inside, and its `work` points to what may be shared among
+// threads (`Sync`) and outlives the task, as the owner waits for those inside before it goes on.
+unsafe impl Send for SharedWork {}
 // SAFETY: as above; all other fields are atomics.
-unsafe impl Sync for Team {}
+unsafe impl Sync for SharedWork {}
 
 thread_local! {
-    /// The team that this thread leads.
-    static LEADS: Arc<Team> = Arc::new(Team::new());
+    /// The work that this thread shares.
+    static OWN: Arc<SharedWork> = Arc::new(SharedWork::new());
     /// Whether this thread is within `share` already.
     static SHARES: Cell<bool> = const { Cell::new(false) };
     /// The flag of the run that this thread carries out.
@@ -115,7 +115,7 @@ pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
     if helpers == 0 {
         return (0..pieces).take_while(|_| go_on()).for_each(work);
     }
-    LEADS.with(|team| team.lead(pieces, helpers, work, stop));
+    OWN.with(|shared| shared.run(pieces, helpers, work, stop));
 }
 
 /// As [`share`], for pieces that each write to a part of a slice: `per` elements, and what is left in the last.
@@ -156,8 +156,8 @@ pub fn threads_for(work: usize, least: usize) -> usize {
     if work < least { 1 } else { rayon::current_num_threads() }
 }
 
-/// Closes the job of a team when it is dropped.
-struct Closing<'a>(&'a Team);
+/// Closes the task of shared work when it is dropped.
+struct Closing<'a>(&'a SharedWork);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
@@ -165,18 +165,18 @@ impl Drop for Closing<'_> {
     }
 }
 
-impl Team {
+impl SharedWork {
     fn new() -> Self {
         Self {
             state: AtomicU64::new(CLOSED),
             next: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
-            job: UnsafeCell::new(Job { pieces: 0, work: &|_| (), stop: None }),
-            attending: AtomicUsize::new(0),
+            task: UnsafeCell::new(Task { pieces: 0, work: &|_| (), stop: None }),
+            helping: AtomicUsize::new(0),
         }
     }
 
-    fn lead(
+    fn run(
         self: &Arc<Self>,
         pieces: usize,
         helpers: usize,
@@ -186,19 +186,19 @@ impl Team {
         // SAFETY: only the lifetime is changed. No thread uses it after `close`, which the guard below calls on every
         // path out of this function, panics included.
         let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
-        // SAFETY: this thread alone leads the team, as it is the only one whose `LEADS` has it, and `SHARES` keeps
-        // it from coming here twice; its last job is closed, and `close` saw nobody inside.
-        unsafe { *self.job.get() = Job { pieces, work, stop: stop.clone() } };
+        // SAFETY: this thread alone owns the shared work, as it is the only one whose `OWN` has it, and `SHARES` keeps
+        // it from coming here twice; its last task is closed, and `close` saw nobody inside.
+        unsafe { *self.task.get() = Task { pieces, work, stop: stop.clone() } };
         self.next.store(0, Ordering::Relaxed);
-        // Nobody is inside, so that the sum carries over all bits of `INSIDE` to the number of the job, which grows by
+        // Nobody is inside, so that the sum carries over all bits of `INSIDE` to the number of the task, which grows by
         // one, and leaves them zero.
         let opened = (self.state.load(Ordering::Relaxed) | INSIDE | CLOSED) + ONE;
         let closing = Closing(self);
         self.state.store(opened - CLOSED, Ordering::Release);
-        for _ in self.attending.load(Ordering::Relaxed)..helpers {
-            self.attending.fetch_add(1, Ordering::Relaxed);
-            let team = self.clone();
-            rayon::spawn(move || team.attend());
+        for _ in self.helping.load(Ordering::Relaxed)..helpers {
+            self.helping.fetch_add(1, Ordering::Relaxed);
+            let shared = self.clone();
+            rayon::spawn(move || shared.assist());
         }
         SHARES.set(true);
         let own = catch_unwind(AssertUnwindSafe(|| self.pieces(pieces, work, stop.as_ref())));
@@ -231,14 +231,14 @@ impl Team {
         }
     }
 
-    /// On a thread of the pool: helps with every job, until there is none for a while.
-    fn attend(&self) {
-        // The thread that leads comes by this when all others were busy until it was done.
-        let own = LEADS.with(|team| std::ptr::eq(&**team, self));
+    /// On a thread of the pool: helps with every task, until there is none for a while.
+    fn assist(&self) {
+        // The thread that shares comes by this when all others were busy until it was done.
+        let own = OWN.with(|shared| std::ptr::eq(&**shared, self));
         if !own {
             self.look_for_pieces();
         }
-        self.attending.fetch_sub(1, Ordering::Relaxed);
+        self.helping.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn look_for_pieces(&self) {
@@ -247,8 +247,8 @@ impl Team {
         let mut spins = 0u32;
         loop {
             let state = self.state.load(Ordering::Relaxed);
-            if state & CLOSED == 0 && state / JOB != done {
-                done = state / JOB;
+            if state & CLOSED == 0 && state / TASK != done {
+                done = state / TASK;
                 self.help(state);
                 idle = None;
                 continue;
@@ -271,14 +271,14 @@ impl Team {
     }
 
     fn help(&self, state: u64) {
-        let job = state / JOB;
-        let enter = |state: u64| (state & CLOSED == 0 && state / JOB == job).then_some(state + ONE);
+        let task = state / TASK;
+        let enter = |state: u64| (state & CLOSED == 0 && state / TASK == task).then_some(state + ONE);
         if self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).is_err() {
             return;
         }
-        // SAFETY: entered, so the leader has written the job and waits for this thread before it writes another,
+        // SAFETY: entered, so the leader has written the task and waits for this thread before it writes another,
         // and what it lent is alive.
-        let (Job { pieces, stop, .. }, work) = unsafe { (&*self.job.get(), &*(*self.job.get()).work) };
+        let (Task { pieces, stop, .. }, work) = unsafe { (&*self.task.get(), &*(*self.task.get()).work) };
         let outer = SHARES.replace(true);
         let helped = catch_unwind(AssertUnwindSafe(|| self.pieces(*pieces, work, stop.as_ref())));
         SHARES.set(outer);

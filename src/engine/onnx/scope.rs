@@ -41,14 +41,14 @@ impl Scope {
 
 /// Puts every node after those it reads from, keeping the file's order where it can (Kahn's algorithm).
 pub fn sort(graph: &mut Graph) -> Result<(), String> {
-    let mut giver = vec![None; graph.values.len()];
+    let mut producer = vec![None; graph.values.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
         for output in node.outputs.iter().flatten() {
-            giver[*output] = Some(index);
+            producer[*output] = Some(index);
         }
     }
     let givers = |node: &Node| -> HashSet<usize> {
-        node.inputs.iter().flatten().filter_map(|id| giver[*id]).collect()
+        node.inputs.iter().flatten().filter_map(|id| producer[*id]).collect()
     };
     let mut waits: Vec<usize> = Vec::with_capacity(graph.nodes.len());
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];

@@ -1,15 +1,15 @@
 //! Recognises attention written out as products and a softmax, softmax(q · k · scale + mask) · v, and makes one
 //! operator of it. What q, k and v come from does not matter, nor how many axes they have.
 
-use super::pattern::Look;
+use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::INNER;
 use crate::engine::ops::nn::fused_attention;
 use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let look = Look::new(graph);
-    let found: Vec<Found> = (0..graph.nodes.len()).filter_map(|i| look.attention(i)).collect();
+    let links = Links::new(graph);
+    let found: Vec<Found> = (0..graph.nodes.len()).filter_map(|i| links.attention(i)).collect();
     let mut gone = BTreeSet::new();
     for found in found {
         if found.inner.iter().chain([&found.last]).any(|i| gone.contains(i)) {
@@ -41,7 +41,7 @@ struct Found {
     scale: f64,
 }
 
-impl Look<'_> {
+impl Links<'_> {
     fn attention(&self, last: usize) -> Option<Found> {
         if !self.node(last).is("MatMul") {
             return None;
@@ -113,7 +113,7 @@ impl Look<'_> {
     }
 
     fn has_four_axes(&self, id: ValueId) -> bool {
-        let turn = self.giver(id, "Transpose");
+        let turn = self.producer(id, "Transpose");
         turn.and_then(|i| self.axes(i)).is_some_and(|perm| perm.len() == 4)
     }
 }

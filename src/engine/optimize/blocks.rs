@@ -68,7 +68,7 @@ pub fn run(graph: &mut Graph) -> usize {
 
 /// A value in blocks.
 #[derive(Clone, Copy)]
-struct Twin {
+struct InBlocks {
     id: ValueId,
     channels: usize,
 }
@@ -78,7 +78,7 @@ struct Blocks<'a> {
     /// Those that are done.
     nodes: Vec<Node>,
     /// By value of the graph as it was.
-    blocks: HashMap<ValueId, Twin>,
+    blocks: HashMap<ValueId, InBlocks>,
     /// Values that are in blocks, and have been put back into planes too.
     planes: HashSet<ValueId>,
     /// How often each value of the graph as it was is read.
@@ -156,9 +156,9 @@ impl Blocks<'_> {
         let planes = groups == 1 && per_group <= FEW && !self.blocks.contains_key(&input);
         let residual = match node.input(3) {
             None => None,
-            Some(id) => Some(*self.blocks.get(&id).filter(|twin| twin.channels == out)?),
+            Some(id) => Some(*self.blocks.get(&id).filter(|blocks| blocks.channels == out)?),
         };
-        if self.blocks.get(&input).is_some_and(|twin| twin.channels != per_group * groups) {
+        if self.blocks.get(&input).is_some_and(|blocks| blocks.channels != per_group * groups) {
             return None;
         }
         let mut conv = node.clone();
@@ -205,15 +205,15 @@ impl Blocks<'_> {
         let output = relu.outputs.first().copied().flatten()?;
         let conv = self.nodes.get_mut(*self.normalised.get(&input)?)?;
         conv.attributes.set("activation", Attribute::Text("Relu".into()));
-        let twin = self.blocks.remove(&input)?;
-        self.blocks.insert(output, twin);
+        let blocks = self.blocks.remove(&input)?;
+        self.blocks.insert(output, blocks);
         Some(())
     }
 
     /// Channels after one another, which start new blocks each.
     fn concat(&mut self, node: &Node) -> Option<Node> {
         let parts = node.inputs.iter().map(|id| self.blocks.get(id.as_ref()?).copied());
-        let parts = parts.collect::<Option<Vec<Twin>>>()?;
+        let parts = parts.collect::<Option<Vec<InBlocks>>>()?;
         let axis = *node.attributes.find_int("axis").ok()??;
         let (_, before) = parts.split_last()?;
         if !(axis == 1 || axis == -3) {
@@ -256,8 +256,8 @@ impl Blocks<'_> {
             let apart = strides == [Some(height), Some(width)] && zeros("pads") && zeros("output_padding");
             return if apart { self.apart(node) } else { None };
         }
-        let twin = *self.blocks.get(&node.input(0)?).filter(|twin| twin.channels == inputs)?;
-        self.replaced(node, Some(CONV_TRANSPOSE), outputs, &[twin])
+        let blocks = *self.blocks.get(&node.input(0)?).filter(|blocks| blocks.channels == inputs)?;
+        self.replaced(node, Some(CONV_TRANSPOSE), outputs, &[blocks])
     }
 
     /// A transposed convolution whose windows do not overlap: a convolution of 1 by 1 gives the pixels of every window as
@@ -265,7 +265,7 @@ impl Blocks<'_> {
     fn apart(&mut self, node: &Node) -> Option<Node> {
         let weight = self.graph.constant(node, 1)?;
         let [inputs, outputs, height, width] = weight.shape()[..] else { return None };
-        let twin = *self.blocks.get(&node.input(0)?).filter(|twin| twin.channels == inputs)?;
+        let blocks = *self.blocks.get(&node.input(0)?).filter(|blocks| blocks.channels == inputs)?;
         let (window, elements) = (height * width, weight.elements::<f32>()?);
         let all = outputs * window;
         let turned: Vec<f32> = (0..all * inputs).map(|i| elements[i % inputs * all + i / inputs]).collect();
@@ -278,7 +278,7 @@ impl Blocks<'_> {
             [Tensor::from_vec(vec![all, inputs, 1, 1], turned), Tensor::from_vec(vec![all], bias)];
         let mut conv = node.clone();
         rename(&mut conv, CONV);
-        (conv.inputs, conv.attributes) = (vec![Some(twin.id)], Attributes::default());
+        (conv.inputs, conv.attributes) = (vec![Some(blocks.id)], Attributes::default());
         for constant in constants {
             let id = self.graph.new_value("");
             self.graph.constants.insert(id, constant.ok()?);
@@ -294,7 +294,7 @@ impl Blocks<'_> {
     }
 
     /// Where height and width alone change, as far as can be seen: the operator looks again when it runs.
-    fn resize(&mut self, node: &Node, x: Twin) -> Option<Node> {
+    fn resize(&mut self, node: &Node, x: InBlocks) -> Option<Node> {
         let old = node.op == "Upsample" || node.version < 11;
         let crops = node.attributes.text("coordinate_transformation_mode", "").ok()? == "tf_crop_and_resize";
         let axes = node.attributes.find_ints("axes").ok()?.cloned().unwrap_or_else(|| vec![0, 1, 2, 3]);
@@ -337,12 +337,18 @@ impl Blocks<'_> {
     }
 
     /// The node with its first inputs, and its output, in blocks.
-    fn replaced(&mut self, node: &Node, op: Option<&str>, channels: usize, inputs: &[Twin]) -> Option<Node> {
+    fn replaced(
+        &mut self,
+        node: &Node,
+        op: Option<&str>,
+        channels: usize,
+        inputs: &[InBlocks],
+    ) -> Option<Node> {
         let mut node = node.clone();
         if let Some(op) = op {
             rename(&mut node, op);
         }
-        node.inputs.iter_mut().zip(inputs).for_each(|(input, twin)| *input = Some(twin.id));
+        node.inputs.iter_mut().zip(inputs).for_each(|(input, blocks)| *input = Some(blocks.id));
         node.outputs.first().copied().flatten()?;
         self.give(&mut node, channels);
         Some(node)
@@ -352,26 +358,26 @@ impl Blocks<'_> {
     fn give(&mut self, node: &mut Node, channels: usize) {
         if let Some(Some(output)) = node.outputs.first().copied() {
             let id = self.graph.new_value("");
-            self.blocks.insert(output, Twin { id, channels });
+            self.blocks.insert(output, InBlocks { id, channels });
             node.outputs[0] = Some(id);
         }
     }
 
     fn need_blocks(&mut self, value: ValueId, channels: usize) -> ValueId {
-        if let Some(twin) = self.blocks.get(&value) {
-            return twin.id;
+        if let Some(blocks) = self.blocks.get(&value) {
+            return blocks.id;
         }
         let id = self.graph.new_value("");
         self.nodes.push(reorder(BLOCKED, value, id, channels));
         self.planes.insert(value);
-        self.blocks.insert(value, Twin { id, channels });
+        self.blocks.insert(value, InBlocks { id, channels });
         id
     }
 
     fn need_planes(&mut self, value: ValueId) {
-        let Some(twin) = self.blocks.get(&value).copied() else { return };
+        let Some(blocks) = self.blocks.get(&value).copied() else { return };
         if self.planes.insert(value) {
-            self.nodes.push(reorder(PLANES, twin.id, value, twin.channels));
+            self.nodes.push(reorder(PLANES, blocks.id, value, blocks.channels));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 /// Constants of up to so many bytes are compared; larger ones are seldom equal.
 const SMALL: usize = 256;
 /// A node is compared with so many of the same operator and inputs.
-const TWINS: usize = 32;
+const CANDIDATES: usize = 32;
 
 pub fn run(graph: &mut Graph) -> usize {
     let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
@@ -25,11 +25,11 @@ pub fn run(graph: &mut Graph) -> usize {
         }
         let key = (node.domain.clone(), node.op.clone(), node.version, node.inputs.clone());
         let earlier = seen.entry(key).or_default();
-        let twin = earlier.iter().rev().take(TWINS).copied().find(|i| alike(&graph.nodes[*i], node));
-        match twin {
+        let same_as = earlier.iter().rev().take(CANDIDATES).copied().find(|i| alike(&graph.nodes[*i], node));
+        match same_as {
             None => earlier.push(index),
-            Some(twin) => {
-                for (own, other) in node.outputs.iter().zip(&graph.nodes[twin].outputs) {
+            Some(same_as) => {
+                for (own, other) in node.outputs.iter().zip(&graph.nodes[same_as].outputs) {
                     if let (Some(own), Some(other)) = (own, other) {
                         same[*own] = *other;
                     }

@@ -15,11 +15,11 @@ pub fn run(graph: &mut Graph) -> usize {
 
 /// By value: the node that gives it, and how often it is read.
 fn links(graph: &Graph) -> (Vec<Option<usize>>, Vec<usize>) {
-    let mut giver = vec![None; graph.values.len()];
+    let mut producer = vec![None; graph.values.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
+        node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));
     }
-    (giver, graph.uses())
+    (producer, graph.uses())
 }
 
 /// A two-dimensional convolution in float32 with constant weights.
@@ -32,7 +32,7 @@ fn is_conv(graph: &Graph, node: &Node) -> bool {
 /// Conv + Add of a tensor of the same shape. That the shapes are the same is not known here: the operator
 /// adds with broadcasting where they are not.
 fn sums(graph: &mut Graph) -> usize {
-    let (giver, uses) = links(graph);
+    let (producer, uses) = links(graph);
     let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
@@ -46,10 +46,10 @@ fn sums(graph: &mut Graph) -> usize {
         }
         // The later of the two convolutions: what it adds must be there before it runs.
         let candidate = |own: ValueId, other: ValueId| {
-            let conv = giver[own].filter(|c| {
+            let conv = producer[own].filter(|c| {
                 uses[own] == 1 && graph.nodes[*c].is("Conv") && is_conv(graph, &graph.nodes[*c])
             })?;
-            giver[other].is_none_or(|g| g < conv).then_some((conv, other))
+            producer[other].is_none_or(|g| g < conv).then_some((conv, other))
         };
         let Some((conv, other)) = candidate(b, a).or_else(|| candidate(a, b)) else { continue };
         let conv = &mut graph.nodes[conv];
@@ -65,7 +65,7 @@ fn sums(graph: &mut Graph) -> usize {
 }
 
 fn activations(graph: &mut Graph) -> usize {
-    let (giver, uses) = links(graph);
+    let (producer, uses) = links(graph);
     let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
@@ -73,7 +73,8 @@ fn activations(graph: &mut Graph) -> usize {
         let (Some(input), Some(output)) = (node.input(0), node.outputs.first().copied().flatten()) else {
             continue;
         };
-        let Some(conv) = giver[input].filter(|c| uses[input] == 1 && is_conv(graph, &graph.nodes[*c])) else {
+        let Some(conv) = producer[input].filter(|c| uses[input] == 1 && is_conv(graph, &graph.nodes[*c]))
+        else {
             continue;
         };
         let conv = &mut graph.nodes[conv];

@@ -1,15 +1,15 @@
 //! Recognises activations that exporters write out node by node: x · sigmoid(x), Gelu by erf, x/2 · (1 +
 //! erf(x/√2)), and by tanh, x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
 
-use super::pattern::Look;
+use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, ValueId};
 use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let look = Look::new(graph);
+    let links = Links::new(graph);
     let found: Vec<Found> = (0..graph.nodes.len())
-        .filter(|i| look.node(*i).is("Mul"))
-        .filter_map(|i| look.silu(i).or_else(|| look.gelu(i)))
+        .filter(|i| links.node(*i).is("Mul"))
+        .filter_map(|i| links.silu(i).or_else(|| links.gelu(i)))
         .collect();
     let mut gone = BTreeSet::new();
     for found in found {
@@ -51,7 +51,7 @@ struct Found {
     kind: Kind,
 }
 
-impl Look<'_> {
+impl Links<'_> {
     /// Mul(x, Sigmoid(x))
     fn silu(&self, index: usize) -> Option<Found> {
         self.pairs(index).into_iter().find_map(|(x, gate)| {

@@ -1,16 +1,16 @@
 //! Recognises layer and RMS normalisation over the last axis, written out node by node as exporters do
 //! before opset 17 and models do by hand.
 
-use super::pattern::Look;
+use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::tensor::DType;
 use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let look = Look::new(graph);
+    let links = Links::new(graph);
     let found: Vec<Found> = (0..graph.nodes.len())
-        .filter(|i| look.node(*i).is("Mul"))
-        .filter_map(|i| look.layer(i).or_else(|| look.rms(i)))
+        .filter(|i| links.node(*i).is("Mul"))
+        .filter_map(|i| links.layer(i).or_else(|| links.rms(i)))
         .collect();
     let mut gone = BTreeSet::new();
     for found in found {
@@ -44,7 +44,7 @@ struct Found {
     centred: bool,
 }
 
-impl Look<'_> {
+impl Links<'_> {
     /// A constant of one axis, one number for each element of a row.
     fn is_row(&self, id: ValueId) -> Option<usize> {
         let constant = self.graph.constants.get(&id).filter(|t| t.dtype() == DType::F32)?;
@@ -56,7 +56,7 @@ impl Look<'_> {
 
     /// The input of a ReduceMean over the last axis that keeps it.
     fn mean(&self, id: ValueId) -> Option<(usize, ValueId)> {
-        let index = self.giver(id, "ReduceMean")?;
+        let index = self.producer(id, "ReduceMean")?;
         let node = self.node(index);
         let axes = match node.input(1) {
             Some(axes) => crate::engine::ops::ints(self.graph.constants.get(&axes)?).ok()?,
@@ -95,7 +95,7 @@ impl Look<'_> {
         let (off, deviation) = (self.node(div).input(0)?, self.node(div).input(1)?);
         let (mut inner, epsilon) = self.deviation(deviation, off)?;
         // Read by the Div and by the square alone.
-        let sub = self.giver(off, "Sub")?;
+        let sub = self.producer(off, "Sub")?;
         let squares = if self.node(*inner.last()?).is("Mul") { 2 } else { 1 };
         if self.uses(off) != 1 + squares {
             return None;

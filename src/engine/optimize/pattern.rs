@@ -3,23 +3,23 @@
 use crate::engine::host;
 use crate::engine::onnx::{Graph, Node, ValueId};
 
-pub struct Look<'a> {
+pub struct Links<'a> {
     pub graph: &'a Graph,
-    giver: Vec<Option<usize>>,
+    producer: Vec<Option<usize>>,
     uses: Vec<usize>,
     /// By value: one node that reads it.
     reader: Vec<Option<usize>>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Links<'a> {
     pub fn new(graph: &'a Graph) -> Self {
-        let mut giver = vec![None; graph.values.len()];
+        let mut producer = vec![None; graph.values.len()];
         let mut reader = vec![None; graph.values.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
-            node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
+            node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));
             node.inputs.iter().flatten().for_each(|id| reader[*id] = Some(index));
         }
-        Self { graph, giver, uses: graph.uses(), reader }
+        Self { graph, producer, uses: graph.uses(), reader }
     }
 
     pub fn node(&self, index: usize) -> &'a Node {
@@ -32,23 +32,23 @@ impl<'a> Look<'a> {
     }
 
     /// The node that gives a value, if it is that operator.
-    pub fn giver(&self, id: ValueId, op: &str) -> Option<usize> {
-        self.giver[id].filter(|i| self.node(*i).is(op))
+    pub fn producer(&self, id: ValueId, op: &str) -> Option<usize> {
+        self.producer[id].filter(|i| self.node(*i).is(op))
     }
 
-    /// As [`Look::giver`], where nothing else reads the value.
+    /// As [`Links::producer`], where nothing else reads the value.
     pub fn only(&self, id: ValueId, op: &str) -> Option<usize> {
-        self.giver(id, op).filter(|_| self.uses[id] == 1)
+        self.producer(id, op).filter(|_| self.uses[id] == 1)
     }
 
     /// The node that gives a value.
-    pub fn giver_of(&self, id: ValueId) -> Option<usize> {
-        self.giver[id]
+    pub fn producer_of(&self, id: ValueId) -> Option<usize> {
+        self.producer[id]
     }
 
     /// The node that gives a value which nothing else reads, if it is one of those.
     pub fn alone(&self, id: ValueId, is: impl Fn(&Node) -> bool) -> Option<usize> {
-        self.giver[id].filter(|i| self.uses[id] == 1 && is(self.node(*i)))
+        self.producer[id].filter(|i| self.uses[id] == 1 && is(self.node(*i)))
     }
 
     /// The node that alone reads a value, if it is that operator.

@@ -2,7 +2,7 @@
 //! `Linear`, inputs x, weights, bias, residual, attributes `transB`, `activation` and `activation_params`.
 
 use super::fuse::clipped;
-use super::pattern::Look;
+use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::INNER;
 use crate::engine::ops::nn::linear;
@@ -69,15 +69,15 @@ fn product(graph: &Graph, node: &Node) -> Option<(bool, Option<ValueId>)> {
 
 /// Linear + Add of one number for each column.
 fn biases(graph: &mut Graph) -> usize {
-    let look = Look::new(graph);
+    let links = Links::new(graph);
     let mut found = Vec::new();
     for index in 0..graph.nodes.len() {
-        if !look.node(index).is("Add") {
+        if !links.node(index).is("Add") {
             continue;
         }
         let fits = |(product, bias): (ValueId, ValueId)| {
-            let linear = look.alone(product, is_linear)?;
-            let node = look.node(linear);
+            let linear = links.alone(product, is_linear)?;
+            let node = links.node(linear);
             let weights = graph.constant(node, 1)?;
             let columns = weights.shape()[usize::from(!node.attributes.flag("transB").ok()?)];
             let plain = node.input(2).is_none()
@@ -86,7 +86,7 @@ fn biases(graph: &mut Graph) -> usize {
             let constant = graph.constants.get(&bias)?;
             (plain && single(constant) && constant.shape() == [columns]).then_some((linear, bias))
         };
-        if let Some((linear, bias)) = look.pairs(index).into_iter().find_map(fits) {
+        if let Some((linear, bias)) = links.pairs(index).into_iter().find_map(fits) {
             found.push((index, linear, bias));
         }
     }
@@ -107,16 +107,16 @@ fn sums(graph: &mut Graph) -> usize {
         if !graph.nodes[index].is("Add") {
             continue;
         }
-        let look = Look::new(graph);
+        let links = Links::new(graph);
         let constant = |id: &ValueId| graph.constants.contains_key(id);
         let fits = |(product, other): &(ValueId, ValueId)| {
-            let linear = look.alone(*product, |node| is_linear(node) && node.inputs.len() <= 3)?;
-            let plain = look.node(linear).attributes.get("activation").is_none() && product != other;
+            let linear = links.alone(*product, |node| is_linear(node) && node.inputs.len() <= 3)?;
+            let plain = links.node(linear).attributes.get("activation").is_none() && product != other;
             // What is added must be there before the product runs.
-            let before = look.giver_of(*other).is_none_or(|giver| giver < linear);
+            let before = links.producer_of(*other).is_none_or(|producer| producer < linear);
             (plain && before && !constant(other)).then_some((linear, *other))
         };
-        let Some((linear, other)) = look.pairs(index).iter().find_map(fits) else { continue };
+        let Some((linear, other)) = links.pairs(index).iter().find_map(fits) else { continue };
         let output = graph.nodes[index].outputs[0];
         let node = &mut graph.nodes[linear];
         node.inputs.push(Some(other));
@@ -129,13 +129,13 @@ fn sums(graph: &mut Graph) -> usize {
 }
 
 fn activations(graph: &mut Graph) -> usize {
-    let look = Look::new(graph);
+    let links = Links::new(graph);
     let mut found = Vec::new();
     for index in 0..graph.nodes.len() {
-        let node = look.node(index);
+        let node = links.node(index);
         let Some((name, params)) = activation(graph, node) else { continue };
-        let Some(linear) = node.input(0).and_then(|id| look.alone(id, is_linear)) else { continue };
-        if look.node(linear).attributes.get("activation").is_none() {
+        let Some(linear) = node.input(0).and_then(|id| links.alone(id, is_linear)) else { continue };
+        if links.node(linear).attributes.get("activation").is_none() {
             found.push((index, linear, name, params));
         }
     }

@@ -47,16 +47,16 @@ fn line(graph: &Graph, node: &Node) -> Option<Line> {
 /// Finds such nodes, and takes them into the convolution that alone feeds them.
 pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Line>) -> usize {
     let mut uses = graph.uses();
-    let mut giver = vec![None; graph.values.len()];
+    let mut producer = vec![None; graph.values.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        node.outputs.iter().flatten().for_each(|id| giver[*id] = Some(index));
+        node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));
     }
     let mut gone = BTreeSet::new();
     let mut work = WORK;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let weight = |id: &ValueId| {
-            let conv = graph.nodes.get(giver[*id].filter(|_| uses[*id] == 1)?)?;
+            let conv = graph.nodes.get(producer[*id].filter(|_| uses[*id] == 1)?)?;
             graph.constant(conv, 1).filter(|_| conv.is("Conv") || conv.is("ConvTranspose"))
         };
         // Looked at before anything is computed.
@@ -64,7 +64,8 @@ pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Lin
         let Some(left) = work.checked_sub(weight.len()) else { break };
         work = left;
         let Some(found) = line(graph, node) else { continue };
-        let (Some(conv), Some(output)) = (giver[found.input], node.outputs.first().copied().flatten()) else {
+        let (Some(conv), Some(output)) = (producer[found.input], node.outputs.first().copied().flatten())
+        else {
             continue;
         };
         let weight = graph.nodes[conv].input(1);
@@ -77,10 +78,10 @@ pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Lin
         }
         // The convolution now gives what the node gave.
         graph.nodes[conv].outputs[0] = Some(output);
-        giver[output] = Some(conv);
+        producer[output] = Some(conv);
         gone.insert(index);
         uses.resize(graph.values.len(), 1);
-        giver.resize(graph.values.len(), None);
+        producer.resize(graph.values.len(), None);
     }
     graph.remove(&gone)
 }

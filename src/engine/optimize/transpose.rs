@@ -1,7 +1,7 @@
 //! Cancels transposes: two in a row are one, and one that changes nothing is none. A transpose moves behind
 //! an activation if there it meets another.
 
-use super::pattern::Look;
+use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use std::collections::BTreeSet;
 
@@ -39,12 +39,12 @@ pub fn run(graph: &mut Graph) -> usize {
 
 /// Merges every pair that does not overlap another; false where there is none.
 fn step(graph: &mut Graph) -> bool {
-    let look = Look::new(graph);
+    let links = Links::new(graph);
     let mut found = Vec::new();
     // A transpose that others read too stays as it is, so that several pairs may begin with it.
     let (mut changed, mut read) = (vec![false; graph.nodes.len()], vec![false; graph.nodes.len()]);
     for index in 0..graph.nodes.len() {
-        let Some(pair) = look.pair(index) else { continue };
+        let Some(pair) = links.pair(index) else { continue };
         let own = || [pair.second].into_iter().chain(pair.between).chain(pair.alone.then_some(pair.first));
         if changed[pair.first] || own().any(|i| changed[i] || read[i]) {
             continue;
@@ -115,7 +115,7 @@ struct Pair {
     alone: bool,
 }
 
-impl Look<'_> {
+impl Links<'_> {
     /// A transpose that ends a pair.
     fn pair(&self, second: usize) -> Option<Pair> {
         let outer = perm(self.node(second))?;
@@ -123,7 +123,7 @@ impl Look<'_> {
         let together = |inner: &[i64]| -> Option<Vec<i64>> {
             outer.iter().map(|axis| inner.get(usize::try_from(*axis).ok()?).copied()).collect()
         };
-        if let Some(first) = self.giver(input, "Transpose") {
+        if let Some(first) = self.producer(input, "Transpose") {
             let inner = perm(self.node(first))?;
             let alone = self.uses(input) == 1;
             return Some(Pair { first, between: None, second, perm: together(&inner)?, alone });

@@ -50,10 +50,10 @@ fn lines(drawing: &Drawing<'_>, pipeline: &Pipeline) -> Vec<Line> {
             let arrow = drawing.arrows.iter().find(|a| a.to == (index, input));
             let ty = arrow.filter(|a| !a.origin).map_or("", |a| a.label(&drawing.boxes));
             let from = arrow.map_or(String::new(), |a| {
-                let giver = &drawing.boxes[a.from.0];
-                match giver.outputs.get(a.from.1) {
-                    Some((output, _)) if !output.is_empty() => format!("{}.{output}", giver.name),
-                    _ => giver.name.clone(),
+                let producer = &drawing.boxes[a.from.0];
+                match producer.outputs.get(a.from.1) {
+                    Some((output, _)) if !output.is_empty() => format!("{}.{output}", producer.name),
+                    _ => producer.name.clone(),
                 }
             });
             below.push(match b.kind {
