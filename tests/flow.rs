@@ -218,6 +218,7 @@ fn request<'a>(payload: &str, encodes: &'a [EncodeId]) -> Request<'a> {
         row: None,
         priority: None,
         deadline: Instant::now() + Duration::from_secs(60),
+        sender: None,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::fakes::{Fake, Gate, TwoLanes, first, number, numbers};
 use rserve::plan::{BatchPolicy, DeviceId};
 use rserve::scheduler::{
     Batch, Device, Instance, ItemError, Memory, OwnThreads, Patience, Policy, Rejected, Replicas, RunError,
-    Runner, SharedPool, Stopped, Terms, Ticket, Value, Want,
+    Runner, Sender, SharedPool, Stopped, Terms, Ticket, Value, Want,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,6 +140,34 @@ fn a_bad_item_is_found_by_halves() {
     }
     assert_eq!(fake.sizes(), [1, 16, 8, 4, 4, 2, 1, 1, 2, 8]);
     answer(held).unwrap();
+}
+
+/// One client's bad rows had everybody's batches run again and again.
+#[test]
+fn who_makes_batches_fail_again_and_again_runs_alone() {
+    let (device, fake) = (one_lane(), Fake::times(1.0));
+    let instance = device.instance("model", fake.clone(), policy(8, 64));
+    let send = |value: f32, who: &str| {
+        let terms = Terms { sender: Some(Sender::of(who)), ..Terms::until(Instant::now() + FAR) };
+        instance.submit(vec![number(value)], Arc::new([Want::Host]), terms).unwrap()
+    };
+    let together = || {
+        fake.gate.close();
+        let before = fake.sizes().len();
+        let held = take(&instance, 0.0);
+        fake.gate.wait_for(before + 1);
+        let tickets = [send(1.0, "good"), send(-1.0, "bad"), send(2.0, "good"), send(-2.0, "bad")].map(Some);
+        fake.gate.open();
+        answer(held).unwrap();
+        let answers = tickets.map(|ticket| answer(ticket.unwrap()).is_ok());
+        assert_eq!(answers, [true, false, true, false]);
+        settle(&instance);
+        let sizes = fake.sizes().split_off(before + 1);
+        sizes[..sizes.len() - 1].to_vec()
+    };
+    assert_eq!(together(), [4, 2, 1, 1, 2, 1, 1]);
+    assert_eq!(together(), [4, 2, 1, 1, 2, 1, 1]);
+    assert_eq!(together(), [2, 1, 1], "the good ones share a batch, the bad ones do not");
 }
 
 #[test]

@@ -63,8 +63,9 @@ pub enum OpErrorKind {
     Input,
     /// The model, the engine or the device: the graph cannot be run so, whatever it is given.
     Graph,
-    /// The batch would take more memory than the model has, or than the process has left.
-    Memory,
+    /// The batch would take more memory than the model has, or than the process has left. `for_good` says that it never
+    /// fits, whatever else runs.
+    Memory { for_good: bool },
     /// The run was told to end.
     Stopped(Stopped),
 }
@@ -80,8 +81,8 @@ impl OpError {
         Self { kind: OpErrorKind::Graph, reason: reason.into() }
     }
 
-    pub fn memory(reason: impl Into<String>) -> Self {
-        Self { kind: OpErrorKind::Memory, reason: reason.into() }
+    pub fn memory(reason: impl Into<String>, for_good: bool) -> Self {
+        Self { kind: OpErrorKind::Memory { for_good }, reason: reason.into() }
     }
 
     /// The run was told to end before the operator was done.
@@ -124,7 +125,7 @@ impl From<OpError> for RunError {
         match kind {
             OpErrorKind::Input => Self::Input(reason),
             OpErrorKind::Graph | OpErrorKind::Operands => Self::Failed(reason),
-            OpErrorKind::Memory => Self::Memory(reason),
+            OpErrorKind::Memory { for_good } => Self::Memory { reason, for_good },
             OpErrorKind::Stopped(why) => Self::Stopped(why),
         }
     }

@@ -70,7 +70,7 @@ impl Taken {
         reserved
             .resize(rounded)
             .or_else(|_| reserved.resize(total))
-            .map_err(|full| OpError::memory(full.to_string()))
+            .map_err(|full| OpError::memory(full.to_string(), total > full.most))
     }
 }
 
@@ -132,9 +132,10 @@ impl Run {
         let (needed, allowed) = (taken.total(), self.meter.limit());
         let fits = if needed > allowed {
             self.meter.refused(needed);
-            Err(OpError::memory(format!(
+            let reason = format!(
                 "out of memory: the batch takes {needed} bytes at this point, and the model's share leaves it {allowed}"
-            )))
+            );
+            Err(OpError::memory(reason, true))
         } else {
             taken.reserve()
         };
@@ -280,7 +281,7 @@ mod tests {
         let mut frame = run.enter(2);
         frame.put(0, 100).unwrap();
         let error = frame.put(1, 50).unwrap_err();
-        assert_eq!(error.kind, OpErrorKind::Memory);
+        assert!(matches!(error.kind, OpErrorKind::Memory { .. }));
         assert!(error.reason.contains("150 bytes") && error.reason.contains("120"), "{error}");
         run.take(20).unwrap();
         assert!(run.take(1).is_err(), "what an operator needs within itself counts");
@@ -310,7 +311,7 @@ mod tests {
             let scope = run.scope();
             run.take(5 * GRAIN).unwrap();
             let error = run.take(1).unwrap_err();
-            assert_eq!(error.kind, OpErrorKind::Memory);
+            assert!(matches!(error.kind, OpErrorKind::Memory { .. }));
             scope.reset();
             run.take(GRAIN / 2).unwrap();
         }

@@ -26,6 +26,9 @@ pub enum Error {
     /// The batch that the item was in ran for longer than the model's `max_run`, and was ended.
     #[error("step `{step}`: model `{model}` ran for longer than its `max_run` allows")]
     TooLong { step: String, model: String },
+    /// There is no memory for what the model would take for the item: none now, or never.
+    #[error("step `{step}`: {reason}")]
+    StepMemory { step: String, model: String, reason: String, for_good: bool },
     /// The model or its device failed.
     #[error("step `{step}`: {reason}")]
     Step { step: String, model: String, reason: String },

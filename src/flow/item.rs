@@ -10,7 +10,7 @@ use crate::plan::{
     DecodeId, DecodePlan, EncodeError, EncodeId, EncodeInput, EncodePlan, Entry, IdVec, Labels, Origin,
     Payload, RowContext, SlotId, StepId,
 };
-use crate::scheduler::{RunError, Terms, Value};
+use crate::scheduler::{RunError, Sender, Terms, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -44,7 +44,9 @@ impl<'a> Item<'a> {
     pub(super) fn new(pinned: &'a Pinned, request: &Request<'a>) -> Result<Self, Error> {
         let entry = &**pinned.plan().entry(request.side);
         let priority = request.priority.unwrap_or(pinned.plan().priority);
-        let terms = Terms { deadline: request.deadline, priority, begun: false };
+        // Where the client is not known, what its pipeline sends is told from what others do.
+        let sender = request.sender.or_else(|| Some(Sender::of(&*pinned.plan().name)));
+        let terms = Terms { deadline: request.deadline, priority, begun: false, sender };
         let mut needed = entry.steps.with(false);
         for id in request.encodes {
             let Some(encode) = entry.encodes.get(*id) else {

@@ -5,7 +5,7 @@ use super::item::Item;
 use super::pipeline::Pinned;
 use super::steps::run_steps;
 use crate::plan::{DecodeId, EncodeId, IdVec, Payload, Priority, Side, SlotId, StepId};
-use crate::scheduler::{Timing, Value};
+use crate::scheduler::{Sender, Timing, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     /// A priority in the place of the pipeline's own.
     pub priority: Option<Priority>,
     pub deadline: Instant,
+    /// The client, where it is known: one whose items make batches fail again and again runs alone for a while.
+    pub sender: Option<Sender>,
 }
 
 /// What became of an item.

@@ -131,13 +131,14 @@ impl Steps<'_> {
             Err(ItemError::Run(RunError::Stopped(Stopped::TooLong))) => {
                 return Err(Error::TooLong { step: name(), model: self.model(step) });
             }
+            Err(ItemError::Run(RunError::Memory { reason, for_good })) => {
+                return Err(Error::StepMemory { step: name(), model: self.model(step), reason, for_good });
+            }
             Err(ItemError::Closed) => return Err(Error::Closed { model: self.model(step) }),
             Err(ItemError::Run(RunError::Input(reason))) => {
                 return Err(Error::Input { step: name(), model: self.model(step), reason });
             }
-            Err(ItemError::Run(
-                error @ (RunError::Failed(_) | RunError::Memory(_) | RunError::Rows { .. }),
-            )) => {
+            Err(ItemError::Run(error @ (RunError::Failed(_) | RunError::Rows { .. }))) => {
                 let reason = error.to_string();
                 return Err(Error::Step { step: name(), model: self.model(step), reason });
             }

@@ -255,6 +255,10 @@ impl From<flow::Error> for Problem {
             ))
             .with("at", format!("step `{step}`"))
             .with("model", model),
+            Error::StepMemory { step, reason, for_good, .. } => {
+                let detail = format!("step `{step}`: {reason}");
+                if for_good { Self::unprocessable(detail) } else { Self::no_room(detail) }.with("step", step)
+            }
             Error::Step { .. } | Error::Encode { .. } | Error::Panic { .. } | Error::Request(_) => {
                 Self::internal(error.to_string())
             }
@@ -313,6 +317,9 @@ mod tests {
         assert_eq!(status(NotReady::Nothing { model: mask() }.into()), 503);
         assert_eq!(status(Error::Closed { model: mask() }), 503);
         assert_eq!(status(Error::Deadline { at: "step `mask`".into() }), 504);
+        let memory =
+            |for_good| Error::StepMemory { step: mask(), model: mask(), reason: "x".into(), for_good };
+        assert_eq!((status(memory(true)), status(memory(false))), (422, 503));
         assert_eq!(status(Error::TooLong { step: mask(), model: mask() }), 504);
     }
 

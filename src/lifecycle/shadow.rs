@@ -144,7 +144,7 @@ impl Shadow {
             None => (copied.inputs, wants),
         };
         let deadline = Instant::now() + PATIENCE;
-        let terms = Terms { deadline, priority: Priority::Low, begun: false };
+        let terms = Terms { deadline, priority: Priority::Low, begun: false, sender: None };
         let ticket = match self.generation.replicas.submit(inputs, wants.into(), terms) {
             Ok(ticket) => ticket,
             Err(rejected) => return (Compared::Not(rejected.to_string()), Duration::ZERO),

@@ -300,7 +300,7 @@ impl WarmUp<'_> {
         Ok(match ran {
             Ok(rows) if rows.len() == items.len() => Outcome::Rows(rows),
             Ok(rows) => Outcome::Failed(format!("it gave {} rows for {}", rows.len(), items.len())),
-            Err(RunError::Memory(why)) => return Err(why),
+            Err(RunError::Memory { reason, .. }) => return Err(reason),
             Err(error @ RunError::Rows { .. }) => {
                 let why = error.to_string();
                 let RunError::Rows { output, shape, .. } = error else { return Ok(Outcome::Failed(why)) };

@@ -9,7 +9,7 @@
 use super::item::{Dropped, Item, answer_dropped};
 use super::lanes::{Patience, RunId, Stuck};
 use super::queue::Terms;
-use super::run::Run;
+use super::run::{Ended, Run};
 use super::state::{Formed, State, Turn, Usage, Work};
 use super::ticket::{Rejected, Ticket};
 use super::watch::Watch;
@@ -159,7 +159,7 @@ impl Instance {
         let now = Instant::now();
         let (reply, receiver) = oneshot::channel();
         let span = tracing::Span::current();
-        let item = Item { inputs, wants, terms, queued: now, span, reply };
+        let item = Item { inputs, wants, terms, queued: now, alone: false, span, reply };
         self.device.submit(self.id, item, now).map(|()| Ticket(receiver))
     }
 
@@ -299,13 +299,13 @@ impl Inner {
         let rows = items.len();
         let (model, runner, policy) = (&*model, &*runner, &batch);
         let run = Run { model, runner, policy, counters: &counters, running: &running };
-        Ran { id, rows, took: run.run(items, staged, stop) }
+        Ran { id, rows, ended: run.run(items, staged, stop) }
     }
 
     /// A batch has ended: starts the next.
     fn ended(self: &Arc<Self>, ran: Ran) {
         // The last hold on a model that was taken out of service frees it here, outside the lock.
-        drop(self.go_on(|state, now| state.finish(ran.id, ran.rows, ran.took, now)));
+        drop(self.go_on(|state, now| state.finish(ran.id, ran.rows, &ran.ended, now)));
     }
 
     /// On a thread of the device: sends the rows of a batch there, to be run when it is its turn.
@@ -443,7 +443,7 @@ impl Drop for Inner {
 struct Ran {
     id: RunId,
     rows: usize,
-    took: Duration,
+    ended: Ended,
 }
 
 impl Guarded {

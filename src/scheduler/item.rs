@@ -15,6 +15,8 @@ pub struct Item {
     pub wants: Arc<[Want]>,
     pub terms: Terms,
     pub queued: Instant,
+    /// It shares no batch: others of the same sender made batches fail.
+    pub(super) alone: bool,
     /// The span of the request, for what is logged while the item runs.
     pub(super) span: tracing::Span,
     pub(super) reply: oneshot::Sender<Outcome>,
@@ -46,7 +48,9 @@ impl Waiting for Item {
     /// Items of one batch agree in the dtype and shape of every input.
     fn joins(&self, other: &Self) -> bool {
         let alike = |(a, b): (&Value, &Value)| a.dtype() == b.dtype() && a.shape() == b.shape();
-        self.inputs.len() == other.inputs.len() && self.inputs.iter().zip(&other.inputs).all(alike)
+        !(self.alone || other.alone)
+            && self.inputs.len() == other.inputs.len()
+            && self.inputs.iter().zip(&other.inputs).all(alike)
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! A request's item goes `Instance::submit` -> queue -> batch -> [`Runner::run`] -> [`Ticket`].
 
+mod blame;
 pub mod counters;
 pub mod device;
 pub mod executor;
@@ -26,6 +27,7 @@ pub mod ticket;
 mod usage;
 mod watch;
 
+pub use blame::Sender;
 pub use counters::{Counters, Snapshot};
 pub use device::{Device, Instance, Policy};
 pub use executor::{Executor, OwnThreads, SharedPool};

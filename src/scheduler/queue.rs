@@ -4,6 +4,7 @@
 //! allowed on top. So a higher priority goes first, and yet nobody is starved: an item that has waited for
 //! that part of its time goes before all that come after it.
 
+use super::Sender;
 use crate::plan::{BatchPolicy, Priority};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub struct Terms {
     /// Device time was spent on its request already, at an earlier step. It may go into a queue that is
     /// full for newcomers, so that the time is not lost.
     pub begun: bool,
+    /// Who sent it, where that is known.
+    pub sender: Option<Sender>,
 }
 
 /// What a queue must know of an item.
@@ -32,7 +35,7 @@ pub trait Waiting {
 impl Terms {
     /// A new item of normal priority.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, priority: Priority::Normal, begun: false }
+        Self { deadline, priority: Priority::Normal, begun: false, sender: None }
     }
 }
 

@@ -4,7 +4,9 @@ use super::item::Item;
 use super::queue::drop_reason;
 use super::runner::StagedBatch;
 use super::running::RunningBatch;
-use super::{Batch, Counters, Done, ItemError, RunError, Runner, StopFlag, Stopped, Timing, Value, Want};
+use super::{
+    Batch, Counters, Done, ItemError, RunError, Runner, Sender, StopFlag, Stopped, Timing, Value, Want,
+};
 use crate::plan::BatchPolicy;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +19,14 @@ type Rows = Vec<Vec<Option<Value>>>;
 enum Failure {
     Run(RunError),
     Panic(String),
+}
+
+/// What came of a batch.
+pub struct Ended {
+    /// The time that the device was taken.
+    pub took: Duration,
+    /// Who sent the rows that could not be run.
+    pub bad: Vec<Sender>,
 }
 
 /// A batch as it is run: whose it is, and who looks at it meanwhile.
@@ -50,8 +60,7 @@ pub(super) fn stage(
 }
 
 impl Run<'_> {
-    /// Runs the rows of a batch and answers each. Returns the time that the device was taken. `stop` is the flag that
-    /// a staged batch has.
+    /// Runs the rows of a batch and answers each. `stop` is the flag that a staged batch has.
     ///
     /// Those whose time is over by now are answered so and not run. A batch that fails is run again in halves, so that
     /// what is wrong with one item is not the others' loss. After a panic it is not: whatever broke then is not known
@@ -61,7 +70,7 @@ impl Run<'_> {
         items: Vec<Item>,
         staged: Option<Box<dyn StagedBatch>>,
         stop: StopFlag,
-    ) -> Duration {
+    ) -> Ended {
         let rows = items.len();
         let now = Instant::now();
         let items = match &staged {
@@ -70,9 +79,10 @@ impl Run<'_> {
         };
         items.iter().for_each(|item| self.counters.waited(now.saturating_duration_since(item.queued)));
         let staged = staged.filter(|_| items.len() == rows);
-        let took = self.run_rows(items, staged, stop);
+        let mut bad = vec![];
+        let took = self.run_rows(items, staged, stop, &mut bad);
         self.counters.ends(rows);
-        took
+        Ended { took, bad }
     }
 
     /// The items that need be run still; the others are answered.
@@ -93,6 +103,7 @@ impl Run<'_> {
         mut items: Vec<Item>,
         staged: Option<Box<dyn StagedBatch>>,
         stop: StopFlag,
+        bad: &mut Vec<Sender>,
     ) -> Duration {
         if items.is_empty() {
             return Duration::ZERO;
@@ -139,8 +150,10 @@ impl Run<'_> {
                 self.stopped(items, why, took);
                 took
             }
-            (Err(Failure::Run(error)), None) if rows > 1 => took + self.again(items, &error),
+            (Err(Failure::Run(error)), None) if rows > 1 => took + self.again(items, &error, bad),
             (Err(failure), _) => {
+                // After a panic of several it is not known whose it was: who is among them each time will be found.
+                bad.extend(items.iter().filter_map(|item| item.terms.sender));
                 self.failed(items, failure);
                 took
             }
@@ -148,7 +161,7 @@ impl Run<'_> {
     }
 
     /// Runs the rows of a batch that failed in parts.
-    fn again(&self, mut items: Vec<Item>, error: &RunError) -> Duration {
+    fn again(&self, mut items: Vec<Item>, error: &RunError, bad: &mut Vec<Sender>) -> Duration {
         let (model, rows) = (self.model, items.len());
         let undivided = matches!(error, RunError::Rows { .. });
         // It is said once: whatever the next batches do, nobody's rows go to another.
@@ -162,7 +175,7 @@ impl Run<'_> {
         while !items.is_empty() {
             let rest = items.split_off(part.min(items.len()));
             let alive = self.alive(std::mem::replace(&mut items, rest), Instant::now());
-            total += self.run_rows(alive, None, StopFlag::default());
+            total += self.run_rows(alive, None, StopFlag::default(), bad);
         }
         total
     }
@@ -191,7 +204,12 @@ impl Run<'_> {
         let error = match failure {
             Failure::Run(error) => {
                 match &error {
-                    RunError::Input(_) => tracing::debug!(model, %error, "an item cannot be run"),
+                    RunError::Input(_) | RunError::Memory { for_good: true, .. } => {
+                        tracing::debug!(model, %error, "an item cannot be run");
+                    }
+                    RunError::Memory { .. } => {
+                        tracing::warn!(model, %error, "there is no memory for a batch")
+                    }
                     _ => tracing::error!(model, %error, "the model failed"),
                 }
                 error

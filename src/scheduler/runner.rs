@@ -130,9 +130,13 @@ pub enum RunError {
     /// The rows cannot be run by this model (dtype, shape or values), which is the fault of what was sent.
     #[error("{0}")]
     Input(String),
-    /// The batch would take more memory than the model may.
-    #[error("{0}")]
-    Memory(String),
+    /// There is no memory for what the batch would take.
+    #[error("{reason}")]
+    Memory {
+        reason: String,
+        /// It is more than the model may ever take, and not only more than is free now.
+        for_good: bool,
+    },
     /// An output does not have a row for each of the items that were run together (or it has not the one of an
     /// item that was run alone), so that it is not known which item has what.
     #[error(

@@ -7,6 +7,7 @@
 use super::item::{Dropped, Item};
 use super::lanes::Patience;
 use super::queue::Terms;
+use super::run::Ended;
 use super::runner::StagedBatch;
 use super::state::{Formed, State, Turn, Work};
 use super::ticket::Outcome;
@@ -295,7 +296,8 @@ impl Simulator {
         let Turn { id, instance, items, counters, .. } = turn;
         let now = self.instant(self.now);
         counters.ends(items.len());
-        self.state.finish(id, items.len(), Duration::from_secs_f64(took), now);
+        let ended = Ended { took: Duration::from_secs_f64(took), bad: vec![] };
+        self.state.finish(id, items.len(), &ended, now);
         let Some(index) = self.index(instance) else { return };
         let playing = &mut self.loads[index];
         playing.outcomes.batches += 1;
@@ -382,7 +384,8 @@ impl Simulator {
         let (reply, receiver) = oneshot::channel();
         let terms = Terms::until(now + Duration::from_secs_f64(playing.load.timeout));
         let span = tracing::Span::none();
-        let item = Item { inputs: vec![], wants: Arc::default(), terms, queued: now, span, reply };
+        let item =
+            Item { inputs: vec![], wants: Arc::default(), terms, queued: now, alone: false, span, reply };
         match self.state.push(playing.id, item, now, &mut self.dead) {
             Ok(()) => playing.waiting.push_back(receiver),
             Err(_) => playing.outcomes.rejected += 1,

@@ -1,10 +1,12 @@
 //! What one device has to do: its instances, their queues, shares and turns. Says which batch runs next and
 //! starts nothing; the time is an argument.
 
+use super::blame::Blame;
 use super::device::Policy;
 use super::item::{Dropped, Item};
 use super::lanes::{Lanes, OnTheWay, Patience, RunId, Starting, Stuck};
 use super::queue::{Queue, Ready, Terms};
+use super::run::Ended;
 use super::runner::StagedBatch;
 use super::running::RunningBatch;
 use super::share::{AccountId, Rank, Shares};
@@ -98,6 +100,7 @@ pub struct Entry {
     running: usize,
     counters: Arc<Counters>,
     pace: Pace,
+    blame: Blame,
 }
 
 /// A batch that was taken from its queue.
@@ -188,8 +191,9 @@ impl State {
         let account = holding.account;
         self.patient += usize::from(policy.is_patient());
         let queue = Queue::new(policy.queue, policy.batch.clone());
-        let pace = Pace::default();
-        let entry = Entry { model, account, runner, policy, queue, weights, running: 0, counters, pace };
+        let (pace, blame) = (Pace::default(), Blame::default());
+        let entry =
+            Entry { model, account, runner, policy, queue, weights, running: 0, counters, pace, blame };
         let id = self.next_id;
         self.next_id += 1;
         self.instances.insert(id, entry);
@@ -245,13 +249,14 @@ impl State {
     pub fn push(
         &mut self,
         id: u64,
-        item: Item,
+        mut item: Item,
         now: Instant,
         dropped: &mut Dropped,
     ) -> Result<(), (Rejected, Item)> {
         let Some(entry) = self.instances.get_mut(&id) else { return Err((Rejected::Closed, item)) };
         self.epoch.get_or_insert(now);
         let was_empty = entry.queue.is_empty();
+        item.alone = entry.blame.is_alone(item.terms.sender, now);
         let pushed = entry.queue.push(item, now, dropped);
         dropped.iter().for_each(|(_, why)| entry.counters.dropped(*why));
         if let Err(item) = pushed {
@@ -316,15 +321,10 @@ impl State {
         self.epoch.map_or(0.0, |epoch| now.saturating_duration_since(epoch).as_secs_f64())
     }
 
-    /// A batch has ended, having taken so much of the device's time. Its runner is to be dropped once nothing is
+    /// A batch has ended. Its runner is to be dropped once nothing is
     /// locked: this may be the last hold on it.
-    pub fn finish(
-        &mut self,
-        id: RunId,
-        rows: usize,
-        took: Duration,
-        now: Instant,
-    ) -> Option<Arc<dyn Runner>> {
+    pub fn finish(&mut self, id: RunId, rows: usize, ended: &Ended, now: Instant) -> Option<Arc<dyn Runner>> {
+        let took = ended.took;
         let OnTheWay { instance, runner, hold, charge, .. } = self.lanes.end(id)?;
         // Of that name there may be another by now.
         if let Some(holding) = self.accounts.get_mut(&hold.model)
@@ -341,6 +341,7 @@ impl State {
             }
             entry.running = entry.running.saturating_sub(1);
             entry.pace.ran(rows, took, now, !entry.queue.is_empty());
+            ended.bad.iter().for_each(|sender| entry.blame.failed(*sender, now));
         }
         Some(runner)
     }
@@ -458,6 +459,7 @@ impl State {
         if taken.rows.is_empty() {
             return None;
         }
+        taken.rows.iter().for_each(|item| entry.blame.runs(item.terms.sender, now));
         entry.running += 1;
         entry.counters.starts(taken.rows.len());
         let bytes = entry.runner.memory().batch;

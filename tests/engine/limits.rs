@@ -52,7 +52,7 @@ fn a_body_takes_of_its_models_share() {
     let runner = load(&looped(3, 1 << 20), &Budget::unlimited());
     runner.limit_batch_memory(1 << 20);
     let error = failure(&*runner, batch());
-    let RunError::Memory(why) = &error else { panic!("{error:?}") };
+    let RunError::Memory { reason: why, for_good: true } = &error else { panic!("{error:?}") };
     assert!(why.contains("\"loop\"") && why.contains("out of memory") && why.contains("1048576"), "{why}");
     runner.limit_batch_memory(1 << 30);
     runner.run(batch()).unwrap();
@@ -66,7 +66,10 @@ fn what_a_run_takes_is_reserved_until_it_ends() {
     let idle = budget.usage().reserved();
     for _ in 0..3 {
         let error = failure(&*large, batch());
-        assert!(matches!(&error, RunError::Memory(why) if why.contains("running may take")), "{error:?}");
+        assert!(
+            matches!(&error, RunError::Memory { reason: why, for_good: true } if why.contains("running may take")),
+            "{error:?}"
+        );
         small.run(batch()).unwrap();
         assert_eq!(budget.usage().reserved(), idle);
     }

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// An item may take so long; it has no client who waits.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// How long an item waits for memory before it tries again.
+const MEMORY: Duration = Duration::from_millis(100);
+
 /// The last batches wait so long for the items that are still on their way.
 const LAST: Duration = Duration::from_millis(1);
 
@@ -63,6 +66,7 @@ impl Flow for OfflineEntry {
                     row: Some(item),
                     priority: None,
                     deadline,
+                    sender: None,
                 };
                 match flow::run(&self.pinned, request).await {
                     Ok(answer) => {
@@ -73,6 +77,9 @@ impl Flow for OfflineEntry {
                     }
                     Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
                         tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;
+                    }
+                    Err(flow::Error::StepMemory { for_good: false, .. }) if Instant::now() < deadline => {
+                        tokio::time::sleep(MEMORY).await;
                     }
                     Err(error) => return refused(error).into(),
                 }
@@ -90,7 +97,9 @@ fn refused(error: flow::Error) -> Refused {
     use flow::Error;
     let (step, reason) = match error {
         Error::Decode { decode, error } => (decode, error.to_string()),
-        Error::Input { step, reason, .. } | Error::Step { step, reason, .. } => (step, reason),
+        Error::Input { step, reason, .. }
+        | Error::Step { step, reason, .. }
+        | Error::StepMemory { step, reason, .. } => (step, reason),
         Error::Encode { encode, error } => (encode, error.to_string()),
         Error::Full { ref model, .. } | Error::Closed { ref model } => (model.clone(), error.to_string()),
         Error::NotReady(ref not_ready) => (not_ready.model().to_owned(), error.to_string()),

@@ -61,8 +61,12 @@ impl Bench {
         self.clients.push(left.clone());
         let now = self.at(millis);
         let number = number.parse().unwrap();
-        let item =
-            Waits { number, terms: Terms { deadline: now + ALLOWED, priority, begun }, queued: now, left };
+        let item = Waits {
+            number,
+            terms: Terms { deadline: now + ALLOWED, priority, begun, sender: None },
+            queued: now,
+            left,
+        };
         let mut dead = vec![];
         let taken = self.queue.push(item, now, &mut dead).is_ok();
         (taken, dead.iter().map(|(item, why)| (item.number, *why)).collect())
