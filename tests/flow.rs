@@ -4,7 +4,7 @@ use crate::fakes::{Fake, Gate, TwoLanes, id, ids, signature};
 use crate::lifecycle::{plan, whole, write};
 use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
-use rserve::lifecycle::{Lifecycle, Loadable, Loader, Opened};
+use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened};
 use rserve::plan::{
     self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeId,
     EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, InputPlan, Origin, OutputPlan,
@@ -99,7 +99,7 @@ impl Rows for TextEncode {
 struct Models(HashMap<&'static str, Arc<Fake>>);
 
 impl Loader for Models {
-    fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, String> {
+    fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, OpenError> {
         let name = String::from_utf8(whole(&files)).unwrap();
         let inputs: &[&str] = if name == "join" { &["a", "b"] } else { &["x"] };
         let facts = VersionFacts {

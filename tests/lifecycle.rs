@@ -2,27 +2,44 @@
 
 use crate::fakes::{Fake, Gate, TwoLanes, first, id, number, signature};
 use rserve::lifecycle::{
-    Cause, Cell, Copied, Fit, Lifecycle, Loadable, Loader, NotReady, Opened, Refused, Serving, State,
+    Cause, Cell, Copied, Fit, Lifecycle, LoadNotes, Loadable, Loader, NotReady, OpenError, Opened,
+    Precautions, Refused, Serving, State,
 };
+use rserve::memory::Budget;
 use rserve::plan::{self, BatchPolicy, Declaration, DeviceId, Plan, VersionFacts};
 use rserve::scheduler::{Device, Memory, Runner, Terms, Want};
-use rserve::store::VersionFiles;
+use rserve::store::{Content, Format, VersionFiles};
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up), `hang`
-/// (until it is let go); counts what it is asked to load.
+/// (until it is let go); counts what it is asked to load. Files that begin with `stuck` are read once they are let go.
 #[derive(Default)]
 struct TextLoader {
     loads: Arc<AtomicUsize>,
     gate: Arc<Gate>,
+    format: StuckFormat,
+}
+
+#[derive(Default)]
+struct StuckFormat(Gate);
+
+impl Format for StuckFormat {
+    fn read(&self, file: &mut dyn Read, size: usize) -> std::io::Result<Content> {
+        let content = Content::read(file, size, &[])?;
+        if content.pieces().any(|piece| piece.starts_with(b"stuck")) {
+            self.0.pass();
+        }
+        Ok(content)
+    }
 }
 
 impl Loader for TextLoader {
-    fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, String> {
+    fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, OpenError> {
         let onnx = whole(&files);
         let text = std::str::from_utf8(&onnx).map_err(|_| "not text".to_owned())?;
         let input = match text.trim().split_once(' ') {
@@ -34,6 +51,10 @@ impl Loader for TextLoader {
             VersionFacts { signature, labels: files.labels, texts: files.texts, weights: onnx.len() as u64 };
         let model = Text { text: text.trim().to_owned(), loads: self.loads.clone(), gate: self.gate.clone() };
         Ok(Opened { facts, model: Box::new(model) })
+    }
+
+    fn format(&self) -> &dyn Format {
+        &self.format
     }
 }
 
@@ -473,12 +494,86 @@ fn a_load_that_hangs_is_abandoned_and_the_old_version_serves_on() {
     assert_eq!(lifecycle.apply(&patient).unwrap(), []);
     let failure = lifecycle.refresh("model").unwrap().failures.remove(0);
     assert_eq!((failure.version, failure.cause), (Some(2), Cause::Timeout));
-    assert_eq!(failure.reason, "it was not ready within 0.05 s");
+    assert_eq!(failure.reason, "it was not ready within 0.05 s, and is still being loaded");
     assert_eq!(ask(&cell, 2.0), (1, 20.0));
     loader.gate.open();
     assert_eq!(lifecycle.apply(&rollout(store.path(), &[], |_| ())).unwrap(), []);
     write(store.path(), "model", 2, "times 3");
     assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+}
+
+/// As on a network file system whose server is gone.
+#[test]
+fn a_file_that_does_not_come_back_holds_up_nothing_but_its_model() {
+    let store = tempfile::tempdir().unwrap();
+    for model in ["model", "other"] {
+        write(store.path(), model, 1, "times 10");
+    }
+    let loader = Arc::new(TextLoader::default());
+    let lifecycle = Lifecycle::with_devices(loader.clone(), [Device::new(DeviceId::Cpu, TwoLanes)]);
+    let mut plan = plan(store.path(), &[("model", &[], true), ("other", &[], true)]);
+    for model in 0..2 {
+        plan.models[id(model)].rollout.load_timeout = Duration::from_millis(100);
+    }
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
+    let cell = lifecycle.cells(&plan).unwrap()[id(0)].clone();
+    loader.format.0.close();
+    write(store.path(), "model", 2, "stuck");
+    for _ in 0..3 {
+        let reload = lifecycle.reload("model").unwrap();
+        let failure = &reload.failures[0];
+        assert_eq!((&*failure.model, failure.cause, &*reload.serving), ("model", Cause::Timeout, &[1][..]));
+        assert!(failure.reason.contains("did not answer within"), "{}", failure.reason);
+    }
+    loader.format.0.wait_for(1);
+    assert_eq!(ask(&cell, 2.0), (1, 20.0));
+    let status = lifecycle.status();
+    assert_eq!(status[0].generations.last().unwrap().cause, Some(Cause::Timeout));
+    write(store.path(), "other", 2, "times 3");
+    assert_eq!(lifecycle.refresh("other").unwrap().serving, [2]);
+    // It comes back, and is taken as what it is.
+    loader.format.0.open();
+    fs::write(store.path().join("model/2/model.onnx"), "times 4").unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while lifecycle.refresh("model").unwrap().serving != [2] {
+        assert!(Instant::now() < until, "its updates are over");
+    }
+    assert_eq!(ask(&cell, 2.0), (2, 8.0));
+}
+
+#[test]
+fn a_load_that_never_came_back_is_not_tried_again_by_the_next_process() {
+    let (store, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(store.path(), "model", 1, "times 10");
+    write(store.path(), "model", 2, "hang 2");
+    let loader = Arc::new(TextLoader::default());
+    let begin = || {
+        let notes = LoadNotes::open(state.path()).unwrap();
+        let precautions = Precautions { notes: notes.clone(), ..Precautions::within(&Budget::unlimited()) };
+        let lifecycle = Lifecycle::with_devices(loader.clone(), [Device::new(DeviceId::Cpu, TwoLanes)]);
+        (lifecycle.with_precautions(precautions), notes)
+    };
+    let plan = rollout(store.path(), &[], |r| r.load_timeout = Duration::from_millis(200));
+    loader.gate.close();
+    let (lifecycle, notes) = begin();
+    let failures = lifecycle.apply(&plan).unwrap();
+    assert_eq!((failures[0].version, failures[0].cause), (Some(2), Cause::Timeout));
+    notes.close();
+    let loads = loader.loads.load(SeqCst);
+    // The next process.
+    let (lifecycle, _notes) = begin();
+    let failures = lifecycle.apply(&plan).unwrap();
+    assert_eq!((failures[0].version, failures[0].cause), (Some(2), Cause::Fatal));
+    assert!(failures[0].reason.contains("`rserve reload model`"), "{}", failures[0].reason);
+    assert_eq!(loader.loads.load(SeqCst), loads + 1, "version 1 alone was loaded");
+    let status = lifecycle.status().remove(0);
+    assert_eq!((status.serving, status.generations[0].cause), (vec![1], Some(Cause::Fatal)));
+    assert_eq!(lifecycle.look_again("model").unwrap().serving, [1], "an order for all is none for this one");
+    loader.gate.open();
+    assert_eq!(lifecycle.reload("model").unwrap().serving, [2]);
+    // Now that it came back, anybody may load it.
+    let (lifecycle, _) = begin();
+    assert_eq!(lifecycle.apply(&plan).unwrap(), []);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::via::Via;
 use super::{Trouble, memory, watchdog};
 use crate::diagnostic::nearest;
 use crate::flow::{self, CodecThreads};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Precautions};
 use crate::offline::{
     self, Begin, EarlierRun, Flow, Glob, Identity, Inputs, List, RunSpec, Selection, Shard, Stopped, Summary,
 };
@@ -186,7 +186,7 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
     alone::fill_batches(&mut plan, in_flight);
     let budget = memory::budget(&plan);
     let loader = EngineLoader { budget: budget.clone() };
-    let lifecycle = Lifecycle::new(Arc::new(loader)).reserving_from(&budget);
+    let lifecycle = Lifecycle::new(Arc::new(loader)).with_precautions(Precautions::within(&budget));
     let lifecycle = Arc::new(lifecycle);
     runtime.spawn(watchdog::keep(lifecycle.clone()));
     let staged = stage_all(&lifecycle, &plan, None)?;

@@ -4,6 +4,7 @@ use super::Trouble;
 use super::facts;
 use super::token::token;
 use crate::diagnostic::{Diagnostic, Report, SourceText, Span};
+use crate::lifecycle::Precautions;
 use crate::memory::{Budget, process_limit};
 use crate::plan::{self, Capacity, Facts, Plan};
 use crate::spec::{self, DeviceUse, Spec};
@@ -60,11 +61,19 @@ pub struct Files(Vec<(PathBuf, Vec<u8>)>);
 
 /// Compiles every file in `paths`, which are files and folders of `*.toml`.
 pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
-    // What the files say of memory is not known yet.
-    let memory = Budget::new(process_limit().unwrap_or(u64::MAX));
-    let compiled = Compiled::of(Files::read(paths)?, &memory)?;
+    compile_with(paths, &Precautions::within(&whole_memory()))
+}
+
+/// The same, with these precautions when models are read.
+pub fn compile_with(paths: &[PathBuf], precautions: &Precautions) -> Result<Compiled, Trouble> {
+    let compiled = Compiled::of(Files::read(paths)?, precautions, false)?;
     token(&compiled.plan)?;
     Ok(compiled)
+}
+
+/// A budget of all the memory that the system lets the process take: what the files say of it is not known yet.
+pub fn whole_memory() -> Budget {
+    Budget::new(process_limit().unwrap_or(u64::MAX))
 }
 
 impl Files {
@@ -78,8 +87,8 @@ impl Files {
 }
 
 impl Compiled {
-    /// What is read of the models is reserved from `memory` for as long as that takes.
-    pub fn of(texts: Files, memory: &Budget) -> Result<Self, Trouble> {
+    /// Compiles files. `background` work gives way to what serves.
+    pub fn of(texts: Files, precautions: &Precautions, background: bool) -> Result<Self, Trouble> {
         let mut report = Report::default();
         let mut specs = Vec::with_capacity(texts.0.len());
         for (file, bytes) in &texts.0 {
@@ -87,7 +96,7 @@ impl Compiled {
                 specs.push(spec::read::read(&source, &mut report));
             }
         }
-        let gathered = facts::gather(&plan::needs(&specs), memory);
+        let gathered = facts::gather(&plan::needs(&specs), precautions, background);
         let capacity = engine::capacity();
         match plan::compile(&specs, &gathered.facts, &capacity, &codec::registry(), &mut report) {
             Some(plan) => Ok(Self {

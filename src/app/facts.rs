@@ -1,12 +1,13 @@
 //! What the store holds of the models that are asked for, read and inspected side by side.
 
 use crate::engine;
-use crate::memory::Budget;
+use crate::engine::LoadError;
+use crate::lifecycle::{BRIEF, OpenError, Precautions, Remembered};
 use crate::plan::{Facts, ModelFacts, StoreRoot, VersionFacts, VersionsWanted};
 use crate::store::{self, MODEL_FILE, Reading, StoreError, VersionFiles};
-use rayon::prelude::*;
+use crate::sync::{Mutex, lock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 pub struct Gathered {
     pub facts: Facts,
@@ -15,22 +16,30 @@ pub struct Gathered {
 }
 
 /// `needs` are the models wanted, by store. Of the others in a store the names alone are told.
-pub fn gather(needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>, memory: &Budget) -> Gathered {
+pub fn gather(
+    needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>,
+    precautions: &Precautions,
+    background: bool,
+) -> Gathered {
     let mut gathered = Gathered { facts: Facts::default(), unreadable: false };
     for (path, models) in needs {
-        let store = match store::scan(path) {
-            Ok(scan) => Ok(scan
-                .models
-                .into_par_iter()
-                .map(|(model, versions)| {
-                    let facts = match models.get(&model) {
-                        Some(wanted) => model_facts(path, &model, versions, wanted, memory),
-                        None => ModelFacts::default(),
-                    };
-                    (model, facts)
-                })
-                .collect()),
+        let root = path.path.clone();
+        let store = match precautions.looks.look(path, BRIEF, false, move || store::scan(&root)) {
+            Ok(Ok(scan)) => Ok(side_by_side(scan.models, |(model, versions)| {
+                let facts = models.get(&model).map(|wanted| {
+                    let read =
+                        |version| version_facts(path, &model, version, wanted, precautions, background);
+                    model_facts(versions.unwrap_or_default(), wanted, read)
+                });
+                (model, facts.unwrap_or_default())
+            })
+            .into_iter()
+            .collect()),
             Err(error) => {
+                gathered.unreadable = true;
+                Err(error.to_string())
+            }
+            Ok(Err(error)) => {
                 gathered.unreadable |= matches!(error, StoreError::Forbidden(_) | StoreError::Io { .. });
                 Err(error.to_string())
             }
@@ -40,19 +49,16 @@ pub fn gather(needs: &BTreeMap<StoreRoot, BTreeMap<String, VersionsWanted>>, mem
     gathered
 }
 
+/// What there is to know of a model that has these versions. `read` waits for the disk.
 fn model_facts(
-    store: &StoreRoot,
-    model: &str,
-    versions: Result<Vec<u64>, StoreError>,
+    versions: Vec<u64>,
     wanted: &VersionsWanted,
-    memory: &Budget,
+    read: impl Fn(u64) -> Result<VersionFacts, String> + Sync,
 ) -> ModelFacts {
-    let mut others: BTreeSet<u64> = versions.unwrap_or_default().into_iter().collect();
-    let reading = Reading { format: &engine::Onnx, texts: &wanted.texts, memory };
-    let read = |version: u64| version_facts(store, model, version, reading);
+    let mut others: BTreeSet<u64> = versions.into_iter().collect();
     let listed: Vec<u64> = others.intersection(&wanted.listed).copied().collect();
     let mut facts: BTreeMap<u64, _> =
-        listed.into_par_iter().map(|version| (version, read(version))).collect();
+        side_by_side(listed, |version| (version, read(version))).into_iter().collect();
     if wanted.latest {
         // From the newest down to one that can be served.
         for version in others.iter().rev() {
@@ -65,27 +71,68 @@ fn model_facts(
     ModelFacts { versions: facts, others }
 }
 
+/// Does the same with each, on threads that wait for one another alone: the pool that computes goes on.
+fn side_by_side<T: Send, R: Send>(
+    all: impl IntoIterator<Item = T, IntoIter: Send>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let queue = Mutex::new(all.into_iter());
+    let done = Mutex::new(vec![]);
+    let run = || {
+        while let Some(one) = { lock(&queue).next() } {
+            let result = work(one);
+            lock(&done).push(result);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(run);
+        }
+        run();
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn version_facts(
     store: &StoreRoot,
     model: &str,
     version: u64,
-    reading: Reading<'_>,
+    wanted: &VersionsWanted,
+    precautions: &Precautions,
+    background: bool,
 ) -> Result<VersionFacts, String> {
-    let files = store::read(store, model, version, reading).map_err(|e| e.to_string())?;
-    let _held = files.held.clone();
-    facts_of(files).map(|(_, facts)| facts)
+    let place = store.join(model).join(version.to_string());
+    let (store, model, texts) = (store.clone(), model.to_owned(), wanted.texts.clone());
+    let Precautions { memory, notes, looks } = precautions.clone();
+    let looked = looks.look(&place, wanted.load_timeout, background, move || {
+        let reading = Reading { format: &engine::Onnx, texts: &texts, memory: &memory };
+        let files = store::read(&store, &model, version, reading).map_err(|e| e.to_string())?;
+        if let Some(Remembered { reason, .. }) = notes.known(files.digest) {
+            return Err(reason);
+        }
+        let _held = files.held.clone();
+        let note = notes.begin(&model, version, files.digest);
+        let facts = facts_of(files).inspect_err(|error| {
+            if error.lasting {
+                note.refused(&error.reason);
+            }
+        });
+        facts.map(|(_, facts)| facts).map_err(|error| error.reason)
+    });
+    looked.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// A model and what it declares, or every reason why it cannot be run, one a line.
-pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts), String> {
+pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts), OpenError> {
     let mut labels = std::mem::take(&mut files.labels);
     let texts = std::mem::take(&mut files.texts);
-    let model = engine::open(files.into_model()).map_err(|e| e.to_string())?;
-    let inspection = model.inspect().map_err(|e| e.to_string())?;
+    let model = engine::open(files.into_model()).map_err(refused)?;
+    let inspection = model.inspect().map_err(refused)?;
     if !inspection.unsupported.is_empty() {
         let lines: Vec<String> =
             inspection.unsupported.iter().map(|node| format!("not supported: {node}")).collect();
-        return Err(lines.join("\n"));
+        return Err(OpenError { reason: lines.join("\n"), lasting: true });
     }
     labels.extend(inspection.classes.map(|classes| (MODEL_FILE.to_owned(), classes)));
     let facts = VersionFacts {
@@ -97,11 +144,18 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
     Ok((model, facts))
 }
 
+fn refused(error: LoadError) -> OpenError {
+    let lasting = matches!(error, LoadError::NotOnnx(_) | LoadError::Invalid(_) | LoadError::Unsupported(_));
+    OpenError { reason: error.to_string(), lasting }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Budget;
     use std::fs;
     use std::path::Path;
+    use std::time::Duration;
 
     #[test]
     fn only_versions_that_are_wanted_are_looked_at() {
@@ -119,15 +173,13 @@ mod tests {
             let wanted = VersionsWanted {
                 latest,
                 listed: listed.iter().copied().collect(),
+                load_timeout: Duration::from_secs(60),
                 ..VersionsWanted::default()
             };
-            let facts = model_facts(
-                &store.path().to_owned().into(),
-                "surface",
-                Ok((1..=5).collect()),
-                &wanted,
-                &Budget::unlimited(),
-            );
+            let (root, precautions) =
+                (store.path().to_owned().into(), Precautions::within(&Budget::unlimited()));
+            let read = |version| version_facts(&root, "surface", version, &wanted, &precautions, false);
+            let facts = model_facts((1..=5).collect(), &wanted, read);
             let looked: Vec<(u64, bool)> =
                 facts.versions.iter().map(|(v, facts)| (*v, facts.is_ok())).collect();
             (looked, facts.others.into_iter().collect::<Vec<_>>())

@@ -7,13 +7,13 @@ use crate::ingress::documents::{
     PlanStatus, Reloaded, Status, Stored, StoredModel, StuckBatch,
 };
 use crate::ingress::{BoxFuture, Done, Host, Order, Sample};
-use crate::lifecycle::{self, ModelStatus, Refused, Reload};
+use crate::lifecycle::{self, BRIEF, Cause, Looks, ModelStatus, Refused, Reload};
 use crate::memory::Budget;
 use crate::plan::{DeviceId, Plan};
 use crate::scheduler::Stuck;
-use crate::store;
+use crate::store::{self, StoreError};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -168,11 +168,13 @@ fn pipelines(plan: &Plan) -> Vec<PipelineStatus> {
 /// What the stores hold of the models, and what in them is not a version of any.
 fn stored(running: &Running) -> Stored {
     let plan = running.current.load().plan.clone();
+    let looks = &running.lifecycle.precautions().looks;
     let status = running.lifecycle.status();
     let models = plan.models.iter().map(|model| {
-        let (in_store, error) = match store::versions(&model.store, &model.name) {
+        let (root, name) = (model.store.path.clone(), model.name.clone());
+        let (in_store, error) = match look(looks, &root.join(&name), move || store::versions(&root, &name)) {
             Ok(versions) => (versions, None),
-            Err(error) => (vec![], Some(error.to_string())),
+            Err(error) => (vec![], Some(error)),
         };
         let status = status.iter().find(|status| status.name == model.name);
         StoredModel {
@@ -184,11 +186,23 @@ fn stored(running: &Running) -> Stored {
             warning: status.and_then(|s| s.warning.clone()),
         }
     });
-    let roots: BTreeSet<&Path> = plan.models.iter().map(|model| model.store.as_path()).collect();
-    let ignored = roots.into_iter().filter_map(|root| store::scan(root).ok()).flat_map(|scan| scan.ignored);
+    let roots: BTreeSet<PathBuf> = plan.models.iter().map(|model| model.store.path.clone()).collect();
+    let scans =
+        roots.into_iter().filter_map(|root| look(looks, &root.clone(), move || store::scan(&root)).ok());
+    let ignored = scans.flat_map(|scan| scan.ignored);
     let ignored =
         ignored.map(|one| Ignored { path: one.path.display().to_string(), reason: one.reason.to_owned() });
     Stored { models: models.collect(), ignored: ignored.collect() }
+}
+
+/// A look at a store, and for how long it is waited for at most.
+fn look<T: Send + 'static>(
+    looks: &Looks,
+    place: &Path,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, String> {
+    let looked = looks.look(place, BRIEF, false, work).map_err(|error| error.to_string())?;
+    looked.map_err(|error| error.to_string())
 }
 
 /// Blocks until it is done. What is not begun when `gone` says that nobody waits for it is left.
@@ -200,7 +214,7 @@ fn carry_out(running: &Running, order: Order, gone: &dyn Fn() -> bool) -> Done {
     let unknown = || Done::UnknownModel { known: known() };
     let looked = |model: &str, reload: &Reload| {
         let outcome = Reloaded { models: vec![outcome(model, reload)], ..Reloaded::default() };
-        if reload.failures.is_empty() { Done::Fine(outcome) } else { Done::Refused(outcome) }
+        if reload.failures.is_empty() { Done::Fine(outcome) } else { not_done(outcome) }
     };
     match order {
         Order::Reload => reload_all(running, gone),
@@ -214,7 +228,7 @@ fn carry_out(running: &Running, order: Order, gone: &dyn Fn() -> bool) -> Done {
                 if reload.failures.is_empty() {
                     outcome.error = Some(format!("the store has no version {version} of it"));
                 }
-                Done::Refused(Reloaded { models: vec![outcome], ..Reloaded::default() })
+                not_done(Reloaded { models: vec![outcome], ..Reloaded::default() })
             }
             Err(_) => unknown(),
         },
@@ -234,7 +248,7 @@ pub fn reload_all(running: &Running, gone: &dyn Fn() -> bool) -> Done {
     let applied = running.look_at_files(true);
     let names: Vec<String> = running.lifecycle.status().into_iter().map(|model| model.name).collect();
     let wanted = names.iter().take_while(|_| !gone());
-    let looked = wanted.filter_map(|name| Some((name, running.lifecycle.reload(name).ok()?)));
+    let looked = wanted.filter_map(|name| Some((name, running.lifecycle.look_again(name).ok()?)));
     let looked: Vec<(&String, Reload)> = looked.collect();
     let fine = applied.is_ok() && looked.iter().all(|(_, reload)| reload.failures.is_empty());
     let (generation, refused) = match applied {
@@ -247,7 +261,15 @@ pub fn reload_all(running: &Running, gone: &dyn Fn() -> bool) -> Done {
         models: looked.iter().map(|(name, reload)| outcome(name, reload)).collect(),
         error: None,
     };
-    if fine { Done::Fine(outcome) } else { Done::Refused(outcome) }
+    if fine { Done::Fine(outcome) } else { not_done(outcome) }
+}
+
+/// An order that came to nothing, or not to all that it was for.
+fn not_done(outcome: Reloaded) -> Done {
+    let refused = outcome.plan.as_ref().is_some_and(|plan| plan.refused.is_some());
+    let mut failures = outcome.models.iter().flat_map(|model| &model.failures).peekable();
+    let overdue = failures.peek().is_some() && failures.all(|failure| failure.cause == Cause::Timeout);
+    if overdue && !refused { Done::Overdue(outcome) } else { Done::Refused(outcome) }
 }
 
 fn outcome(model: &str, reload: &Reload) -> ModelReloaded {

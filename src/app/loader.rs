@@ -2,7 +2,7 @@
 
 use super::facts::facts_of;
 use crate::engine;
-use crate::lifecycle::{Loadable, Loader, Opened};
+use crate::lifecycle::{Loadable, Loader, OpenError, Opened};
 use crate::memory::Budget;
 use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::Runner;
@@ -15,7 +15,7 @@ pub struct EngineLoader {
 }
 
 impl Loader for EngineLoader {
-    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, String> {
+    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, OpenError> {
         let (model, mut facts) = facts_of(files)?;
         let model = model.declared(declaration);
         facts.signature = Arc::new((*facts.signature).clone().declared(declaration));

@@ -159,7 +159,7 @@ impl Running {
             self.taken_back();
             return Ok(Applied::Unchanged);
         }
-        let compiled = Compiled::of(files, &self.memory)?;
+        let compiled = Compiled::of(files, self.lifecycle.precautions(), true)?;
         self.changeable(&compiled)?;
         let token = token(&compiled.plan)?;
         if as_served && current.facts == compiled.facts {

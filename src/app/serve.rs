@@ -1,7 +1,7 @@
 //! `run`: binds, loads, serves, drains.
 
 use super::banner::Banner;
-use super::compile::Compiled;
+use super::compile::{compile_with, whole_memory};
 use super::handler::Loading;
 use super::host::{HostOf, reload_all};
 use super::loader::EngineLoader;
@@ -9,9 +9,10 @@ use super::running::{Running, admin_hosts};
 use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
-use super::{Listen, Overrides, Trouble, memory, watchdog};
+use super::{Listen, Overrides, StateFolder, Trouble, memory, watchdog};
+use crate::diagnostic::Report;
 use crate::ingress::{Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Precautions};
 use crate::plan::{Address, Plan};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,35 +22,48 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Serves until SIGTERM or SIGINT. `announce` is told once what is served.
+/// Compiles the files at `paths` and serves them until SIGTERM or SIGINT. They are compiled again when they change.
 ///
-/// `paths` are what was compiled, as named: they are compiled again when they change.
+/// `show` is told what is odd about them, `announce` once what is served.
 pub fn serve(
     paths: &[PathBuf],
-    compiled: Compiled,
     overrides: &Overrides,
+    state: &StateFolder,
+    show: impl FnOnce(&Report),
     announce: impl FnOnce(&str),
 ) -> Result<(), Trouble> {
+    let precautions = Precautions { notes: state.notes()?, ..Precautions::within(&whole_memory()) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("rserve-http")
         .build()
         .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
-    let result = runtime.block_on(serving(paths, compiled, overrides, announce));
+    let result = runtime.block_on(serving(paths, overrides, &precautions, show, announce));
     // A load that still runs is not waited for.
+    precautions.notes.close();
     runtime.shutdown_background();
     result
 }
 
 async fn serving(
     paths: &[PathBuf],
-    compiled: Compiled,
     overrides: &Overrides,
+    precautions: &Precautions,
+    show: impl FnOnce(&Report),
     announce: impl FnOnce(&str),
 ) -> Result<(), Trouble> {
     let begun = Instant::now();
     allow_open_files();
     let mut signals = Signals::new()?;
+    let compiled = {
+        let (paths, precautions) = (paths.to_vec(), precautions.clone());
+        tokio::task::spawn_blocking(move || compile_with(&paths, &precautions))
+    };
+    let compiled = tokio::select! {
+        compiled = compiled => compiled.unwrap_or_else(|e| Err(Trouble::CouldNotRun(e.to_string())))?,
+        _ = signals.next() => return Ok(()),
+    };
+    show(&compiled.report);
     let plan = &compiled.plan.clone();
     let limits = limits(plan);
 
@@ -67,7 +81,10 @@ async fn serving(
 
     let memory = memory::budget(plan);
     let loader = EngineLoader { budget: memory.clone() };
-    let lifecycle = Arc::new(Lifecycle::new(Arc::new(loader)).reserving_from(&memory));
+    let lifecycle = Arc::new(
+        Lifecycle::new(Arc::new(loader))
+            .with_precautions(Precautions { memory: memory.clone(), ..precautions.clone() }),
+    );
     let metrics = Arc::new(Metrics::default());
     let loading = plan.pipelines.iter().map(|p| Arc::new(Loading(p.clone())) as Arc<dyn Handler>);
     let routes = Routes::new(loading.collect(), &metrics).map_err(Trouble::Given)?;
@@ -105,6 +122,7 @@ async fn serving(
     tokio::spawn(watchdog::keep(lifecycle.clone()));
 
     let told = signals.next().await;
+    precautions.notes.close();
     looking.abort();
     drop(watching);
     server.drain();

@@ -40,7 +40,7 @@ fn address(text: &str) -> Result<Address, NotAnAddress> {
 
 /// An answer whose status says that it was understood.
 pub struct Answer<T> {
-    /// 409: something was refused, and the document says what.
+    /// 409 or 504: something was refused or not done in time, and the document says what.
     pub refused: bool,
     pub document: T,
     /// The document as it came.
@@ -87,10 +87,10 @@ impl Admin {
             }
         };
         match status {
-            200 | 409 => {
+            200 | 409 | 504 => {
                 let read = serde_json::from_slice(&body).and_then(|json: Value| {
                     let document = T::deserialize(&json)?;
-                    Ok(Answer { refused: status == 409, document, json })
+                    Ok(Answer { refused: status != 200, document, json })
                 });
                 read.map_err(|error| {
                     complain(&format!(

@@ -2,7 +2,7 @@
 
 use super::output::{complain, give_up, print, show};
 use super::{Exit, Files, log};
-use crate::app::{self, Listen, Overrides};
+use crate::app::{self, Listen, Overrides, StateFolder};
 use crate::spec::{Address, NotAnAddress};
 use clap::ValueHint;
 
@@ -27,8 +27,16 @@ pub struct Arguments {
     /// Have the admin listener there, or "off"
     #[arg(long, value_name = "HOST:PORT|off", value_parser = admin, value_hint = ValueHint::Other)]
     admin: Option<Listen>,
+    /// Keep notes there of models that take rserve down while they are loaded, which are then not tried again by
+    /// themselves; or "off". Where left out: $STATE_DIRECTORY, $XDG_STATE_HOME/rserve or ~/.local/state/rserve
+    #[arg(long, value_name = "FOLDER|off", env = "RSERVE_STATE", hide_env_values = true, default_value = "", hide_default_value = true, value_parser = state, value_hint = ValueHint::DirPath)]
+    state: StateFolder,
     #[command(flatten)]
     log: log::Logging,
+}
+
+fn state(text: &str) -> Result<StateFolder, std::convert::Infallible> {
+    if text.is_empty() { Ok(StateFolder::Usual) } else { text.parse() }
 }
 
 fn admin(text: &str) -> Result<Listen, String> {
@@ -44,12 +52,8 @@ pub fn run(arguments: Arguments) -> Exit {
         return Exit::Usage;
     }
     let overrides = Overrides { listen: arguments.listen, admin: arguments.admin.unwrap_or_default() };
-    let served = app::compile(&arguments.files.paths).and_then(|compiled| {
-        show(&compiled.report);
-        app::serve(&arguments.files.paths, compiled, &overrides, |text| {
-            print(text);
-        })
-    });
+    let announce = |text: &str| _ = print(text);
+    let served = app::serve(&arguments.files.paths, &overrides, &arguments.state, show, announce);
     match served {
         Ok(()) => Exit::Fine,
         Err(trouble) => give_up(&trouble),

@@ -189,6 +189,7 @@ impl Admin {
                 Ok(pages::json_page(StatusCode::CONFLICT, &outcome))
             }
             Done::Refused(outcome) => Ok(pages::json_page(StatusCode::CONFLICT, &outcome)),
+            Done::Overdue(outcome) => Ok(pages::json_page(StatusCode::GATEWAY_TIMEOUT, &outcome)),
             Done::UnknownModel { known } => {
                 Err(Problem::not_found(format!("there is no model `{name}`")).with("models", known))
             }

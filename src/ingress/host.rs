@@ -86,6 +86,8 @@ pub enum Done {
     Refused(Reloaded),
     /// Another one takes long, and they are carried out one at a time.
     Busy,
+    /// It was not done in time. What was being waited for may come yet.
+    Overdue(Reloaded),
     UnknownModel {
         known: Vec<String>,
     },

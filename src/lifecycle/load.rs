@@ -5,10 +5,12 @@ use super::aside::{Aside, aside};
 use super::cell::Generation;
 use super::given;
 use super::memory::{LoadedGenerations, Verdict, judge};
+use super::notes::LoadNote;
+use super::precautions::Precautions;
 use super::samples::Feeds;
 use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::{Joining, WarmUp, Warmed};
-use crate::memory::{Budget, Reservation};
+use crate::memory::Reservation;
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner};
@@ -22,19 +24,34 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub(super) struct LoadContext {
     pub loader: Arc<dyn Loader>,
-    /// What is read for a load is reserved from it.
-    pub memory: Budget,
+    pub precautions: Precautions,
 }
 
 /// Makes a model file into something that runs. `app` hands in the engine.
 pub trait Loader: Send + Sync + 'static {
     /// Reads what the files declare, or says every reason why they cannot be run, one a line. Needs no device.
     /// The batch axes are decided with what the pipeline file declares of them.
-    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, String>;
+    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, OpenError>;
 
     /// How the files are read.
     fn format(&self) -> &dyn Format {
         &Opaque
+    }
+}
+
+/// Why a model cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// The reasons, one a line.
+    pub reason: String,
+    /// Whether it follows from the files alone, so that they will always be refused.
+    pub lasting: bool,
+}
+
+impl From<String> for OpenError {
+    /// One that may be another at another time.
+    fn from(reason: String) -> Self {
+        Self { reason, lasting: false }
     }
 }
 
@@ -93,6 +110,7 @@ pub(super) struct LoadRequest {
     pub replaces: bool,
     /// Something serves that must not suffer.
     pub background: bool,
+    pub note: Arc<LoadNote>,
 }
 
 /// A load in progress.
@@ -159,10 +177,14 @@ impl Fault {
 
     fn aside(aside: Aside, cause: Cause, request: &LoadRequest) -> Self {
         match aside {
-            Aside::Overdue => Self::new(
-                Cause::Timeout,
-                format!("it was not ready within {} s", request.limit.as_secs_f64()),
-            ),
+            Aside::Overdue => {
+                request.note.overdue();
+                let seconds = request.limit.as_secs_f64();
+                Self::new(
+                    Cause::Timeout,
+                    format!("it was not ready within {seconds} s, and is still being loaded"),
+                )
+            }
             Aside::Panicked(said) => Self::new(cause, format!("the engine panicked: {said}")),
             Aside::NoThread(error) => Self::new(cause, format!("no thread to load it with: {error}")),
         }
@@ -182,13 +204,22 @@ pub(super) fn inspect(
     let track = records.track(version, Some(digest));
     let begun = Instant::now();
     let (loader, declaration) = (request.loader.clone(), request.declaration.clone());
-    let inspected = aside(request.limit, request.background, move || loader.open(files, &declaration));
+    let note = request.note.clone();
+    let inspected = aside(request.limit, request.background, move || {
+        let _note = note;
+        loader.open(files, &declaration)
+    });
     let fault = match inspected {
         Ok(Ok(Opened { facts, model })) => {
             let loading = Loading { request, version, digest, facts, samples, held, begun, track };
             return Ok(Inspected { loading, model });
         }
-        Ok(Err(reason)) => Fault::new(Cause::Invalid, reason),
+        Ok(Err(OpenError { reason, lasting })) => {
+            if lasting {
+                request.note.refused(&reason);
+            }
+            Fault::new(Cause::Invalid, reason)
+        }
         Err(error) => Fault::aside(error, Cause::Invalid, &request),
     };
     track.failed(fault.cause, &fault.reason);
@@ -220,8 +251,9 @@ impl Inspected {
         let track = loading.track.clone();
         let mut devices: Vec<DeviceId> =
             loading.request.targets.iter().map(|target| target.device.id()).collect();
-        let held = loading.held.take();
+        let (held, note) = (loading.held.take(), loading.request.note.clone());
         let load = move || {
+            let _note = note;
             track.to(State::Loading);
             // What the device has of it counts as weights from here on.
             drop(held);
@@ -335,7 +367,9 @@ impl Loading {
             let joining = Joining::untried(&signature, &policy);
             return Ok(Ok(Warmed { joining, whole: vec![], failed: None }));
         }
+        let note = self.request.note.clone();
         aside(self.left(), self.request.background, move || {
+            let _note = note;
             let mut all: Option<Warmed> = None;
             let given = given::items(&signature, &samples).map_err(|why| format!("warm-up: {why}"))?;
             for (runner, target) in runners.iter().zip(&targets) {

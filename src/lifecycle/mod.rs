@@ -11,6 +11,7 @@
 //!
 //! It knows neither HTTP nor the engine: models are loaded through [`Loader`].
 
+mod access;
 pub mod align;
 mod aside;
 pub mod cell;
@@ -19,10 +20,13 @@ mod config;
 pub mod decide;
 mod given;
 mod load;
+mod looks;
 mod memory;
 mod model;
 mod models;
+mod notes;
 mod pass;
+mod precautions;
 mod proof;
 mod samples;
 mod scan;
@@ -37,9 +41,12 @@ mod warm;
 pub use align::Align;
 pub use cell::{Answering, Cell, Generation, NotReady, Picked, Served};
 pub use config::{Fit, Serving};
-pub use load::{Loadable, Loader, Opened};
+pub use load::{Loadable, Loader, OpenError, Opened};
+pub use looks::{BRIEF, LookError, Looks};
 pub use model::{Failure, Reload};
 pub use models::{Lifecycle, Population, Refused, Staged, Unknown};
+pub use notes::{LoadNote, LoadNotes, Remembered};
+pub use precautions::Precautions;
 pub use shadow::{Comparison, Copied, Shadow};
 pub use state::{
     Cause, DeviceStatus, GenerationStatus, InstanceStatus, Loads, ModelStatus, PlaceStatus, State,

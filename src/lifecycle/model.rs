@@ -4,7 +4,7 @@ use super::cell::{Cell, Generation, Served};
 use super::config::Config;
 use super::load::LoadContext;
 use super::memory::LoadedGenerations;
-use super::pass::{Pass, Work};
+use super::pass::{Again, Pass, Work};
 use super::state::{Cause, InstanceStatus, ModelStatus, Records};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use std::collections::BTreeSet;
@@ -172,9 +172,9 @@ impl Model {
         out.remove(&version);
     }
 
-    /// Looks at the model's versions and does what is to be done, until there is nothing more. `again` tries what
-    /// failed before; `background` work gives way to what serves.
-    pub(super) fn look(&self, context: &LoadContext, background: bool, again: bool) -> Reload {
+    /// Looks at the model's versions and does what is to be done, until there is nothing more. `background` work gives
+    /// way to what serves.
+    pub(super) fn look(&self, context: &LoadContext, background: bool, again: Again) -> Reload {
         Pass::begin(self, context, background, again).map(Pass::run).unwrap_or_default()
     }
 

@@ -8,6 +8,8 @@ use super::cell::Cell;
 use super::config::{Config, Fit, PlanContext};
 use super::load::{LoadContext, Loader, rounded};
 use super::model::{Failure, Model, Reload};
+use super::pass::Again;
+use super::precautions::Precautions;
 use super::state::{DeviceStatus, ModelStatus, State};
 use crate::memory::Budget;
 use crate::plan::{DeviceId, IdVec, ModelId, Plan};
@@ -81,7 +83,7 @@ impl Lifecycle {
     pub fn with_devices(loader: Arc<dyn Loader>, devices: impl IntoIterator<Item = Device>) -> Self {
         let devices = devices.into_iter().map(|device| (device.id(), device)).collect();
         Self {
-            context: LoadContext { loader, memory: Budget::unlimited() },
+            context: LoadContext { loader, precautions: Precautions::within(&Budget::unlimited()) },
             devices: Mutex::new(devices),
             aside: Mutex::new(None),
             models: Mutex::new(BTreeMap::new()),
@@ -89,10 +91,14 @@ impl Lifecycle {
         }
     }
 
-    /// Has what is read for loads reserved from this budget.
-    pub fn reserving_from(mut self, memory: &Budget) -> Self {
-        self.context.memory = memory.clone();
+    /// Takes these precautions when models are read and loaded.
+    pub fn with_precautions(mut self, precautions: Precautions) -> Self {
+        self.context.precautions = precautions;
         self
+    }
+
+    pub fn precautions(&self) -> &Precautions {
+        &self.context.precautions
     }
 
     /// Brings up what a plan needs and does not yet run, beside what serves, which goes on as it was: its shares,
@@ -168,20 +174,25 @@ impl Lifecycle {
     /// Looks at a model's versions in the store, and moves to what is new. Content that failed before is
     /// not tried again.
     pub fn refresh(&self, model: &str) -> Result<Reload, Unknown> {
-        Ok(self.look(&*self.model(model)?, false))
+        Ok(self.look(&*self.model(model)?, Again::No))
     }
 
     /// The same because somebody asks for it: what failed before is tried again, and what is being written
     /// is waited for, for a while.
+    pub fn look_again(&self, model: &str) -> Result<Reload, Unknown> {
+        Ok(self.until_settled(&*self.model(model)?, Again::Failed))
+    }
+
+    /// The same because somebody asks for this very model: a load that took the process down is tried again too.
     pub fn reload(&self, model: &str) -> Result<Reload, Unknown> {
-        Ok(self.until_settled(&*self.model(model)?))
+        Ok(self.until_settled(&*self.model(model)?, Again::All))
     }
 
     /// Serves a version beside what the plan asks for, until the plan is another.
     pub fn load(&self, model: &str, version: u64) -> Result<Reload, Unknown> {
         let model = self.model(model)?;
         model.ask_for(version, true);
-        Ok(self.until_settled(&model))
+        Ok(self.until_settled(&model, Again::All))
     }
 
     /// Serves a version no more, whatever the plan asks for, until the plan is another.
@@ -195,11 +206,11 @@ impl Lifecycle {
         model.ask_for(version, false);
         let others = serving.answering.iter().any(|one| one.generation.version != version);
         drop(serving);
-        let reload = self.until_settled(&model);
+        let reload = self.until_settled(&model, Again::Failed);
         // "latest" may have found another one.
         if !others && reload.serving.contains(&version) {
             model.ask_for(version, true);
-            self.look(&model, false);
+            self.look(&model, Again::No);
             return Err(Refused::Last { model: name.to_owned(), version });
         }
         Ok(reload)
@@ -257,19 +268,19 @@ impl Lifecycle {
         Ok(device)
     }
 
-    fn look(&self, model: &Model, again: bool) -> Reload {
+    fn look(&self, model: &Model, again: Again) -> Reload {
         model.look(&self.context, self.serves.load(Ordering::Acquire), again)
     }
 
     /// Looks again until nothing is being written any more, for as long as a load may take.
-    fn until_settled(&self, model: &Model) -> Reload {
+    fn until_settled(&self, model: &Model, again: Again) -> Reload {
         let until = Instant::now() + model.config().rollout.load_timeout;
-        let mut all = self.look(model, true);
+        let mut all = self.look(model, again);
         while let Some(pause) = all.again_in.filter(|pause| Instant::now() + *pause < until) {
             if model.pause(pause) {
                 break;
             }
-            let mut next = self.look(model, false);
+            let mut next = self.look(model, Again::No);
             next.loaded.splice(0..0, all.loaded);
             next.dropped.splice(0..0, all.dropped);
             next.failures.splice(0..0, all.failures);
@@ -285,7 +296,7 @@ impl Lifecycle {
         let failures = Mutex::new(vec![]);
         let work = || {
             while let Some(model) = { lock(&queue).next() } {
-                let found = self.until_settled(model).failures;
+                let found = self.until_settled(model, Again::Failed).failures;
                 lock(&failures).extend(found);
             }
         };

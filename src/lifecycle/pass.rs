@@ -1,16 +1,18 @@
 //! One look at a model, from the first question to the swap, as [`super::decide`] says.
 
+use super::access::StoreAccess;
 use super::align::align;
 use super::cell::{Answering, Generation, Served};
 use super::config::Config;
 use super::decide::{KeepReason, Next, Situation, Snapshot, decide};
 use super::load::{Fault, LoadContext, LoadRequest, inspect};
 use super::model::{Failure, Model, Phase, Reload};
+use super::notes::Remembered;
 use super::scan::Scanner;
 use super::shadow::Shadow;
 use super::state::Cause;
 use crate::plan::memory::Allowed;
-use crate::store::{self, Digest, Reading, VersionFiles};
+use crate::store::{Digest, VersionFiles};
 use crate::sync::{MutexGuard, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +27,15 @@ pub(super) struct Work {
     scanner: Scanner,
     /// Generations to begin with, that serve under another plan.
     adopted: Vec<Arc<Generation>>,
+}
+
+/// What of that which failed before is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    No,
+    /// All but loads that took a process down or did not come back.
+    Failed,
+    All,
 }
 
 /// What it depends on whether there is memory for a generation.
@@ -43,7 +54,7 @@ pub(super) struct Pass<'a> {
     /// The plan's, as it was when the pass began; [`Pass::serve`] takes it anew.
     config: Config,
     work: MutexGuard<'a, Work>,
-    in_store: Result<Vec<u64>, String>,
+    in_store: Result<Vec<u64>, Fault>,
     snapshots: BTreeMap<u64, Snapshot>,
     files: BTreeMap<u64, VersionFiles>,
     /// Generations that serve or could at once.
@@ -52,6 +63,7 @@ pub(super) struct Pass<'a> {
     conditions: MemoryConditions,
     reload: Reload,
     background: bool,
+    again: Again,
 }
 
 // === impl MemoryConditions ===
@@ -74,9 +86,9 @@ impl Work {
         Self { adopted, ..Self::default() }
     }
 
-    /// Forgets what is to be tried again: everything with `again`, else what lacked memory under other conditions.
-    fn begin(&mut self, again: bool, now: &MemoryConditions) {
-        if again {
+    /// Forgets what is to be tried again; where nothing is, what lacked memory under other conditions.
+    fn begin(&mut self, again: Again, now: &MemoryConditions) {
+        if again != Again::No {
             self.refused.clear();
             self.crowded.clear();
             self.scanner.forget();
@@ -94,14 +106,30 @@ impl Work {
 
 // === impl Pass ===
 
+fn access<'a>(
+    config: &'a Config,
+    model: &'a Model,
+    context: &'a LoadContext,
+    background: bool,
+) -> StoreAccess<'a> {
+    StoreAccess {
+        root: &config.store,
+        model: model.cell.name(),
+        texts: &config.texts,
+        context,
+        limit: config.rollout.load_timeout,
+        background,
+    }
+}
+
 impl<'a> Pass<'a> {
-    /// Begins a look. `again` tries what failed before; `background` work gives way to what serves. `None` where
+    /// Begins a look. `background` work gives way to what serves. `None` where
     /// the model is stopped.
     pub(super) fn begin(
         model: &'a Model,
         context: &'a LoadContext,
         background: bool,
-        again: bool,
+        again: Again,
     ) -> Option<Self> {
         let mut work = lock(&model.work);
         if model.is_stopped() {
@@ -120,7 +148,7 @@ impl<'a> Pass<'a> {
                 && generation.shadow != config.wanted.answers(generation.version)
                 && align(&config.contract, &generation.facts.signature).is_ok()
         });
-        let in_store = store::versions(&config.store, model.cell.name()).map_err(|error| error.to_string());
+        let in_store = access(&config, model, context, background).versions();
         if let Ok(in_store) = &in_store {
             model.cell.records.forget_failures(|version| !in_store.contains(&version));
         }
@@ -136,7 +164,12 @@ impl<'a> Pass<'a> {
             conditions,
             reload: Reload::default(),
             background,
+            again,
         })
+    }
+
+    fn access(&self) -> StoreAccess<'_> {
+        access(&self.config, self.model, self.context, self.background)
     }
 
     pub(super) fn run(mut self) -> Reload {
@@ -158,12 +191,14 @@ impl<'a> Pass<'a> {
             if !self.serve(&generations) {
                 continue;
             }
-            if generations.is_empty() && self.reload.failures.is_empty() && self.reload.again_in.is_none() {
-                let reason = match &self.in_store {
-                    Err(reason) => reason.clone(),
-                    Ok(_) => format!("no wanted version is in `{}`", self.config.store.display()),
-                };
-                self.failed(None, &Fault::new(Cause::Unreadable, reason));
+            if let Err(fault) = self.in_store.clone() {
+                self.failed(None, &fault);
+            } else if generations.is_empty()
+                && self.reload.failures.is_empty()
+                && self.reload.again_in.is_none()
+            {
+                let nothing = format!("no wanted version is in `{}`", self.config.store.display());
+                self.failed(None, &Fault::new(Cause::Unreadable, nothing));
             }
             self.model.warn(self.warning(kept));
             return self.reload;
@@ -200,22 +235,20 @@ impl<'a> Pass<'a> {
         };
         let settle = self.config.settle;
         let name = self.model.cell.name();
-        let LoadContext { loader, memory } = self.context;
-        let reading = Reading { format: loader.format(), texts: &self.config.texts, memory };
-        match work.scanner.scan(&self.config.store, name, version, settle, reading, &known) {
+        let access = access(&self.config, self.model, self.context, self.background);
+        match work.scanner.scan(&access, version, settle, &known) {
             Ok(scan) => {
                 self.snapshots.insert(version, scan.snapshot);
                 self.files.extend(scan.files.map(|files| (version, files)));
                 let sooner = self.reload.again_in.into_iter().chain(scan.again_in).min();
                 self.reload.again_in = sooner;
             }
-            Err(error) => {
+            Err(fault) => {
                 self.snapshots.insert(version, Snapshot::Unreadable);
-                let reason = error.to_string();
-                if self.model.cell.records.unreadable(version, &reason) {
-                    tracing::warn!(model = name, version, reason, "cannot be read");
+                if self.model.cell.records.unreadable(version, &fault) {
+                    tracing::warn!(model = name, version, reason = fault.reason, "cannot be read");
                 }
-                self.failed(Some(version), &Fault::new(Cause::Unreadable, reason));
+                self.failed(Some(version), &fault);
             }
         }
     }
@@ -254,6 +287,13 @@ impl<'a> Pass<'a> {
     fn bring_up(&mut self, version: u64, files: VersionFiles) -> Result<Arc<Generation>, Fault> {
         let config = &self.config;
         let shadow = !config.wanted.answers(version);
+        let notes = &self.context.precautions.notes;
+        if self.again != Again::All
+            && let Some(Remembered { cause, reason }) = notes.known(files.digest)
+        {
+            self.model.cell.records.track(version, Some(files.digest)).failed(cause, &reason);
+            return Err(Fault::new(cause, reason));
+        }
         let request = LoadRequest {
             loader: self.context.loader.clone(),
             model: self.model.cell.name().to_owned(),
@@ -266,6 +306,7 @@ impl<'a> Pass<'a> {
             loaded: self.model.loaded.clone(),
             replaces: !shadow && self.loaded.iter().any(|one| self.replaces(version, one)),
             background: self.background,
+            note: Arc::new(notes.begin(self.model.cell.name(), version, files.digest)),
         };
         let inspected = inspect(request, version, files, &self.model.cell.records)?;
         if let Err(fault) = self.fits(version, inspected.facts()).and_then(|()| self.still_wanted(version)) {
@@ -294,11 +335,10 @@ impl<'a> Pass<'a> {
         if self.model.is_stopped() {
             return overtaken("the plan has the model no more".to_owned());
         }
-        if !self.work.scanner.is_as_it_was(&self.config.store, self.model.cell.name(), version) {
+        if !self.work.scanner.is_as_it_was(&self.access(), version) {
             return overtaken("its files changed while it was being loaded".to_owned());
         }
-        let name = self.model.cell.name();
-        self.in_store = store::versions(&self.config.store, name).map_err(|error| error.to_string());
+        self.in_store = self.access().versions();
         loop {
             match self.next() {
                 Next::Load(next) if next == version => return Ok(()),
@@ -414,7 +454,8 @@ impl<'a> Pass<'a> {
         let on = "what was loaded goes on serving";
         match kept {
             Some(KeepReason::StoreUnreadable) => {
-                let reason = self.in_store.as_ref().err().cloned().unwrap_or_default();
+                let reason =
+                    self.in_store.as_ref().err().map(|fault| fault.reason.clone()).unwrap_or_default();
                 Some(format!("the store cannot be read; {on}: {reason}"))
             }
             Some(KeepReason::NothingElse) => {

@@ -1,9 +1,11 @@
 //! Looks at a version's files: reads no more than has changed, and nothing that is still being written.
 
+use super::access::StoreAccess;
 use super::decide::Snapshot;
+use super::load::Fault;
+use super::state::Cause;
 use super::still::{Observation, ReadStep, step};
-use crate::plan::StoreRoot;
-use crate::store::{self, Digest, Reading, Stamp, StoreError, VersionFiles};
+use crate::store::{Digest, Stamp, VersionFiles};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -51,14 +53,12 @@ impl Scanner {
     /// `is_known` says of a digest that it need not be loaded.
     pub(super) fn scan(
         &mut self,
-        root: &StoreRoot,
-        model: &str,
+        access: &StoreAccess<'_>,
         version: u64,
         settle: Duration,
-        reading: Reading<'_>,
         is_known: &dyn Fn(Digest) -> bool,
-    ) -> Result<Scan, StoreError> {
-        let before = match store::stamp(root, model, version) {
+    ) -> Result<Scan, Fault> {
+        let before = match access.stamp(version) {
             Ok(stamp) => stamp,
             Err(error) => {
                 self.settling.remove(&version);
@@ -83,12 +83,12 @@ impl Scanner {
         if let ReadStep::Wait(pause) = next {
             return Ok(unsettled(pause));
         }
-        let read = store::read(root, model, version, reading);
-        let unchanged = store::stamp(root, model, version).is_ok_and(|after| after == before);
+        let read = access.read(version);
+        let unchanged = access.stamp(version).is_ok_and(|after| after == before);
         let still = age.unwrap_or_default().max(now.saturating_duration_since(observation.since)) >= settle;
         let files = match read {
             Ok(files) if unchanged => files,
-            Err(error) if unchanged && still => return Err(error),
+            Err(fault) if fault.cause == Cause::Timeout || (unchanged && still) => return Err(fault),
             _ => return Ok(unsettled(settle / 2)),
         };
         let digest = files.digest;
@@ -116,8 +116,8 @@ impl Scanner {
     }
 
     /// Whether the files are those that were last taken, as far as can be told without reading them.
-    pub(super) fn is_as_it_was(&self, root: &StoreRoot, model: &str, version: u64) -> bool {
-        let now = store::stamp(root, model, version).ok();
+    pub(super) fn is_as_it_was(&self, access: &StoreAccess<'_>, version: u64) -> bool {
+        let now = access.stamp(version).ok();
         self.taken.get(&version).is_some_and(|taken| Some(taken) == now.as_ref())
     }
 }

@@ -1,5 +1,6 @@
 //! The states of a generation, with their times, as they are shown.
 
+use super::load::Fault;
 use super::shadow::Comparison;
 use super::units::{seconds, unix_seconds};
 use super::warm::Joining;
@@ -57,6 +58,8 @@ pub enum Cause {
     WarmUp,
     /// It took longer than `load_timeout`.
     Timeout,
+    /// An earlier load of it took the process down, or did not come back.
+    Fatal,
     /// A newer one, or other content under its number, came before it was ready.
     Overtaken,
 }
@@ -71,6 +74,7 @@ impl Cause {
             Self::Load => "load",
             Self::WarmUp => "warm-up",
             Self::Timeout => "timeout",
+            Self::Fatal => "fatal",
             Self::Overtaken => "overtaken",
         }
     }
@@ -294,11 +298,11 @@ impl Records {
 
     /// A version whose files cannot be read. Recorded once for as long as the reason stays the same; whether
     /// it is new.
-    pub(super) fn unreadable(&self, version: u64, reason: &str) -> bool {
+    pub(super) fn unreadable(&self, version: u64, fault: &Fault) -> bool {
         let last = self.all().into_iter().rfind(|status| status.version == version);
-        let is_new = last.is_none_or(|last| last.state != State::Failed(reason.to_owned()));
+        let is_new = last.is_none_or(|last| last.state != State::Failed(fault.reason.clone()));
         if is_new {
-            self.track(version, None).failed(Cause::Unreadable, reason);
+            self.track(version, None).failed(fault.cause, &fault.reason);
         }
         is_new
     }
@@ -483,9 +487,10 @@ mod tests {
     #[test]
     fn a_version_that_stays_unreadable_is_said_once() {
         let records = Records::default();
-        assert!(records.unreadable(3, "no"));
-        assert!(!records.unreadable(3, "no"));
-        assert!(records.unreadable(3, "still no"));
+        let fault = |reason: &str| Fault::new(Cause::Unreadable, reason);
+        assert!(records.unreadable(3, &fault("no")));
+        assert!(!records.unreadable(3, &fault("no")));
+        assert!(records.unreadable(3, &fault("still no")));
         assert_eq!(records.all().len(), 2);
     }
 }

@@ -4,6 +4,7 @@ use super::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Class names, one for each index; shared by every answer.
 pub type Labels = Arc<[String]>;
@@ -30,6 +31,8 @@ pub struct VersionsWanted {
     pub listed: BTreeSet<u64>,
     /// The names of the text files that are to be read beside them.
     pub texts: BTreeSet<String>,
+    /// The time that reading and inspecting one version may take.
+    pub load_timeout: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -104,6 +104,7 @@ fn contradiction(model: &Model, report: &mut Report) {
 
 /// Adds the versions that a model asks for.
 pub fn want(model: &Model, wanted: &mut VersionsWanted) {
+    wanted.load_timeout = of(model).load_timeout;
     wanted.latest |= follows_latest(model);
     match model.version.as_ref().map(|version| &version.value) {
         Some(Version::One(version)) => wanted.listed.extend([*version]),

@@ -3,6 +3,7 @@
 use super::Content;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use std::str::FromStr;
 
 /// BLAKE3 over the names and contents of a version's files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,9 +58,16 @@ impl Serialize for Digest {
     }
 }
 
+impl FromStr for Digest {
+    type Err = blake3::HexError;
+
+    fn from_str(hex: &str) -> Result<Self, Self::Err> {
+        blake3::Hash::from_hex(hex).map(|hash| Self(*hash.as_bytes()))
+    }
+}
+
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let hex = String::deserialize(deserializer)?;
-        blake3::Hash::from_hex(hex).map(|hash| Self(*hash.as_bytes())).map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

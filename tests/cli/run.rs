@@ -30,6 +30,9 @@ pub fn start(arguments: &[&str]) -> Server {
 
 /// `command` is to run rserve with what is added to it.
 pub fn start_by(mut command: Command, arguments: &[&str]) -> Server {
+    if !command.get_envs().any(|(name, _)| name == "RSERVE_STATE") {
+        command.env("RSERVE_STATE", "off");
+    }
     let mut child = command
         .current_dir(root())
         .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
@@ -411,6 +414,60 @@ fn copy_version(model: &str, version: &str, to: &Path) {
         let path = entry.unwrap().path();
         fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
+}
+
+/// What a process leaves that was killed while it loaded a model: the note that the load began, and no lock on it.
+#[cfg(unix)]
+#[test]
+fn a_model_that_took_the_process_down_is_not_loaded_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, state) = (folder.path().join("store"), folder.path().join("state"));
+    let store = store.as_path();
+    ["1", "2"].into_iter().for_each(|version| copy_version("road-mask", version, store));
+    let file = folder.path().join("road-mask.toml");
+    let text = format!(
+        "[store]\npath = {store:?}\n[device]\nuse = \"cpu\"\n[models.road-mask]\n[pipelines.road-mask]\n\
+         decode.photo = {{ format = \"image\", size = [64, 64] }}\n[pipelines.road-mask.steps]\n\
+         s = {{ model = \"road-mask\", inputs = {{ image = \"photo\" }} }}\n\
+         [pipelines.road-mask.online]\nencode.reply = {{ format = \"npy\", from = \"s\" }}\n"
+    );
+    fs::write(&file, text).unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rserve"));
+        command.env("RSERVE_STATE", &state);
+        start_by(command, &[file.to_str().unwrap()])
+    };
+    let stop = |mut server: Server| {
+        signal(&server, "-INT");
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    };
+    let notes = || fs::read_dir(state.join("loads")).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    let server = start();
+    let generations = status_page(&server)["models"][0]["generations"].clone();
+    let digest = generations[0]["digest"].as_str().unwrap().to_owned();
+    assert_eq!((&generations[0]["version"], notes().len()), (&serde_json::json!(2), 0), "{generations}");
+    stop(server);
+    let note = serde_json::json!({
+        "model": "road-mask", "version": 2, "state": "loading", "process": "gone", "build": "", "since": 0
+    });
+    fs::write(state.join("loads").join(format!("{digest}.json")), note.to_string()).unwrap();
+    // It is started as often as one likes.
+    for _ in 0..2 {
+        let server = start();
+        let model = status_page(&server)["models"][0].clone();
+        assert_eq!(model["serving"], serde_json::json!([1]), "{model}");
+        let refused = model["generations"].as_array().unwrap().iter().find(|g| g["version"] == 2).unwrap();
+        assert_eq!(refused["cause"], "fatal", "{model}");
+        let why = refused["state"]["failed"].as_str().unwrap();
+        assert!(why.contains("went down") && why.contains("rserve reload road-mask"), "{why}");
+        stop(server);
+    }
+    let server = start();
+    let (status, _, body) = ask(&server.admin, "POST /models/road-mask/reload HTTP/1.1", b"");
+    assert_eq!((status, &json(&body)["models"][0]["serving"]), (200, &serde_json::json!([2])));
+    assert_eq!(notes(), Vec::<std::path::PathBuf>::new(), "it came back");
+    stop(server);
+    stop(start());
 }
 
 #[test]
