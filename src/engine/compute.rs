@@ -52,10 +52,11 @@ fn compute_on<B: Accelerator>(
         let mut model = onnx::read(files.onnx, &files.data)?;
         super::typed(&model)?;
         super::optimized(&mut model);
+        let registry = Registry::standard();
         if B::ON_HOST {
-            super::optimize::for_host(&mut model.graph);
+            super::optimize::for_host(&mut model.graph, &registry);
         }
-        let program = Program::<B>::build(&model.graph, &device, &Registry::standard())?;
+        let program = Program::<B>::build(&model.graph, &device, &registry)?;
         let cx = Context::alone(device, max_tensor_bytes(id));
         if inputs.len() != model.graph.inputs.len() {
             let (given, wanted) = (inputs.len(), model.graph.inputs.len());

@@ -94,7 +94,7 @@ fn load_read(
     tracing::debug!(?applied, "optimised");
     match device {
         DeviceId::Cpu => {
-            let blocked = optimize::for_host(&mut model.graph);
+            let blocked = optimize::for_host(&mut model.graph, &ops::Registry::<Flex>::standard());
             tracing::debug!(blocked, "channels kept in blocks");
             Ok(Arc::new(Session::<Flex>::new(model, device, FlexDevice, budget.clone())?))
         }

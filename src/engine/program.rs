@@ -108,7 +108,7 @@ fn operators<B: Accelerator>(
         let site = Site::new(node, constants, device, registry);
         let absorbed = match registry.find(node).and_then(|build| Ok((build(&site)?, site.into_absorbed()))) {
             Ok((op, absorbed)) => {
-                built.operators.push((scalars::lifted(node, op), absorbed));
+                built.operators.push((scalars::lifted(registry.facts.of(node).elementwise, op), absorbed));
                 built.operators.last().map(|(_, absorbed)| absorbed)
             }
             Err(why) => {

@@ -10,6 +10,7 @@ pub mod broadcast;
 mod control;
 #[cfg(test)]
 mod documented;
+mod facts;
 pub mod make;
 pub mod math;
 mod microsoft;
@@ -27,6 +28,7 @@ mod signal;
 mod text;
 mod vision;
 
+pub use facts::FactTable;
 pub use microsoft::INNER;
 
 use super::backend::Accelerator;
@@ -35,6 +37,7 @@ use super::onnx::{Node, ValueId};
 use super::run::Run;
 use super::value::Value;
 use crate::tensor::{DType, Tensor, byte_len};
+use facts::Facts;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 
@@ -184,6 +187,7 @@ impl<'a, B: Accelerator> Site<'a, B> {
 /// Every operator there is, by domain and name.
 pub struct Registry<B: Accelerator> {
     entries: HashMap<(&'static str, &'static str), Entry<B>>,
+    pub facts: FactTable,
 }
 
 struct Entry<B: Accelerator> {
@@ -194,7 +198,7 @@ struct Entry<B: Accelerator> {
 
 impl<B: Accelerator> Registry<B> {
     pub fn standard() -> Self {
-        let mut registry = Self { entries: HashMap::new() };
+        let mut registry = Self { entries: HashMap::new(), facts: FactTable::default() };
         activation::register(&mut registry);
         blocked::register(&mut registry);
         control::register(&mut registry);
@@ -215,14 +219,16 @@ impl<B: Accelerator> Registry<B> {
         registry
     }
 
-    /// An operator of the standard domain, from that opset on.
-    pub fn op(&mut self, name: &'static str, since: i64, build: Build<B>) {
+    /// Adds an operator of the standard domain, from that opset on. What is known of it is said of what comes back.
+    pub fn op(&mut self, name: &'static str, since: i64, build: Build<B>) -> &mut Facts {
         self.entries.insert(("", name), Entry { since, build });
+        self.facts.enter("", name)
     }
 
-    /// An operator of another domain.
-    pub fn domain_op(&mut self, domain: &'static str, name: &'static str, build: Build<B>) {
+    /// Adds an operator of another domain.
+    pub fn domain_op(&mut self, domain: &'static str, name: &'static str, build: Build<B>) -> &mut Facts {
         self.entries.insert((domain, name), Entry { since: 1, build });
+        self.facts.enter(domain, name)
     }
 
     /// The builder for a node, or why there is none.

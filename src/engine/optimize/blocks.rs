@@ -7,6 +7,7 @@
 use super::batch_norm;
 use crate::engine::kernels::blocked::BLOCK;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+use crate::engine::ops::FactTable;
 use crate::engine::ops::blocked::{
     AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
     RESIZE, SHAPE, SPACE,
@@ -17,27 +18,11 @@ use std::collections::{HashMap, HashSet};
 /// Input channels up to which a convolution of planes reads them where they are.
 const FEW: usize = 8;
 
-/// Operators of one tensor that work element by element, and leave what is finite so.
-const ELEMENTWISE: [&str; 13] = [
-    "Relu",
-    "Clip",
-    "Sigmoid",
-    "HardSigmoid",
-    "HardSwish",
-    "Swish",
-    "LeakyRelu",
-    "Tanh",
-    "Elu",
-    "Selu",
-    "Softplus",
-    "Mish",
-    "Gelu",
-];
-
-pub fn run(graph: &mut Graph) -> usize {
+pub fn run(graph: &mut Graph, facts: &FactTable) -> usize {
     let uses = graph.uses();
     let mut pass = Blocks {
         graph,
+        facts,
         nodes: Vec::new(),
         blocks: HashMap::new(),
         planes: HashSet::new(),
@@ -75,6 +60,7 @@ struct InBlocks {
 
 struct Blocks<'a> {
     graph: &'a mut Graph,
+    facts: &'a FactTable,
     /// Those that are done.
     nodes: Vec<Node>,
     /// By value of the graph as it was.
@@ -99,20 +85,22 @@ impl Blocks<'_> {
         if node.is("BatchNormalization") {
             return self.batch_norm(node);
         }
-        let own = node.domain.is_empty() || (node.op == "Gelu" && node.domain == "com.microsoft");
-        let single = node.outputs.iter().skip(1).all(Option::is_none);
-        if !own || !single {
+        if node.outputs.iter().skip(1).any(Option::is_some) {
             return None;
         }
         let x = *self.blocks.get(&node.input(0)?)?;
-        let op = node.op.as_str();
-        if ELEMENTWISE.contains(&op) {
+        let facts = self.facts.of(node);
+        // What fills the last block up is not read, and must not become what spreads.
+        if facts.elementwise && facts.finite {
             return self.replaced(node, None, x.channels, &[x]);
         }
-        match op {
+        if !node.domain.is_empty() {
+            return None;
+        }
+        match node.op.as_str() {
             "MaxPool" | "AveragePool" => {
                 let kernel = node.attributes.find_ints("kernel_shape").ok()??;
-                let name = if op == "MaxPool" { MAX_POOL } else { AVERAGE_POOL };
+                let name = if node.is("MaxPool") { MAX_POOL } else { AVERAGE_POOL };
                 (kernel.len() == 2).then(|| self.replaced(node, Some(name), x.channels, &[x]))?
             }
             "GlobalAveragePool" => self.replaced(node, Some(GLOBAL_AVERAGE_POOL), x.channels, &[x]),
@@ -125,7 +113,7 @@ impl Blocks<'_> {
             "Add" | "Mul" => {
                 let y = *self.blocks.get(&node.input(1)?)?;
                 // With as many channels each, they lie alike.
-                let name = if op == "Mul" { Some(MUL) } else { None };
+                let name = if node.is("Mul") { Some(MUL) } else { None };
                 (x.channels == y.channels).then(|| self.replaced(node, name, x.channels, &[x, y]))?
             }
             "Concat" => self.concat(node),

@@ -1,6 +1,7 @@
 //! Computes once what several nodes compute alike, and keeps equal small constants once.
 
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+use crate::engine::ops::FactTable;
 use std::collections::{BTreeSet, HashMap};
 
 /// Constants of up to so many bytes are compared; larger ones are seldom equal.
@@ -8,7 +9,7 @@ const SMALL: usize = 256;
 /// A node is compared with so many of the same operator and inputs.
 const CANDIDATES: usize = 32;
 
-pub fn run(graph: &mut Graph) -> usize {
+pub fn run(graph: &mut Graph, facts: &FactTable) -> usize {
     let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
     constants(graph, &mut same);
     let outputs: BTreeSet<ValueId> = graph.outputs.iter().copied().collect();
@@ -20,7 +21,7 @@ pub fn run(graph: &mut Graph) -> usize {
         }
         let node = &graph.nodes[index];
         // Two outputs of the graph stay two values.
-        if !repeatable(node) || node.outputs.iter().flatten().any(|id| outputs.contains(id)) {
+        if !repeatable(node, facts) || node.outputs.iter().flatten().any(|id| outputs.contains(id)) {
             continue;
         }
         let key = (node.domain.clone(), node.op.clone(), node.version, node.inputs.clone());
@@ -55,10 +56,9 @@ fn constants(graph: &mut Graph, same: &mut [ValueId]) {
 }
 
 /// Whether it gives the same for the same inputs. Graphs inside nodes are not compared.
-fn repeatable(node: &Node) -> bool {
-    let random = node.op.starts_with("Random") || matches!(node.op.as_str(), "Bernoulli" | "Multinomial");
+fn repeatable(node: &Node, facts: &FactTable) -> bool {
     let opaque = |a: &Attribute| matches!(a, Attribute::Graph(_) | Attribute::Other(_));
-    !random && !node.is("Dropout") && !node.attributes.0.iter().any(|(_, a)| opaque(a))
+    !facts.of(node).random && !node.is("Dropout") && !node.attributes.0.iter().any(|(_, a)| opaque(a))
 }
 
 /// REQUIRES the same operator and inputs. The first must give all that the second gives.

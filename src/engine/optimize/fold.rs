@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::onnx::{Attribute, Graph, Node};
-use crate::engine::ops::{Context, Registry};
+use crate::engine::ops::{Context, FactTable, Registry};
 use crate::engine::program::Program;
 use crate::tensor::Tensor;
 use std::cell::OnceCell;
@@ -18,41 +18,6 @@ const ALL: usize = 256 << 20;
 const WORK: usize = 1 << 15;
 /// What it may take in all. What is left is computed where it is run.
 const TIME: Duration = Duration::from_secs(3);
-
-/// Operators whose work is in proportion to what they read and give.
-const LINEAR: [&str; 31] = [
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Neg",
-    "Sqrt",
-    "Reciprocal",
-    "Cast",
-    "CastLike",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "DequantizeLinear",
-    "QuantizeLinear",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Identity",
-    "Range",
-    "Reshape",
-    "Shape",
-    "Size",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-    "Pad",
-    "Trilu",
-];
 
 /// When the first graph of a model is begun with; those inside its nodes have what is left of the time.
 #[derive(Default)]
@@ -73,8 +38,11 @@ pub fn run<B: Accelerator>(
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for node in std::mem::take(&mut graph.nodes) {
         let in_time = left > 0 && began.elapsed() < TIME;
-        let results =
-            if in_time && foldable(&node, graph) { compute(&node, graph, registry, &cx) } else { None };
+        let results = if in_time && foldable(&node, graph, &registry.facts) {
+            compute(&node, graph, registry, &cx)
+        } else {
+            None
+        };
         let Some(results) = results else {
             kept.push(node);
             continue;
@@ -97,13 +65,13 @@ pub fn run<B: Accelerator>(
     folded
 }
 
-fn foldable(node: &Node, graph: &Graph) -> bool {
+fn foldable(node: &Node, graph: &Graph, facts: &FactTable) -> bool {
     let known = node.inputs.iter().flatten().all(|id| graph.constants.contains_key(id));
     let inner = node.attributes.0.iter().any(|(_, a)| matches!(a, Attribute::Graph(_)));
-    let random = node.op.starts_with("Random") || matches!(node.op.as_str(), "Bernoulli" | "Multinomial");
+    let facts = facts.of(node);
     let elements: usize =
         node.inputs.iter().flatten().filter_map(|id| graph.constants.get(id)).map(Tensor::len).sum();
-    known && !inner && !random && (elements <= WORK || LINEAR.contains(&node.op.as_str()))
+    known && !inner && !facts.random && (elements <= WORK || facts.linear)
 }
 
 /// A node that fails here is left to fail, with its name, where it is run.

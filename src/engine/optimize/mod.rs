@@ -42,11 +42,11 @@ fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
         ("identities removed", |g, _, _, _| alias::run(g)),
         ("constants computed", fold::run),
         ("dead nodes removed", |g, _, _, _| dead::run(g)),
-        ("common nodes computed once", |g, _, _, _| common::run(g)),
+        ("common nodes computed once", |g, r, _, _| common::run(g, &r.facts)),
         ("activations recognised", |g, _, _, _| gate::run(g)),
         ("normalisations recognised", |g, _, _, _| layer_norm::run(g)),
         ("attention recognised", |g, _, _, _| attention::run(g)),
-        ("transposes cancelled", |g, _, _, _| transpose::run(g)),
+        ("transposes cancelled", |g, r, _, _| transpose::run(g, &r.facts)),
         ("normalisations merged into convolutions", |g, _, _, _| batch_norm::run(g)),
         ("scales merged into convolutions", |g, _, _, _| scale::run(g)),
         ("activations and sums merged into convolutions", |g, _, _, _| fuse::run(g)),
@@ -74,10 +74,10 @@ pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &
 }
 
 /// What is for the CPU alone, after [`optimize`]. Gives the number of nodes that it changed.
-pub fn for_host(graph: &mut Graph) -> usize {
+pub fn for_host<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>) -> usize {
     let mut changed = 0;
     everywhere(graph, &mut |graph| {
-        changed += blocks::run(graph) + factors::run(graph);
+        changed += blocks::run(graph, &registry.facts) + factors::run(graph);
         changed
     });
     changed

@@ -86,7 +86,7 @@ fn keeps(mut graph: Graph, shape: &[usize], remain: &[&str]) {
     let ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
     assert_eq!(ops, remain);
     same(&before, &run(&graph, shape));
-    for_host(&mut graph);
+    for_host(&mut graph, &Registry::<Flex>::standard());
     same(&before, &run(&graph, shape));
 }
 
@@ -100,7 +100,7 @@ fn same(before: &[f64], after: &[f64]) {
 /// As [`keeps`], for the pass of the CPU alone.
 fn keeps_in_blocks(mut graph: Graph, shape: &[usize], remain: &[&str]) {
     let before = run(&graph, shape);
-    for_host(&mut graph);
+    for_host(&mut graph, &Registry::<Flex>::standard());
     let ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
     assert_eq!(ops, remain);
     same(&before, &run(&graph, shape));

@@ -3,48 +3,23 @@
 
 use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
+use crate::engine::ops::FactTable;
 use std::collections::BTreeSet;
 
-/// Functions of one element, and of it alone.
-const ELEMENTWISE: [&str; 22] = [
-    "Relu",
-    "Sigmoid",
-    "Tanh",
-    "Erf",
-    "Exp",
-    "Log",
-    "Sqrt",
-    "Neg",
-    "Abs",
-    "Elu",
-    "Selu",
-    "Celu",
-    "LeakyRelu",
-    "Softplus",
-    "Softsign",
-    "HardSigmoid",
-    "HardSwish",
-    "Gelu",
-    "Swish",
-    "Mish",
-    "Reciprocal",
-    "Cast",
-];
-
-pub fn run(graph: &mut Graph) -> usize {
+pub fn run(graph: &mut Graph, facts: &FactTable) -> usize {
     let before = graph.nodes.len();
-    while step(graph) {}
+    while step(graph, facts) {}
     before - graph.nodes.len()
 }
 
 /// Merges every pair that does not overlap another; false where there is none.
-fn step(graph: &mut Graph) -> bool {
+fn step(graph: &mut Graph, facts: &FactTable) -> bool {
     let links = Links::new(graph);
     let mut found = Vec::new();
     // A transpose that others read too stays as it is, so that several pairs may begin with it.
     let (mut changed, mut read) = (vec![false; graph.nodes.len()], vec![false; graph.nodes.len()]);
     for index in 0..graph.nodes.len() {
-        let Some(pair) = links.pair(index) else { continue };
+        let Some(pair) = links.pair(index, facts) else { continue };
         let own = || [pair.second].into_iter().chain(pair.between).chain(pair.alone.then_some(pair.first));
         if changed[pair.first] || own().any(|i| changed[i] || read[i]) {
             continue;
@@ -117,7 +92,7 @@ struct Pair {
 
 impl Links<'_> {
     /// A transpose that ends a pair.
-    fn pair(&self, second: usize) -> Option<Pair> {
+    fn pair(&self, second: usize, facts: &FactTable) -> Option<Pair> {
         let outer = perm(self.node(second))?;
         let input = self.node(second).input(0)?;
         let together = |inner: &[i64]| -> Option<Vec<i64>> {
@@ -128,7 +103,7 @@ impl Links<'_> {
             let alone = self.uses(input) == 1;
             return Some(Pair { first, between: None, second, perm: together(&inner)?, alone });
         }
-        let between = ELEMENTWISE.iter().find_map(|op| self.only(input, op))?;
+        let between = self.alone(input, |node| facts.is_unary(node))?;
         let given = self.node(between).input(0)?;
         let first = self.only(given, "Transpose")?;
         let inner = perm(self.node(first))?;

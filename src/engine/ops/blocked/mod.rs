@@ -36,19 +36,18 @@ pub const PLANES: &str = "Planes";
 pub const SPACE: &str = "Space";
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
-    let mut op = |name, build| r.domain_op(DOMAIN, name, build);
-    op(CONV, conv::build);
-    op(MAX_POOL, |site| pool::build(site, pool::Kind::Max));
-    op(AVERAGE_POOL, |site| pool::build(site, pool::Kind::Average));
-    op(GLOBAL_AVERAGE_POOL, |_| pool::global_average());
-    op(MUL, |_| layout::mul());
-    op(CONCAT, layout::concat);
-    op(CONV_TRANSPOSE, conv_transpose::build);
-    op(RESIZE, resize::build);
-    op(SHAPE, layout::shape);
-    op(BLOCKED, layout::blocked);
-    op(PLANES, layout::planes);
-    op(SPACE, layout::space);
+    r.domain_op(DOMAIN, CONV, conv::build);
+    r.domain_op(DOMAIN, MAX_POOL, |site| pool::build(site, pool::Kind::Max));
+    r.domain_op(DOMAIN, AVERAGE_POOL, |site| pool::build(site, pool::Kind::Average));
+    r.domain_op(DOMAIN, GLOBAL_AVERAGE_POOL, |_| pool::global_average());
+    r.domain_op(DOMAIN, MUL, |_| layout::mul());
+    r.domain_op(DOMAIN, CONCAT, layout::concat);
+    r.domain_op(DOMAIN, CONV_TRANSPOSE, conv_transpose::build);
+    r.domain_op(DOMAIN, RESIZE, resize::build);
+    r.domain_op(DOMAIN, SHAPE, layout::shape);
+    r.domain_op(DOMAIN, BLOCKED, layout::blocked);
+    r.domain_op(DOMAIN, PLANES, layout::planes);
+    r.domain_op(DOMAIN, SPACE, layout::space);
 }
 
 /// Weights and bias as they lie in a file, with the shape of the weights.

@@ -9,32 +9,32 @@ use crate::tensor::DType;
 use burn::tensor::{get_device_settings, ops::FloatTensor};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
-    r.op("Abs", 6, |_| numeric(B::float_abs, f64::abs, i128::abs));
-    r.op("Neg", 6, |_| numeric(B::float_neg, |v| -v, i128::wrapping_neg));
-    r.op("Sign", 9, |_| numeric(B::float_sign, sign, i128::signum));
-    r.op("Exp", 6, |_| float(|x| B::map(x, Map::Exp), f64::exp));
-    r.op("Log", 6, |_| float(B::float_log, f64::ln));
-    r.op("Sqrt", 6, |_| float(B::float_sqrt, f64::sqrt));
-    r.op("Reciprocal", 6, |_| float(B::float_recip, f64::recip));
-    r.op("Floor", 6, |_| float(B::float_floor, f64::floor));
-    r.op("Ceil", 6, |_| float(B::float_ceil, f64::ceil));
-    r.op("Round", 11, |_| float(B::float_round, f64::round_ties_even));
-    r.op("Sin", 7, |_| float(B::float_sin, f64::sin));
-    r.op("Cos", 7, |_| float(B::float_cos, f64::cos));
-    r.op("Tan", 7, |_| float(B::float_tan, f64::tan));
-    r.op("Asin", 7, |_| float(B::float_asin, f64::asin));
-    r.op("Acos", 7, |_| float(B::float_acos, f64::acos));
-    r.op("Atan", 7, |_| float(B::float_atan, f64::atan));
-    r.op("Sinh", 9, |_| float(B::float_sinh, f64::sinh));
-    r.op("Cosh", 9, |_| float(B::float_cosh, f64::cosh));
-    r.op("Tanh", 6, |_| float(|x| B::map(x, Map::Tanh), f64::tanh));
-    r.op("Asinh", 9, |_| float(asinh::<B>, asinh_on_host));
-    r.op("Acosh", 9, |_| float(acosh::<B>, acosh_on_host));
-    r.op("Atanh", 9, |_| float(B::float_atanh, f64::atanh));
-    r.op("Erf", 9, |_| device(|x| B::map(x, Map::Erf)));
-    r.op("BitwiseNot", 18, |_| host_ints(|v| !v));
-    r.op("IsNaN", 9, is_nan);
-    r.op("IsInf", 10, is_inf);
+    r.op("Abs", 6, |_| numeric(B::float_abs, f64::abs, i128::abs)).elementwise();
+    r.op("Neg", 6, |_| numeric(B::float_neg, |v| -v, i128::wrapping_neg)).elementwise();
+    r.op("Sign", 9, |_| numeric(B::float_sign, sign, i128::signum)).elementwise();
+    r.op("Exp", 6, |_| float(|x| B::map(x, Map::Exp), f64::exp)).elementwise();
+    r.op("Log", 6, |_| float(B::float_log, f64::ln)).elementwise();
+    r.op("Sqrt", 6, |_| float(B::float_sqrt, f64::sqrt)).elementwise();
+    r.op("Reciprocal", 6, |_| float(B::float_recip, f64::recip)).elementwise();
+    r.op("Floor", 6, |_| float(B::float_floor, f64::floor)).elementwise();
+    r.op("Ceil", 6, |_| float(B::float_ceil, f64::ceil)).elementwise();
+    r.op("Round", 11, |_| float(B::float_round, f64::round_ties_even)).elementwise();
+    r.op("Sin", 7, |_| float(B::float_sin, f64::sin)).elementwise();
+    r.op("Cos", 7, |_| float(B::float_cos, f64::cos)).elementwise();
+    r.op("Tan", 7, |_| float(B::float_tan, f64::tan)).elementwise();
+    r.op("Asin", 7, |_| float(B::float_asin, f64::asin)).elementwise();
+    r.op("Acos", 7, |_| float(B::float_acos, f64::acos)).elementwise();
+    r.op("Atan", 7, |_| float(B::float_atan, f64::atan)).elementwise();
+    r.op("Sinh", 9, |_| float(B::float_sinh, f64::sinh)).elementwise();
+    r.op("Cosh", 9, |_| float(B::float_cosh, f64::cosh)).elementwise();
+    r.op("Tanh", 6, |_| float(|x| B::map(x, Map::Tanh), f64::tanh)).elementwise().finite();
+    r.op("Asinh", 9, |_| float(asinh::<B>, asinh_on_host)).elementwise();
+    r.op("Acosh", 9, |_| float(acosh::<B>, acosh_on_host)).elementwise();
+    r.op("Atanh", 9, |_| float(B::float_atanh, f64::atanh)).elementwise();
+    r.op("Erf", 9, |_| device(|x| B::map(x, Map::Erf))).elementwise();
+    r.op("BitwiseNot", 18, |_| host_ints(|v| !v)).elementwise();
+    r.op("IsNaN", 9, is_nan).elementwise();
+    r.op("IsInf", 10, is_inf).elementwise();
 }
 
 type OnDevice<B> = fn(

@@ -15,8 +15,8 @@ use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
-    r.op("QuantizeLinear", 10, linear::quantize);
-    r.op("DequantizeLinear", 10, linear::dequantize);
+    r.op("QuantizeLinear", 10, linear::quantize).elementwise();
+    r.op("DequantizeLinear", 10, linear::dequantize).elementwise();
     r.op("DynamicQuantizeLinear", 11, dynamic::build);
     r.op("MatMulInteger", 10, product::integer);
     r.op("QLinearMatMul", 10, product::linear);

@@ -15,12 +15,12 @@ use crate::tensor::{DType, Tensor};
 use generator::Seed;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
-    r.op("RandomNormal", 1, |site| fill(site, true, false));
-    r.op("RandomNormalLike", 1, |site| fill(site, true, true));
-    r.op("RandomUniform", 1, |site| fill(site, false, false));
-    r.op("RandomUniformLike", 1, |site| fill(site, false, true));
-    r.op("Bernoulli", 15, bernoulli);
-    r.op("Multinomial", 7, multinomial);
+    r.op("RandomNormal", 1, |site| fill(site, true, false)).random();
+    r.op("RandomNormalLike", 1, |site| fill(site, true, true)).random();
+    r.op("RandomUniform", 1, |site| fill(site, false, false)).random();
+    r.op("RandomUniformLike", 1, |site| fill(site, false, true)).random();
+    r.op("Bernoulli", 15, bernoulli).random();
+    r.op("Multinomial", 7, multinomial).random();
 }
 
 fn seed<B: Accelerator>(site: &Site<'_, B>) -> Result<Seed, String> {
