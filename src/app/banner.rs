@@ -16,6 +16,8 @@ pub struct Banner<'a> {
     pub models: &'a [ModelStatus],
     pub listen: SocketAddr,
     pub admin: Option<SocketAddr>,
+    /// Where health is answered by itself.
+    pub health: Option<SocketAddr>,
     pub took: Duration,
 }
 
@@ -51,6 +53,9 @@ impl Banner<'_> {
         }
         if let Some(why) = self.why_cpu() {
             let _ = writeln!(text, "no GPU is used: {why}");
+        }
+        if let Some(health) = self.health {
+            let _ = writeln!(text, "health: http://{}/healthz/ready", reachable(health));
         }
         match self.admin {
             Some(admin) => {

@@ -8,7 +8,7 @@ use super::token::token;
 use super::{Listen, Overrides, Trouble, memory};
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, render};
 use crate::flow::{self, CodecThreads};
-use crate::ingress::{DynamicConfig, Handler, Metrics, Routes};
+use crate::ingress::{ClientRules, DynamicConfig, Handler, Metrics, Routes};
 use crate::lifecycle::{Failure, Fit, Lifecycle, Staged};
 use crate::memory::Budget;
 use crate::plan::{Address, Capacity, Facts, Plan};
@@ -206,6 +206,7 @@ impl Running {
         self.config.set_max_body(plan.server.max_body);
         self.config.set_keep_alive(plan.server.keep_alive);
         self.config.set_admin_hosts(admin_hosts(plan, &self.overrides));
+        self.config.set_client_rules(client_rules(plan));
         self.config.set_routes(routes);
         Ok(())
     }
@@ -224,8 +225,19 @@ impl Running {
             let text = |admin: &Option<Address>| admin.as_ref().map_or("off".into(), Address::to_string);
             report.push(bound("admin", &text(&was.admin), &text(&now.admin), place));
         }
+        if was.health != now.health {
+            let place = place(&compiled.specs, |server| server.health.as_ref().map(place_of));
+            let text =
+                |health: &Option<Address>| health.as_ref().map_or("left out".into(), Address::to_string);
+            report.push(bound("health", &text(&was.health), &text(&now.health), place));
+        }
         if report.has_errors() { Err(Trouble::Wrong(report)) } else { Ok(()) }
     }
+}
+
+/// What one client may take.
+pub fn client_rules(plan: &Plan) -> ClientRules {
+    ClientRules { per_client: plan.server.per_client, proxies: plan.server.proxies.clone() }
 }
 
 /// The names of the admin listener: those that are listed, and that by which it listens.

@@ -5,15 +5,18 @@ use super::compile::{compile_with, whole_memory};
 use super::handler::Loading;
 use super::host::{HostOf, reload_all};
 use super::loader::EngineLoader;
-use super::running::{Running, admin_hosts};
+use super::running::{Running, admin_hosts, client_rules};
 use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
 use super::watching::Watching;
 use super::{Listen, Overrides, StateFolder, Trouble, memory, watchdog};
 use crate::diagnostic::Report;
-use crate::ingress::{Admin, DynamicConfig, Handler, Limits, Listener, Metrics, Routes, Server, bind};
+use crate::ingress::{
+    Admin, DynamicConfig, Handler, Health, Limits, Listener, Metrics, Routes, Server, bind,
+};
 use crate::lifecycle::{Lifecycle, Precautions};
-use crate::plan::{Address, Plan};
+use crate::plan::{self, Address, Plan};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +56,7 @@ async fn serving(
     announce: impl FnOnce(&str),
 ) -> Result<(), Trouble> {
     let begun = Instant::now();
-    allow_open_files();
+    let files = allow_open_files();
     let mut signals = Signals::new()?;
     let compiled = {
         let (paths, precautions) = (paths.to_vec(), precautions.clone());
@@ -65,14 +68,15 @@ async fn serving(
     };
     show(&compiled.report);
     let plan = &compiled.plan.clone();
-    let limits = limits(plan);
+    let AllLimits { routes: limits, admin: admin_limits, health: health_limits } =
+        limits(&plan.server, files);
 
     // Bound before anything is loaded, so that a taken port is known at once.
     let listener =
         listen(overrides.listen.as_ref().unwrap_or(&plan.server.listen), &limits, "--listen").await?;
     guarded(overrides, plan)?;
     let admin_listener = match overrides.admin.or(plan.server.admin.as_ref()) {
-        Some(address) => Some(listen(&address, &limits, "--admin").await?),
+        Some(address) => Some(listen(&address, &admin_limits, "--admin").await?),
         None => None,
     };
     let address = |l: &Listener| l.address().map_err(|e| Trouble::CouldNotRun(e.to_string()));
@@ -91,9 +95,12 @@ async fn serving(
     let config = DynamicConfig::new(routes, &limits, &memory);
     config.set_token(token(plan)?);
     config.set_admin_hosts(admin_hosts(plan, overrides));
+    config.set_client_rules(client_rules(plan));
     let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &memory, &config);
     let host = Arc::new(HostOf::new(running.clone()));
     let server = Server::new(host.clone(), config.clone(), limits, metrics.clone());
+    let health = plan.server.health.as_ref();
+    let health = health.map(|at| answer_health(at, health_limits, server.clone())).transpose()?;
     let (stop, stopped) = watch::channel(false);
     // Admin shows how the drain goes, so it is not told to stop.
     let (_admin_stop, admin_stopped) = watch::channel(false);
@@ -114,7 +121,8 @@ async fn serving(
         _ = signals.next() => return Ok(()),
     }
     let models = lifecycle.status();
-    let banner = Banner { compiled: &compiled, models: &models, listen, admin, took: begun.elapsed() };
+    let banner =
+        Banner { compiled: &compiled, models: &models, listen, admin, health, took: begun.elapsed() };
     announce(&banner.text());
     drop(compiled);
     let watching = Watching::begin(&running);
@@ -148,24 +156,64 @@ async fn look_when_told(running: Arc<Running>, mut hang_up: Signal) {
 }
 
 /// As many as the system lets us: each connection is one, and what a shell sets (often 1024) is a caution
-/// for programs of another age.
-fn allow_open_files() {
+/// for programs of another age. How many that are; `None` for as many as there may be.
+fn allow_open_files() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, files) {
         tracing::debug!(%error, "the limit of open files stays as it is");
     }
+    getrlimit(Resource::Nofile).current
 }
 
-fn limits(plan: &Plan) -> Limits {
+/// The limits of the listeners: of the routes, of admin, and of health.
+struct AllLimits {
+    routes: Limits,
+    admin: Limits,
+    health: Limits,
+}
+
+/// What clients of the routes may take leaves descriptors for admin, health, files and devices.
+fn limits(server: &plan::Server, files: Option<u64>) -> AllLimits {
     let usual = Limits::default();
-    Limits {
-        max_body: plan.server.max_body,
-        keep_alive: plan.server.keep_alive,
-        last_call: usual.last_call.min(plan.server.drain / 4),
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let aside = (files / 4).clamp(ASIDE_LEAST, ASIDE_MOST).min(files / 2);
+    let routes = Limits {
+        max_body: server.max_body,
+        keep_alive: server.keep_alive,
+        last_call: usual.last_call.min(server.drain / 4),
+        connections: usual.connections.min(files - aside).max(1),
         ..usual
-    }
+    };
+    let few = |connections: usize| Limits { connections: connections.max(2), ..routes.clone() };
+    AllLimits { admin: few(aside / 4), health: few(aside / 8), routes }
+}
+
+/// The descriptors that are set aside, where there are that many.
+const ASIDE_LEAST: usize = 96;
+const ASIDE_MOST: usize = 512;
+
+/// Answers health on a thread of its own, until the process ends.
+fn answer_health(address: &Address, limits: Limits, server: Arc<Server>) -> Result<SocketAddr, Trouble> {
+    let cannot = |error: std::io::Error| {
+        Trouble::CouldNotRun(format!("cannot listen on {address} for health: {error}"))
+    };
+    let socket = std::net::TcpListener::bind((address.host.as_str(), address.port)).map_err(cannot)?;
+    let bound = socket.local_addr().map_err(cannot)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let work = move || {
+        runtime.block_on(async {
+            // Nobody stops it: it says how the drain goes, and that the process is not ready.
+            let (_stop, stopped) = watch::channel(false);
+            match Listener::from_std(socket, &limits) {
+                Ok(listener) => listener.serve(Health::new(server), stopped).await,
+                Err(error) => tracing::error!(%error, "health is not answered on its own address"),
+            }
+        });
+    };
+    std::thread::Builder::new().name("rserve-health".into()).spawn(work).map_err(cannot)?;
+    Ok(bound)
 }
 
 /// What the plan refuses where the file says it, is refused where the command line does.
@@ -219,5 +267,27 @@ async fn drain(serving: JoinHandle<()>, stop: watch::Sender<bool>, allowed: Dura
             Err(_) => tracing::warn!("stopped; the requests that were not finished in time are cut off"),
         },
         _ = signals.next() => exit_at_once(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(files: u64) -> [usize; 3] {
+        let AllLimits { routes, admin, health } = limits(&plan::Server::default(), Some(files));
+        [routes.connections, admin.connections, health.connections]
+    }
+
+    /// Idle clients of the routes took all of them: nobody reached admin, and no file was read again.
+    #[test]
+    fn descriptors_are_set_aside() {
+        for files in [64, 256, 1024, 4096, 1 << 20] {
+            let [routes, admin, health] = connections(files);
+            let left = files as usize - routes;
+            assert!(left >= 32 && admin + health <= left / 2, "{files}: {routes}, {admin}, {health}");
+        }
+        assert_eq!(connections(256), [160, 24, 12]);
+        assert_eq!(connections(1 << 20)[0], 10_000);
     }
 }

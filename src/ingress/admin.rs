@@ -8,7 +8,8 @@ use super::problem::Problem;
 use super::routes::normalised;
 use super::server::{contained, finished};
 use super::socket::ConnectionState;
-use super::{DynamicConfig, Host, Metrics, Response, accept, framing, guard, metrics, pages};
+use super::{ClientRules, DynamicConfig, Host, Metrics, Response, accept, framing, guard, metrics, pages};
+use crate::plan::PerClient;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
@@ -213,5 +214,10 @@ impl Respond for Admin {
 
     fn keep_alive(&self) -> Duration {
         self.config.keep_alive()
+    }
+
+    fn client_rules(&self) -> Arc<ClientRules> {
+        // Its connections are few, and nobody is to take all of them.
+        Arc::new(ClientRules { per_client: Some(PerClient::default()), proxies: vec![] })
     }
 }

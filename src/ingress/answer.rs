@@ -1,10 +1,10 @@
 //! The answer of a pipeline, with what served it and how long each part took.
 
+use super::clients::RequestMemory;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::{Response, via_protocol};
 use crate::flow::{Answer, Side, Timings};
-use crate::memory::Budget;
 use crate::plan::Entry;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -21,7 +21,7 @@ pub fn ok(
     side: Side,
     media_type: HeaderValue,
     took: Duration,
-    memory: &Budget,
+    memory: &RequestMemory,
 ) -> Result<Response, Problem> {
     let timing = server_timing(entry, &answer, took);
     let body = match (side, answer.encoded.pop()) {

@@ -120,12 +120,17 @@ fn broken(coding: Coding, why: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clients::{ClientRules, PerAddress, RequestMemory};
     use super::*;
     use crate::memory::{Budget, Use};
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use hyper::header::HeaderValue;
     use std::io::Write;
+
+    fn memory(budget: &Budget) -> RequestMemory {
+        RequestMemory::new(budget, &ClientRules::default(), &PerAddress::default(), &HeaderMap::new(), None)
+    }
 
     fn gzip(text: &[u8]) -> Vec<u8> {
         let mut packer = GzEncoder::new(vec![], Compression::default());
@@ -146,7 +151,7 @@ mod tests {
     }
 
     fn unpack(coding: Coding, packed: Vec<u8>, limit: usize) -> Result<Bytes, u16> {
-        let mut reserved = BodyMemory::new(&Budget::unlimited()).unwrap();
+        let mut reserved = BodyMemory::nothing(&memory(&Budget::unlimited()));
         coding.unpack(packed.into(), limit, &mut reserved).map_err(|problem| problem.status().as_u16())
     }
 
@@ -175,7 +180,7 @@ mod tests {
         // Where many are unpacked at once, there may be no room for one more.
         let budget = Budget::new(64 << 20);
         let _others = budget.reserve(Use::Bodies, 10 << 20).unwrap();
-        let mut reserved = BodyMemory::new(&budget).unwrap();
+        let mut reserved = BodyMemory::nothing(&memory(&budget));
         let problem = Coding::Gzip.unpack(gzip(&bomb).into(), 64 << 20, &mut reserved).unwrap_err();
         assert_eq!(problem.status(), 503);
     }

@@ -1,9 +1,12 @@
 //! What of the server's configuration may change while it serves. Both listeners read it; whoever applies a plan
 //! writes it.
 
+use super::clients::{ClientRules, PerAddress, RequestMemory};
 use super::{Limits, Routes, Token};
 use crate::memory::Budget;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use hyper::HeaderMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,11 +16,14 @@ pub struct DynamicConfig {
     routes: ArcSwap<Routes>,
     token: ArcSwapOption<Token>,
     admin_hosts: ArcSwap<Vec<String>>,
+    client_rules: ArcSwap<ClientRules>,
+    /// The bytes of bodies and answers by client.
+    clients: PerAddress,
     max_body: AtomicUsize,
     /// In milliseconds.
     keep_alive: AtomicU64,
     /// The memory of the process.
-    pub(super) memory: Budget,
+    memory: Budget,
 }
 
 impl DynamicConfig {
@@ -26,6 +32,8 @@ impl DynamicConfig {
             routes: ArcSwap::from_pointee(routes),
             token: ArcSwapOption::empty(),
             admin_hosts: ArcSwap::default(),
+            client_rules: ArcSwap::default(),
+            clients: PerAddress::default(),
             max_body: AtomicUsize::new(limits.max_body),
             keep_alive: AtomicU64::new(millis(limits.keep_alive)),
             memory: memory.clone(),
@@ -45,6 +53,11 @@ impl DynamicConfig {
     /// The admin listener may be reached under these names from here on, beside addresses and `localhost`.
     pub fn set_admin_hosts(&self, names: Vec<String>) {
         self.admin_hosts.store(Arc::new(names));
+    }
+
+    /// Clients are held to these bounds from here on.
+    pub fn set_client_rules(&self, rules: ClientRules) {
+        self.client_rules.store(Arc::new(rules));
     }
 
     /// A body may have this number of bytes from here on.
@@ -67,6 +80,15 @@ impl DynamicConfig {
 
     pub(super) fn admin_hosts(&self) -> Guard<Arc<Vec<String>>> {
         self.admin_hosts.load()
+    }
+
+    pub(super) fn client_rules(&self) -> Arc<ClientRules> {
+        self.client_rules.load_full()
+    }
+
+    /// The memory that a request with this head may take, which `peer` has sent.
+    pub(super) fn memory_of(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> RequestMemory {
+        RequestMemory::new(&self.memory, &self.client_rules.load(), &self.clients, headers, peer)
     }
 
     pub(super) fn max_body(&self) -> usize {

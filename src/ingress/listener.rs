@@ -1,8 +1,10 @@
 //! Listening, and the life of a connection: HTTP/1.1 or HTTP/2 by its first bytes, and a gentle end.
 
 use super::Response;
+use super::clients::{ClientRules, PerAddress};
 use super::limits::Limits;
 use super::pace::{Pace, Streams};
+use super::problem::Problem;
 use super::socket::{ConnectionState, Socket};
 use crate::plan::Address;
 use hyper::body::Incoming;
@@ -14,7 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +38,9 @@ pub trait Respond: Send + Sync + 'static {
 
     /// How long a connection may rest between two requests.
     fn keep_alive(&self) -> Duration;
+
+    /// How many connections a client may have.
+    fn client_rules(&self) -> Arc<ClientRules>;
 }
 
 /// A bound address. Clients that connect wait until it is served.
@@ -52,6 +57,12 @@ pub async fn bind(address: &Address, limits: &Limits) -> io::Result<Listener> {
 }
 
 impl Listener {
+    /// Serves a socket that listens already, on the runtime that this is called on.
+    pub fn from_std(socket: std::net::TcpListener, limits: &Limits) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { tcp: TcpListener::from_std(socket)?, limits: limits.clone() })
+    }
+
     /// The port is the one that was given out, where 0 was asked for.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
@@ -64,14 +75,34 @@ impl Listener {
         let Self { tcp, limits } = self;
         let builder = Arc::new(builder(&limits));
         let mut connections = JoinSet::new();
+        let clients = PerAddress::default();
         let stopped = stop.clone();
-        let life =
-            |stream| connection(stream, builder.clone(), server.clone(), limits.clone(), stopped.clone());
+        let life = |stream, peer: Option<IpAddr>| {
+            let most = peer.and_then(|peer| server.client_rules().connections(peer, limits.connections));
+            let counted = match peer.zip(most) {
+                None => None,
+                Some((peer, most)) => match clients.take(peer, 1, most) {
+                    Some(counted) => Some(counted),
+                    None => {
+                        turn_away(&stream, most);
+                        return None;
+                    }
+                },
+            };
+            let life =
+                connection(stream, peer, builder.clone(), server.clone(), limits.clone(), stopped.clone());
+            Some(async move {
+                let _counted = counted;
+                life.await;
+            })
+        };
         loop {
             tokio::select! {
                 accepted = tcp.accept(), if connections.len() < limits.connections => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(life(stream));
+                    Ok((stream, peer)) => {
+                        if let Some(life) = life(stream, Some(peer.ip())) {
+                            connections.spawn(life);
+                        }
                     }
                     Err(error) => pause_after(&error).await,
                 },
@@ -80,10 +111,26 @@ impl Listener {
             }
         }
         for stream in connected(tcp).take(limits.connections.saturating_sub(connections.len())) {
-            connections.spawn(life(stream));
+            let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+            if let Some(life) = life(stream, peer) {
+                connections.spawn(life);
+            }
         }
         while connections.join_next().await.is_some() {}
     }
+}
+
+/// Tells a client that has too many connections why this one is closed. What does not go at once is left: nothing is
+/// kept for it.
+fn turn_away(stream: &TcpStream, most: u64) {
+    let problem = Problem::client_full(format!("one client may have {most} connections here"));
+    let body = problem.response("-").into_body().into_bytes();
+    let head = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let _ = stream.try_write(&[head.as_bytes(), &body].concat());
 }
 
 /// Who has connected and was not yet accepted: they may have sent a request, and would be cut off. Accepts
@@ -128,6 +175,7 @@ fn builder(limits: &Limits) -> Builder<Streams> {
 
 async fn connection<R: Respond>(
     stream: TcpStream,
+    peer: Option<IpAddr>,
     builder: Arc<Builder<Streams>>,
     server: Arc<R>,
     limits: Limits,
@@ -136,7 +184,7 @@ async fn connection<R: Respond>(
     // Answers are sent whole; waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let _counted = Counted::new(server.clone());
-    let signals = Arc::new(ConnectionState::default());
+    let signals = Arc::new(ConnectionState::new(peer));
     let socket = Socket::new(stream, signals.clone(), limits.write_stall, limits.head);
     let stopped = stop.clone();
     let service = service_fn(|request: Request<Incoming>| {

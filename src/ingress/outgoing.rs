@@ -1,9 +1,10 @@
 //! Answers on their way to their clients: their memory is reserved until the system has taken them, and a connection
 //! knows which of its answers it still holds.
 
+use super::clients::{RequestMemory, Taken};
 use super::pace::Pace;
 use super::problem::Problem;
-use crate::memory::{Budget, Reservation, Use};
+use crate::memory::{Reservation, Use};
 use crate::sync::{Mutex, lock};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -30,38 +31,38 @@ pub const LEAST_RATE: u32 = 4 << 10;
 #[derive(Debug, Default)]
 pub struct Outgoing {
     rest: Bytes,
-    reserved: Option<Reservation>,
+    reserved: Option<(Reservation, Option<Taken>)>,
     pace: Option<Arc<Pace>>,
 }
 
 impl Outgoing {
-    /// An answer whose bytes are reserved of the memory for answers.
-    pub fn reserved(bytes: Bytes, budget: &Budget) -> Result<Self, Problem> {
+    /// An answer whose bytes are reserved of the memory for answers, and of its client's part.
+    pub fn reserved(bytes: Bytes, of: &RequestMemory) -> Result<Self, Problem> {
         let mut answer = Self::from(bytes);
-        answer.reserve(budget)?;
+        answer.reserve(of)?;
         Ok(answer)
     }
 
     /// Reserves its bytes, where they are not.
-    pub fn reserve(&mut self, budget: &Budget) -> Result<(), Problem> {
+    pub fn reserve(&mut self, of: &RequestMemory) -> Result<(), Problem> {
         if self.reserved.is_some() || self.rest.len() <= ALWAYS {
             return Ok(());
         }
-        let spare = if self.rest.len() > SMALL { budget.most(Use::Answers) / 8 } else { 0 };
-        let held = budget.reserve(Use::Answers, 0).and_then(|mut reserved| {
-            reserved.resize_leaving(self.rest.len() as u64, spare)?;
-            Ok(reserved)
-        });
-        match held {
-            Ok(reserved) => self.reserved = Some(reserved),
-            Err(_) => {
-                return Err(Problem::no_room(
-                    "answers that were not taken by their clients yet take all the memory that there is for them; send \
-                     it again",
-                ));
-            }
-        }
+        let length = self.rest.len() as u64;
+        let spare = if self.rest.len() > SMALL { of.budget.most(Use::Answers) / 8 } else { 0 };
+        let mut reserved = of.budget.nothing(Use::Answers);
+        reserved.resize_leaving(length, spare).map_err(|_| {
+            Problem::no_room(
+                "answers that were not taken by their clients yet take all the memory that there is for them; send it again",
+            )
+        })?;
+        self.reserved = Some((reserved, of.of_client(length)?));
         Ok(())
+    }
+
+    /// The bytes by themselves.
+    pub fn into_bytes(self) -> Bytes {
+        self.rest
     }
 
     /// The bytes that are still to be sent.
@@ -130,7 +131,7 @@ impl Body for Outgoing {
 /// The bytes of an answer, in as many pieces as they may be: dropped with the last of them.
 struct Held {
     bytes: Bytes,
-    _reserved: Option<Reservation>,
+    _reserved: Option<(Reservation, Option<Taken>)>,
     _unsent: Unsent,
 }
 
@@ -185,14 +186,21 @@ impl Drop for Unsent {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clients::{ClientRules, PerAddress};
     use super::*;
+    use crate::memory::Budget;
     use http_body_util::BodyExt;
+    use hyper::HeaderMap;
+
+    fn memory(budget: &Budget) -> RequestMemory {
+        RequestMemory::new(budget, &ClientRules::default(), &PerAddress::default(), &HeaderMap::new(), None)
+    }
 
     #[tokio::test]
     async fn an_answer_counts_until_its_last_piece_is_dropped() {
         let budget = Budget::new(8 << 20);
         let connection = Arc::new(UnsentAnswers::default());
-        let answer = Outgoing::reserved(Bytes::from(vec![7; PIECE + 1]), &budget).unwrap();
+        let answer = Outgoing::reserved(Bytes::from(vec![7; PIECE + 1]), &memory(&budget)).unwrap();
         let mut answer = answer.on(&connection, Duration::ZERO, None);
         let first = answer.frame().await.unwrap().unwrap().into_data().unwrap();
         let second = answer.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -209,7 +217,7 @@ mod tests {
     #[test]
     fn small_answers_are_sent_beside_large_ones() {
         let budget = Budget::new(4 << 20);
-        let of = |length: usize| Outgoing::reserved(Bytes::from(vec![0; length]), &budget);
+        let of = |length: usize| Outgoing::reserved(Bytes::from(vec![0; length]), &memory(&budget));
         let _large = of(900_000).unwrap();
         assert_eq!(of(100_000).unwrap_err().status(), 503);
         let _small = of(60_000).unwrap();

@@ -2,6 +2,7 @@
 
 use super::body::Inbound;
 use super::body_memory::BodyMemory;
+use super::clients::RequestMemory;
 use super::coding::Coding;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
@@ -23,6 +24,7 @@ pub async fn predict(
     route: &Route,
     head: &Parts,
     body: &mut Inbound,
+    memory: &RequestMemory,
     begun: Instant,
 ) -> Result<Response, Problem> {
     match head.method {
@@ -48,7 +50,7 @@ pub async fn predict(
         _ => return Err(pages::how_to_post(&head.headers, &route.pipeline)),
     }
     let in_flight = InFlight::begin(route);
-    let result = answered(server, route, head, body, begun).await;
+    let result = answered(server, route, head, body, memory, begun).await;
     in_flight.end(&result, begun);
     result
 }
@@ -58,6 +60,7 @@ async fn answered(
     route: &Route,
     head: &Parts,
     body: &mut Inbound,
+    memory: &RequestMemory,
     begun: Instant,
 ) -> Result<Response, Problem> {
     let pipeline = &route.pipeline;
@@ -95,7 +98,7 @@ async fn answered(
     }
     let coding = Coding::of(&head.headers)?;
     // Given back with the answer: a body is held for as long as its item.
-    let mut reserved = BodyMemory::new(&server.config.memory)?;
+    let mut reserved = BodyMemory::new(memory)?;
     let mut body_is_whole = false;
     let work = async {
         let max_body = server.config.max_body();
@@ -103,7 +106,7 @@ async fn answered(
         body_is_whole = true;
         let bytes = match coding {
             Coding::Identity => bytes,
-            _ => server.unpack(coding, bytes, max_body, &mut reserved).await?,
+            _ => server.unpack(coding, bytes, max_body, memory, &mut reserved).await?,
         };
         let length = bytes.len();
         // Parts of a form and fields of a document are copied out of it.
@@ -122,7 +125,7 @@ async fn answered(
     };
     let seconds = allowed.as_secs_f32();
     match timeout_at(deadline.into(), work).await {
-        Ok(answer) => answer::ok(answer?, entry, side, media_type, begun.elapsed(), &server.config.memory),
+        Ok(answer) => answer::ok(answer?, entry, side, media_type, begun.elapsed(), memory),
         Err(_) if !body_is_whole => Err(Problem::slow_body(format!(
             "the body had not come whole when the {seconds} s allowed were over"
         ))),

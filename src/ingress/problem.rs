@@ -29,6 +29,7 @@ pub enum Kind {
     WrongType,
     Unprocessable,
     QueueFull,
+    ClientFull,
     Internal,
     NotReady,
     NoRoom,
@@ -48,7 +49,7 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull | Self::ClientFull => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
@@ -70,6 +71,7 @@ impl Kind {
             Self::WrongType => ("wrong-type", "This type of content is not taken here"),
             Self::Unprocessable => ("unprocessable", "The content cannot be worked with"),
             Self::QueueFull => ("queue-full", "Too many requests wait already"),
+            Self::ClientFull => ("client-full", "This client has too much in flight"),
             Self::Internal => ("internal", "The server failed to answer this"),
             Self::NotReady => ("not-ready", "Not ready to serve this"),
             Self::NoRoom => ("no-room", "Too much is being sent at once"),
@@ -200,6 +202,10 @@ impl Problem {
 
     pub fn queue_full(detail: impl Into<String>, retry_after: Duration) -> Self {
         Self::new(Kind::QueueFull, detail).retry_after((retry_after.as_secs_f64().ceil() as u32).max(1))
+    }
+
+    pub fn client_full(detail: impl Into<String>) -> Self {
+        Self::new(Kind::ClientFull, detail).retry_after(1)
     }
 
     /// Our own fault. `internals` are for the log, never for the client.

@@ -2,6 +2,7 @@
 
 use super::body::Inbound;
 use super::body_memory::BodyMemory;
+use super::clients::{ClientRules, RequestMemory};
 use super::coding::Coding;
 use super::dynamic::DynamicConfig;
 use super::limits::Limits;
@@ -65,12 +66,13 @@ impl Server {
         coding: Coding,
         packed: Bytes,
         limit: usize,
+        memory: &RequestMemory,
         reserved: &mut BodyMemory,
     ) -> Result<Bytes, Problem> {
         // The semaphore is never closed. The permit goes along: a request that is given up makes no room for
         // another before the work is done.
         let permit = self.unpacking.clone().acquire_owned().await.ok();
-        let mut held = std::mem::replace(reserved, BodyMemory::new(&self.config.memory)?);
+        let mut held = std::mem::replace(reserved, BodyMemory::nothing(memory));
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let unpacked = coding.unpack(packed, limit, &mut held);
@@ -88,13 +90,14 @@ impl Server {
         begun: Instant,
         connection: &ConnectionState,
     ) -> Response {
+        let memory = self.config.memory_of(&head.headers, connection.peer());
         let result = match framing::check(&head) {
-            Ok(()) => contained(self.route(&head, &mut body, begun)).await,
+            Ok(()) => contained(self.route(&head, &mut body, &memory, begun)).await,
             Err(problem) => Err(problem),
         };
         let mut response = finished(result, &head, body, connection);
         // Pages may be long where there are many pipelines.
-        if let Err(problem) = response.body_mut().reserve(&self.config.memory) {
+        if let Err(problem) = response.body_mut().reserve(&memory) {
             let id = request_id(head.headers.get(REQUEST_ID));
             response = problem.response(id.to_str().unwrap_or_default());
             response.headers_mut().insert(REQUEST_ID, id);
@@ -109,12 +112,18 @@ impl Server {
         response
     }
 
-    async fn route(&self, head: &Parts, body: &mut Inbound, begun: Instant) -> Result<Response, Problem> {
+    async fn route(
+        &self,
+        head: &Parts,
+        body: &mut Inbound,
+        memory: &RequestMemory,
+        begun: Instant,
+    ) -> Result<Response, Problem> {
         let routes = self.config.routes();
         match routes.find(head.uri.path()) {
             Some(Found::Pipeline(route)) => {
                 tracing::Span::current().record("pipeline", &*route.pipeline.name);
-                predict(self, route, head, body, begun).await
+                predict(self, route, head, body, memory, begun).await
             }
             Some(Found::Builtin(builtin)) => match head.method {
                 Method::GET | Method::HEAD => Ok(self.builtin(builtin, head, &routes)),
@@ -131,8 +140,15 @@ impl Server {
     fn builtin(&self, builtin: Builtin, head: &Parts, routes: &Routes) -> Response {
         match builtin {
             Builtin::Index => pages::index(&head.headers, routes),
-            Builtin::Live => pages::json_page(StatusCode::OK, &json!({ "status": "live" })),
+            health => self.health(health),
+        }
+    }
+
+    /// Whether the process lives, and whether it is ready.
+    pub(super) fn health(&self, asked: Builtin) -> Response {
+        match asked {
             Builtin::Ready => self.readiness(),
+            _ => pages::json_page(StatusCode::OK, &json!({ "status": "live" })),
         }
     }
 
@@ -169,6 +185,10 @@ impl Respond for Server {
 
     fn keep_alive(&self) -> Duration {
         self.config.keep_alive()
+    }
+
+    fn client_rules(&self) -> Arc<ClientRules> {
+        self.config.client_rules()
     }
 }
 

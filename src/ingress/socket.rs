@@ -8,6 +8,7 @@ use super::pace::Patience;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +28,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What the requests of a connection, its socket and its timers tell each other.
 #[derive(Debug)]
 pub struct ConnectionState {
+    /// Where its client is, where that is known.
+    peer: Option<IpAddr>,
     opened: Instant,
     /// The number of requests whose head has come whole.
     heads: AtomicU64,
@@ -42,9 +45,11 @@ pub struct ConnectionState {
     pub unsent: Arc<UnsentAnswers>,
 }
 
-impl Default for ConnectionState {
-    fn default() -> Self {
+impl ConnectionState {
+    /// Those of a connection that is just opened, from `peer` where that is known.
+    pub fn new(peer: Option<IpAddr>) -> Self {
         Self {
+            peer,
             opened: Instant::now(),
             heads: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
@@ -54,9 +59,11 @@ impl Default for ConnectionState {
             unsent: Arc::default(),
         }
     }
-}
 
-impl ConnectionState {
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     /// A request's head has come whole. The request is in flight until the guard is dropped.
     pub fn begin_request(self: &Arc<Self>) -> RequestInFlight {
         self.heads.fetch_add(1, Ordering::Relaxed);

@@ -142,6 +142,11 @@ impl Budget {
         Ok(Reservation { budget: self.clone(), purpose, bytes })
     }
 
+    /// A reservation of nothing yet, which may grow.
+    pub fn nothing(&self, purpose: Use) -> Reservation {
+        Reservation { budget: self.clone(), purpose, bytes: 0 }
+    }
+
     /// Takes `bytes` where `spare` bytes are left then.
     fn take(&self, purpose: Use, bytes: u64, spare: u64) -> Result<(), Full> {
         let (limit, other) = (self.limit(), self.0.other.load(Relaxed));

@@ -249,3 +249,20 @@ async fn admin_asks_for_its_token() {
     rig.config.set_token(None);
     assert_eq!(status("GET /status HTTP/1.1").await, 200);
 }
+
+#[tokio::test]
+async fn health_has_a_listener_of_its_own() {
+    let rig = start(short()).await;
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let listener = rserve::ingress::Listener::from_std(socket, &short()).unwrap();
+    tokio::spawn(listener.serve(rserve::ingress::Health::new(rig.server.clone()), stopped));
+    assert_eq!(get(address, "/healthz/live").await.json()["status"], "live");
+    assert_eq!(get(address, "/healthz/ready").await.status, 200);
+    assert_eq!(get(address, "/").await.status, 404);
+    assert_eq!(send(address, "POST /one/predict HTTP/1.1", "x").await.status, 404);
+    assert_eq!(send(address, "POST /healthz/live HTTP/1.1", "").await.status, 405);
+    rig.server.drain();
+    assert_eq!(get(address, "/healthz/ready").await.json()["status"], "draining");
+}

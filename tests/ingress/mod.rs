@@ -3,6 +3,7 @@
 mod answers;
 mod client;
 mod connections;
+mod fairness;
 mod forms;
 mod memory;
 mod pretend;
