@@ -132,7 +132,7 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
     if !inspection.unsupported.is_empty() {
         let lines: Vec<String> =
             inspection.unsupported.iter().map(|node| format!("not supported: {node}")).collect();
-        return Err(OpenError { reason: lines.join("\n"), lasting: true });
+        return Err(OpenError::new(&lines.join("\n"), true));
     }
     labels.extend(inspection.classes.map(|classes| (MODEL_FILE.to_owned(), classes)));
     let facts = VersionFacts {
@@ -146,12 +146,13 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
 
 fn refused(error: LoadError) -> OpenError {
     let lasting = matches!(error, LoadError::NotOnnx(_) | LoadError::Invalid(_) | LoadError::Unsupported(_));
-    OpenError { reason: error.to_string(), lasting }
+    OpenError::new(&error.to_string(), lasting)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::UnsupportedNode;
     use crate::memory::Budget;
     use std::fs;
     use std::path::Path;
@@ -188,5 +189,21 @@ mod tests {
         assert_eq!(looked(false, &[2, 9]), (vec![(2, true)], vec![1, 3, 4, 5]));
         assert_eq!(looked(true, &[1]), (vec![(1, true), (4, true), (5, false)], vec![2, 3]));
         assert_eq!(looked(false, &[]), (vec![], vec![1, 2, 3, 4, 5]));
+    }
+
+    /// A log line and each answer of the status would be as long as the model otherwise.
+    #[test]
+    fn of_many_nodes_that_are_not_supported_the_first_are_named() {
+        let unsupported = |index| UnsupportedNode {
+            name: format!("node {index}"),
+            op: "Foo".to_owned(),
+            domain: String::new(),
+            why: "there is no such operator".to_owned(),
+        };
+        let OpenError { reason, lasting } =
+            refused(LoadError::Unsupported((0..100_000).map(unsupported).collect()));
+        assert!(lasting);
+        assert!(reason.contains("100000 nodes") && reason.ends_with("more"), "{reason}");
+        assert_eq!(reason.lines().count(), 21);
     }
 }

@@ -3,7 +3,7 @@
 use crate::app::Trouble;
 use crate::cli::Exit;
 use crate::diagnostic::{Report, render};
-use std::borrow::Cow;
+pub use crate::diagnostic::{harmless, shown};
 use std::io::{self, IsTerminal, Write};
 
 /// Writes to stdout. A reader that has gone (`| head`) is the end of the output, not an error.
@@ -23,29 +23,6 @@ pub fn print(text: &str) -> Exit {
 pub fn complain(text: &str) {
     let (red, plain) = if stderr_has_colours() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     say(&format!("{red}error{plain}: {}\n", harmless(text)));
-}
-
-/// The text without what a terminal would obey: names and reasons come from files that others made.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\t'))
-}
-
-/// A name from a file as it is shown within a line.
-pub fn shown(name: &str) -> Cow<'_, str> {
-    escaped(name, is_obeyed)
-}
-
-fn escaped(text: &str, which: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&which) {
-        return Cow::Borrowed(text);
-    }
-    let escape = |c: char| if which(c) { c.escape_default().to_string() } else { c.to_string() };
-    Cow::Owned(text.chars().map(escape).collect())
-}
-
-/// Control characters, and those that turn the direction of the text around them.
-fn is_obeyed(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Writes to stderr; where that is closed nobody is told.
@@ -90,17 +67,5 @@ pub fn give_up(trouble: &Trouble) -> Exit {
             complain(text);
             Exit::CouldNotRun
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_is_not_told_what_to_do() {
-        assert_eq!(harmless("a\n\tb é"), "a\n\tb é");
-        assert_eq!(harmless("\u{1b}[2Jx\r\u{202e}"), "\\u{1b}[2Jx\\r\\u{202e}");
-        assert_eq!(shown("x\ninputs"), "x\\ninputs");
     }
 }

@@ -3,14 +3,19 @@
 //! Every room that reads something a user wrote collects [`Diagnostic`]s in a [`Report`]; this is the
 //! only place that renders one. It knows nothing of what the reports are about.
 
+mod plain;
 mod render;
 
+pub use plain::{harmless, shortened, shown};
 pub use render::render;
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Names that are listed where none is near to what was meant.
+const LISTED: usize = 50;
 
 /// A text that diagnostics point into.
 #[derive(Debug)]
@@ -132,11 +137,14 @@ impl Diagnostic {
         let mut seen = HashSet::new();
         let known: Vec<&str> = known.into_iter().filter(|name| seen.insert(*name)).collect();
         match nearest(wrong, known.iter().copied()) {
-            Some(near) => self.help(format!("did you mean `{near}`?")),
+            Some(near) => self.help(format!("did you mean `{}`?", shown(near))),
             None if known.is_empty() => self,
             None => {
-                let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
-                self.help(format!("known here: {}", list.join(", ")))
+                let list: Vec<String> =
+                    known.iter().take(LISTED).map(|k| format!("`{}`", shown(k))).collect();
+                let more = known.len() - list.len();
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                self.help(format!("known here: {}{more}", list.join(", ")))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A report as text for people, in the manner of rustc.
 
-use super::{Diagnostic, Level, Report, Span};
+use super::{Diagnostic, Level, Report, Span, harmless, shown};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Mark, Renderer, Snippet};
 use std::borrow::Cow;
@@ -87,7 +87,9 @@ fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, annotate_snippets::Annot
             let text = &source.text[window.clone()];
             // A snippet needs a line to stand on.
             let text = if text.is_empty() { "\n" } else { text };
-            let snippet = Snippet::source(text).path(file.to_string_lossy()).line_start(first_line);
+            let snippet = Snippet::source(text)
+                .path(shown(&file.to_string_lossy()).into_owned())
+                .line_start(first_line);
             Some(snippet.annotations(here().map(|(index, (place, label))| {
                 let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
                 let span = span(place);
@@ -145,18 +147,12 @@ fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains('\n') { Cow::Owned(text.replace('\n', " ")) } else { text }
 }
 
-/// Without control characters, which a name in a file may hold and a terminal may obey.
+/// Without what a terminal obeys, which a name in a file may hold.
 fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| c.is_control() && c != '\n') {
-        return Cow::Borrowed(text);
+    match harmless(text) {
+        text if text.contains('\t') => Cow::Owned(text.replace('\t', " ")),
+        text => text,
     }
-    let escape = |c: char| match c {
-        '\n' => "\n".to_owned(),
-        '\t' => " ".to_owned(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    Cow::Owned(text.chars().map(escape).collect())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Steps hand in inputs and take outputs by their place in the signature of the plan. A generation may
 //! order its ports otherwise, and have outputs that nobody reads, or lack them.
 
+use crate::diagnostic::shown;
 use crate::plan::Signature;
 use std::collections::BTreeSet;
 
@@ -31,7 +32,7 @@ pub fn align(contract: &Contract, signature: &Signature) -> Result<Option<Align>
     let plan = &contract.signature;
     let place = |ports: &[crate::plan::Port], name: &str| ports.iter().position(|port| port.name == name);
     let quoted = |ports: &[crate::plan::Port]| {
-        let names: Vec<String> = ports.iter().map(|port| format!("`{}`", port.name)).collect();
+        let names: Vec<String> = ports.iter().map(|port| format!("`{}`", shown(&port.name))).collect();
         names.join(", ")
     };
     let inputs: Option<Vec<usize>> =

@@ -2,6 +2,7 @@
 //! each input of one with several.
 
 use crate::codec::npy_tensor;
+use crate::diagnostic::shown;
 use crate::plan::{Port, Signature};
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -23,9 +24,12 @@ pub(super) fn items(
         let name = file_name(&port.name);
         let only = files.get("").filter(|_| signature.inputs.len() == 1);
         let bytes = files.get(&name).or(only).ok_or_else(|| {
-            format!("no file `warm-up.{name}.npy` lies beside the model, for its input `{}`", port.name)
+            format!(
+                "no file `warm-up.{name}.npy` lies beside the model, for its input `{}`",
+                shown(&port.name)
+            )
         })?;
-        column(port, bytes.clone()).map_err(|why| format!("the file of input `{}` {why}", port.name))
+        column(port, bytes.clone()).map_err(|why| format!("the file of input `{}` {why}", shown(&port.name)))
     });
     let columns = columns.collect::<Result<Vec<Vec<Tensor>>, String>>()?;
     let count = columns.iter().map(Vec::len).max().unwrap_or(0).min(MOST);

@@ -10,6 +10,7 @@ use super::precautions::Precautions;
 use super::samples::Feeds;
 use super::state::{Cause, PlaceStatus, Records, State, Track};
 use super::warm::{Joining, WarmUp, Warmed};
+use crate::diagnostic::shortened;
 use crate::memory::Reservation;
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
@@ -48,10 +49,17 @@ pub struct OpenError {
     pub lasting: bool,
 }
 
+impl OpenError {
+    /// Of many reasons the first are kept.
+    pub fn new(reasons: &str, lasting: bool) -> Self {
+        Self { reason: shortened(reasons).into_owned(), lasting }
+    }
+}
+
 impl From<String> for OpenError {
     /// One that may be another at another time.
     fn from(reason: String) -> Self {
-        Self { reason, lasting: false }
+        Self::new(&reason, false)
     }
 }
 
@@ -172,7 +180,7 @@ pub(super) fn rounded(share: f64) -> f64 {
 
 impl Fault {
     pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
-        Self { cause, reason: reason.into() }
+        Self { cause, reason: shortened(&reason.into()).into_owned() }
     }
 
     fn aside(aside: Aside, cause: Cause, request: &LoadRequest) -> Self {

@@ -3,7 +3,7 @@
 use super::models::Loaded;
 use super::whole::Whole;
 use super::{Declaration, Facts, Port};
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::{Diagnostic, Report, shown};
 use crate::spec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +57,10 @@ pub fn check(loaded: &Loaded<'_>, report: &mut Report) {
             loaded.name()
         ))
         .at(place.unwrap_or(&batch.place), "axes are counted from 0")
-        .help(format!("`axes = {{ \"{}\" = false }}` in `batch` declares that it has none", port.name));
+        .help(format!(
+            "`axes = {{ \"{}\" = false }}` in `batch` declares that it has none",
+            shown(&port.name)
+        ));
         report.push(super::scope::note(d, loaded.describe()));
     }
 }

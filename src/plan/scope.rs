@@ -5,7 +5,7 @@ use super::models::Loaded;
 use super::step::{StepSignature, call};
 use super::whole::Whole;
 use super::{IdVec, Port};
-use crate::diagnostic::{At, Diagnostic, Report, nearest};
+use crate::diagnostic::{At, Diagnostic, Report, nearest, shown};
 use crate::spec;
 
 /// A pipeline's decodes and steps, every source resolved.
@@ -128,7 +128,7 @@ impl<'a> Scope<'a> {
                     Diagnostic::error(format!("{} has no input `{}`", signature.computed_by, input.value))
                         .at(&input.place, "");
                 let d = match near {
-                    Some(near) => d.help(format!("did you mean `{near}`?")),
+                    Some(near) => d.help(format!("did you mean `{}`?", shown(near))),
                     None => d.help(format!("its inputs: {}", list(signature.input_names()))),
                 };
                 report.push(note(d, signature.described.clone()));
@@ -146,7 +146,9 @@ impl<'a> Scope<'a> {
                 }
                 let d = Diagnostic::error(format!(
                     "step `{}` does not feed input `{}` of {}",
-                    node.spec.name.value, input.name, signature.computed_by
+                    node.spec.name.value,
+                    shown(&input.name),
+                    signature.computed_by
                 ))
                 .at(&node.spec.name.place, "");
                 report.push(
@@ -219,7 +221,7 @@ impl<'a> Scope<'a> {
             [_] => Resolved::Known(Source::Output { step, output: Some(0) }),
             outputs => {
                 let choices: Vec<String> =
-                    outputs.iter().map(|o| format!("`{}.{}`", from.value, o.name)).collect();
+                    outputs.iter().map(|o| format!("`{}.{}`", from.value, shown(&o.name))).collect();
                 report.push(
                     Diagnostic::error(format!(
                         "step `{}` has {} outputs: say which one is meant",
@@ -244,9 +246,9 @@ impl<'a> Scope<'a> {
         let name = &self.steps[step].spec.name.value;
         let d = Diagnostic::error(format!("step `{name}` has no output `{output}`")).at(&from.place, "");
         report.push(match (nearest(output, signature.output_names()), signature.outputs.as_slice()) {
-            (Some(near), _) => d.help(format!("did you mean `{name}.{near}`?")),
+            (Some(near), _) => d.help(format!("did you mean `{name}.{}`?", shown(near))),
             (None, [only]) => {
-                d.help(format!("its one output is `{name}.{}`, or `{name}` for short", only.name))
+                d.help(format!("its one output is `{name}.{}`, or `{name}` for short", shown(&only.name)))
             }
             (None, _) => d.help(format!("its outputs: {}", list(signature.output_names()))),
         });
@@ -328,7 +330,7 @@ fn find_model(
             return None;
         }
         report.push(match near {
-            Some(near) => d.help(format!("did you mean `{near}`?")),
+            Some(near) => d.help(format!("did you mean `{}`?", shown(near))),
             None => d.help(format!("declare it: `[models.{}]`", name.value)),
         });
     }
@@ -343,7 +345,7 @@ pub fn note(d: Diagnostic, note: Option<String>) -> Diagnostic {
 }
 
 fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = names.map(|name| format!("`{}`", shown(name))).collect();
     names.join(", ")
 }
 

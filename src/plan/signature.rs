@@ -1,6 +1,7 @@
 //! What a model takes and gives, as its ONNX file declares it, and the type of a tensor that flows.
 
 use super::batching::{Batching, Declaration, Mixing, decide, is_automatic};
+use crate::diagnostic::shown;
 use crate::tensor::DType;
 use std::fmt;
 use std::sync::Arc;
@@ -131,7 +132,7 @@ impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(n) => write!(f, "{n}"),
-            Self::Named(name) => f.write_str(name),
+            Self::Named(name) => f.write_str(&shown(name)),
             Self::DataDependent | Self::Unknown => f.write_str("?"),
         }
     }
@@ -140,7 +141,7 @@ impl fmt::Display for Dim {
 /// `image: float32[N, 3, 64, 64]`
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.declared)?;
+        write!(f, "{}: {}", shown(&self.name), shown(&self.declared))?;
         match self.known_dims() {
             None => f.write_str("[..]"),
             Some(dims) => {

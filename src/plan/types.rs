@@ -6,7 +6,7 @@ use super::id::ScopeStepId;
 use super::scope::{Feed, Scope, ScopeStep, Source, note};
 use super::step::{Accepted, StepSignature};
 use super::{Mend, Port, TensorType};
-use crate::diagnostic::{Diagnostic, Report, Span};
+use crate::diagnostic::{Diagnostic, Report, Span, shown};
 use crate::spec;
 
 /// The type of a source at one entry point, where it is known.
@@ -98,7 +98,7 @@ impl Flow<'_, '_> {
             }
             None => (true, any_size(self.decode?, self.feed, input, &self.gives, &takes)?),
         };
-        let label = format!("`{}` takes {takes}", input.name);
+        let label = format!("`{}` takes {takes}", shown(&input.name));
         Some(Finding { takes: (self.feed.from.place.clone(), label), of_decode, diagnostic })
     }
 
@@ -111,12 +111,12 @@ impl Flow<'_, '_> {
             "`{}` does not fit input `{}` of step `{}`: {what}{older}",
             feed.from.value, input.name, node.spec.name.value
         ));
-        let takes_label = format!("`{}` takes {takes}", input.name);
+        let takes_label = format!("`{}` takes {takes}", shown(&input.name));
         let others = self.fitting(takes);
         let instead = || match others.as_slice() {
             [] => None,
-            [one] => Some(format!("`{} = \"{one}\"` would fit", input.name)),
-            several => Some(format!("these would fit `{}`: `{}`", input.name, several.join("`, `"))),
+            [one] => Some(format!("`{} = \"{one}\"` would fit", shown(&input.name))),
+            several => Some(format!("these would fit `{}`: `{}`", shown(&input.name), several.join("`, `"))),
         };
         let d = match self.decode {
             // A decode that is right for another step is not to be changed for this one.
@@ -160,7 +160,8 @@ impl Flow<'_, '_> {
             let name = &node.spec.name.value;
             let ports = node.outputs();
             ports.iter().enumerate().map(move |(output, port)| {
-                let short = if ports.len() == 1 { name.clone() } else { format!("{name}.{}", port.name) };
+                let short =
+                    if ports.len() == 1 { name.clone() } else { format!("{name}.{}", shown(&port.name)) };
                 (short, Source::Output { step, output: Some(output) })
             })
         });
@@ -229,6 +230,6 @@ fn any_size(
         name.value, input.name
     ))
     .at(&name.place, format!("gives {gives}"))
-    .at(&feed.from.place, format!("`{}` takes {takes}", input.name));
+    .at(&feed.from.place, format!("`{}` takes {takes}", shown(&input.name)));
     Some(mends(read, takes).iter().fold(d, |d, mend| d.help(fit::help(mend, &name.value))))
 }

@@ -171,6 +171,29 @@ fn names_in_a_model_do_not_reach_the_terminal_as_they_are() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(!said.out.contains('\x1b') && !said.out.contains('\r'), "{}", said.out);
     assert!(said.out.contains("  \\u{1b}[2J\\r\\nfine: x: float32["), "{}", said.out);
+    // Nor by what is said of a pipeline that uses it.
+    fs::create_dir_all(folder.path().join("store/evil/1")).unwrap();
+    fs::rename(&file, folder.path().join("store/evil/1/model.onnx")).unwrap();
+    let toml = folder.path().join("evil.toml");
+    let text = |from: &str| {
+        format!(
+            "[store]\npath = \"store\"\n[models.evil]\n[pipelines.p]\n\
+             decode.photo = {{ format = \"image\", size = [64, 64] }}\ndecode.mask = {{ format = \"npy\" }}\n\
+             [pipelines.p.steps]\ns = {{ model = \"evil\", inputs = {{ image = \"photo\", mask = \"mask\" }} }}\n\
+             [pipelines.p.online]\nencode.reply = {{ format = \"npy\", from = \"{from}\" }}\n"
+        )
+    };
+    for (from, command, code) in
+        [("s", "graph", 0), ("s", "check", 0), ("s.y", "check", 1), ("s.y", "graph", 1)]
+    {
+        fs::write(&toml, text(from)).unwrap();
+        let said = say(&[command, toml.to_str().unwrap()]);
+        let text = said.out + &said.err;
+        assert_eq!(said.code, code, "{text}");
+        assert!(!text.contains(['\x1b', '\r']) && !text.contains("\nfine"), "{command} {from}: {text}");
+        let says = code == 0 || text.contains("\\u{1b}[2J\\r\\nfine: x");
+        assert!(says, "{command} {from}: {text}");
+    }
 }
 
 #[test]

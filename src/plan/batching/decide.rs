@@ -2,6 +2,7 @@
 
 use super::names::{is_automatic, says_batch};
 use super::{Alone, Basis, Batching, Declaration, Mixing};
+use crate::diagnostic::shown;
 use crate::plan::{Dim, Port};
 
 const OVERRIDE: &str = "export it with a dynamic first axis; where its graph runs with any number of rows, \
@@ -35,7 +36,7 @@ pub fn decide(
         _ if *declaration == Declaration::none() => {
             Some(Alone::new("`batch = false` is declared: an item is the whole tensor"))
         }
-        Some(port) => Some(Alone::new(format!("`{}` has no batch axis", port.name))),
+        Some(port) => Some(Alone::new(format!("`{}` has no batch axis", shown(&port.name)))),
         None => mixed(mixes.of(inputs)),
     };
     Batching { basis: Basis::Declared, alone }
@@ -131,8 +132,15 @@ impl Found {
         let outputs_axes = axes(outputs);
         let missing = outputs.iter().zip(&outputs_axes).find(|(_, axis)| axis.is_none());
         let alone = missing.map(|(port, _)| {
-            Alone::new(format!("the batch is the axis `{name}`, and output `{}` has none", port.name))
-                .help(format!("`batch = {{ axes = {{ \"{}\" = AXIS }} }}` declares which it is", port.name))
+            Alone::new(format!(
+                "the batch is the axis `{}`, and output `{}` has none",
+                shown(name),
+                shown(&port.name)
+            ))
+            .help(format!(
+                "`batch = {{ axes = {{ \"{}\" = AXIS }} }}` declares which it is",
+                shown(&port.name)
+            ))
         });
         let shown = outputs.iter().all(|port| port.inferred.is_some());
         let basis = if shown { Basis::Graph } else { Basis::Signature };
@@ -217,30 +225,34 @@ impl Batch<'_> {
             )));
         }
         if let Some((port, _)) = self.inputs.iter().zip(axes).find(|(_, axis)| axis.is_none()) {
-            return Some(Alone::new(format!("input `{}` has no batch axis", port.name)));
+            return Some(Alone::new(format!("input `{}` has no batch axis", shown(&port.name))));
         }
         if let Some(port) = self.inputs.iter().find(|port| is_one(port)) {
-            let why = format!("the file fixes the batch of input `{}` at 1", port.name);
+            let why = format!("the file fixes the batch of input `{}` at 1", shown(&port.name));
             return Some(Alone::new(why).help(OVERRIDE));
         }
         if let Some(name) = self.shared
             && let Some(port) = outputs.iter().find(|port| has_again(port, name))
         {
             return Some(Alone::new(format!(
-                "output `{}` has the axis `{name}` twice: each row is about all the others",
-                port.name
+                "output `{}` has the axis `{}` twice: each row is about all the others",
+                shown(&port.name),
+                shown(name)
             )));
         }
         let (output, first) =
             outputs.iter().zip(firsts).find(|(_, first)| !matches!(first, First::Batch { .. }))?;
         let name = &output.name;
         Some(match first {
-            First::Never => Alone::new(format!("output `{name}` does not begin with the batch")),
+            First::Never => Alone::new(format!("output `{}` does not begin with the batch", shown(name))),
             _ if output.data_dependent || output.inferred.as_deref().is_some_and(begins_with_data) => {
-                Alone::new(format!("how long output `{name}` is depends on what is in the input"))
+                Alone::new(format!("how long output `{}` is depends on what is in the input", shown(name)))
             }
-            _ => Alone::new(format!("output `{name}` begins with an axis that is not the inputs' batch"))
-                .help("where it is the batch all the same, declare `batch = { axis = 0 }`"),
+            _ => Alone::new(format!(
+                "output `{}` begins with an axis that is not the inputs' batch",
+                shown(name)
+            ))
+            .help("where it is the batch all the same, declare `batch = { axis = 0 }`"),
         })
     }
 }
@@ -253,12 +265,17 @@ fn begins_with_data(dims: &[Dim]) -> bool {
 fn not_a_batch(name: &str, inputs: &[Port], axes: &[Option<usize>]) -> Option<Alone> {
     let help = "where it is the batch all the same, declare `batch = { axis = 0 }`";
     if let Some(port) = inputs.iter().find(|port| symbol(port, 0) == Some(name) && has_again(port, name)) {
-        let why = format!("input `{}` has the axis `{name}` twice, which a batch cannot be", port.name);
+        let why = format!(
+            "input `{}` has the axis `{}` twice, which a batch cannot be",
+            shown(&port.name),
+            shown(name)
+        );
         return Some(Alone::new(why));
     }
     // A sound or a list of numbers: items that are single numbers are rare, and are called a batch where they are.
     if !says_batch(name) && inputs.iter().all(|port| rank(port) == 1) {
-        let why = format!("the axis `{name}` is taken for no batch, as it is all that the inputs have");
+        let why =
+            format!("the axis `{}` is taken for no batch, as it is all that the inputs have", shown(name));
         return Some(Alone::new(why).help(help));
     }
     // Beside something that is not joined, only what is called a batch is one: a graph has nodes beside its edges.
@@ -266,8 +283,11 @@ fn not_a_batch(name: &str, inputs: &[Port], axes: &[Option<usize>]) -> Option<Al
     if says_batch(name) {
         return None;
     }
-    let why =
-        format!("the axis `{name}` is taken for no batch, as input `{}` does not begin with it", other.name);
+    let why = format!(
+        "the axis `{}` is taken for no batch, as input `{}` does not begin with it",
+        shown(name),
+        shown(&other.name)
+    );
     Some(Alone::new(why).help(help))
 }
 
