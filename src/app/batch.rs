@@ -39,6 +39,8 @@ pub struct Batch {
     pub shard: Option<Shard>,
     pub limit: Option<u64>,
     pub max_errors: Option<u64>,
+    /// Whether cells of CSV tables that a spreadsheet would take for formulas are marked as text.
+    pub csv_safe: bool,
     /// The address of a running server that the items go through.
     pub via: Option<String>,
 }
@@ -142,7 +144,7 @@ pub fn dry_run(compiled: &Compiled, batch: &Batch) -> Result<DryRun, Trouble> {
             let then = |tag: &String| run.models.iter().find(|(name, _)| name == tag);
             let digest = |tag: &String| then(tag).map_or(String::new(), |(_, digest)| digest.clone());
             let models = tags.iter().map(|tag| (tag.clone(), digest(tag))).collect();
-            identity(&ready.pipeline, models).with_list(&ready.list, batch.shard).changes(run)
+            identity(&ready.pipeline, models, batch.csv_safe).with_list(&ready.list, batch.shard).changes(run)
         }
         _ => vec![],
     };
@@ -214,7 +216,7 @@ fn job(
     batch: &Batch,
 ) -> RunSpec {
     RunSpec {
-        identity: identity(pipeline, models).with_list(&ready.list, batch.shard),
+        identity: identity(pipeline, models, batch.csv_safe).with_list(&ready.list, batch.shard),
         entry: pipeline.offline.clone(),
         list: ready.list,
         output: ready.output,
@@ -243,7 +245,7 @@ fn go(runtime: Runtime, job: RunSpec, flow: Arc<dyn Flow>, what: What) -> Result
 }
 
 /// What this run has in common with no other: the pipeline as its offline entry runs it, and its models.
-fn identity(pipeline: &Pipeline, models: Vec<(String, String)>) -> Identity {
+fn identity(pipeline: &Pipeline, models: Vec<(String, String)>, csv_safe: bool) -> Identity {
     let entry = &pipeline.offline;
     Identity {
         rserve: env!("CARGO_PKG_VERSION").to_owned(),
@@ -255,6 +257,7 @@ fn identity(pipeline: &Pipeline, models: Vec<(String, String)>) -> Identity {
         shard: None,
         tables: tables(entry),
         folders: folders(entry).map(|encode| encode.name.clone()).collect(),
+        csv_safe,
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Arguments {
     /// Give up once more than N items have failed
     #[arg(long, value_name = "N", value_hint = ValueHint::Other)]
     max_errors: Option<u64>,
+    /// For CSV tables that are opened in a spreadsheet: put ' before texts that it would take for formulas
+    #[arg(long)]
+    csv_safe: bool,
     /// Send the items through a running `rserve run`, at low priority, so that its shares hold
     #[arg(long, value_name = "http://HOST:PORT", value_hint = ValueHint::Url)]
     via: Option<String>,
@@ -122,6 +125,7 @@ pub fn run(arguments: Arguments) -> Exit {
         shard: arguments.shard,
         limit: arguments.limit,
         max_errors: arguments.max_errors,
+        csv_safe: arguments.csv_safe,
         via: arguments.via,
     };
     let compiled = match app::compile(&files) {

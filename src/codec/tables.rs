@@ -8,6 +8,7 @@ mod csv;
 mod lines;
 mod parquet;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -24,6 +25,10 @@ pub trait Table: Sync {
     /// Writes the rows of a table as they were gathered. Called where [`Table::is_sealed`] only.
     fn unseal(&self, _table: File, _gathered: &mut dyn Write) -> io::Result<()> {
         Err(io::Error::other("the rows are the table"))
+    }
+    /// Rows, or the header, with each text that a spreadsheet would take for a formula marked as text.
+    fn for_spreadsheets<'a>(&self, rows: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
+        Ok(rows.into())
     }
     /// Goes through the gathered rows.
     fn rows(&self, gathered: File) -> io::Result<Box<dyn TableRows>>;

@@ -6,9 +6,9 @@ use super::names::Shard;
 use super::output::write_whole;
 use super::run::Counts;
 use super::state::FOLDER;
+use super::unlinked;
 use crate::plan::are_comparable;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -32,6 +32,9 @@ pub struct Identity {
     pub tables: Vec<String>,
     /// Folders with a file for each item: "map".
     pub folders: Vec<String>,
+    /// Whether cells of CSV tables that a spreadsheet would take for formulas are marked as text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub csv_safe: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,9 +94,23 @@ impl Identity {
 
 /// The record of the run in an output folder, if there is one.
 pub fn what_is_there(output: &Path) -> Result<Option<RunRecord>, Stopped> {
-    let path = output.join(FOLDER).join(RECORD);
-    match fs::read(&path) {
+    let folder = output.join(FOLDER);
+    unlinked::check(&folder).map_err(Stopped::output(&folder))?;
+    let path = folder.join(RECORD);
+    match unlinked::read(&path) {
         Ok(bytes) => match read(&bytes) {
+            // Whoever handed the folder over may have written it.
+            Ok(record)
+                if record
+                    .run
+                    .tables
+                    .iter()
+                    .chain(&record.run.folders)
+                    .any(|name| !unlinked::is_name(name)) =>
+            {
+                let why = "run.json names what does not lie in it".to_owned();
+                Err(Stopped::Damaged { output: output.to_owned(), why })
+            }
             Ok(record) => Ok(Some(record)),
             Err(error) => {
                 let why = format!("run.json: {error}; `--restart` begins anew");

@@ -2,6 +2,7 @@
 
 use super::Stopped;
 use super::run::Counts;
+use super::unlinked;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -50,7 +51,7 @@ pub fn open_journal(folder: &Path, point: &Point) -> Result<File, Stopped> {
     let path = folder.join(JOURNAL);
     let open = || -> io::Result<File> {
         let draft = path.with_extension("new");
-        let mut journal = File::create(&draft)?;
+        let mut journal = unlinked::create(&draft)?;
         if point.committed > 0 {
             journal.write_all(&point.line())?;
             journal.sync_data()?;
@@ -77,7 +78,7 @@ impl Point {
 pub fn last_point(folder: &Path) -> Result<Option<Point>, Stopped> {
     let path = folder.join(JOURNAL);
     let mut text = vec![];
-    match File::open(&path).and_then(|mut file| file.read_to_end(&mut text)) {
+    match unlinked::open(&path).and_then(|mut file| file.read_to_end(&mut text)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(Stopped::output(&path))?,
     };

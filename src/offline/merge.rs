@@ -7,11 +7,12 @@ use super::names::{self, Shard};
 use super::run::Counts;
 use super::state::{self, FOLDER};
 use super::table;
+use super::unlinked;
 use super::written;
 use crate::codec::tables::{self, TableRows};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -32,7 +33,7 @@ pub fn merge(shards: &[PathBuf], output: &Path) -> Result<Merged, Stopped> {
         let why = "it is not finished".to_owned();
         return Err(Stopped::Damaged { output: output.to_owned(), why });
     }
-    fs::create_dir_all(&folder).map_err(Stopped::output(&folder))?;
+    state::own_folder(output)?;
     let _lock = state::lock(output, &folder)?;
     // Until the end it is nothing that could be merged or gone on with.
     table::remove(&folder.join(RECORD))?;
@@ -40,15 +41,15 @@ pub fn merge(shards: &[PathBuf], output: &Path) -> Result<Merged, Stopped> {
     let mut files = 0;
     for shard in shards {
         for name in &run.folders {
-            files += copy_folder(&shard.join(name), &output.join(name), &folder.join("draft"))?;
+            files += copy_folder(&shard.join(name), output, name, &folder.join("draft"))?;
         }
     }
     for name in &run.tables {
-        gather(shards, name, &folder)?;
+        gather(shards, name, run.csv_safe, &folder)?;
         table::publish(&folder, output, name)?;
     }
     if counts.failed > 0 {
-        gather(shards, errors::NAME, &folder)?;
+        gather(shards, errors::NAME, false, &folder)?;
         table::publish(&folder, output, errors::NAME)?;
     } else {
         table::remove(&output.join(errors::NAME))?;
@@ -124,56 +125,72 @@ fn differs(a: &Identity, b: &Identity) -> &'static str {
 }
 
 /// Copies what one shard wrote for each item; says how many files that was.
-fn copy_folder(from: &Path, to: &Path, draft: &Path) -> Result<u64, Stopped> {
+fn copy_folder(from: &Path, output: &Path, name: &str, draft: &Path) -> Result<u64, Stopped> {
     let mut count = 0;
-    if !from.exists() {
+    if fs::symlink_metadata(from).is_err() {
         return Ok(0);
     }
-    for entry in WalkDir::new(from) {
+    for entry in WalkDir::new(from).follow_root_links(false) {
         let entry = entry.map_err(|e| Stopped::Input(format!("cannot read `{}`: {e}", from.display())))?;
-        let below = entry.path().strip_prefix(from).unwrap_or(entry.path());
-        let place = to.join(below);
+        let below = Path::new(name).join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
+        let place = output.join(&below);
         let failed = || Stopped::output(&place);
         if entry.file_type().is_dir() {
-            fs::create_dir_all(&place).map_err(failed())?;
+            unlinked::folders(output, &below).map_err(failed())?;
             continue;
         }
-        fs::copy(entry.path(), draft).and_then(|_| fs::rename(draft, &place)).map_err(failed())?;
+        let mut file = unlinked::open(entry.path()).map_err(|e| unreadable(entry.path(), &e))?;
+        let copied = unlinked::create(draft).and_then(|mut draft| io::copy(&mut file, &mut draft));
+        copied.and_then(|_| fs::rename(draft, &place)).map_err(failed())?;
         count += 1;
     }
     Ok(count)
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> Stopped {
+    Stopped::Input(format!("cannot read `{}`: {error}", path.display()))
+}
+
 // --- tables
 
 /// The rows of all shards in the order of the items.
-fn gather(shards: &[PathBuf], table: &str, folder: &Path) -> Result<(), Stopped> {
+fn gather(shards: &[PathBuf], table: &str, csv_safe: bool, folder: &Path) -> Result<(), Stopped> {
     let part = table::part(folder, table);
     let mut sources = vec![];
     for shard in shards {
         let path = shard.join(table);
-        if table == errors::NAME && !path.exists() {
+        if table == errors::NAME && fs::symlink_metadata(&path).is_err() {
             continue;
         }
         let source = open(&path, table, folder);
-        sources.push(source.map_err(|e| Stopped::Input(format!("cannot read `{}`: {e}", path.display())))?);
+        sources.push(source.map_err(|e| unreadable(&path, &e))?);
     }
-    write_rows(sources, &part).map_err(Stopped::output(&part))
+    let plain = |name: String| match name.strip_prefix('\'') {
+        Some(plain) if csv_safe && table.ends_with(".csv") => plain.to_owned(),
+        _ => name,
+    };
+    write_rows(sources, &part, &plain).map_err(Stopped::output(&part))
 }
 
-fn write_rows(mut sources: Vec<Box<dyn TableRows>>, part: &Path) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(part)?);
+/// `plain` makes what a table calls an item into its name.
+fn write_rows(
+    mut sources: Vec<Box<dyn TableRows>>,
+    part: &Path,
+    plain: &dyn Fn(String) -> String,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(unlinked::create(part)?);
     if let Some(first) = sources.first() {
         out.write_all(first.header())?;
     }
     let mut heads = BinaryHeap::new();
     for (index, source) in sources.iter_mut().enumerate() {
-        heads.extend(source.next()?.map(|(name, row)| Head { name, row, source: index }));
+        heads.extend(source.next()?.map(|(name, row)| Head { name: plain(name), row, source: index }));
     }
     while let Some(head) = heads.pop() {
         out.write_all(&head.row)?;
         if let Some(source) = sources.get_mut(head.source) {
-            heads.extend(source.next()?.map(|(name, row)| Head { name, row, source: head.source }));
+            let next = source.next()?;
+            heads.extend(next.map(|(name, row)| Head { name: plain(name), row, source: head.source }));
         }
     }
     out.into_inner().map_err(|e| e.into_error())?.sync_data()
@@ -208,7 +225,7 @@ impl Eq for Head {}
 
 /// The rows of a table, whether they are the table or lie within it.
 fn open(path: &Path, name: &str, folder: &Path) -> io::Result<Box<dyn TableRows>> {
-    let (format, file) = (tables::table(name), File::open(path)?);
+    let (format, file) = (tables::table(name), unlinked::open(path)?);
     if !format.is_sealed() {
         return format.rows(file);
     }

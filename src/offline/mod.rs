@@ -28,6 +28,7 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unlinked;
 mod written;
 
 pub use errors::NAME as ERRORS;

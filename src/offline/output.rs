@@ -1,8 +1,10 @@
 //! Files that appear whole: written in the run's own folder, then renamed.
 
-use super::Stopped;
+use super::{Stopped, unlinked};
 use crate::plan::EncodePlan;
-use std::fs::{self, File};
+use crate::sync::{Mutex, lock};
+use std::collections::HashSet;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ pub struct OutputFolder {
     pub output: PathBuf,
     /// The folder for files that are being written, on the same file system.
     pub drafts: PathBuf,
+    /// The folders in it that are known to be such, and no links.
+    pub known: Mutex<HashSet<PathBuf>>,
 }
 
 /// Why a file was not written.
@@ -42,16 +46,27 @@ impl OutputFolder {
             | io::ErrorKind::AlreadyExists => Unwritten::Name(error),
             _ => Unwritten::Stopped(Stopped::Output { path: path.to_owned(), source: error }),
         };
-        let mut file = File::create(&draft).map_err(failed)?;
+        let mut file = unlinked::create(&draft).map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
         drop(file);
+        let folder = path.parent().unwrap_or(&self.output);
+        if !lock(&self.known).contains(folder) {
+            self.make(folder).map_err(failed)?;
+        }
         match fs::rename(&draft, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path.parent().unwrap_or(&self.output)).map_err(failed)?;
+                self.make(folder).map_err(failed)?;
                 fs::rename(&draft, path).map_err(failed)
             }
             renamed => renamed.map_err(failed),
         }
+    }
+
+    /// Makes a folder in the output folder.
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        unlinked::folders(&self.output, folder.strip_prefix(&self.output).unwrap_or(folder))?;
+        lock(&self.known).insert(folder.to_owned());
+        Ok(())
     }
 }
 
@@ -59,7 +74,7 @@ impl OutputFolder {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Stopped> {
     let failed = || Stopped::output(path);
     let draft = path.with_extension("new");
-    let mut file = File::create(&draft).map_err(failed())?;
+    let mut file = unlinked::create(&draft).map_err(failed())?;
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(failed())?;
     fs::rename(&draft, path).map_err(failed())
 }

@@ -10,6 +10,7 @@ use super::output::{OutputFolder, Unwritten};
 use super::progress::{Progress, TimeSpent};
 use super::state::{Begin, Opened, State, earlier};
 use crate::plan::{EncodePlan, Entry, Payload};
+use crate::sync::Mutex;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -179,7 +180,11 @@ async fn all(
     let total = list.total;
     let progress = Progress::new(total, state.done_before());
     let mut run = Run {
-        place: Arc::new(OutputFolder { output: output.clone(), drafts: state.drafts() }),
+        place: Arc::new(OutputFolder {
+            output: output.clone(),
+            drafts: state.drafts(),
+            known: Mutex::default(),
+        }),
         entry: entry.clone(),
         flow,
         in_flight: in_flight.max(1),

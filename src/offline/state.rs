@@ -9,7 +9,10 @@ use super::names::{self, Mark};
 use super::output::write_whole;
 use super::run::Counts;
 use super::table::{self, GrowingFile};
+use super::unlinked;
 use super::written::{self, WrittenFiles};
+use crate::codec::tables;
+use std::borrow::Cow;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,14 +106,17 @@ impl State {
                 _ => {}
             }
         }
-        fs::create_dir_all(&folder).map_err(Stopped::output(&folder))?;
+        own_folder(output)?;
+        run.folders.iter().try_for_each(|name| {
+            unlinked::check(&output.join(name)).map_err(Stopped::output(&output.join(name)))
+        })?;
         let lock = lock(output, &folder)?;
         // Whatever was being written when an earlier run was cut off.
         match fs::remove_dir_all(&drafts) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Stopped::output(&drafts)(error));
             }
-            _ => fs::create_dir_all(&drafts).map_err(Stopped::output(&drafts))?,
+            _ => fs::create_dir(&drafts).map_err(Stopped::output(&drafts))?,
         }
         let point = match &before {
             None => None,
@@ -150,7 +156,8 @@ impl State {
             }
             let mut growing = GrowingFile::open(part, length)?;
             if length == 0 {
-                growing.write(headers.get(index).map_or(&[], Vec::as_slice))?;
+                let header = headers.get(index).map_or(&[][..], Vec::as_slice);
+                growing.write(&of_table(&record.run, table, header)?)?;
             }
             tables.push(growing);
         }
@@ -201,8 +208,9 @@ impl State {
         mark: &Mark,
         rows: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<(), Stopped> {
-        for (table, row) in self.tables.iter_mut().zip(rows) {
-            table.write(row)?;
+        let Self { tables, record, .. } = self;
+        for ((table, name), row) in tables.iter_mut().zip(&record.run.tables).zip(rows) {
+            table.write(&of_table(&record.run, name, row)?)?;
         }
         self.counts.done += 1;
         self.done.write(mark)
@@ -257,6 +265,14 @@ impl State {
     }
 }
 
+/// A row, or the header, as it is written to a table.
+fn of_table<'a>(run: &Identity, table: &str, row: &'a [u8]) -> Result<Cow<'a, [u8]>, Stopped> {
+    if !run.csv_safe {
+        return Ok(row.into());
+    }
+    tables::table(table).for_spreadsheets(row).map_err(Stopped::output(Path::new(table)))
+}
+
 /// Leaves in the run's folder what a finished run leaves: the same for the same run, however it came about.
 pub fn finish_record(
     folder: &Path,
@@ -277,10 +293,17 @@ pub fn finish_record(
     }
 }
 
+/// Makes an output folder and the run's own folder in it.
+pub fn own_folder(output: &Path) -> Result<(), Stopped> {
+    fs::create_dir_all(output).map_err(Stopped::output(output))?;
+    unlinked::folders(output, Path::new(FOLDER)).map_err(Stopped::output(&output.join(FOLDER)))
+}
+
 /// Takes the lock of an output folder, which one run at a time has.
 pub fn lock(output: &Path, folder: &Path) -> Result<File, Stopped> {
     let path = folder.join("lock");
-    let lock = File::create(&path).map_err(Stopped::output(&path))?;
+    let lock = unlinked::options().write(true).create(true).truncate(false).open(&path);
+    let lock = lock.map_err(Stopped::output(&path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Stopped::Busy(output.to_owned())),
@@ -303,12 +326,12 @@ fn taken_back(output: &Path, folder: &Path, run: &Identity, counts: Counts) -> R
 /// The point with what failed left out, which is then run again.
 fn without_failed(folder: &Path, point: Point) -> Result<Point, Stopped> {
     let path = folder.join(errors::NAME);
-    let text = fs::read(&path).map_err(Stopped::output(&path))?;
+    let text = unlinked::read(&path).map_err(Stopped::output(&path))?;
     let text = text.get(..point.errors as usize).unwrap_or(&text);
     let mut failed: Vec<Mark> = errors::paths(text).map(|name| names::mark(&name)).collect();
     failed.sort_unstable();
     let path = folder.join(DONE);
-    let bytes = fs::read(&path).map_err(Stopped::output(&path))?;
+    let bytes = unlinked::read(&path).map_err(Stopped::output(&path))?;
     let committed = bytes.as_chunks().0.iter().take(point.committed as usize);
     let (failed, mut marks): (Vec<Mark>, Vec<Mark>) =
         committed.partition(|mark| failed.binary_search(mark).is_ok());
@@ -322,7 +345,7 @@ fn without_failed(folder: &Path, point: Point) -> Result<Point, Stopped> {
 /// The marks of all items that are done, sorted.
 pub fn read_marks(folder: &Path) -> Result<Vec<Mark>, Stopped> {
     let path = folder.join(DONE);
-    let bytes = fs::read(&path).map_err(Stopped::output(&path))?;
+    let bytes = unlinked::read(&path).map_err(Stopped::output(&path))?;
     let mut marks: Vec<Mark> = bytes.as_chunks().0.to_vec();
     marks.sort_unstable();
     Ok(marks)

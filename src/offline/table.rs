@@ -1,8 +1,8 @@
 //! Files that grow while a run goes on: tables, the errors, the marks of what is done.
 
-use super::Stopped;
+use super::{Stopped, unlinked};
 use crate::codec::tables::table;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ impl GrowingFile {
     /// Opens it, cut to `length`. Shorter than that it is not what was written.
     pub fn open(path: PathBuf, length: u64) -> Result<Self, Stopped> {
         let open = || -> io::Result<File> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            let mut file = unlinked::options().write(true).create(true).truncate(false).open(&path)?;
             if file.metadata()?.len() < length {
                 return Err(io::Error::other("it is shorter than it was; `--restart` begins anew"));
             }
@@ -52,8 +52,8 @@ pub fn publish(folder: &Path, output: &Path, name: &str) -> Result<(), Stopped> 
     let format = table(name);
     if format.is_sealed() && rows.exists() {
         let make = || {
-            let out = File::create(&whole)?;
-            format.seal(File::open(&rows)?, out.try_clone()?)?;
+            let out = unlinked::create(&whole)?;
+            format.seal(unlinked::open(&rows)?, out.try_clone()?)?;
             out.sync_data()
         };
         make().map_err(Stopped::output(&whole))?;
@@ -71,11 +71,11 @@ pub fn take_back(folder: &Path, output: &Path, name: &str) -> Result<u64, Stoppe
     let take = || {
         let format = table(name);
         if format.is_sealed() {
-            let mut out = BufWriter::new(File::create(&rows)?);
-            format.unseal(File::open(&place)?, &mut out)?;
+            let mut out = BufWriter::new(unlinked::create(&rows)?);
+            format.unseal(unlinked::open(&place)?, &mut out)?;
             out.flush()?;
         } else {
-            fs::copy(&place, &rows)?;
+            io::copy(&mut unlinked::open(&place)?, &mut unlinked::create(&rows)?)?;
         }
         Ok(fs::metadata(&rows)?.len())
     };

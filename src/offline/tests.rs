@@ -137,6 +137,7 @@ fn input() -> tempfile::TempDir {
 }
 
 struct Trial {
+    csv_safe: bool,
     input: PathBuf,
     output: PathBuf,
     begin: Begin,
@@ -149,7 +150,16 @@ struct Trial {
 impl Trial {
     fn new(input: &Path, output: PathBuf) -> Self {
         let (input, begin) = (input.to_owned(), Begin::Resume);
-        Self { input, output, begin, shard: None, limit: None, max_errors: None, plan: "one" }
+        Self {
+            csv_safe: false,
+            input,
+            output,
+            begin,
+            shard: None,
+            limit: None,
+            max_errors: None,
+            plan: "one",
+        }
     }
 
     fn job(&self) -> RunSpec {
@@ -159,6 +169,7 @@ impl Trial {
             Selection { shard: self.shard, limit: self.limit, extensions: vec!["up"], written: vec![] };
         let list = find(&inputs, &self.output, &entry.decodes, &wanted, &mut "".as_bytes()).unwrap();
         let identity = Identity {
+            csv_safe: self.csv_safe,
             rserve: "1".into(),
             pipeline: "capitals".into(),
             plan: self.plan.into(),
@@ -502,4 +513,88 @@ fn the_first_few_are_run_alone() {
     let (summary, ended) = trial.run();
     ended.unwrap();
     assert_eq!(summary.counts.done, 5);
+}
+
+/// Links in the output of somebody who may write there: what they lead to is neither written nor read.
+#[test]
+fn links_in_an_output_are_not_followed() {
+    let (input, outside) = (input(), tempfile::tempdir().unwrap());
+    let victim = outside.path().join("victim");
+    for link in [".rserve", ".rserve/lock", "files", "files/a", ".rserve/rows.csv", ".rserve/run.json"] {
+        let output = tempfile::tempdir().unwrap();
+        fs::write(&victim, "precious").unwrap();
+        let place = output.path().join(link);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let target = if link.contains('.') && link != ".rserve" { &victim } else { outside.path() };
+        std::os::unix::fs::symlink(target, &place).unwrap();
+        let trial = Trial::new(input.path(), output.path().to_owned());
+        let error = trial.run().1.unwrap_err().to_string();
+        assert!(error.contains("link"), "{link}: {error}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{link}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1, "{link}");
+    }
+}
+
+/// A shard comes from another machine, and its record from whoever wrote it.
+#[test]
+fn a_shard_reaches_no_further_than_itself() {
+    let (input, parts) = (input(), tempfile::tempdir().unwrap());
+    let shard = parts.path().join("shard");
+    let run = || {
+        let _ = fs::remove_dir_all(&shard);
+        let whole = Some(Shard { index: 0, of: 1 });
+        Trial { shard: whole, ..Trial::new(input.path(), shard.clone()) }.run().1.unwrap();
+    };
+    let merged = parts.path().join("merged");
+    let evil = parts.path().join("evil");
+    fs::create_dir(&evil).unwrap();
+    fs::write(evil.join("file"), "secret").unwrap();
+    for (was, is) in [("\"files\"", "\"../evil\""), ("rows.csv", "../rows.csv"), ("\"files\"", "\"/tmp\"")] {
+        run();
+        let record = shard.join(".rserve/run.json");
+        let text = fs::read_to_string(&record).unwrap();
+        assert!(text.contains(was));
+        fs::write(&record, text.replace(was, is)).unwrap();
+        let error = merge(&[shard.clone()], &merged).unwrap_err().to_string();
+        assert!(error.contains("run.json names what does not lie in it"), "{error}");
+    }
+    for link in ["files/a/00.up", "files/a", "files", "rows.csv", ".rserve/run.json"] {
+        run();
+        let place = shard.join(link);
+        if place.is_dir() {
+            fs::remove_dir_all(&place).unwrap()
+        } else {
+            fs::remove_file(&place).unwrap()
+        }
+        let target = if link.contains('.') { evil.join("file") } else { evil.clone() };
+        std::os::unix::fs::symlink(target, &place).unwrap();
+        let error = merge(&[shard.clone()], &merged).unwrap_err().to_string();
+        assert!(error.contains("link"), "{link}: {error}");
+        assert!(!tree(&merged).values().any(|text| text.contains("secret")), "{link}");
+    }
+    assert_eq!(fs::read_dir(parts.path()).unwrap().count(), 3, "nothing was written beside the output");
+}
+
+#[test]
+fn names_that_are_formulas_are_marked_in_a_table_and_stand_where_they_stood() {
+    let input = tempfile::tempdir().unwrap();
+    for name in ["=1+1.txt", "+a.txt", "'q.txt", "b.txt", "-2.txt"] {
+        fs::write(input.path().join(name), "text").unwrap();
+    }
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trial = |output: PathBuf| Trial { csv_safe: true, ..Trial::new(input.path(), output) };
+    trial(whole.path().to_owned()).run().1.unwrap();
+    let rows = fs::read_to_string(whole.path().join("rows.csv")).unwrap();
+    let items: Vec<&str> = rows.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!(items, ["''q.txt", "'+a.txt", "'-2.txt", "'=1+1.txt", "b.txt"]);
+    let of = |index| parts.path().join(format!("{index}"));
+    for index in 0..3 {
+        Trial { shard: Some(Shard { index, of: 3 }), ..trial(of(index)) }.run().1.unwrap();
+    }
+    let merged = parts.path().join("merged");
+    merge(&[of(2), of(0), of(1)], &merged).unwrap();
+    assert_eq!(tree(&merged), tree(whole.path()));
+    // Another choice is another run.
+    let other = Trial { csv_safe: false, ..trial(whole.path().to_owned()) };
+    assert!(matches!(other.run_with(Arc::new(Capitals::default())).1, Err(Stopped::Changed { .. })));
 }

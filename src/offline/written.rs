@@ -5,7 +5,7 @@ use super::Stopped;
 use super::identity::Identity;
 use super::names::{self, Mark};
 use super::output::write_whole;
-use super::table;
+use super::{table, unlinked};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ impl WrittenFiles {
         }
         let path = folder.join(NAME);
         let open = || -> io::Result<File> {
-            let file = File::options().append(true).create(true).open(&path)?;
+            let file = unlinked::options().append(true).create(true).open(&path)?;
             let length = file.metadata()?.len();
             file.set_len(length - length % size_of::<Mark>() as u64)?;
             Ok(file)
@@ -50,7 +50,7 @@ fn mark(path: &Path) -> Mark {
 
 pub fn read(folder: &Path) -> Result<Vec<Mark>, Stopped> {
     let path = folder.join(NAME);
-    match fs::read(&path) {
+    match unlinked::read(&path) {
         Ok(bytes) => Ok(bytes.as_chunks().0.to_vec()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
         Err(error) => Err(Stopped::output(&path)(error)),
@@ -84,7 +84,11 @@ pub fn remove_earlier(
     let folders: BTreeSet<&String> =
         run.folders.iter().chain(earlier.iter().flat_map(|earlier| &earlier.folders)).collect();
     let mut emptied = BTreeSet::new();
-    for entry in folders.into_iter().flat_map(|name| WalkDir::new(output.join(name))).flatten() {
+    for entry in folders
+        .into_iter()
+        .flat_map(|name| WalkDir::new(output.join(name)).follow_root_links(false))
+        .flatten()
+    {
         let below = entry.path().strip_prefix(output).unwrap_or(entry.path());
         if !entry.file_type().is_dir() && marks.binary_search(&mark(below)).is_ok() {
             table::remove(entry.path())?;
