@@ -1,4 +1,4 @@
-//! The locks of the rooms whose sharing shuttle tries: std's, and shuttle's in those tests.
+//! The locks and atomics of what shuttle tries: std's, and shuttle's in those tests.
 //!
 //! With the feature `shuttle`, tests are compiled against locks that shuttle schedules, so that it can take the
 //! threads through orders that a machine rarely shows. Everything else is compiled against std's.
@@ -7,7 +7,14 @@
 mod locks {
     use arc_swap::ArcSwap;
     use std::sync::Arc;
+    pub use std::sync::atomic::{AtomicU64, Ordering};
     pub use std::sync::{Condvar, Mutex, MutexGuard};
+
+    /// What a thread does that waits for another one.
+    pub mod hint {
+        pub use std::hint::spin_loop;
+        pub use std::thread::yield_now;
+    }
 
     /// A pointer that readers follow without waiting, and that a writer turns at once.
     pub struct Pointer<T>(ArcSwap<T>);
@@ -34,8 +41,15 @@ mod locks {
 
 #[cfg(all(test, feature = "shuttle"))]
 mod locks {
+    pub use shuttle::sync::atomic::{AtomicU64, Ordering};
     pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
     use std::sync::Arc;
+
+    /// What a thread does that waits for another one.
+    pub mod hint {
+        pub use shuttle::hint::spin_loop;
+        pub use shuttle::thread::yield_now;
+    }
 
     /// As the other one, each access a step that shuttle schedules.
     pub struct Pointer<T>(Mutex<Arc<T>>);
@@ -61,7 +75,7 @@ mod locks {
     }
 }
 
-pub use locks::{Condvar, Mutex, MutexGuard, Pointer};
+pub use locks::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Pointer, hint};
 use std::sync::PoisonError;
 
 /// Takes a lock, also where a thread that held it panicked: what is guarded is whole between two statements.

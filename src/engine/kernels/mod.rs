@@ -9,6 +9,7 @@ pub mod attention;
 pub mod blocked;
 pub mod conv;
 pub mod elementwise;
+mod gate;
 pub mod matmul;
 pub mod memory;
 pub mod norm;

@@ -6,27 +6,21 @@
 //! everything alone. The caller never takes up other work of the pool while it waits, so that what it keeps for its
 //! thread stays its own.
 
+use super::gate::Gate;
 use crate::scheduler::StopFlag;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a thread looks for a piece to do: about what it takes to wake one up. What lasts longer would take
 /// the core from whoever answers requests.
 const PATIENCE: Duration = Duration::from_micros(30);
 
-/// The state of shared work: whether its task is closed, how many threads other than the caller's are at work, and a number
-/// that grows with each task.
-const CLOSED: u64 = 1;
-const ONE: u64 = 2;
-const TASK: u64 = 1 << 16;
-const INSIDE: u64 = TASK - ONE;
-
 /// The work that one thread shares, and the threads that help it.
 struct SharedWork {
-    state: AtomicU64,
+    gate: Gate,
     next: AtomicUsize,
     panicked: AtomicBool,
     /// Written by the owner while the task is closed and nobody is inside; read by those inside alone.
@@ -156,8 +150,8 @@ pub fn threads_for(work: usize, least: usize) -> usize {
     if work < least { 1 } else { rayon::current_num_threads() }
 }
 
-/// Closes the task of shared work when it is dropped.
-struct Closing<'a>(&'a SharedWork);
+/// Closes a gate when it is dropped.
+struct Closing<'a>(&'a Gate);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
@@ -168,7 +162,7 @@ impl Drop for Closing<'_> {
 impl SharedWork {
     fn new() -> Self {
         Self {
-            state: AtomicU64::new(CLOSED),
+            gate: Gate::closed(),
             next: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
             task: UnsafeCell::new(Task { pieces: 0, work: &|_| (), stop: None }),
@@ -190,11 +184,8 @@ impl SharedWork {
         // it from coming here twice; its last task is closed, and `close` saw nobody inside.
         unsafe { *self.task.get() = Task { pieces, work, stop: stop.clone() } };
         self.next.store(0, Ordering::Relaxed);
-        // Nobody is inside, so that the sum carries over all bits of `INSIDE` to the number of the task, which grows by
-        // one, and leaves them zero.
-        let opened = (self.state.load(Ordering::Relaxed) | INSIDE | CLOSED) + ONE;
-        let closing = Closing(self);
-        self.state.store(opened - CLOSED, Ordering::Release);
+        let closing = Closing(&self.gate);
+        self.gate.open();
         for _ in self.helping.load(Ordering::Relaxed)..helpers {
             self.helping.fetch_add(1, Ordering::Relaxed);
             let shared = self.clone();
@@ -221,16 +212,6 @@ impl SharedWork {
         }
     }
 
-    /// Lets nobody in any more, and waits for those inside.
-    fn close(&self) {
-        self.state.fetch_or(CLOSED, Ordering::AcqRel);
-        let mut spins = 0u32;
-        while self.state.load(Ordering::Acquire) & INSIDE != 0 {
-            spins += 1;
-            if spins.is_multiple_of(256) { std::thread::yield_now() } else { std::hint::spin_loop() }
-        }
-    }
-
     /// On a thread of the pool: helps with every task, until there is none for a while.
     fn assist(&self) {
         // The thread that shares comes by this when all others were busy until it was done.
@@ -246,10 +227,9 @@ impl SharedWork {
         let mut idle: Option<Instant> = None;
         let mut spins = 0u32;
         loop {
-            let state = self.state.load(Ordering::Relaxed);
-            if state & CLOSED == 0 && state / TASK != done {
-                done = state / TASK;
-                self.help(state);
+            if let Some(task) = self.gate.task().filter(|task| *task != done) {
+                done = task;
+                self.help(task);
                 idle = None;
                 continue;
             }
@@ -270,13 +250,11 @@ impl SharedWork {
         }
     }
 
-    fn help(&self, state: u64) {
-        let task = state / TASK;
-        let enter = |state: u64| (state & CLOSED == 0 && state / TASK == task).then_some(state + ONE);
-        if self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).is_err() {
+    fn help(&self, task: u64) {
+        if !self.gate.enter(task) {
             return;
         }
-        // SAFETY: entered, so the leader has written the task and waits for this thread before it writes another,
+        // SAFETY: entered, so the owner has written the task and waits for this thread before it writes another,
         // and what it lent is alive.
         let (Task { pieces, stop, .. }, work) = unsafe { (&*self.task.get(), &*(*self.task.get()).work) };
         let outer = SHARES.replace(true);
@@ -285,7 +263,7 @@ impl SharedWork {
         if helped.is_err() {
             self.panicked.store(true, Ordering::Relaxed);
         }
-        self.state.fetch_sub(ONE, Ordering::Release);
+        self.gate.leave();
     }
 }
 
