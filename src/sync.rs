@@ -51,7 +51,7 @@ mod locks {
         pub use shuttle::thread::yield_now;
     }
 
-    /// As the other one, each access a step that shuttle schedules.
+    /// A pointer as the other one is, each access a step that shuttle schedules.
     pub struct Pointer<T>(Mutex<Arc<T>>);
 
     impl<T> Pointer<T> {

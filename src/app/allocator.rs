@@ -31,7 +31,7 @@ pub struct Tidying {
 }
 
 impl Tidying {
-    /// After a change: some of what is freed is free only a while later.
+    /// The number of rounds after a change, as some of what is freed is free only a while later.
     const ROUNDS: u32 = 5;
     /// The looks between two times at least.
     const APART: u32 = 10;

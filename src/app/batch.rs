@@ -61,7 +61,7 @@ pub struct What {
     pub models: String,
     pub output: PathBuf,
     pub items: u64,
-    /// Of the items, those that look like some and are none.
+    /// The number of items that look like some and are none.
     pub misfits: u64,
     /// Files of other kinds, which are left alone.
     pub others: u64,
@@ -77,7 +77,8 @@ pub struct DryRun {
     pub tables: Vec<PathBuf>,
     /// A run in the same output.
     pub before: Option<EarlierRun>,
-    /// Of what makes them one run, what is not as it was then: a line each. Empty where that does not matter.
+    /// What is not as it was in the earlier run, of all that makes the two one run: a line each. Empty where that does
+    /// not matter.
     pub changes: Vec<String>,
 }
 

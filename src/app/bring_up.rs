@@ -10,7 +10,7 @@ pub fn stage(lifecycle: &Lifecycle, plan: &Plan, fit: Option<Arc<dyn Fit>>) -> R
     lifecycle.stage(plan, fit).map_err(|e| Trouble::CouldNotRun(format!("cannot open a device: {e}")))
 }
 
-/// As [`stage`], where nothing serves yet: a model of which nothing would serve is an error.
+/// Stages a plan as [`stage`] does, where nothing serves yet: a model of which nothing would serve is an error.
 pub fn stage_all(lifecycle: &Lifecycle, plan: &Plan, fit: Option<Arc<dyn Fit>>) -> Result<Staged, Trouble> {
     let staged = stage(lifecycle, plan, fit)?;
     match nothing_of(&staged) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Where pipelines are looked for where no path is given.
 pub const DEFAULT_PATH: &str = "pipelines";
 
-/// For somebody who has a model and no pipeline yet.
+/// A pipeline to begin with, for somebody who has a model and none yet.
 const BEGIN: &str = r#"
 Name a pipeline file, or a folder of them; or begin with one. For a model that classifies pictures, put it at
 models/NAME/1/model.onnx, and write pipelines/first.toml:
@@ -64,7 +64,7 @@ pub fn compile(paths: &[PathBuf]) -> Result<Compiled, Trouble> {
     compile_with(paths, &Precautions::within(&whole_memory()))
 }
 
-/// The same, with these precautions when models are read.
+/// Compiles as [`compile`] does, and reads models with these precautions.
 pub fn compile_with(paths: &[PathBuf], precautions: &Precautions) -> Result<Compiled, Trouble> {
     let compiled = Compiled::of(Files::read(paths)?, precautions, false)?;
     token(&compiled.plan)?;

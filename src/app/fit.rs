@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub struct PlanFit {
     specs: Vec<Spec>,
     store: Option<PathBuf>,
-    /// By model, the version that the plan was compiled with; for models of which nothing serves yet.
+    /// The version that the plan was compiled with, by model. It stands in for models of which nothing serves yet.
     compiled: BTreeMap<String, (u64, VersionFacts)>,
     capacity: Capacity,
 }

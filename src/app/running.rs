@@ -22,7 +22,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 
 pub struct Running {
-    /// As on the command line: files, and folders of them.
+    /// The pipeline files and folders of them, as on the command line.
     pub paths: Vec<PathBuf>,
     pub overrides: Overrides,
     pub lifecycle: Arc<Lifecycle>,

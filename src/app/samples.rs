@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 /// A metric of one served generation, and how it is read from its counters.
 type Metric = (&'static str, &'static str, SampleKind, fn(&Snapshot) -> f64);
 
-/// Its name, and how many items or batches it ended.
+/// A reason's name, and the number of items or batches that it ended.
 type Reason = (&'static str, fn(&Snapshot) -> u64);
 
 type Labels = Vec<(&'static str, String)>;

@@ -83,7 +83,7 @@ fn summary(plan: &Plan) -> String {
     text
 }
 
-/// Without the dust of sums of shares.
+/// Rounds away the last digits that sums of shares leave.
 fn rounded(share: f64) -> f64 {
     ((share * 1e6).round() / 1e6).max(0.0)
 }

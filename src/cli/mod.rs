@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// With the colours that the terminal, `NO_COLOR` and `CLICOLOR_FORCE` ask for.
+/// The command line, with the colours that the terminal, `NO_COLOR` and `CLICOLOR_FORCE` ask for.
 fn command() -> clap::Command {
     <Arguments as clap::CommandFactory>::command().color(ColorChoice::Auto)
 }

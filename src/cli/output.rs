@@ -41,7 +41,7 @@ pub fn stderr_has_colours() -> bool {
     has_colours(io::stderr().is_terminal())
 }
 
-/// As no-color.org asks.
+/// Whether to write in colours, by the rules of no-color.org.
 fn has_colours(terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");

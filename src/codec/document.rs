@@ -108,7 +108,7 @@ pub fn split(body: &[u8], decodes: &[DecodePlan]) -> Result<Vec<Payload>, SplitE
     complete(found, decodes, &others).map_err(SplitError::Missing)
 }
 
-/// All payloads, where each decode has one; `others` are the names of what else there is.
+/// Gives all payloads, where each decode has one; `others` are the names of what else there is.
 pub fn complete(
     found: Vec<Option<Payload>>,
     decodes: &[DecodePlan],

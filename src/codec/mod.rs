@@ -33,7 +33,7 @@ type ReadDecode = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<Arc<d
 /// Reads the options of an encode, as [`ReadDecode`] reads those of a decode.
 type ReadEncode = fn(&spec::Codec, &mut Reader<'_>, &mut Report) -> Option<Box<dyn Draft>>;
 
-/// Each with the options that decide what type it gives.
+/// All decodes, each with the options that decide what type it gives.
 const DECODES: &[(&str, ReadDecode, &[&str])] = &[
     ("image", decode::image::read, decode::image::DECIDE_TYPE),
     ("json", decode::json::read, decode::json::DECIDE_TYPE),

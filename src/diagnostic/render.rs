@@ -31,7 +31,7 @@ pub fn render(report: &Report, colour: bool) -> String {
     out
 }
 
-/// By file, in the order in which the files first turn up, and by place; what has no place comes last.
+/// The findings by file, in the order in which the files first turn up, and by place; what has no place comes last.
 fn in_order(report: &Report) -> Vec<&Diagnostic> {
     let mut files: Vec<&Path> = vec![];
     let mut ordered: Vec<(usize, usize, &Diagnostic)> = vec![];
@@ -109,7 +109,7 @@ fn span(place: &Span) -> Range<usize> {
     start..start + first_line.len()
 }
 
-/// From the beginning of the first line that one of the spans is on to the end of the last.
+/// The range from the beginning of the first line that one of the spans is on to the end of the last.
 fn lines(text: &str, spans: impl Iterator<Item = Range<usize>>) -> Range<usize> {
     let whole = spans.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
     // The end of the text is shown behind its last line, not on an empty one.

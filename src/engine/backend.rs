@@ -49,7 +49,7 @@ pub trait Accelerator: Backend {
         None
     }
 
-    /// As [`Accelerator::compute`], of a tensor that is not in blocks.
+    /// Computes as [`Accelerator::compute`] does, from a tensor that is not in blocks.
     fn compute_planes(
         _from: &[&FloatTensor<Self>],
         _shape: &[usize],

@@ -190,7 +190,7 @@ fn strided(x: &FlexTensor) -> (FlexTensor, Vec<usize>) {
     (x, strides)
 }
 
-/// As [`strided`], with the elements of the last axis side by side.
+/// Gives what [`strided`] does, with the elements of the last axis side by side.
 fn by_rows(x: &FlexTensor) -> (FlexTensor, Vec<usize>) {
     let (x, strides) = strided(x);
     if strides.last() == Some(&1) { (x, strides) } else { strided(&contiguous(&x)) }
@@ -339,7 +339,7 @@ pub fn attention(
 struct Masked {
     tensor: FlexTensor,
     starts: Vec<usize>,
-    /// From query to query: 0 where one row is for all.
+    /// The distance from query to query; 0 where one row is for all.
     stride: usize,
 }
 

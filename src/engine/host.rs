@@ -226,7 +226,7 @@ pub fn strides(dims: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// For each element of the larger shape, in C order, the index of the element that broadcasts to it.
+/// The index of the element that broadcasts to each element of the larger shape, in C order.
 ///
 /// REQUIRES that `from` broadcasts to `dims`.
 pub fn broadcast_indices(from: &[usize], dims: &[usize]) -> Vec<usize> {

@@ -14,7 +14,7 @@ pub struct Inspection {
     pub signature: Signature,
     /// The names of its classes, where the model carries them, as scikit-learn's classifiers do.
     pub classes: Option<Labels>,
-    /// By domain; the standard one is "".
+    /// The opsets by domain; the standard one is "".
     pub opsets: Vec<(String, i64)>,
     /// "pytorch 2.9.1", or empty.
     pub producer: String,

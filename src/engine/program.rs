@@ -28,7 +28,7 @@ pub struct Program<B: Accelerator> {
     pub(super) outputs: Vec<Source>,
 }
 
-/// One that does nothing.
+/// A program that does nothing.
 impl<B: Accelerator> Default for Program<B> {
     fn default() -> Self {
         let (steps, constants, inputs, outputs) = Default::default();
@@ -53,7 +53,7 @@ pub(super) enum Source {
     Constant(usize),
     Slot {
         index: usize,
-        /// Nothing reads it afterwards.
+        /// Whether nothing reads it afterwards.
         last: bool,
     },
 }

@@ -46,7 +46,7 @@ struct Taken {
     /// Bytes that the operators at work have asked for.
     transient: u64,
     peak: u64,
-    /// None where the values lie on a device that has memory of its own.
+    /// The memory that is held for it; `None` where the values lie on a device that has memory of its own.
     reserved: Option<Reservation>,
 }
 
@@ -104,7 +104,7 @@ impl Run {
         self.stop.reason().map_or(Ok(()), |why| Err(why.into()))
     }
 
-    /// To be asked before a body is run once more.
+    /// Counts a round of a body. To be asked before it is run once more.
     pub fn count_round(&self) -> Result<(), OpError> {
         self.go_on()?;
         let rounds = self.rounds.fetch_add(1, Relaxed);

@@ -31,7 +31,7 @@ impl Stream {
         self.id().executes(f)
     }
 
-    /// Those of threads count up from 0, these down from the end, so that they seldom meet.
+    /// The id of this stream. Those of threads count up from 0, these down from the end, so that they seldom meet.
     fn id(&self) -> StreamId {
         StreamId { value: u64::MAX - self.0 }
     }

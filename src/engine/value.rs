@@ -312,8 +312,8 @@ pub fn from_burn(dtype: BurnType) -> DType {
 }
 
 impl<B: Accelerator> Value<B> {
-    /// One tensor from the bytes of its rows, each copied once, or not at all where there is one row. Floats go to the
-    /// device; the rest waits on the host for an operator that wants it there.
+    /// Makes one tensor from the bytes of its rows, each copied once, or not at all where there is one row. Floats go
+    /// to the device; the rest waits on the host for an operator that wants it there.
     pub fn from_parts(
         dtype: DType,
         shape: Vec<usize>,
@@ -355,7 +355,7 @@ fn joined<T: bytemuck::Pod>(parts: &[Bytes]) -> Vec<T> {
 /// in may be much larger than itself.
 const SHARED: usize = 32 << 10;
 
-/// Its bytes in Burn's own form, aligned for the dtype: shared, or copied where that cannot be.
+/// The bytes of a tensor in Burn's own form, aligned for the dtype: shared, or copied where that cannot be.
 fn to_data<B: Accelerator>(tensor: &Tensor, device: &B::Device) -> TensorData {
     let shape = Shape::from(tensor.shape());
     let bytes = tensor.bytes();

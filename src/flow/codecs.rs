@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// From how many bytes on work is moved off the threads that serve connections.
+/// The number of bytes from which on work is moved off the threads that serve connections.
 pub(super) const HEAVY: usize = 256 << 10;
 
-/// For each core, what large pictures may take that are kept until something has been drawn on them.
+/// The bytes for each core that large pictures may take which are kept until something has been drawn on them.
 const KEPT_PER_CORE: usize = 256 << 20;
 
 /// A permit stands for so many bytes of a kept picture.

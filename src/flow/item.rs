@@ -21,7 +21,7 @@ pub(super) struct Item<'a> {
     pub(super) entry: &'a Entry,
     /// The terms on which it waits in the queues.
     pub(super) terms: Terms,
-    /// For each step of the entry, whether an encode that is asked for needs it.
+    /// Whether each step of the entry is needed by an encode that is asked for.
     pub(super) needed: IdVec<StepId, bool>,
     encodes: &'a [EncodeId],
     row: Option<&'a str>,

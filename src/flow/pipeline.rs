@@ -15,7 +15,7 @@ pub struct Pipeline {
     pub(super) threads: CodecThreads,
 }
 
-/// For each step of an entry, what becomes of each of its outputs.
+/// What becomes of each output of each step of an entry.
 pub(super) type Wants = IdVec<StepId, Arc<[Want]>>;
 
 /// A pipeline and a generation of each of its models, held for as long as this lives.
@@ -98,12 +98,12 @@ impl Pinned {
         &self.models
     }
 
-    /// Those of the models that run for an entry's encodes, all of them.
+    /// The models that run for all of an entry's encodes.
     pub fn models_of_entry(&self, entry: &Entry) -> Arc<str> {
         self.models_of(entry, |_| true)
     }
 
-    /// Those of the models that steps of an entry call, of the steps for which `ran` says so.
+    /// The models that steps of an entry call, of the steps for which `ran` says so.
     pub(super) fn models_of(&self, entry: &Entry, ran: impl Fn(StepId) -> bool) -> Arc<str> {
         let steps = entry.steps.enumerate().filter(|(step, _)| ran(*step));
         let mut called: Vec<CalledId> = steps.map(|(_, step)| step.model).collect();

@@ -42,7 +42,7 @@ pub struct Timings {
     pub decodes: IdVec<DecodeId, Duration>,
     /// `None` for a step that was not needed.
     pub steps: IdVec<StepId, Option<Timing>>,
-    /// In the order of [`Answer::encoded`].
+    /// The time of each encode, in the order of [`Answer::encoded`].
     pub encodes: Vec<Duration>,
 }
 

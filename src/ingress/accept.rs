@@ -61,7 +61,7 @@ fn listed(encodes: &[EncodePlan]) -> String {
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
-    /// In thousandths.
+    /// The quality in thousandths.
     quality: u16,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// By RFC 9110, 12.5.1: the narrowest range that fits gives the quality; none fits, 0.
+/// The quality of a media type, by RFC 9110, 12.5.1: that of the narrowest range that fits; 0 where none does.
 fn quality(ranges: &[Range<'_>], media_type: &str) -> u16 {
     let bare = media_type.split(';').next().unwrap_or(media_type).trim();
     let Some((kind, subtype)) = bare.split_once('/') else { return 0 };

@@ -26,7 +26,7 @@ const DRAIN_IDLE: Duration = Duration::from_secs(5);
 /// A body that may be given up before its end, and knows it.
 pub struct Inbound {
     incoming: Incoming,
-    /// Its end was seen. hyper itself does not tell so of a body in chunks.
+    /// Whether its end was seen. hyper itself does not tell so of a body in chunks.
     ended: bool,
 }
 

@@ -23,7 +23,7 @@ pub struct BodyMemory {
 }
 
 impl BodyMemory {
-    /// That of a request whose body has not come yet.
+    /// The memory of a request whose body has not come yet.
     pub fn new(of: &RequestMemory) -> Result<Self, Problem> {
         let mut memory = Self::nothing(of);
         memory.client = of.of_client(0)?;

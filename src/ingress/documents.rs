@@ -71,7 +71,7 @@ pub struct DeviceUse {
     /// "AMD EPYC, 2 threads", where it is known.
     pub name: Option<String>,
     pub memory_bytes: Option<u64>,
-    /// By model, the share of the device that its replicas here hold together; 0 where it holds none.
+    /// The share of the device that the replicas of each model hold together; 0 where they hold none.
     pub held: BTreeMap<String, f64>,
     /// The number of batches that may run at once; `None` until the device is opened.
     pub lanes: Option<usize>,

@@ -20,7 +20,7 @@ pub struct DynamicConfig {
     /// The bytes of bodies and answers by client.
     clients: PerAddress,
     max_body: AtomicUsize,
-    /// In milliseconds.
+    /// How long a connection may rest, in milliseconds.
     keep_alive: AtomicU64,
     /// The memory of the process.
     memory: Budget,

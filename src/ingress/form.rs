@@ -17,7 +17,7 @@ use std::fmt;
 /// Parts that a multipart body may have beside those of the decodes, such as the button of a form.
 const SPARE_PARTS: usize = 64;
 
-/// In the order of `decodes`.
+/// The payloads of a request, in the order of `decodes`.
 pub async fn payloads(
     headers: &HeaderMap,
     body: Bytes,

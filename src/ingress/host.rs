@@ -42,7 +42,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Versions {
     /// The models of which the request asks for a version.
     pub pins: Vec<(String, u64)>,
-    /// For each of [`Handler::sticky`] its model and the value that decides its version.
+    /// The model and the value that decides its version, for each of [`Handler::sticky`].
     pub keys: Vec<(String, Vec<u8>)>,
 }
 
@@ -97,7 +97,7 @@ pub enum Done {
 /// A number counted elsewhere: its name, labels and value.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Without the `rserve_` prefix.
+    /// The name without the `rserve_` prefix.
     pub name: &'static str,
     pub help: &'static str,
     pub kind: SampleKind,

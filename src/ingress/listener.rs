@@ -143,7 +143,7 @@ fn connected(tcp: TcpListener) -> impl Iterator<Item = TcpStream> {
     })
 }
 
-/// Until `stop` is true, or nobody is left who could make it so.
+/// Waits until `stop` is true, or nobody is left who could make it so.
 async fn stopping(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
@@ -269,8 +269,8 @@ impl<R: Respond> Drop for Counted<R> {
     }
 }
 
-/// After an error of `accept`: a client that went away at once is nothing; being out of descriptors is
-/// waited out, since connections that end give some back.
+/// Waits after an error of `accept`: a client that went away at once is nothing; being out of descriptors is waited
+/// out, since connections that end give some back.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {

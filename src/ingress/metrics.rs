@@ -81,7 +81,7 @@ impl Metrics {
         }
     }
 
-    /// In the OpenMetrics text format, together with what others counted.
+    /// Writes all numbers in the OpenMetrics text format, together with what others counted.
     pub fn text(&self, mut samples: Vec<Sample>) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.

@@ -29,7 +29,7 @@ struct Taken {
 }
 
 impl Pace {
-    /// That of the stream whose task this is; `None` with HTTP/1.
+    /// The pace of the stream whose task this is; `None` with HTTP/1.
     pub fn of_this_stream() -> Option<Arc<Self>> {
         STREAM.try_with(Arc::clone).ok()
     }

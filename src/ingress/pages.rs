@@ -54,7 +54,7 @@ pub fn curl(pipeline: &Pipeline, origin: &str, example: &dyn Fn(&DecodePlan) -> 
     format!("curl {body} {origin}{}", pipeline.route)
 }
 
-/// For a POSIX shell, only where it needs to be.
+/// Quotes a word for a POSIX shell, where it needs to be.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=@".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

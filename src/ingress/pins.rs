@@ -42,8 +42,8 @@ fn malformed(what: &str) -> Problem {
     ))
 }
 
-/// For each model whose traffic is split what decides: the value of its header, or the request's id where
-/// the request has none.
+/// What decides for each model whose traffic is split: the value of its header, or the request's id where the request
+/// has none.
 pub fn keys(headers: &HeaderMap, sticky: &[(String, String)]) -> Vec<(String, Vec<u8>)> {
     let value = |name: &str| headers.get(name).map(|value| value.as_bytes().to_vec());
     let key = |(model, header): &(String, String)| {

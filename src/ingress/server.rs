@@ -55,7 +55,7 @@ impl Server {
         Arc::new(Self { host, config, limits, metrics, draining: AtomicBool::new(false), unpacking })
     }
 
-    /// From here on `/healthz/ready` says no.
+    /// Has `/healthz/ready` say no from here on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }

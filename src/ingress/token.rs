@@ -3,7 +3,7 @@
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
-/// Only its hash is kept, so that comparing takes the same time whatever is sent.
+/// A token, of which only the hash is kept, so that comparing takes the same time whatever is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(blake3::Hash);
 

@@ -30,7 +30,7 @@ type Connection = SendRequest<Full<Bytes>>;
 /// The answer to one item.
 #[derive(Debug)]
 pub struct ViaAnswer {
-    /// In the order of the encodes.
+    /// The answers of the encodes, in their order.
     pub parts: Vec<Bytes>,
     /// "road-mask@2, surface@2"
     pub models: String,
@@ -117,7 +117,7 @@ impl ViaClient {
         Request::builder().method(method).uri(&self.pipeline.route).header(HOST, &self.authority)
     }
 
-    /// One decode reads the body as it is; several are the fields of one JSON object.
+    /// The body of a request: one decode reads it as it is; several are the fields of one JSON object.
     fn body(&self, payloads: &[Payload]) -> (&'static str, Bytes) {
         let decodes = &self.pipeline.offline.decodes;
         if let ([decode], [payload]) = (&**decodes, payloads) {
@@ -145,7 +145,7 @@ impl ViaClient {
         ("application/json", Bytes::from(format!("{{{}}}", fields.join(","))))
     }
 
-    /// On a connection that is free, or a new one. One that was closed meanwhile is left for another.
+    /// Sends on a connection that is free, or a new one. One that was closed meanwhile is left for another.
     async fn send(
         &self,
         request: hyper::http::Result<Request<Full<Bytes>>>,

@@ -45,7 +45,7 @@ pub fn item(headers: &HeaderMap, route: &Route) -> Result<Option<String>, Proble
     Ok(Some(name))
 }
 
-/// Only letters, digits and `-._~/` stay as they are.
+/// Encodes a name for a header: only letters, digits and `-._~/` stay as they are.
 pub fn encoded(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 8);
     for byte in name.bytes() {

@@ -7,15 +7,14 @@ use crate::diagnostic::shown;
 use crate::plan::Signature;
 use std::collections::BTreeSet;
 
-/// By place: where each port of the generation is in the plan, and where each output of the plan is in the
-/// generation.
+/// Where each port of the generation is in the plan, and where each output of the plan is in the generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Align {
-    /// For each input of the generation, the plan's.
+    /// The place in the plan of each input of the generation.
     inputs: Vec<usize>,
-    /// For each output of the generation, the plan's, where it has it.
+    /// The place in the plan of each output of the generation, where the plan has it.
     gives: Vec<Option<usize>>,
-    /// For each output of the plan, the generation's, where it has it.
+    /// The place in the generation of each output of the plan, where the generation has it.
     outputs: Vec<Option<usize>>,
 }
 

@@ -177,7 +177,7 @@ impl Cell {
 }
 
 impl Served {
-    /// All of them, the shadow's too.
+    /// All generations, the shadow's too.
     pub fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
         let shadow = self.shadow.iter().map(|shadow| &shadow.generation);
         self.answering.iter().map(|one| &one.generation).chain(shadow)

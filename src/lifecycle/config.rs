@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// By model: what answers now, ascending by version.
+/// What answers now for each model, ascending by version.
 pub type Serving = BTreeMap<String, Vec<(u64, VersionFacts)>>;
 
 /// Says whether a version can take its place in the plan. `app` compiles the plan with it.
@@ -36,7 +36,7 @@ pub(super) struct PlanContext {
 pub(super) struct Config {
     pub store: StoreRoot,
     pub settle: Duration,
-    /// As the plan has it; what was asked for by hand is not in it.
+    /// The versions that the plan asks for; what was asked for by hand is not among them.
     pub wanted: Versions,
     /// The share of its device that one replica holds.
     pub share: f64,

@@ -14,7 +14,7 @@ pub struct Versions {
     pub listed: BTreeSet<u64>,
     /// Asked for by hand, beside the plan.
     pub more: BTreeSet<u64>,
-    /// Not wanted, by hand, whatever the plan says.
+    /// The versions that are not wanted, by hand, whatever the plan says.
     pub less: BTreeSet<u64>,
     /// It is compared with the others and answers nobody, unless it is listed too.
     pub shadow: Option<u64>,
@@ -29,13 +29,13 @@ pub enum Snapshot {
     Unsettled,
 }
 
-/// All that is known.
+/// All that is known when it is decided what to do with a model.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
     pub wanted: &'a Versions,
     /// The versions in the store, ascending; `None` where the store cannot be read.
     pub in_store: Option<&'a [u64]>,
-    /// Of the versions looked at so far.
+    /// The snapshots of the versions looked at so far.
     pub snapshots: &'a BTreeMap<u64, Snapshot>,
     /// Generations that serve or could at once.
     pub loaded: &'a [(u64, Digest)],
@@ -75,7 +75,7 @@ impl Versions {
         self.shadow != Some(version) || self.listed.contains(&version) || self.more.contains(&version)
     }
 
-    /// Those that are wanted by number, ascending.
+    /// The versions that are wanted by number, ascending.
     fn numbers(&self) -> BTreeSet<u64> {
         let by_plan = self.listed.iter().chain(&self.shadow).filter(|version| !self.less.contains(version));
         by_plan.chain(&self.more).copied().collect()
@@ -115,7 +115,7 @@ pub fn decide(situation: &Situation<'_>) -> Next {
     Next::Serve { generations: serve.into_iter().collect(), kept: None }
 }
 
-/// For a version that is in the store.
+/// Chooses what to do with a version that is in the store.
 fn choose(situation: &Situation<'_>, version: u64) -> Choice {
     let serving = || situation.loaded.iter().rfind(|(loaded, _)| *loaded == version);
     let stay = || serving().map_or(Choice::Without, |(_, digest)| Choice::Serve(*digest));

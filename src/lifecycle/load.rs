@@ -57,7 +57,7 @@ impl OpenError {
 }
 
 impl From<String> for OpenError {
-    /// One that may be another at another time.
+    /// A reason that may be another at another time.
     fn from(reason: String) -> Self {
         Self::new(&reason, false)
     }

@@ -21,7 +21,7 @@ pub struct Looks(Arc<Mutex<Out>>);
 #[derive(Default)]
 struct Out {
     next_id: u64,
-    /// By number: the place that is looked at, and whether the look is overdue.
+    /// The place that each look is at, by its number, and whether the look is overdue.
     looks: BTreeMap<u64, (PathBuf, bool)>,
 }
 

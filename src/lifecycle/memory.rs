@@ -107,7 +107,8 @@ impl LoadedGenerations {
         Presence { loaded: self.clone(), id }
     }
 
-    /// Those that the model's share of a device has to hold: not the shadows, which have a share of their own.
+    /// The generations that the model's share of a device has to hold: not the shadows, which have a share of their
+    /// own.
     pub(super) fn on(&self, device: DeviceId) -> Vec<Occupant> {
         // A generation may be held by nobody else any more. It is then dropped below, outside the lock, which its
         // drop takes.

@@ -55,11 +55,11 @@ pub(super) struct Model {
 /// Which plan a model is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Of a plan that is staged. Generations that it has from the plan that serves keep that one's policy.
+    /// The model is of a plan that is staged. Generations that it has from the plan that serves keep that one's policy.
     Staged,
-    /// Of the plan that serves.
+    /// The model is of the plan that serves.
     Committed,
-    /// Of no plan any more. What the cell serves goes on for those who hold it.
+    /// The model is of no plan any more. What the cell serves goes on for those who hold it.
     Stopped,
 }
 
@@ -77,7 +77,7 @@ impl Model {
         Self::with(name, config, Records::default(), LoadedGenerations::default(), vec![])
     }
 
-    /// The same model under another plan: it begins with what serves under this one.
+    /// Makes the same model under another plan: it begins with what serves under this one.
     pub(super) fn follow(&self, config: Config) -> Self {
         let adopted = self.cell.served().generations().cloned().collect();
         Self::with(self.cell.name(), config, self.cell.records.clone(), self.loaded.clone(), adopted)

@@ -25,7 +25,7 @@ use std::time::Instant;
 pub struct Lifecycle {
     context: LoadContext,
     devices: Mutex<BTreeMap<DeviceId, Device>>,
-    /// For shadows on the CPU.
+    /// The device of shadows on the CPU.
     aside: Mutex<Option<Device>>,
     models: Mutex<BTreeMap<String, Arc<Model>>>,
     /// Something serves: what is loaded from here on gives way to it.
@@ -79,7 +79,7 @@ impl Lifecycle {
         Self::with_devices(loader, [])
     }
 
-    /// With these devices opened already.
+    /// A lifecycle with these devices opened already.
     pub fn with_devices(loader: Arc<dyn Loader>, devices: impl IntoIterator<Item = Device>) -> Self {
         let devices = devices.into_iter().map(|device| (device.id(), device)).collect();
         Self {
@@ -132,7 +132,7 @@ impl Lifecycle {
         Ok(Staged { failures: self.look_at_all(&fresh), models })
     }
 
-    /// From here on a staged plan is what is looked after. What it has not goes on for those who hold it.
+    /// Has a staged plan looked after from here on. What it has not goes on for those who hold it.
     pub fn commit(&self, staged: Staged) {
         let mut models = BTreeMap::new();
         for (name, model, config) in staged.models {
@@ -177,13 +177,13 @@ impl Lifecycle {
         Ok(self.look(&*self.model(model)?, Again::No))
     }
 
-    /// The same because somebody asks for it: what failed before is tried again, and what is being written
-    /// is waited for, for a while.
+    /// Looks at a model because somebody asks for it: what failed before is tried again, and what is being written is
+    /// waited for, for a while.
     pub fn look_again(&self, model: &str) -> Result<Reload, Unknown> {
         Ok(self.until_settled(&*self.model(model)?, Again::Failed))
     }
 
-    /// The same because somebody asks for this very model: a load that took the process down is tried again too.
+    /// Looks at a model because somebody asks for this very one: a load that took the process down is tried again too.
     pub fn reload(&self, model: &str) -> Result<Reload, Unknown> {
         Ok(self.until_settled(&*self.model(model)?, Again::All))
     }

@@ -65,7 +65,7 @@ struct Note {
     reason: String,
     process: String,
     build: String,
-    /// In seconds since 1970.
+    /// The time since which it is so, in seconds since 1970.
     since: u64,
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub(super) struct Work {
     /// Generations that failed, and will again.
     refused: BTreeSet<(u64, Digest)>,
-    /// Of the refused generations, those for which there was no memory, and the conditions of that moment.
+    /// The refused generations for which there was no memory, and the conditions of that moment.
     crowded: BTreeMap<(u64, Digest), MemoryConditions>,
     scanner: Scanner,
     /// Generations to begin with, that serve under another plan.
@@ -33,7 +33,7 @@ pub(super) struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     No,
-    /// All but loads that took a process down or did not come back.
+    /// All refusals but those of loads that took a process down or did not come back.
     Failed,
     All,
 }

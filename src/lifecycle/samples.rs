@@ -21,7 +21,7 @@ pub(super) struct Feed {
     pub range: Option<(f64, f64)>,
 }
 
-/// By the name of an input.
+/// What comes to each input, by its name.
 pub(super) type Feeds = BTreeMap<String, Feed>;
 
 /// What the numbers of a sample are like. They differ as much as items do, so that a model that finds one thing
@@ -184,7 +184,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// In [0, 1).
+    /// The next number in [0, 1).
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -36,7 +36,7 @@ pub struct Comparison {
     pub version: u64,
     /// Answers that were compared.
     pub compared: u64,
-    /// Of these, those in which every number is equal, but for rounding.
+    /// The number of these in which every number is equal, but for rounding.
     pub equal: u64,
     /// `equal / compared`.
     pub equal_share: Option<f64>,
@@ -48,7 +48,7 @@ pub struct Comparison {
     pub failed: u64,
     /// Why the last of them.
     pub last_failure: Option<String>,
-    /// That the shadow's batches took, all together.
+    /// The seconds that the shadow's batches took, all together.
     pub seconds: f64,
 }
 
@@ -105,7 +105,7 @@ impl Shadow {
         }
     }
 
-    /// One after the other, until none waits.
+    /// Runs copies one after the other, until none waits.
     async fn catch_up(self: Arc<Self>) {
         loop {
             let copied = {

@@ -117,7 +117,8 @@ fn shuttle_what_two_plans_serve_drains_when_both_have_let_go() {
     );
 }
 
-/// As the pass and the commit of a model do: each reads what serves and writes it changed, under one lock.
+/// Two writers do as the pass and the commit of a model do: each reads what serves and writes it changed, under one
+/// lock.
 #[test]
 fn shuttle_of_two_writers_neither_undoes_the_other() {
     check_random(

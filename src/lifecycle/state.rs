@@ -142,7 +142,7 @@ pub struct GenerationStatus {
     /// Reading, checking and placing it, in seconds.
     #[serde(rename = "load_seconds", with = "seconds")]
     pub load: Duration,
-    /// Its first batches, in seconds.
+    /// The time that its first batches took, in seconds.
     #[serde(rename = "warm_up_seconds", with = "seconds")]
     pub warm_up: Duration,
     /// Whether its items share batches, once that is known.
@@ -161,7 +161,7 @@ pub struct ModelStatus {
     pub wanted: String,
     /// The versions that answer, ascending; the last is the default.
     pub serving: Vec<u64>,
-    /// By version, its weight among those that answer.
+    /// The weight of each version among those that answer.
     pub traffic: BTreeMap<u64, f64>,
     /// How a version that is sent a copy of the traffic compares.
     pub shadow: Option<Comparison>,
@@ -170,7 +170,7 @@ pub struct ModelStatus {
     /// What somebody should look at, such as a version that is served but no longer in the store.
     pub warning: Option<String>,
     pub loads: Loads,
-    /// For each version that serves and each of its devices, what was counted.
+    /// What was counted for each version that serves and each of its devices.
     pub instances: Vec<InstanceStatus>,
 }
 
@@ -184,9 +184,9 @@ pub struct PlaceStatus {
     /// Bytes of the device's memory that their share allows, where it is known.
     #[serde(rename = "memory_allowed_bytes")]
     pub memory_allowed: Option<u64>,
-    /// Of the device's time that was given to anyone in the last ten seconds, in [0, 1].
+    /// The part of the device's time given to anyone in the last ten seconds that the model got, in [0, 1].
     pub share_got_10s: f64,
-    /// The same of the last minute.
+    /// The same part in the last minute.
     pub share_got_60s: f64,
 }
 
@@ -196,9 +196,9 @@ pub struct DeviceStatus {
     pub id: DeviceId,
     /// Batches that may be on the way at once.
     pub lanes: usize,
-    /// Of what the lanes could have run in the last ten seconds, in [0, 1].
+    /// The part that ran of what the lanes could have run in the last ten seconds, in [0, 1].
     pub busy_10s: f64,
-    /// The same of the last minute.
+    /// The same part in the last minute.
     pub busy_60s: f64,
     /// Batches that were told to end and do not come back.
     pub stuck: Vec<Stuck>,
@@ -423,7 +423,8 @@ mod tests {
         assert_eq!(shown, [1, 15], "what lives is shown, whatever the store has");
     }
 
-    /// In the order of [`State`]'s declaration, a row for where it stands and a column for where it goes.
+    /// The table of transitions, in the order of [`State`]'s declaration, a row for where it stands and a column for
+    /// where it goes.
     #[test]
     fn every_transition() {
         use State::{Draining, Failed, Loading, New, Ready, Reserved, Unloaded, Warming};

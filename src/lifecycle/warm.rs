@@ -66,7 +66,7 @@ enum Outcome {
 }
 
 impl Joining {
-    /// Of a model that is not run before it serves: what is declared is believed, and nothing else.
+    /// The outcome for a model that is not run before it serves: what is declared is believed, and nothing else.
     pub(super) fn untried(signature: &Signature, policy: &BatchPolicy) -> Self {
         let declared = signature.batching.basis == Basis::Declared;
         match &signature.batching.alone {
@@ -90,7 +90,7 @@ impl Joining {
         Self { joined: false, why: why.into(), help: Some(help.to_owned()) }
     }
 
-    /// For the status of a model whose replicas were tried apart: joined where all are.
+    /// Joins the outcomes of replicas that were tried apart, for the status: joined where all are.
     pub(super) fn and(self, other: Self) -> Self {
         if self.joined { other } else { self }
     }

@@ -193,7 +193,7 @@ impl Reservation {
         self.resize_leaving(bytes, 0)
     }
 
-    /// As [`resize`](Self::resize), and grows only where `spare` bytes are left for takers that want less.
+    /// Resizes as [`resize`](Self::resize) does, and grows only where `spare` bytes are left for takers that want less.
     pub fn resize_leaving(&mut self, bytes: u64, spare: u64) -> Result<(), Full> {
         if bytes > self.bytes {
             self.budget.take(self.purpose, bytes - self.bytes, spare)?;

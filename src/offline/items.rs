@@ -26,7 +26,7 @@ pub struct Item {
 }
 
 pub enum Input {
-    /// One for each decode, in the order of the entry.
+    /// A file for each decode, in the order of the entry.
     Files(Vec<PathBuf>),
     Row(Row),
     /// Looks like an item and is none.

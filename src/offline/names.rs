@@ -68,7 +68,7 @@ fn key(name: &str) -> (&[u8], Option<u64>) {
     }
 }
 
-/// Without its extension; a name that is all extension (".jpg") stays as it is.
+/// A name without its extension; a name that is all extension (".jpg") stays as it is.
 pub fn stem(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((stem, extension))

@@ -197,7 +197,7 @@ impl State {
         self.before.len() as u64
     }
 
-    /// To be called before the file of an item is written, so that a run that begins anew finds it.
+    /// Notes a file. To be called before the file of an item is written, so that a run that begins anew finds it.
     pub fn will_write(&mut self, file: &Path) -> Result<(), Stopped> {
         self.written.note(file.strip_prefix(&self.output).unwrap_or(file))
     }

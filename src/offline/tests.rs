@@ -214,7 +214,7 @@ impl Trial {
     }
 }
 
-/// In a runtime that ends with it, so that nothing is written behind the back of what comes next.
+/// Runs in a runtime that ends with it, so that nothing is written behind the back of what comes next.
 fn alone<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -236,7 +236,7 @@ fn journal(output: &Path) -> PathBuf {
     output.join(".rserve/journal")
 }
 
-/// So that batches do not wait for company that never comes.
+/// The flow is told that no more items come, so that batches do not wait for them.
 #[test]
 fn the_flow_is_told_when_nothing_follows() {
     let (input, output) = (input(), tempfile::tempdir().unwrap());

@@ -57,7 +57,7 @@ pub fn read(folder: &Path) -> Result<Vec<Mark>, Stopped> {
     }
 }
 
-/// Each once and in order.
+/// Writes each mark once and in order.
 pub fn write(folder: &Path, mut marks: Vec<Mark>) -> Result<(), Stopped> {
     if marks.is_empty() {
         return table::remove(&folder.join(NAME));

@@ -24,7 +24,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Limits {
     pub pixels: u64,
-    /// Of either side.
+    /// The largest length of either side.
     pub side: u32,
 }
 

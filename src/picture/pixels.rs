@@ -34,7 +34,7 @@ pub struct Normalise {
     pub std: [f64; 3],
 }
 
-/// For each of the tensor's channels, the element of each level.
+/// The element of each level, for each of the tensor's channels.
 pub enum Table {
     F32(Box<[[f32; 256]; 3]>),
     F64(Box<[[f64; 256]; 3]>),

@@ -92,7 +92,7 @@ impl Weights {
         }
     }
 
-    /// For each new position its first old one and the weights.
+    /// The first old position and the weights of each new position.
     fn iter(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.spans.iter().map(|(first, begin, end)| (*first, &self.weights[*begin..*end]))
     }

@@ -158,10 +158,10 @@ pub struct Region {
 /// Why an item cannot be decoded. Each maps to one HTTP status, which `ingress` knows.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not in a format this decode reads: 415.
+    /// The payload is not in a format this decode reads: 415.
     #[error("{0}")]
     WrongType(String),
-    /// Not well-formed, so that nothing can be said of its content (broken JSON, an empty body): 400.
+    /// The payload is not well-formed, so that nothing can be said of its content (broken JSON, an empty body): 400.
     #[error("{0}")]
     Malformed(String),
     /// Over a limit on pixels, sides or elements: 413.
@@ -249,8 +249,7 @@ pub trait Encode: Send + Sync + Debug {
     fn extension(&self) -> &'static str {
         self.about().extension
     }
-    /// One whole answer, as over HTTP or as a file of its own. `inputs` is in the order of
-    /// [`Draft::sources`].
+    /// Makes one whole answer, as over HTTP or as a file of its own. `inputs` is in the order of [`Draft::sources`].
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
     /// How the format gathers items into one table offline, where it does.
     fn rows(&self) -> Option<&dyn Rows> {
@@ -262,7 +261,7 @@ pub trait Encode: Send + Sync + Debug {
 pub trait Rows: Send + Sync {
     /// What stands before the first row, line end included; empty where nothing does.
     fn header(&self) -> Result<Vec<u8>, EncodeError>;
-    /// One row, line end included.
+    /// Makes one row, with its line end.
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError>;
 }
 

@@ -67,8 +67,8 @@ pub fn compile(
     })
 }
 
-/// That the weights and what goes in and out of a batch are within the model's share of every device. What
-/// the model takes beside that is known once it has run, and checked then.
+/// Checks that the weights and what goes in and out of a batch are within the model's share of every device. What the
+/// model takes beside that is known once it has run, and checked then.
 fn fits_memory(loaded: &Loaded<'_>, model: &Model, placement: &Placement<'_>, report: &mut Report) {
     for id in model.distinct_devices() {
         let Some(device) = placement.devices.iter().find(|device| device.id == id) else { continue };

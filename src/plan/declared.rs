@@ -32,7 +32,7 @@ pub fn applied(whole: &Whole<'_>, facts: &Facts) -> Facts {
     facts
 }
 
-/// That every port that is named is there, and has the axis.
+/// Checks that every port that is named is there, and has the axis.
 pub fn check(loaded: &Loaded<'_>, report: &mut Report) {
     let (Some(batch), Some(signature)) = (&loaded.spec.batch, loaded.signature()) else { return };
     let ports: Vec<&Port> = signature.inputs.iter().chain(&signature.outputs).collect();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub struct View<'a> {
     pub side: Side,
     pub place: Span,
-    /// By name; `None` where this entry point lacks it.
+    /// The decodes by their names; `None` where this entry point lacks one.
     pub decodes: IdVec<ScopeDecodeId, Option<ReadDecode<'a>>>,
     pub encodes: Vec<&'a spec::Codec>,
 }

@@ -9,21 +9,21 @@ use std::time::Duration;
 /// Class names, one for each index; shared by every answer.
 pub type Labels = Arc<[String]>;
 
-/// By store path (as in [`super::Model::store`]): the models found there, or why the store cannot be read.
+/// The models found in each store, by its path (as in [`super::Model::store`]), or why the store cannot be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     pub stores: BTreeMap<PathBuf, Result<BTreeMap<String, ModelFacts>, String>>,
 }
 
-/// By version: what is known of it, or why it cannot be served (one reason a line).
+/// What is known of each version, or why it cannot be served (one reason a line).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelFacts {
-    /// In the store, and not looked at, as the plan has no use for them.
+    /// The versions in the store that were not looked at, as the plan has no use for them.
     pub others: BTreeSet<u64>,
     pub versions: BTreeMap<u64, Result<VersionFacts, String>>,
 }
 
-/// Of which versions of a model the plan must know.
+/// The versions of a model that the plan must know of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionsWanted {
     /// The newest that can be served, and those that are newer.
@@ -38,7 +38,7 @@ pub struct VersionsWanted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionFacts {
     pub signature: Arc<Signature>,
-    /// By file name, the lines of the text files beside the model that were to be read.
+    /// The lines of the text files beside the model that were to be read, by file name.
     pub labels: BTreeMap<String, Labels>,
     /// The names of all text files beside the model.
     pub texts: BTreeSet<String>,

@@ -15,9 +15,9 @@ pub struct Need {
 /// What may be taken, and of what it is a part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowed {
-    /// Of the whole device.
+    /// The bytes of the whole device.
     pub device: u64,
-    /// In (0, 1].
+    /// The part that may be taken, in (0, 1].
     pub share: f64,
 }
 

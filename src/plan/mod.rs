@@ -92,7 +92,7 @@ pub struct Server {
     pub health: Option<Address>,
     /// What the clients at one address may take together; `None` where it is "off".
     pub per_client: Option<PerClient>,
-    /// Those whose word is taken on which client a request is from.
+    /// The proxies whose word is taken on which client a request is from.
     pub proxies: Vec<Network>,
     /// The names under which the admin listener may be reached, beside addresses and `localhost`.
     pub admin_hosts: Vec<String>,
@@ -101,7 +101,7 @@ pub struct Server {
 }
 
 impl Default for Server {
-    /// As it is where the files say nothing.
+    /// The server as it is where the files say nothing.
     fn default() -> Self {
         let loopback = |port| Address { host: Ipv4Addr::LOCALHOST.to_string(), port };
         Self {
@@ -147,7 +147,8 @@ pub struct Model {
     pub versions: Vec<u64>,
     /// Whether the newest version is to be followed.
     pub latest: bool,
-    /// Of the device of each replica, in (0, 1]; 0 where none is held for it, so that it runs in what the others leave idle.
+    /// The share of its device that each replica holds, in (0, 1]; 0 where none is held for it, so that it runs in what
+    /// the others leave idle.
     pub share: f64,
     /// The device of each replica, one of [`Plan::devices`]. There is at least one.
     pub devices: Vec<DeviceId>,
@@ -163,14 +164,14 @@ pub struct Model {
     pub rollout: Rollout,
     /// The names of the text files that are read where they lie beside it.
     pub texts: BTreeSet<String>,
-    /// That of the default version; every served version was checked.
+    /// The signature of the default version; every served version was checked.
     pub signature: Arc<Signature>,
 }
 
 /// How versions share the traffic, and how one takes the place of another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
-    /// By version, its weight among those that answer; empty where the default version answers all.
+    /// The weight of each version among those that answer; empty where the default version answers all.
     pub traffic: Vec<(u64, f64)>,
     /// The header whose value decides which of them answers.
     pub sticky: String,
@@ -208,7 +209,7 @@ pub struct BatchPolicy {
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     pub name: String,
-    /// Of one request, from its head to its answer.
+    /// The time that one request may take, from its head to its answer.
     pub timeout: Duration,
     /// Whose items go first in a model's queue.
     pub priority: Priority,
@@ -233,8 +234,8 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Entry {
     pub decodes: IdVec<DecodeId, DecodePlan>,
-    /// Those that an encode of this entry point needs, in an order in which every step comes after those
-    /// it reads from.
+    /// The steps that an encode of this entry point needs, in an order in which every step comes after those it reads
+    /// from.
     pub steps: IdVec<StepId, Step>,
     /// Online: the first is the default answer.
     pub encodes: IdVec<EncodeId, EncodePlan>,
@@ -285,7 +286,7 @@ pub struct OutputPlan {
 pub struct EncodePlan {
     pub name: String,
     pub encode: Arc<dyn Encode>,
-    /// In the order of `Draft::wanted`.
+    /// What it reads, in the order of `Draft::sources`.
     pub sources: Vec<EncodeSource>,
     /// The decode whose [`Origin`] is handed in.
     pub origin: Option<DecodeId>,
@@ -303,7 +304,7 @@ pub struct EncodeSource {
 impl Side {
     pub const BOTH: [Self; 2] = [Self::Online, Self::Offline];
 
-    /// As it is written in the language.
+    /// The name as it is written in the language.
     pub fn name(self) -> &'static str {
         match self {
             Self::Online => "online",

@@ -25,7 +25,7 @@ impl<'a> Loaded<'a> {
         &self.spec.name.value
     }
 
-    /// Of the default version.
+    /// The signature of the default version.
     pub fn signature(&self) -> Option<&'a Signature> {
         self.versions.last().map(|(_, facts)| facts.signature.as_ref())
     }

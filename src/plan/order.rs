@@ -45,7 +45,7 @@ fn read_step(source: Option<Source>) -> Option<ScopeStepId> {
     if let Some(Source::Output { step, .. }) = source { Some(step) } else { None }
 }
 
-/// Each step of `path` reads from the next, and the last from the first.
+/// Tells of a cycle. Each step of `path` reads from the next, and the last from the first.
 fn cycle(scope: &Scope<'_>, path: &[ScopeStepId]) -> Diagnostic {
     // Told from the step that stands first in the file.
     let first = path.iter().enumerate().min_by_key(|(_, step)| **step).map_or(0, |(i, _)| i);

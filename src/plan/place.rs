@@ -37,9 +37,9 @@ struct Replica {
 /// What of each device is not yet held. Devices are told by their position in [`Placement::devices`].
 #[derive(Clone, Debug)]
 struct FreeShares {
-    /// For each device, the share that nobody holds.
+    /// The share of each device that nobody holds.
     left: Vec<f64>,
-    /// For each device, the models whose replicas are on it.
+    /// The models whose replicas are on each device.
     on: Vec<Vec<LoadedId>>,
 }
 

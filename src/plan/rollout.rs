@@ -122,7 +122,7 @@ pub fn follows_latest(model: &Model) -> bool {
     }
 }
 
-/// Without the shadow, unless it is asked for as one that answers too.
+/// The versions that answer: without the shadow, unless it is asked for as one that answers too.
 pub fn answering(model: &Model, versions: impl Iterator<Item = u64>) -> Vec<u64> {
     let asked = |version: &u64| match (&model.version, &model.traffic) {
         (Some(asked), _) => match &asked.value {

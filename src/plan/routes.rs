@@ -3,7 +3,7 @@
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 
-/// As written, or "/PIPELINE/predict".
+/// The route as it is written, or "/PIPELINE/predict".
 pub fn route(pipeline: &spec::Pipeline) -> String {
     match written(pipeline) {
         Some((route, _)) => route.to_owned(),

@@ -45,7 +45,7 @@ pub enum Dim {
     Fixed(usize),
     /// A symbolic dimension: "N", "height". In one signature the same name is the same length.
     Named(String),
-    /// As long as the values in the inputs make it: a detector's boxes.
+    /// The axis is as long as the values in the inputs make it: a detector's boxes.
     DataDependent,
     Unknown,
 }

@@ -12,9 +12,9 @@ pub struct Layout<'s, 'a> {
     decodes: IdVec<DecodeId, ScopeDecodeId>,
     /// The steps of the entry, as the pipeline declares them.
     steps: IdVec<StepId, ScopeStepId>,
-    /// For each output of each step, whether it is read, and whether on the host.
+    /// Whether each output of each step is read, and whether on the host.
     read: IdVec<StepId, Vec<Option<bool>>>,
-    /// For each output of each step, its slot, where it is read.
+    /// The slot of each output of each step, where it is read.
     slot: IdVec<StepId, Vec<Option<SlotId>>>,
     /// The number of slots.
     pub slots: usize,

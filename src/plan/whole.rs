@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What all files say together, defaults filled in.
 pub struct Whole<'a> {
     pub server: Server,
-    /// Of one request, where its pipeline says nothing.
+    /// The time that one request may take, where its pipeline says nothing.
     pub timeout: Duration,
     pub watch: Watch,
     pub store: At<StoreRoot>,
@@ -112,7 +112,7 @@ pub fn beside(spec: &Spec, path: &Path) -> PathBuf {
     normalised(&folder.join(path))
 }
 
-/// Without `.` and, where it can be done in the text alone, without `..`.
+/// A path without `.` and, where it can be done in the text alone, without `..`.
 fn normalised(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {

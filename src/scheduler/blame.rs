@@ -20,14 +20,14 @@ impl Sender {
 /// Rows are half forgotten after so long.
 const HALF_LIFE: f64 = 10.0;
 
-/// So many bad rows, and such a part of all rows, make their sender run alone.
+/// The number of bad rows that, with their part of all rows, make their sender run alone.
 const LEAST: f64 = 3.0;
 const PART: f64 = 0.25;
 
 /// How long a sender runs alone after that.
 const ALONE: Duration = Duration::from_secs(10);
 
-/// Those of whom anything is kept. Beyond them nobody's rows are counted.
+/// The number of senders of whom anything is kept. Beyond them nobody's rows are counted.
 const MOST: usize = 1024;
 
 /// The senders of bad rows of one instance.

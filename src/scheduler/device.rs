@@ -24,12 +24,12 @@ use tokio::sync::oneshot;
 /// How an instance is served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Of the device's time, in (0, 1]; 0 is best effort: what the others leave idle.
+    /// The part of the device's time that is held, in (0, 1]; 0 is best effort: what the others leave idle.
     pub share: f64,
     pub batch: BatchPolicy,
     /// Items that may wait; for those whose request has begun, twice as many.
     pub queue: usize,
-    /// Its batches that may be on the way at once, at most.
+    /// The number of its batches that may be on the way at once.
     pub lanes: usize,
     /// Bytes of the device's memory that the model may take, all of its instances together: as many of
     /// their batches are on the way at once as fit beside their weights, and never fewer than one.
@@ -76,7 +76,7 @@ struct Guarded {
 // === impl Device ===
 
 impl Device {
-    /// With the threads that a device of this kind has.
+    /// Opens a device with the threads that one of this kind has.
     pub fn open(id: DeviceId) -> std::io::Result<Self> {
         Ok(match id {
             DeviceId::Cpu => Self::new(id, SharedPool::default()),
@@ -293,7 +293,7 @@ impl Inner {
         }
     }
 
-    /// On a thread of the device: runs a batch and answers its items.
+    /// Runs a batch and answers its items, on a thread of the device.
     fn carry_out(&self, turn: Turn) -> Ran {
         let Turn { id, model, runner, counters, batch, items, staged, stop, running, .. } = turn;
         let rows = items.len();
@@ -308,7 +308,7 @@ impl Inner {
         drop(self.go_on(|state, now| state.finish(ran.id, ran.rows, &ran.ended, now)));
     }
 
-    /// On a thread of the device: sends the rows of a batch there, to be run when it is its turn.
+    /// Sends the rows of a batch to the device, on one of its threads, to be run when it is its turn.
     fn stage(self: Arc<Self>, mut formed: Formed) {
         let Formed { model, runner, batch, items, stop, .. } = &formed;
         formed.staged = super::run::stage(model, runner, batch, items, stop);

@@ -25,8 +25,8 @@ pub trait Executor: Send + Sync + 'static {
     /// Never blocks, never runs the task on the calling thread.
     fn spawn(&self, task: Task);
 
-    /// As [`Executor::spawn`], on a thread that takes nothing from the lanes. `then` is run after `run`, whatever became
-    /// of it.
+    /// Runs as [`Executor::spawn`] does, on a thread that takes nothing from the lanes. `then` is run after `run`,
+    /// whatever became of it.
     ///
     /// REQUIRES that [`Executor::relief`] says that there are such threads.
     fn spawn_in_relief(&self, run: Task, then: Task) {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 pub struct Item {
     /// The inputs in the order of the model's signature.
     pub inputs: Vec<Value>,
-    /// For each output of the model, what becomes of it.
+    /// What becomes of each output of the model.
     pub wants: Arc<[Want]>,
     pub terms: Terms,
     pub queued: Instant,

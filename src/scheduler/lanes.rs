@@ -14,9 +14,9 @@ pub const RELIEF_AFTER: Duration = Duration::from_millis(50);
 /// When a batch that was told to end and does not is taken for stuck, and when for lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// From then on the device is sick: the models on it are said not to be ready.
+    /// The time from which on the device is sick: the models on it are said not to be ready.
     pub stuck: Duration,
-    /// From then on nothing helps but to start the process again.
+    /// The time from which on nothing helps but to start the process again.
     pub lost: Duration,
 }
 

@@ -82,16 +82,16 @@ fn turn(item: &impl Waiting) -> Instant {
 pub enum Ready {
     /// Nothing waits.
     Never,
-    /// As soon as the device can take it.
+    /// A batch may form as soon as the device can take it.
     Now,
-    /// Not before then, unless more comes.
+    /// A batch forms not before then, unless more comes.
     At(Instant),
 }
 
 /// Waiting items, at most `limit` of them (twice as many with those that have begun). New ones of low priority
 /// fill at most half of the places, so that they never cost another its own.
 pub struct Queue<T> {
-    /// By priority, the highest first; each in order of arrival.
+    /// The items by priority, the highest first; each in order of arrival.
     classes: [VecDeque<T>; CLASSES],
     limit: usize,
     batch: BatchPolicy,

@@ -16,7 +16,7 @@ impl Replicas {
         self.0.iter()
     }
 
-    /// As [`Instance::submit`], to the instance where the fewest items wait and run.
+    /// Submits as [`Instance::submit`] does, to the instance where the fewest items wait and run.
     pub fn submit(&self, inputs: Vec<Value>, wants: Arc<[Want]>, terms: Terms) -> Result<Ticket, Rejected> {
         self.least_loaded().ok_or(Rejected::Closed)?.submit(inputs, wants, terms)
     }

@@ -17,7 +17,7 @@ pub enum Value {
 pub trait Resident: Any + Send + Sync {
     fn device(&self) -> DeviceId;
     fn dtype(&self) -> DType;
-    /// Of the item, without a batch axis.
+    /// The shape of the item, without a batch axis.
     fn shape(&self) -> &[usize];
     /// Brings it down. Waits for the device.
     fn to_host(&self) -> Result<Tensor, RunError>;
@@ -54,7 +54,7 @@ pub enum Want {
 pub struct Batch {
     /// `rows[r][i]` is input `i` (in the order of the signature) of row `r`.
     pub rows: Vec<Vec<Value>>,
-    /// For each output, in the order of the signature.
+    /// What becomes of each output, in the order of the signature.
     pub wants: Vec<Want>,
     /// Set once the batch need not go on.
     pub stop: StopFlag,
@@ -91,7 +91,7 @@ pub trait Runner: Send + Sync + 'static {
         Memory::default()
     }
 
-    /// From here on a batch whose values take more at once fails, with an error that says so.
+    /// Has a batch fail from here on whose values take more at once, with an error that says so.
     fn limit_batch_memory(&self, _bytes: u64) {}
 
     /// Runs a batch and waits until the device is done, so that the time it takes is the device's.
@@ -120,7 +120,7 @@ pub trait Runner: Send + Sync + 'static {
 
 /// A batch whose rows are on the device. Dropping it frees them.
 pub trait StagedBatch: Send {
-    /// As [`Runner::run`].
+    /// Runs the batch as [`Runner::run`] does.
     fn run(self: Box<Self>) -> Result<Vec<Vec<Option<Value>>>, RunError>;
 }
 

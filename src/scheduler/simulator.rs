@@ -27,7 +27,7 @@ pub struct Load {
     pub policy: Policy,
     /// What a batch takes, and each row of it on top.
     pub cost: (f64, f64),
-    /// By what part a batch may take more or less.
+    /// The part by which a batch may take more or less.
     pub jitter: f64,
     pub demand: Demand,
     /// How long an item may take.
@@ -40,7 +40,7 @@ pub enum Demand {
     Flood(Vec<(f64, f64)>),
     /// One item at a time; the next comes so long after the answer.
     Quiet(f64),
-    /// So many items a second, at random, whatever becomes of them.
+    /// Items come at random, that many a second, whatever becomes of them.
     Rate(f64),
 }
 
@@ -52,7 +52,7 @@ pub struct Outcomes {
     pub device_seconds: f64,
     pub rejected: u64,
     pub expired: u64,
-    /// Of each row that was run, from its arrival to the end of its batch, in seconds.
+    /// The time of each row that was run, from its arrival to the end of its batch, in seconds.
     pub latencies: Vec<f32>,
     /// The most items that waited at once.
     pub longest_queue: usize,
@@ -89,7 +89,7 @@ struct Playing {
     waiting: VecDeque<oneshot::Receiver<Outcome>>,
 }
 
-/// In the order of time; among equals, in the order in which they were made.
+/// An event, in the order of time; among equals, in the order in which they were made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Event {
     at: f64,
@@ -100,7 +100,7 @@ struct Event {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
     Arrival(usize),
-    /// Of the batch at this place in `running`.
+    /// The end of the batch at this place in `running`.
     End(usize, f64),
     /// The batch that was being staged is on the device.
     Staged,
@@ -233,7 +233,7 @@ impl Simulator {
         }
     }
 
-    /// In the order of the loads.
+    /// The outcomes in the order of the loads.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcomes> {
         self.loads.iter().map(|playing| &playing.outcomes)
     }
@@ -353,13 +353,13 @@ impl Simulator {
         self.flood(index);
     }
 
-    /// So many rows have left the queue of a load, and those before them that were dropped.
+    /// Notes that rows have left the queue of a load, and those before them that were dropped.
     fn taken(&mut self, load: usize, rows: usize) {
         self.loads[load].waiting.drain(..rows);
         self.count_dropped(load);
     }
 
-    /// Those whose time was over did not wait in vain: they were answered.
+    /// Counts the rows whose time was over: they did not wait in vain, as they were answered.
     fn count_dropped(&mut self, load: usize) {
         let gone = self.dead.len();
         self.loads[load].outcomes.expired += gone as u64;
@@ -394,7 +394,7 @@ impl Simulator {
         self.count_dropped(load);
     }
 
-    /// In [0, 1): xorshift, so that a seed plays the same again.
+    /// The next number in [0, 1), by xorshift, so that a seed plays the same again.
     fn random(&mut self) -> f64 {
         let mut x = self.seed;
         x ^= x << 13;

@@ -26,7 +26,7 @@ pub struct State {
     stages: usize,
     /// Batches that are being staged now.
     staging: usize,
-    /// Those that are staged and wait for their turn.
+    /// The batches that are staged and wait for their turn.
     staged: Vec<Formed>,
     shares: Shares,
     accounts: HashMap<Arc<str>, Holding>,
@@ -69,9 +69,9 @@ pub struct Hold {
 /// Who had how much of a device's time of late.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Of what its lanes could have run, in the last 10 and 60 seconds: in [0, 1].
+    /// The part that ran of what its lanes could have run, in the last 10 and 60 seconds: in [0, 1].
     pub busy: [f64; 2],
-    /// By name.
+    /// The use of each model, by name.
     pub models: Vec<ModelUsage>,
 }
 
@@ -81,7 +81,7 @@ pub struct ModelUsage {
     pub model: Arc<str>,
     /// The share asked for; 0 is best effort.
     pub share: f64,
-    /// Of the time that was given to anyone, in the last 10 and 60 seconds: in [0, 1].
+    /// The part that it got of the time given to anyone, in the last 10 and 60 seconds: in [0, 1].
     pub got: [f64; 2],
 }
 
@@ -96,7 +96,7 @@ pub struct Entry {
     policy: Policy,
     queue: Queue<Item>,
     weights: u64,
-    /// Its batches on the way.
+    /// The number of its batches on the way.
     running: usize,
     counters: Arc<Counters>,
     pace: Pace,
@@ -480,7 +480,7 @@ impl State {
         })
     }
 
-    /// Of those for which `may` holds and whose batch is ready, the one whose turn it is.
+    /// The instance whose turn it is, of those for which `may` holds and whose batch is ready.
     fn next_instance(&self, now: Instant, may: impl Fn(&Entry) -> bool) -> Option<(Rank, u64)> {
         least(self.backlogged.iter().filter_map(|id| {
             let entry = self.instances.get(id)?;
@@ -489,7 +489,7 @@ impl State {
         }))
     }
 
-    /// Of the staged batches the one whose turn it is, and where it lies.
+    /// The staged batch whose turn it is, and where it lies.
     fn next_staged(&self) -> Option<(Rank, usize)> {
         let places = self.staged.iter().enumerate();
         least(places.map(|(place, formed)| (self.shares.rank(formed.hold.account), place)))

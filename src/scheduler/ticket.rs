@@ -37,9 +37,9 @@ pub enum ItemError {
 /// Where an item's time went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// From the queue's door to the start of its batch.
+    /// The time from its arrival in the queue to the start of its batch.
     pub queued: Duration,
-    /// That its batch ran.
+    /// The time that its batch ran.
     pub device: Duration,
     /// Rows in its batch.
     pub batch: usize,

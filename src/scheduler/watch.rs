@@ -34,8 +34,8 @@ impl Watch {
         self.changed.notify_all();
     }
 
-    /// On the thread: looks again and again until there is no device any more (`None`). Where a look says that nothing
-    /// runs, the next one waits for [`Watch::wake`].
+    /// Looks again and again, on a thread of its own, until there is no device any more (`None`). Where a look says
+    /// that nothing runs, the next one waits for [`Watch::wake`].
     pub fn keep(&self, look: impl Fn() -> Option<bool>) {
         let mut sleeps = false;
         loop {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A host and a port. A name is not resolved before something listens there, or connects to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Without the brackets of an IPv6 address.
+    /// The host, without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
 }

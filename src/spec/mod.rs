@@ -23,7 +23,7 @@ pub use address::{Address, NotAnAddress};
 pub use network::{Network, NotANetwork};
 pub use read::read;
 
-/// One file.
+/// What one file says.
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub source: Arc<SourceText>,
@@ -48,7 +48,7 @@ pub struct Server {
     pub drain: Option<At<Duration>>,
     pub grace: Option<At<Duration>>,
     pub keep_alive: Option<At<Duration>>,
-    /// As written; relative to the file's folder. What it holds, the admin listener asks for.
+    /// The file whose content the admin listener asks for, as written: relative to the pipeline file's folder.
     pub token_file: Option<At<PathBuf>>,
     /// The bytes of memory that the process may take.
     pub memory: Option<At<u64>>,
@@ -56,7 +56,7 @@ pub struct Server {
     pub health: Option<At<Address>>,
     /// What one client may take; `None` within where it is "off".
     pub per_client: Option<At<Option<PerClient>>>,
-    /// Those whose word is taken on which client a request is from.
+    /// The proxies whose word is taken on which client a request is from.
     pub proxies: Option<At<Vec<Network>>>,
     /// The names under which the admin listener may be reached, beside addresses.
     pub admin_hosts: Option<At<Vec<String>>>,
@@ -76,7 +76,7 @@ pub struct PerClient {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub place: Span,
-    /// As written; relative to the file's folder.
+    /// The folder of the store, as written: relative to the file's folder.
     pub path: Option<At<PathBuf>>,
     pub watch: Option<At<bool>>,
     pub settle: Option<At<Duration>>,
@@ -86,10 +86,10 @@ pub struct Store {
 /// The links in a store that are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Links {
-    /// Those that lead to a place within the store.
+    /// Links that lead to a place within the store are followed.
     #[default]
     Within,
-    /// All of them, wherever they lead.
+    /// All links are followed, wherever they lead.
     Anywhere,
 }
 
@@ -123,7 +123,7 @@ pub struct Model {
     pub queue: Option<At<usize>>,
     /// How long a batch of it may run.
     pub max_run: Option<At<Duration>>,
-    /// By version, ascending, its weight among those that answer.
+    /// The weight of each version among those that answer, ascending by version.
     pub traffic: Option<At<Vec<(u64, f64)>>>,
     /// The header whose value decides which of them answers; "x-request-id" where left out.
     pub sticky: Option<At<String>>,
@@ -161,7 +161,7 @@ pub struct Batch {
     pub sizes: Vec<usize>,
     /// Which axis of every port is the batch; `None` within where no port has one (`batch = false`).
     pub axis: Option<At<Option<usize>>>,
-    /// The same of single ports, by name.
+    /// The batch axis of single ports, by name.
     pub axes: Vec<(At<String>, Option<usize>)>,
 }
 

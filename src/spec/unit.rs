@@ -92,7 +92,7 @@ fn parse(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     Some(number * factor)
 }
 
-/// In the unit that reads best: "250us", "1.5ms", "30s", "5m", "1h 30m".
+/// Writes a duration in the unit that reads best: "250us", "1.5ms", "30s", "5m", "1h 30m".
 pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let whole = duration.as_secs();

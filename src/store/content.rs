@@ -11,7 +11,7 @@ const PIECE: usize = 1 << 20;
 pub struct Content {
     /// None is empty.
     pieces: Vec<Bytes>,
-    /// For each piece, where it ends.
+    /// Where each piece ends.
     ends: Vec<usize>,
 }
 
@@ -51,7 +51,7 @@ impl Content {
         }
     }
 
-    /// So many bytes from there on; shared where one piece has them all, else copied. `None` beyond its end.
+    /// The bytes from there on; shared where one piece has them all, else copied. `None` beyond its end.
     pub fn slice(&self, start: usize, length: usize) -> Option<Bytes> {
         start.checked_add(length).filter(|end| *end <= self.len())?;
         if length == 0 {
@@ -98,7 +98,7 @@ impl Content {
     }
 }
 
-/// So many bytes of a file, or as many as it has.
+/// Reads a number of bytes of a file, or as many as it has.
 pub fn piece(file: &mut dyn Read, length: usize) -> io::Result<Bytes> {
     let mut piece = Vec::new();
     piece.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;

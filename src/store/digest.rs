@@ -35,7 +35,7 @@ impl Digest {
 }
 
 impl fmt::Display for Digest {
-    /// All of it as hex; with a precision, so many of its digits: `{:.12}`.
+    /// Writes all of it as hex; with a precision, that number of its digits: `{:.12}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(64).min(64);
         for at in 0..digits {

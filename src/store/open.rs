@@ -18,13 +18,13 @@ const TRIES: usize = 3;
 /// Where files may lie.
 pub enum Reach {
     Anywhere,
-    /// Within one of these folders.
+    /// Links may lead within one of these folders.
     Within(Vec<Folder>),
 }
 
 /// A folder that is open.
 pub struct Folder {
-    /// Without any link in it.
+    /// The path without any link in it.
     path: PathBuf,
     open: OwnedFd,
 }
@@ -152,7 +152,7 @@ fn open_beneath(folder: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
     walk_beneath(folder, below)
 }
 
-/// The same, a folder at a time.
+/// Walks beneath a folder, a folder at a time.
 fn walk_beneath(folder: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
     let mut parts = below.components().peekable();
     let mut at: Option<OwnedFd> = None;

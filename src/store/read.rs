@@ -171,7 +171,7 @@ pub fn model(file: &Path, format: &dyn Format, memory: &Budget) -> Result<ModelF
 /// A model's files, each read once.
 struct Parts {
     onnx: Content,
-    /// Each with all names that the model has for it.
+    /// The files of data, each with all names that the model has for it.
     data: Vec<(Vec<String>, Content)>,
 }
 

@@ -44,7 +44,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// Those that files and requests may hold, as numbers.
+    /// The types that files and requests may hold, as numbers.
     pub const NUMBERS: [DType; 13] = [
         Self::F32,
         Self::F64,

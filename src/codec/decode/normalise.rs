@@ -55,7 +55,7 @@ fn fraction(value: &At<Value>) -> Result<f64, Expected> {
     if scale.is_finite() && scale != 0.0 { Ok(scale) } else { Err(wanted()) }
 }
 
-/// One number for each channel, or one for all.
+/// Reads one number for each channel, or one for all.
 fn per_channel(
     key: &'static str,
     channels: usize,

@@ -161,7 +161,7 @@ fn to_c_order(data: &[u8], size: usize, shape: &[usize]) -> Vec<u8> {
     out
 }
 
-/// To another dtype, by way of float64: floats are rounded, integers must fit.
+/// Converts to another dtype, by way of float64: floats are rounded, integers must fit.
 fn cast(tensor: &Tensor, dtype: DType) -> Result<Tensor, String> {
     use crate::codec::element::FromNumber;
     fn to<T: FromNumber>(tensor: &Tensor) -> Result<Tensor, String> {

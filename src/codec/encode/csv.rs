@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct CsvEncode {
-    /// Each with the names of its columns.
+    /// The fields, each with the names of its columns.
     fields: Vec<(Field, Vec<String>)>,
 }
 
@@ -167,7 +167,7 @@ impl CsvEncode {
     }
 }
 
-/// One line, quoted where it must be, its end included.
+/// Writes one line, quoted where it must be, with its end.
 fn record(cells: Vec<String>) -> Result<Vec<u8>, EncodeError> {
     let mut writer = csv::WriterBuilder::new().from_writer(vec![]);
     writer.write_record(&cells).map_err(|error| EncodeError(error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use crate::plan::{Origin, Region};
 
-/// For each column (or row) of the picture, where it lies in the map: `None` outside of it.
+/// Where each column (or row) of the picture lies in the map; `None` outside of it.
 fn positions(length: u32, start: f64, extent: f64, map: usize) -> Vec<Option<f64>> {
     (0..length)
         .map(|at| {
@@ -57,7 +57,7 @@ pub fn bilinear(
     }
 }
 
-/// The same for classes: the nearest.
+/// Reads a map of classes, each at the nearest position.
 pub fn nearest(
     classes: &[u32],
     (height, width): (usize, usize),

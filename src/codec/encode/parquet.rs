@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct ParquetEncode {
-    /// Each with its columns.
+    /// The fields, each with its columns.
     fields: Vec<(Field, Vec<Column>)>,
 }
 

@@ -132,7 +132,7 @@ fn name_of(kind: As) -> &'static str {
 enum Content {
     /// `[H, W]` or `[1, H, W]`
     Mask,
-    /// The same, of integers that are classes.
+    /// Integers that are classes are taken as they are.
     Stored,
     /// `[C, H, W]`, a score for each class.
     Scores,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "without CUDA only what reads text is tried"))]
-/// Those that this process may see, or why there is none.
+/// The devices that this process may see, or why there is none.
 pub fn devices() -> (Vec<DeviceFacts>, Option<String>) {
     let mut names = names(Path::new("/proc/driver/nvidia/gpus"));
     if names.is_empty() {
@@ -30,7 +30,7 @@ pub fn devices() -> (Vec<DeviceFacts>, Option<String>) {
     (devices, none)
 }
 
-/// By bus address, as the driver's folder lists them.
+/// The names of devices by bus address, as the driver's folder lists them.
 fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut folders: Vec<_> = entries.flatten().map(|e| e.path()).collect();

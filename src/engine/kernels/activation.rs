@@ -43,7 +43,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// To be called where the instructions of the machine are switched on already, for those that are not simple.
+    /// Applies the function to a slice. To be called where the instructions of the machine are switched on already, for
+    /// those that are not simple.
     #[inline(always)]
     pub(super) fn each<S: Simd>(self, simd: S, values: &mut [f32]) {
         let map = match self {
@@ -71,7 +72,7 @@ impl Activation {
         each(simd, map, values);
     }
 
-    /// To one vector, where that takes no more than a few instructions; [`Activation::is_simple`].
+    /// Applies the function to one vector, where that takes no more than a few instructions; [`Activation::is_simple`].
     #[inline(always)]
     pub(super) fn simple<S: Simd>(self, simd: S, v: S::f32s) -> S::f32s {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));

@@ -21,9 +21,9 @@ pub struct Attention<'a> {
     pub heads: &'a [Head],
     pub queries: usize,
     pub keys: usize,
-    /// Of a query.
+    /// The number of elements of a query.
     pub size: usize,
-    /// Of a value.
+    /// The number of elements of a value.
     pub width: usize,
     /// `[queries][size]`, its elements side by side, rows so far apart.
     pub q: (&'a [f32], usize),

@@ -17,7 +17,7 @@ const MOST: usize = 1 << 22;
 static FREE: Mutex<FreeLines> = Mutex::new(FreeLines { free: Vec::new(), lines: 0 });
 
 struct FreeLines {
-    /// By capacity. Each was made as zeros of its whole capacity.
+    /// The free lines by capacity. Each was made as zeros of its whole capacity.
     free: Vec<Vec<Line>>,
     lines: usize,
 }

@@ -54,7 +54,7 @@ fn normalise(row: &mut [f32], epsilon: f32, centred: bool, scale: Option<&[f32]>
     }
 }
 
-/// In sixteen sums side by side, which a vector holds; a single one would be added up in order.
+/// Sums in sixteen sums side by side, which a vector holds; a single one would be added up in order.
 #[inline(always)]
 fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0f32; 16];

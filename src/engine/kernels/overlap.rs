@@ -2,7 +2,7 @@
 
 use super::arch;
 
-/// Its corners.
+/// A rectangle by its corners.
 #[derive(Clone, Copy, Debug)]
 pub struct Rectangle {
     pub low: [f32; 2],

@@ -58,7 +58,7 @@ pub fn max<T: Copy + PartialOrd + Send + Sync>(input: &[T], axes: &[Axis], least
     });
 }
 
-/// One axis, behind which `inner` elements lie together.
+/// Pools along one axis, behind which `inner` elements lie together.
 #[inline(always)]
 fn along<T: Copy + PartialOrd>(from: &[T], axis: &Axis, inner: usize, to: &mut [T]) {
     let rows = to.chunks_exact_mut(axis.windows.len() * inner);

@@ -149,8 +149,8 @@ impl Layer {
         out
     }
 
-    /// All sequences of a `share` of the input, `[steps][count][gates · hidden]`, through all steps, which threads
-    /// share if they may; `give` is told the states `[count][hidden]` after each.
+    /// Takes all sequences of a `share` of the input, `[steps][count][gates · hidden]`, through all steps, which
+    /// threads share if they may; `give` is told the states `[count][hidden]` after each.
     fn steps(
         &self,
         share: &[f32],
@@ -305,7 +305,7 @@ mod tests {
         (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
     }
 
-    /// One step of one sequence, by the formulas, in double precision.
+    /// Computes one step of one sequence by the formulas, in double precision.
     fn step(kind: Kind, w: &[f32], r: &[f32], b: &[f32], x: &[f32], h: &mut [f64], c: &mut [f64]) {
         let (hidden, width, rows) = (h.len(), x.len(), kind.gates() * h.len());
         let of_x = |row: usize| -> f64 {

@@ -112,7 +112,8 @@ pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
     OWN.with(|shared| shared.run(pieces, helpers, work, stop));
 }
 
-/// As [`share`], for pieces that each write to a part of a slice: `per` elements, and what is left in the last.
+/// Shares as [`share`] does, for pieces that each write to a part of a slice: `per` elements, and what is left in the
+/// last.
 pub fn share_chunks<T: Send>(
     values: &mut [T],
     per: usize,
@@ -212,7 +213,7 @@ impl SharedWork {
         }
     }
 
-    /// On a thread of the pool: helps with every task, until there is none for a while.
+    /// Helps with every task, on a thread of the pool, until there is none for a while.
     fn assist(&self) {
         // The thread that shares comes by this when all others were busy until it was done.
         let own = OWN.with(|shared| std::ptr::eq(&**shared, self));

@@ -65,7 +65,7 @@ struct Rows<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Rows<'a, N> {
-    /// From row `first` on.
+    /// Begins at row `first`.
     fn new(axes: &'a [Axis<N>], start: [usize; N], first: usize) -> Self {
         let (mut left, mut at) = (first, start);
         let mut index = vec![0; axes.len()];
@@ -268,7 +268,7 @@ pub fn binary(op: Binary, a: View<'_, f32>, b: View<'_, f32>, dims: &[usize], ou
     });
 }
 
-/// As [`binary`], in the place of the first tensor, which is whole and in C order.
+/// Computes as [`binary`] does, in the place of the first tensor, which is whole and in C order.
 pub fn binary_into(op: Binary, a: &mut [f32], b: View<'_, f32>, dims: &[usize]) {
     assert!(a.len() == dims.iter().product::<usize>());
     if a.is_empty() {

@@ -126,7 +126,7 @@ fn reciprocal<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(simd.splat_f32s(1.0), x)
 }
 
-/// Within what [`exp`] takes.
+/// Brings numbers within what [`exp`] takes.
 #[inline(always)]
 fn bounded<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.0)), simd.splat_f32s(87.0))

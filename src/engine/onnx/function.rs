@@ -60,7 +60,7 @@ fn names(nodes: &[NodeProto]) -> usize {
 /// One call of a function.
 struct Expansion<'a> {
     call: &'a NodeProto,
-    /// Those of the call, and the function's defaults for the others.
+    /// The attributes of the call, and the function's defaults for the others.
     attributes: HashMap<&'a str, &'a AttributeProto>,
     /// Bytes that attributes may still take; `None` once they have taken more.
     budget: Cell<Option<usize>>,

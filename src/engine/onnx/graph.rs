@@ -33,8 +33,8 @@ pub struct Graph {
     pub output_types: Vec<OutputType>,
     /// Initialisers, and what the optimiser computed.
     pub constants: HashMap<ValueId, Tensor>,
-    /// Of a graph inside a node: values of the graph around it that are read here. The node has them as its
-    /// last inputs, graph after graph, in this order.
+    /// The values of the graph around it that a graph inside a node reads. The node has them as its last inputs, graph
+    /// after graph, in this order.
     pub captures: Vec<ValueId>,
 }
 

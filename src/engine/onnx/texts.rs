@@ -20,7 +20,7 @@ pub type Column = Vec<Arc<str>>;
 /// Where the elements along a value's last axis come from: an input and its column. One alone stands for all.
 type Origins = Vec<(usize, usize)>;
 
-/// For each input, the texts of each of its columns (the elements of its last axis). A single column stands for all.
+/// The texts of each column of each input (the elements of its last axis). A single column stands for all.
 pub fn known(graph: &Graph, columns: &[usize]) -> Vec<Vec<Column>> {
     let mut known: Vec<Vec<Column>> =
         columns.iter().map(|count| vec![Column::new(); (*count).clamp(1, MAX_COLUMNS)]).collect();

@@ -61,7 +61,7 @@ pub fn settled<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> (Va
     }
 }
 
-/// Both on the device and in the shape that they broadcast to.
+/// Brings both to the device and to the shape that they broadcast to.
 pub fn both<B: Accelerator>(
     a: Value<B>,
     b: Value<B>,

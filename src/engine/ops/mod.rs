@@ -101,7 +101,7 @@ pub struct Context<B: Accelerator> {
 }
 
 impl<B: Accelerator> Context<B> {
-    /// That of a run which nothing but the size of one tensor limits.
+    /// The context of a run which nothing but the size of one tensor limits.
     pub fn alone(device: B::Device, max_bytes: usize) -> Self {
         Self { device, max_bytes, run: Run::alone() }
     }
@@ -251,7 +251,7 @@ impl<B: Accelerator> Registry<B> {
     }
 }
 
-/// One value.
+/// The result of an operator with one output.
 pub fn one<B: Accelerator>(value: Value<B>) -> OpResult<B> {
     Ok(vec![value])
 }

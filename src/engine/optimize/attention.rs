@@ -31,7 +31,7 @@ pub fn run(graph: &mut Graph) -> usize {
 struct Found {
     /// The last node, which becomes the attention.
     last: usize,
-    /// Those before it that are no longer needed.
+    /// The nodes before it that are no longer needed.
     inner: Vec<usize>,
     q: ValueId,
     /// `[.., size, keys]`, as the product has it.

@@ -61,15 +61,15 @@ struct InBlocks {
 struct Blocks<'a> {
     graph: &'a mut Graph,
     facts: &'a FactTable,
-    /// Those that are done.
+    /// The nodes that are done.
     nodes: Vec<Node>,
-    /// By value of the graph as it was.
+    /// The values in blocks, by value of the graph as it was.
     blocks: HashMap<ValueId, InBlocks>,
     /// Values that are in blocks, and have been put back into planes too.
     planes: HashSet<ValueId>,
     /// How often each value of the graph as it was is read.
     uses: Vec<usize>,
-    /// By value: the normalisation among the nodes that gives it.
+    /// The normalisation among the nodes that gives a value.
     normalised: HashMap<ValueId, usize>,
 }
 
@@ -163,8 +163,8 @@ impl Blocks<'_> {
         Some(conv)
     }
 
-    /// One that no convolution took in: each channel by itself, which a depthwise convolution of 1 by 1 does. Takes in
-    /// the Relu after it.
+    /// Makes a normalisation that no convolution took in one of each channel by itself, which a depthwise convolution
+    /// of 1 by 1 does. Takes in the Relu after it.
     fn batch_norm(&mut self, node: &Node) -> Option<Node> {
         let x = *self.blocks.get(&node.input(0)?)?;
         let line = batch_norm::line(self.graph, node).filter(|line| line.scale.len() == x.channels)?;
@@ -219,7 +219,7 @@ impl Blocks<'_> {
         Some(joined)
     }
 
-    /// By phases; see the kernel.
+    /// Makes a transposed convolution one by phases; see the kernel.
     fn conv_transpose(&mut self, node: &Node) -> Option<Node> {
         let weight = self.graph.constant(node, 1)?;
         let [inputs, outputs, height, width] = weight.shape()[..] else { return None };

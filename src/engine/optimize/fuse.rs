@@ -13,7 +13,7 @@ pub fn run(graph: &mut Graph) -> usize {
     sums + activations(graph)
 }
 
-/// By value: the node that gives it, and how often it is read.
+/// The node that gives each value, and how often the value is read.
 fn links(graph: &Graph) -> (Vec<Option<usize>>, Vec<usize>) {
     let mut producer = vec![None; graph.values.len()];
     for (index, node) in graph.nodes.iter().enumerate() {

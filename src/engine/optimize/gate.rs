@@ -45,7 +45,7 @@ enum Kind {
 struct Found {
     /// The last node, which becomes the activation.
     node: usize,
-    /// Those before it that are no longer needed.
+    /// The nodes before it that are no longer needed.
     inner: Vec<usize>,
     input: ValueId,
     kind: Kind,

@@ -35,7 +35,7 @@ pub fn run(graph: &mut Graph) -> usize {
 struct Found {
     /// The last node, which becomes the normalisation.
     last: usize,
-    /// Those before it that are no longer needed.
+    /// The nodes before it that are no longer needed.
     inner: Vec<usize>,
     input: ValueId,
     scale: ValueId,

@@ -32,7 +32,7 @@ pub struct Applied {
     /// Nodes before it and after it.
     pub before: usize,
     pub after: usize,
-    /// By operator: how many more there are after it, or fewer.
+    /// The change in the number of nodes of each operator.
     pub changed: BTreeMap<String, i64>,
 }
 

@@ -7,7 +7,7 @@ pub struct Links<'a> {
     pub graph: &'a Graph,
     producer: Vec<Option<usize>>,
     uses: Vec<usize>,
-    /// By value: one node that reads it.
+    /// One node that reads each value.
     reader: Vec<Option<usize>>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Links<'a> {
         self.producer[id].filter(|i| self.node(*i).is(op))
     }
 
-    /// As [`Links::producer`], where nothing else reads the value.
+    /// The node that gives a value which nothing else reads, if it is that operator.
     pub fn only(&self, id: ValueId, op: &str) -> Option<usize> {
         self.producer(id, op).filter(|_| self.uses[id] == 1)
     }
@@ -71,7 +71,7 @@ impl<'a> Links<'a> {
         self.number(id).is_some_and(|n| (n - value).abs() < 1e-6 * value.abs().max(1.0))
     }
 
-    /// Both ways of a node of two inputs.
+    /// The inputs of a node of two, in both orders.
     pub fn pairs(&self, index: usize) -> Vec<(ValueId, ValueId)> {
         match (self.node(index).input(0), self.node(index).input(1)) {
             (Some(a), Some(b)) => vec![(a, b), (b, a)],

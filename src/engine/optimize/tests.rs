@@ -97,7 +97,7 @@ fn same(before: &[f64], after: &[f64]) {
     }
 }
 
-/// As [`keeps`], for the pass of the CPU alone.
+/// Checks as [`keeps`] does, for the pass of the CPU alone.
 fn keeps_in_blocks(mut graph: Graph, shape: &[usize], remain: &[&str]) {
     let before = run(&graph, shape);
     for_host(&mut graph, &Registry::<Flex>::standard());
@@ -428,7 +428,7 @@ fn attention_is_recognised() {
     keeps(graph, &[2, 5, 3, 8], &["Transpose", "Transpose", "Relu", "Transpose", "Attend"]);
 }
 
-/// As PyTorch's older exporter writes it: three axes, both sides scaled.
+/// Attention as PyTorch's older exporter writes it: three axes, both sides scaled.
 #[test]
 fn attention_of_three_axes_is_recognised() {
     let turned = [("perm", Attribute::Ints(vec![0, 2, 1]))];

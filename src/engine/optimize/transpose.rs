@@ -86,7 +86,7 @@ struct Pair {
     second: usize,
     /// What the two do together.
     perm: Vec<i64>,
-    /// Nothing else reads what the first gives.
+    /// Whether nothing else reads what the first gives.
     alone: bool,
 }
 

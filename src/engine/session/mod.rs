@@ -78,7 +78,7 @@ impl<B: Accelerator> Session<B> {
         })
     }
 
-    /// That of a new run.
+    /// The context of a new run.
     fn context(&self, stop: StopFlag) -> Context<B> {
         let run = Run::begin(self.meter.clone(), &self.budget, B::ON_HOST, stop);
         Context { device: self.device.clone(), max_bytes: self.max_bytes, run }

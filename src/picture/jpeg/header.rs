@@ -14,7 +14,7 @@ const MAX_BLOCKS: usize = 10;
 /// What stays in force from one segment to the next.
 #[derive(Clone, Default)]
 pub struct Tables {
-    /// In natural order.
+    /// The quantisation tables in natural order.
     pub quant: [Option<[u16; 64]>; 4],
     pub dc: [Option<Table>; 4],
     pub ac: [Option<Table>; 4],

@@ -8,12 +8,12 @@ const LOOKUP: u32 = 9;
 /// Codes to symbols.
 #[derive(Clone)]
 pub struct Table {
-    /// By the next [`LOOKUP`] bits: the length of the code they begin with and its symbol; length 0 where the code is
+    /// The length of the code that the next [`LOOKUP`] bits begin with and its symbol; length 0 where the code is
     /// longer.
     short: [(u8, u8); 1 << LOOKUP],
-    /// By length, the first code that is not of this length or a shorter one, aligned to 16 bits.
+    /// The first code that is not of each length or a shorter one, aligned to 16 bits.
     ends: [u32; 17],
-    /// By length, what is added to a code to find its symbol.
+    /// What is added to a code of each length to find its symbol.
     offsets: [i32; 17],
     symbols: Vec<u8>,
 }

@@ -57,7 +57,7 @@ struct Component {
     h: usize,
     v: usize,
     quant_index: usize,
-    /// In natural order, as the table was when the component's first scan began.
+    /// The quantisation table in natural order, as it was when the component's first scan began.
     quant: [u16; 64],
     has_quant: bool,
     /// Blocks that hold pixels of the picture, a row and in all rows.
@@ -68,9 +68,9 @@ struct Component {
     columns: usize,
     rows: usize,
     levels: Vec<u8>,
-    /// Of a progressive picture, in rows of `padded_width`.
+    /// The coefficients of a progressive picture, in rows of `padded_width`.
     coefficients: Vec<[i16; 64]>,
-    /// By position in the zigzag, how many low bits are not told yet; 255 before the first scan.
+    /// The number of low bits that are not told yet, by position in the zigzag; 255 before the first scan.
     missing_bits: [u8; 64],
 }
 

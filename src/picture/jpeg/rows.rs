@@ -91,7 +91,7 @@ pub enum Colors {
     YCbCr,
     /// Inverted, as Adobe's programs write it and Pillow reads it.
     Cmyk,
-    /// The same, with a conversion over its first three.
+    /// CMYK with a conversion over its first three components.
     Ycck,
     /// Two components or kinds that the container knows: as they are.
     Raw,

@@ -4,7 +4,7 @@
 use super::huffman::{Bits, Table};
 use super::{Component, Fault, Frame, Tables, idct};
 
-/// By position in a block's zigzag, the place in natural order.
+/// The place in natural order of each position in a block's zigzag.
 pub const ZIGZAG: [usize; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
@@ -74,7 +74,7 @@ pub fn read(frame: &mut Frame, scan: &Scan, tables: &Tables, data: &[u8], at: us
 
 struct Reader<'a> {
     bits: Bits<'a>,
-    /// By position in the scan, the last DC value.
+    /// The last DC value of each component of the scan.
     predictions: [i32; 4],
     /// How many blocks to come have nothing more in this band.
     end_of_band: u32,

@@ -49,7 +49,7 @@ pub struct Layout<'a> {
     pub big_endian: bool,
     /// Bits of a byte are the wrong way round.
     pub reversed: bool,
-    /// Of one sample.
+    /// The number of bits of one sample.
     pub bits: usize,
     /// Samples of one pixel in a chunk.
     pub samples: usize,
@@ -135,7 +135,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Each sample is the difference to that of the pixel before.
+/// Undoes the prediction: each sample is the difference to that of the pixel before.
 fn add_up(layout: &Layout<'_>, row: &mut [u8]) -> Result<(), Fault> {
     let (samples, size) = (layout.samples, layout.bits / 8);
     match layout.bits {

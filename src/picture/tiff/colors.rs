@@ -10,7 +10,7 @@ use half::f16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Unsigned,
-    /// From 0 to 1.
+    /// Floats from 0 to 1.
     Float,
 }
 
@@ -191,7 +191,8 @@ impl Luma {
         Ok(Self::new(&luma, &range))
     }
 
-    /// From the parts of red, green and blue in luma, and what stands for black and white in each sample.
+    /// Makes the tables from the parts of red, green and blue in luma, and what stands for black and white in each
+    /// sample.
     fn new(luma: &[f64], range: &[f64]) -> Self {
         let fixed = |factor: f64| (factor * 65_536.0 + 0.5).floor().clamp(-16e6, 16e6) as i32;
         let (d1, d3) = (2.0 - 2.0 * luma[0], 2.0 - 2.0 * luma[2]);
@@ -215,7 +216,7 @@ impl Luma {
         }
     }
 
-    /// That of JPEG.
+    /// The conversion of JPEG.
     pub fn usual() -> Self {
         Self::new(&USUAL_LUMA, &USUAL_RANGE)
     }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 /// How rows follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Each begins with a byte of its own.
+    /// Rows each begin with a byte of their own.
     Huffman,
     /// A mark may stand before each; with `two_dimensional` a bit behind it says of which kind the row is.
     Group3 {

@@ -61,7 +61,7 @@ struct Picture<'a> {
     format: Format,
     colors: Colors,
     alpha: Alpha,
-    /// Of one pixel.
+    /// The number of samples of one pixel.
     samples: usize,
     is_planar: bool,
     /// Luma across and down to one chroma.

@@ -48,9 +48,9 @@ pub struct Alone {
 /// What `batch` in a pipeline file says of the batch axes of one model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declaration {
-    /// Of every port that is not in `ports`. `Some(None)`: they have no batch axis.
+    /// The batch axis of every port that is not in `ports`. `Some(None)`: they have none.
     pub axis: Option<Option<usize>>,
-    /// By the name of an input or output. `None`: it has no batch axis.
+    /// The batch axis of single ports, by name. `None`: the port has none.
     pub ports: BTreeMap<String, Option<usize>>,
 }
 

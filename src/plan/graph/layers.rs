@@ -11,7 +11,7 @@ pub enum Item {
     Pass(usize),
 }
 
-/// From left to right; in each from top to bottom.
+/// The layers from left to right, each from top to bottom.
 pub fn layers(drawing: &Drawing<'_>) -> Vec<Vec<Item>> {
     let depth = depths(drawing);
     let mut layers: Vec<Vec<Item>> = vec![vec![]; depth.iter().max().map_or(0, |d| d + 1)];

@@ -41,7 +41,7 @@ struct DrawnBox {
     outputs: Vec<(String, String)>,
 }
 
-/// From an output of a box to an input of another.
+/// An arrow from an output of a box to an input of another.
 #[derive(Debug, PartialEq)]
 struct Arrow {
     from: (usize, usize),

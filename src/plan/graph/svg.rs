@@ -15,7 +15,7 @@ const HEADER: f64 = 48.0;
 const ROW: f64 = 22.0;
 /// Height that an arrow on its way past takes.
 const PASS: f64 = 8.0;
-/// Of one character, at 13 px and at 11 px.
+/// The widths of one character, at 13 px and at 11 px.
 const WIDE: f64 = 7.6;
 const NARROW: f64 = 6.7;
 
@@ -66,7 +66,7 @@ pub fn svg(plan: &Plan) -> String {
 struct Picture<'d, 'a> {
     drawing: &'d Drawing<'a>,
     subtitle: String,
-    /// By box: left, top, width, height.
+    /// The left, top, width and height of each box.
     frames: Vec<[f64; 4]>,
     /// Where an arrow passes a layer: left, right and height, by arrow, from left to right.
     passes: BTreeMap<usize, Vec<[f64; 3]>>,

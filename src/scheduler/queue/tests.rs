@@ -35,7 +35,7 @@ impl Waiting for Waits {
 struct Bench {
     queue: Queue<Waits>,
     zero: Instant,
-    /// Of each item, whether whoever waited has left.
+    /// Whether whoever waited for each item has left.
     clients: Vec<Rc<Cell<bool>>>,
 }
 

@@ -191,7 +191,7 @@ proptest! {
     }
 }
 
-/// As much again as a row costs.
+/// The time to send a row: as much again as it costs.
 const UPLOAD: f64 = 0.001;
 
 #[test]

@@ -49,8 +49,8 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// As [`crate::engine::kernels::conv::Conv2d::new`]; `None` where there is no form for it: several groups
-    /// that are not of one channel each, or planes in groups.
+    /// Prepares a convolution as [`crate::engine::kernels::conv::Conv2d::new`] does; `None` where there is no form for
+    /// it: several groups that are not of one channel each, or planes in groups.
     pub fn new(
         weight: &[f32],
         shape: [usize; 4],
@@ -66,7 +66,7 @@ impl Conv2d {
         Self::with(weight, shape, bias, geometry, (layout, side))
     }
 
-    /// As [`Conv2d::new`], by the definition or with tiles of that side.
+    /// Prepares as [`Conv2d::new`] does, by the definition or with tiles of that side.
     pub(super) fn with(
         weight: &[f32],
         shape: [usize; 4],
@@ -204,7 +204,8 @@ impl Conv2d {
         pointwise && self.weights.len() < 2 * blocks(self.channels_in) * size[0] * size[1]
     }
 
-    /// As [`Conv2d::run`] on inputs in blocks whose channels are multiplied by factors first, `[batch][blocks]` of them.
+    /// Runs as [`Conv2d::run`] does, on inputs in blocks whose channels are multiplied by factors first,
+    /// `[batch][blocks]` of them.
     ///
     /// REQUIRES [`Conv2d::scales_weights`].
     pub fn run_scaled(

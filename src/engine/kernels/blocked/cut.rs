@@ -3,7 +3,7 @@
 /// What of a convolution can be cut into pieces for threads, and what that costs, in tiles by groups of channels.
 pub(super) struct Cut {
     pub images: usize,
-    /// Of positions, with so many tiles each.
+    /// The number of units: runs of positions, with the same number of tiles each.
     pub units: usize,
     pub tiles: usize,
     pub groups: usize,

@@ -35,9 +35,9 @@ pub(super) struct Dense<'a> {
 /// Where the positions of the result lie in planes that may hold others between them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    /// Of the planes.
+    /// The height and width of the planes.
     pub size: [usize; 2],
-    /// From one position to the next, and the first.
+    /// The step from one position to the next.
     pub stride: [usize; 2],
     pub offset: [usize; 2],
 }
@@ -52,7 +52,7 @@ impl Place {
         self.stride == [1, 1]
     }
 
-    /// Of a position in a result of that width.
+    /// The place of a position in a result of that width.
     #[inline(always)]
     fn of(&self, position: usize, width: usize) -> usize {
         if self.is_whole() {
@@ -92,7 +92,7 @@ impl Dense<'_> {
         !self.is_pointwise() && self.to.size[1] >= 10 && self.kernel[1] <= MAX_COLUMNS
     }
 
-    /// For tiles in a row: what the last column of taps is ahead of the first, in columns of the input.
+    /// How far the last column of taps is ahead of the first, in columns of the input, for tiles in a row.
     #[inline(always)]
     fn reach(&self) -> usize {
         (self.kernel[1] - 1) * self.geometry.dilation[1]
@@ -134,7 +134,7 @@ impl Dense<'_> {
         (first, end.min(self.kernel[axis]).saturating_sub(first))
     }
 
-    /// The same for both axes, of so many positions from `first` on.
+    /// The places of taps along both axes, for that number of positions from `first` on.
     #[inline(always)]
     fn taps_met(&self, first: usize, count: usize) -> [(usize, usize); 2] {
         let width = self.to.size[1];

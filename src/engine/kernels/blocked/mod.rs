@@ -35,7 +35,7 @@ pub const BLOCK: usize = 16;
 #[repr(transparent)]
 pub struct Lanes(pub [f32; BLOCK]);
 
-/// The same where it is made: in one line of the cache, so that no vector lies in two.
+/// A block where it is made: in one line of the cache, so that no vector lies in two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct Line(pub Lanes);

@@ -7,7 +7,7 @@ use crate::engine::kernels::share::share_chunks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
     Max,
-    /// Of the elements that count: with the pads, or without.
+    /// The mean of the elements that count: with the pads, or without.
     Average {
         pads: bool,
     },
@@ -21,7 +21,7 @@ pub struct Window {
     pub dilation: [usize; 2],
     pub pad_begin: [usize; 2],
     pub pad_end: [usize; 2],
-    /// Of the output. The last windows may hang over the end.
+    /// The height and width of the output. The last windows may hang over the end.
     pub out: [usize; 2],
 }
 
@@ -62,7 +62,7 @@ impl Window {
         first.min(end)..end
     }
 
-    /// Those that count for an average along one axis, pads and all.
+    /// The number of elements that count for an average along one axis, pads and all.
     #[inline(always)]
     fn counted(&self, axis: usize, position: usize, size: usize) -> usize {
         let padded = size + self.pad_begin[axis] + self.pad_end[axis];

@@ -156,8 +156,8 @@ fn scatter(source: &[Lanes], to: &mut [f32], pixels: usize) {
     }
 }
 
-/// To planes whose size is `of` times as large: channel `(c · rows + y) · columns + x` of a position is the pixel (y, x)
-/// of its part of plane `c`. What a transposed convolution ends with whose windows do not overlap.
+/// Reorders to planes whose size is `of` times as large: channel `(c · rows + y) · columns + x` of a position is the
+/// pixel (y, x) of its part of plane `c`. What a transposed convolution ends with whose windows do not overlap.
 ///
 /// REQUIRES as many elements.
 pub fn to_space(

@@ -13,7 +13,7 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// Of lists of places with their weights; those that weigh nothing anywhere are left out.
+    /// Makes taps of lists of places with their weights. Taps that weigh nothing anywhere are left out.
     pub fn new(positions: &[Vec<(usize, f32)>]) -> Self {
         let longest = positions.iter().map(Vec::len).max().unwrap_or_default();
         let weighs = |tap: &usize| positions.iter().any(|p| p.get(*tap).is_some_and(|(_, w)| *w != 0.0));

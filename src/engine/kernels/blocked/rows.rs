@@ -48,7 +48,7 @@ impl Rows<'_> {
         (self.to.size[1] + reach / g.stride[1], g.stride[1].min(reach + 1))
     }
 
-    /// For each tap, in the order of the weights, where the first position finds its input.
+    /// Finds where the first position has its input, for each tap in the order of the weights.
     fn places(&self, places: &mut Vec<usize>) {
         let ((length, phases), g) = (self.lines(), self.geometry);
         places.clear();

@@ -127,7 +127,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Those that go by tiles; with more channels than a block, and sizes that do not fill the last tiles.
+    /// Convolutions that go by tiles, with more channels than a block, and sizes that do not fill the last tiles.
     #[test]
     fn any_convolution_of_three_by_three(
         batch in 1usize..3, (cin, cout, size) in prop_oneof![

@@ -59,7 +59,7 @@ pub const MAX_COLUMNS: usize = 16;
 /// Floats from the first column of taps to each.
 #[derive(Clone, Copy)]
 pub enum Across<'a> {
-    /// So many from each to the next.
+    /// The same distance from each to the next.
     Even(usize),
     Listed(&'a [usize; MAX_COLUMNS]),
 }
@@ -125,8 +125,8 @@ impl Tile<'_> {
         sized!(S, count, blocks, R, V => unsafe { self.products::<S, R, V>(simd) })
     }
 
-    /// As [`Tile::run`], with inputs that are not in blocks: those of neighbouring positions lie side by side, at
-    /// each of `places` from `inputs` on.
+    /// Computes as [`Tile::run`] does, with inputs that are not in blocks: those of neighbouring positions lie side by
+    /// side, at each of `places` from `inputs` on.
     ///
     /// # Safety
     ///

@@ -108,7 +108,7 @@ impl Side {
 /// One convolution of one batch.
 pub(super) struct Winograd<'a> {
     pub side: Side,
-    /// Before the first row and column.
+    /// The pads before the first row and column.
     pub pad: [usize; 2],
     pub input: &'a [Lanes],
     pub from: Shape,

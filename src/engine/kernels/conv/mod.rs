@@ -186,7 +186,7 @@ impl Conv2d {
         Ok(out)
     }
 
-    /// One image; its output channels are split among up to `split` threads.
+    /// Computes one image; its output channels are split among up to `split` threads.
     #[expect(clippy::too_many_arguments, reason = "one call, all of it the image's own")]
     fn image(
         &self,

@@ -17,7 +17,7 @@ pub(super) struct Planes {
     channels: usize,
     /// Whether the input is its own single plane, so that nothing is copied.
     pub direct: bool,
-    /// For each tap, the offset of the element that the first output position reads.
+    /// The offset of the element that the first output position reads, for each tap.
     pub offsets: Vec<usize>,
 }
 

@@ -12,7 +12,7 @@ pub(super) const MAX_TILE: usize = 64;
 pub(super) struct Channels<'a> {
     pub planes: &'a Planes,
     pub source: &'a [f32],
-    /// From the first block of these channels on.
+    /// The weights from the first block of these channels on.
     pub weights: &'a [f32],
     pub bias: &'a [f32],
     pub residual: Option<&'a [f32]>,

@@ -10,12 +10,12 @@ pub struct Operand<'a> {
     pub elements: &'a [f32],
     /// Where each matrix begins.
     pub starts: &'a [usize],
-    /// From row to row and from column to column.
+    /// The distances from row to row and from column to column.
     pub strides: [usize; 2],
 }
 
 pub struct Batched<'a> {
-    /// Its columns lie side by side.
+    /// The left matrix, whose columns lie side by side.
     pub a: Operand<'a>,
     pub b: Operand<'a>,
     pub rows: usize,

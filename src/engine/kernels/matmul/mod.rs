@@ -45,15 +45,15 @@ pub enum Activation {
 /// What follows a product: activation(product + bias + residual).
 #[derive(Clone, Copy, Default)]
 pub struct After<'a> {
-    /// One number for each column.
+    /// A number for each column, which is added.
     pub bias: Option<&'a [f32]>,
-    /// As large as the result.
+    /// What is added to the result, and is as large.
     pub residual: Option<&'a [f32]>,
     pub activation: Activation,
 }
 
 impl Packed {
-    /// Of `[inner, columns]` in C order, or of its transpose.
+    /// Packs a matrix `[inner, columns]` in C order, or its transpose.
     ///
     /// REQUIRES as many elements.
     pub fn new(elements: &[f32], [inner, columns]: [usize; 2], transposed: bool) -> Self {
@@ -62,7 +62,8 @@ impl Packed {
         packed
     }
 
-    /// As [`Packed::new`], in the memory that is there; element (k, n) is `elements[k * strides[0] + n * strides[1]]`.
+    /// Packs as [`Packed::new`] does, in the memory that is there; element (k, n) is `elements[k * strides[0] + n *
+    /// strides[1]]`.
     pub fn pack(&mut self, elements: &[f32], [inner, columns]: [usize; 2], [down, across]: [usize; 2]) {
         (self.inner, self.columns) = (inner, columns);
         self.lines.clear();
@@ -144,7 +145,8 @@ pub fn multiply(a: &[f32], rows: usize, b: &Packed, after: After<'_>, out: &mut 
     });
 }
 
-/// As [`multiply`] on this thread, for products within products. Rows of `a` begin `stride` elements apart.
+/// Multiplies as [`multiply`] does, on this thread, for products within products. Rows of `a` begin `stride` elements
+/// apart.
 pub(super) fn multiply_here(
     a: &[f32],
     (rows, stride): (usize, usize),

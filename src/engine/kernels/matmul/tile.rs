@@ -14,7 +14,7 @@ const BLOCK_BYTES: usize = 512 << 10;
 pub(super) struct Product<'a> {
     /// Rows of `b.inner` elements.
     a: &'a [f32],
-    /// From the beginning of a row to that of the next.
+    /// The distance from the beginning of a row to that of the next.
     stride: usize,
     rows: usize,
     b: &'a Packed,

@@ -86,7 +86,7 @@ impl<B: Accelerator> Scan<B> {
     }
 }
 
-/// One slice, without its axis.
+/// Takes one slice, without its axis.
 fn at<B: Accelerator>(x: &Value<B>, axis: usize, index: usize) -> Result<Value<B>, OpError> {
     let mut dims = x.dims();
     let mut parts: Vec<Part> = dims.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
@@ -109,7 +109,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// Before opset 9: everything has a batch axis first, and items may be of different lengths.
+/// The form before opset 9: everything has a batch axis first, and items may be of different lengths.
 fn batched<B: Accelerator>(scan: Scan<B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let lengths = inputs.optional_ints(0)?;

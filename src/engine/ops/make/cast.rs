@@ -43,7 +43,7 @@ pub fn cast_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     }))
 }
 
-/// The same elements as another type.
+/// Converts the elements to another type.
 pub fn to<B: Accelerator>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<Value<B>, OpError> {
     convert(x, dtype, Rules { saturate: true, rounding: Rounding::Up }, cx)
 }
@@ -127,7 +127,7 @@ fn parse(text: &str, dtype: DType) -> Result<Number, String> {
     plain.parse::<f64>().map(Number::Float).map_err(|_| format!("{text:?} is not a number"))
 }
 
-/// As NumPy writes it: a float as short as reads back the same.
+/// A number as NumPy writes it: a float as short as reads back the same.
 fn text(number: Number, dtype: DType) -> Arc<str> {
     let text = match number {
         Number::Int(v) if dtype == DType::Bool => (if v == 0 { "False" } else { "True" }).to_owned(),

@@ -167,7 +167,7 @@ fn power<B: Accelerator>(
     }
 }
 
-/// With `fmod` the sign is the dividend's, as in C; without, the divisor's.
+/// The remainder: with `fmod` its sign is the dividend's, as in C; without, the divisor's.
 pub fn modulo<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let fmod = site.node.attributes.flag("fmod")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

@@ -68,7 +68,7 @@ fn ends(dtype: DType) -> (f64, f64) {
     (-most, most)
 }
 
-/// In double precision.
+/// Clips in double precision.
 fn wide<B: Accelerator>(x: FloatTensor<B>, min: f64, max: f64) -> FloatTensor<B> {
     let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
     let below = B::float_lower_elem(x.clone(), min.into(), out);

@@ -78,12 +78,12 @@ fn sign(v: f64) -> f64 {
     if v == 0.0 || v.is_nan() { v } else { v.signum() }
 }
 
-/// For floats on either side.
+/// A function of floats, on the device and on the host.
 fn float<B: Accelerator>(on_device: OnDevice<B>, on_host: fn(f64) -> f64) -> Result<BoxOp<B>, String> {
     numeric_or(on_device, on_host, None)
 }
 
-/// For floats and integers.
+/// A function of floats and integers, on the device and on the host.
 fn numeric<B: Accelerator>(
     on_device: OnDevice<B>,
     on_host: fn(f64) -> f64,

@@ -99,7 +99,7 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     }))
 }
 
-/// One decision between each two classes.
+/// The decisions between each two classes.
 struct Pairwise {
     vectors: Vectors,
     /// Where the support vectors of each class begin; and where the last one's end.
@@ -246,7 +246,7 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
     }))
 }
 
-/// Without support vectors: a weighted sum for each class.
+/// A machine without support vectors: a weighted sum for each class.
 fn linear<B: Accelerator>(
     site: &Site<'_, B>,
     classes: Classes,

@@ -35,7 +35,7 @@ impl Transform {
         })
     }
 
-    /// Of the scores of one row, in place.
+    /// Transforms the scores of one row, in place.
     pub fn apply(self, scores: &mut [f64]) {
         match self {
             Self::None => {}
@@ -57,7 +57,7 @@ impl Transform {
     }
 }
 
-/// Of those scores that `counts`; the others become 0 (or stay so).
+/// The softmax of those scores that `counts`; the others become 0 (or stay so).
 fn softmax(scores: &mut [f64], counts: impl Fn(f64) -> bool) {
     let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;

@@ -63,7 +63,7 @@ fn join_heads<B: Accelerator>(y: Value<B>) -> Result<Value<B>, OpError> {
     permute(y, &[0, 2, 1, 3])?.reshaped(vec![dims[0], dims[2], dims[1] * dims[3]])
 }
 
-/// Each head as often as queries share it.
+/// Repeats each head as often as queries share it.
 pub fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     let [batch, own, length, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes").into()) };
@@ -187,7 +187,7 @@ impl Attention {
         }))
     }
 
-    /// By position alone: causality, windows, and keys past the end. `[1 or batch, 1, queries, keys]`.
+    /// The mask by position alone: causality, windows, and keys past the end. `[1 or batch, 1, queries, keys]`.
     fn structural<B: Accelerator>(
         &self,
         before: Option<usize>,

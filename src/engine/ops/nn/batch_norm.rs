@@ -54,7 +54,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// Each channel by its own mean and variance in the input; then the running ones, moved towards these.
+/// Normalises each channel by its own mean and variance in the input; then the running ones, moved towards these.
 fn training<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (epsilon, momentum) = (attributes.float("epsilon", 1e-5)?, attributes.float("momentum", 0.9)?);
@@ -101,7 +101,7 @@ fn training<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     body.build(&outputs)
 }
 
-/// For each channel: x · scale + shift.
+/// A line for each channel: x · scale + shift.
 pub struct Line {
     pub scale: Vec<Number>,
     pub shift: Vec<Number>,

@@ -15,7 +15,7 @@ use burn::tensor::ops::{ConvOptions, FloatTensor};
 struct Conv<B: Accelerator> {
     window: Window,
     groups: usize,
-    /// With its weights packed, where the backend's memory is ours.
+    /// The convolution with its weights packed, where the backend's memory is ours.
     packed: Option<Conv2d>,
     weight: Option<FloatTensor<B>>,
     bias: Option<FloatTensor<B>>,
@@ -99,7 +99,7 @@ pub fn packed<B: Accelerator>(
     Conv2d::new(&elements(weight), shape, bias.as_deref(), geometry).map(Some).map_err(|e| e.to_string())
 }
 
-/// In two dimensions; `None` where the pads depend on the input.
+/// The geometry in two dimensions; `None` where the pads depend on the input.
 pub fn geometry(window: &Window, groups: usize) -> Result<Option<Geometry>, String> {
     let pads = |axis| match window.auto_pad {
         AutoPad::NotSet => window.given_pads(axis, 2).map(Some),
@@ -141,7 +141,7 @@ impl<B: Accelerator> Op<B> for Conv<B> {
     }
 }
 
-/// By the kernel; its result may take a residual and an activation on the way.
+/// Convolves by the kernel; its result may take a residual and an activation on the way.
 pub fn run_packed<B: Accelerator>(
     packed: &Conv2d,
     x: FloatTensor<B>,
@@ -175,7 +175,7 @@ pub fn run_packed<B: Accelerator>(
     }
 }
 
-/// By Burn's own operations.
+/// Convolves by Burn's own operations.
 pub fn conv<B: Accelerator>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -54,7 +54,7 @@ struct Settings {
 struct Cut {
     stride: usize,
     dilation: usize,
-    /// Of the uncut result.
+    /// The size of the uncut result.
     full: usize,
     start: usize,
     out: usize,

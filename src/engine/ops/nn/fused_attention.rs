@@ -37,7 +37,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// By the kernel; `None` where it is not for these.
+/// Attends by the kernel; `None` where it is not for these tensors.
 pub fn in_one<B: Accelerator>(
     q: &Value<B>,
     k: &Value<B>,

@@ -71,7 +71,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 struct Sizes {
     batch: usize,
     steps: usize,
-    /// Of one head.
+    /// The size of the keys of one head.
     keys: usize,
     values: usize,
 }

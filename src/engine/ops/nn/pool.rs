@@ -137,7 +137,7 @@ fn max<B: Accelerator>(
     }
 }
 
-/// By the kernel, in which what is not a number loses wherever it lies.
+/// The maximum by the kernel, in which what is not a number loses wherever it lies.
 fn max_on_host<B: Accelerator>(x: FloatTensor<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
     let shape = x.shape().to_vec();
     let axes: Vec<pool::Axis> = slides

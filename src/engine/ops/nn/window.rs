@@ -32,7 +32,7 @@ pub struct Slide {
     pub kernel: usize,
     pub stride: usize,
     pub dilation: usize,
-    /// Before and after.
+    /// The pads before and after.
     pub pads: (usize, usize),
     pub out: usize,
 }

@@ -23,7 +23,7 @@ struct Sums<B: Accelerator> {
 }
 
 enum Ready<B: Accelerator> {
-    /// With the bias, if there is one.
+    /// The kernel's form, with the bias if there is one.
     Packed(Conv2d),
     Weight(FloatTensor<B>, DType),
 }

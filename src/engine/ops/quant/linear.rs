@@ -14,7 +14,7 @@ pub enum Grain {
     Tensor,
     /// Each index of the axis has its own.
     Axis(usize),
-    /// Each block of so many along the axis, at every place of the other axes.
+    /// Each block of that length along the axis has its own, at every place of the other axes.
     Blocks(usize, usize),
 }
 

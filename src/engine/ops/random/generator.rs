@@ -11,7 +11,7 @@ impl Seed {
         Self(given.map(|seed| u64::from(seed.to_bits())))
     }
 
-    /// The same every time where a seed was given, else a new one.
+    /// A generator: the same every time where a seed was given, else a new one.
     pub fn generator(&self) -> Generator {
         // Every `RandomState` has keys of its own.
         Generator { state: self.0.unwrap_or_else(|| RandomState::new().hash_one(0u64)), spare: None }
@@ -31,12 +31,12 @@ impl Generator {
         z ^ (z >> 31)
     }
 
-    /// In [0, 1).
+    /// The next number in [0, 1).
     pub fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// With mean 0 and deviation 1, by Box and Muller's transform, which makes two at a time.
+    /// The next number with mean 0 and deviation 1, by Box and Muller's transform, which makes two at a time.
     pub fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;

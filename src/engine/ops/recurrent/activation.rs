@@ -24,7 +24,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Those of each direction, from the attributes `activations`, `activation_alpha` and `activation_beta`.
+    /// The activations of each direction, from the attributes `activations`, `activation_alpha` and `activation_beta`.
     /// Alphas and betas are consumed in order by the functions that have one.
     pub fn read(
         attributes: &Attributes,

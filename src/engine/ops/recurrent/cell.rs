@@ -24,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// Those that a model leaves out.
+    /// The activations that a model leaves out.
     pub fn activations(self) -> &'static [Activation] {
         match self {
             Self::Rnn => &[Activation::Tanh],
@@ -51,7 +51,7 @@ pub struct State<B: Accelerator> {
     pub c: FloatTensor<B>,
 }
 
-/// Of one direction.
+/// The weights of one direction.
 pub struct Weights<B: Accelerator> {
     pub width: usize,
     pub hidden: usize,

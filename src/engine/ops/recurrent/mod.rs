@@ -22,12 +22,12 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
 
 struct Recurrent<B: Accelerator> {
     kind: Kind,
-    /// For each direction: whether it runs from the end.
+    /// Whether each direction runs from the end.
     backward: Vec<bool>,
     cells: Vec<Cell>,
     /// Whether the batch comes before time.
     batch_first: bool,
-    /// For each direction, where the weights are constants.
+    /// The weights of each direction, where they are constants.
     weights: Option<Vec<Weights<B>>>,
     /// Whether the output of every step is wanted, not only that of the last.
     every_step: bool,
@@ -87,7 +87,7 @@ fn read<B: Accelerator>(
         .collect()
 }
 
-/// One of the first axis, which has so many, without that axis.
+/// Takes one entry of the first axis, whose length is given, without that axis.
 fn row<B: Accelerator>(
     x: Value<B>,
     index: usize,
@@ -232,7 +232,7 @@ impl<B: Accelerator> Recurrent<B> {
     }
 }
 
-/// For each step: which sequences have ended, `[batch, hidden]`; `None` where none has.
+/// The sequences that have ended at each step, `[batch, hidden]`; `None` where none has.
 fn masks<B: Accelerator>(
     lengths: Option<&[i64]>,
     [steps, batch, hidden]: [usize; 3],

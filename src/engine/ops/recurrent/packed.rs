@@ -10,7 +10,7 @@ use burn::tensor::TensorData;
 
 struct Packed {
     kind: recurrent::Kind,
-    /// One for each direction, and whether it runs from the end.
+    /// A layer for each direction, and whether it runs from the end.
     layers: Vec<(Layer, bool)>,
 }
 

@@ -79,7 +79,7 @@ pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     }))
 }
 
-/// For each index, where it points: at its own place, but for one axis.
+/// Where each index points: at its own place, but for one axis.
 pub fn element_offsets(dims: &[usize], axis: usize, indices: &Tensor) -> Result<Vec<usize>, String> {
     let shape = indices.shape();
     let fits = shape.len() == dims.len() && (0..dims.len()).all(|a| a == axis || shape[a] <= dims[a]);
@@ -107,8 +107,7 @@ pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// For each tuple along the last axis of the indices, where the slice it names begins; and the shape of
-/// such a slice.
+/// Where the slice that each tuple along the last axis of the indices names begins; and the shape of such a slice.
 pub fn tuple_offsets(
     dims: &[usize],
     indices: &Tensor,

@@ -87,7 +87,7 @@ struct Target {
 pub type AxisTaps = Vec<Vec<(usize, f32)>>;
 
 impl Resize {
-    /// Of a node `Resize` or `Upsample` of that opset.
+    /// Reads a node `Resize` or `Upsample` of that opset.
     pub fn read<B: Accelerator>(site: &Site<'_, B>, op: &str, version: i64) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         if op == "Upsample" || version < 11 {
@@ -135,7 +135,7 @@ impl Resize {
         Ok(Self { settings, known, places: [Some(2), Some(3), Some(1)] })
     }
 
-    /// As it was before opset 11.
+    /// Reads the form before opset 11.
     fn read_old<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
         let settings = Settings {
             mode: mode(site)?,
@@ -180,8 +180,8 @@ impl Resize {
         self.settings.coordinates != Coordinates::TfCropAndResize
     }
 
-    /// For an input `[batch, channels, height, width]` of which height and width alone change: what each row and each
-    /// column of the output blends.
+    /// What each row and each column of the output blends, for an input `[batch, channels, height, width]` of which
+    /// height and width alone change.
     pub fn planes<B: Accelerator>(
         &self,
         dims: [usize; 4],
@@ -373,7 +373,7 @@ impl Axis {
             .collect()
     }
 
-    /// For each output position, the input indices that it blends and their weights. As many for each.
+    /// The input indices that each output position blends and their weights, as many for each.
     fn taps(&self, settings: &Settings) -> Vec<Vec<(usize, f32)>> {
         let reach = if settings.mode == Mode::Linear { 1.0f32 } else { 2.0 };
         let kernel = |x: f32| match settings.mode {

@@ -60,7 +60,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// By value; what is not a number comes last, and is one with its like.
+/// The order by value; what is not a number comes last, and is one with its like.
 fn order<T: PartialOrd>(a: &T, b: &T) -> Ordering {
     let number = |v: &T| v.partial_cmp(v).is_some();
     a.partial_cmp(b).unwrap_or_else(|| number(b).cmp(&number(a)))

@@ -47,7 +47,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// From -1 to 1: of the pixels' centres, or, with aligned corners, of the first to the last.
+/// Positions from -1 to 1: of the pixels' centres, or, with aligned corners, of the first to the last.
 fn positions(size: usize, align: bool) -> Vec<f64> {
     let n = size as f64;
     let at = |i: usize| match (align, size) {

@@ -77,7 +77,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// Of one axis: its size and the range in which coordinates are not outside.
+/// One axis: its size and the range in which coordinates are not outside.
 #[derive(Clone, Copy)]
 struct Axis {
     size: usize,
@@ -148,7 +148,7 @@ impl Settings {
         taps.into_iter().map(|(at, weight)| (at, T::of(weight))).collect()
     }
 
-    /// The same along one axis. Pixels that count as 0 are left out.
+    /// The pixels along one axis with their weights. Pixels that count as 0 are left out.
     fn along(self, axis: Axis, coordinate: f64) -> Vec<(usize, f64)> {
         let size = axis.size as f64;
         let mut x = if self.align {

@@ -42,7 +42,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// From two opposite corners in any order, or from the centre, width and height.
+/// A rectangle from two opposite corners in any order, or from the centre, width and height.
 fn rectangle(given: &[f64], centred: bool) -> Rectangle {
     let v = [given[0], given[1], given[2], given[3]].map(|v| v as f32);
     let (a, b) = if centred {

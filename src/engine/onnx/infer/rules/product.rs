@@ -10,7 +10,7 @@ pub fn mat_mul(call: &mut Call<'_, '_>) -> Ruled {
     product(call, a, b)
 }
 
-/// Each factor with its scale and zero point.
+/// The product of two factors, each with its scale and zero point.
 pub fn quantized(call: &mut Call<'_, '_>) -> Ruled {
     let (a, b) = (call.dims(0), call.dims(3));
     product(call, a, b)

@@ -9,7 +9,8 @@ struct Slide {
     kernel: i64,
     stride: i64,
     dilation: i64,
-    /// Both ends together; `None` where the window's own rule pads so that the length is kept, but for the stride.
+    /// The pads of both ends together; `None` where the window's own rule pads so that the length is kept, but for the
+    /// stride.
     pads: Option<i64>,
     round_up: bool,
 }
