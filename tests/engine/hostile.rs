@@ -112,6 +112,21 @@ fn a_chain_of_100_000_nodes_is_a_model() {
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
+/// Loading looked at the whole graph for every sum.
+#[test]
+fn a_chain_of_40_000_sums_is_a_model() {
+    let mut model = Model::new();
+    for index in 0..40_000 {
+        let (from, to) = (format!("v{index}"), format!("v{}", index + 1));
+        let from = if index == 0 { "x" } else { &from };
+        let to = if index == 39_999 { "y" } else { &to };
+        model = model.node(node(["Add", "Mul", "Sub"][index % 3], "", &[from, "x"], &[to], &[]));
+    }
+    let began = Instant::now();
+    run(&model).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
 #[test]
 fn every_node_of_mixed_types_is_named_when_a_model_is_loaded() {
     let half = tensor_raw("half", 10, &[2], &[0, 60, 0, 60]);

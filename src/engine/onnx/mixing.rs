@@ -12,7 +12,7 @@ use super::attribute::Attribute;
 use super::graph::{Graph, Node, ValueId};
 use super::infer::{self, Dim, Fact, Symbol, Symbols};
 use crate::plan::{self, Mixing, Port};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Bodies inside bodies that are looked into.
 const MAX_DEPTH: usize = 8;
@@ -277,7 +277,10 @@ fn is_handed_on(body: &Graph, at: usize) -> bool {
     let (Some(mut id), Some(given)) = (body.outputs.get(at).copied(), body.inputs.get(at).copied()) else {
         return false;
     };
-    while let Some(node) = body.nodes.iter().find(|node| node.outputs.contains(&Some(id))) {
+    let given_by = |node: &'_ Node| node.outputs.iter().flatten().copied().collect::<Vec<_>>();
+    let givers: HashMap<ValueId, &Node> =
+        body.nodes.iter().flat_map(|node| given_by(node).into_iter().map(move |id| (id, node))).collect();
+    while let Some(node) = givers.get(&id) {
         match (node.op.as_str(), node.input(0)) {
             ("Identity", Some(before)) => id = before,
             _ => return false,

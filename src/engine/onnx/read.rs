@@ -31,7 +31,10 @@ const MAX_ATTRIBUTES: usize = 1000;
 /// Nodes that a model may have once its functions are written out.
 const MAX_NODES: usize = 1 << 20;
 
-/// Bytes that all sparse initialisers may take once they are filled up.
+/// Bytes that all sparse initialisers may take once they are filled up: in any model, and for each byte of its files; and
+/// at most.
+const SPARSE_FREE: usize = 64 << 20;
+const SPARSE_EACH: usize = 16;
 const MAX_SPARSE: usize = 2 << 30;
 
 /// Reads a model from the bytes of its file, and of those that it names. Initialisers share those bytes.
@@ -39,6 +42,7 @@ pub fn read(file: Content, data: &ExternalData) -> Result<Model, LoadError> {
     if file.is_empty() {
         return Err(LoadError::NotOnnx("the file is empty".into()));
     }
+    let written = data.values().map(Content::len).fold(file.len(), usize::saturating_add);
     wire::check(&file).map_err(LoadError::NotOnnx)?;
     let proto = ModelProto::decode(file.reader()).map_err(|e| LoadError::NotOnnx(e.to_string()))?;
     let opsets: Vec<(String, i64)> =
@@ -56,8 +60,8 @@ pub fn read(file: Content, data: &ExternalData) -> Result<Model, LoadError> {
         )));
     }
     let functions = proto.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect();
-    let mut reader =
-        Reader { functions, nesting: 0, budget: MAX_EXPANDED, nodes: 0, data, sparse: MAX_SPARSE };
+    let sparse = written.saturating_mul(SPARSE_EACH).clamp(SPARSE_FREE, MAX_SPARSE);
+    let mut reader = Reader { functions, nesting: 0, budget: MAX_EXPANDED, nodes: 0, data, sparse };
     build(graph, &opsets, &mut reader, proto.producer_name, proto.producer_version)
         .map_err(LoadError::Invalid)
 }

@@ -14,7 +14,7 @@ pub fn run(graph: &mut Graph) -> usize {
 }
 
 /// The node that gives each value, and how often the value is read.
-fn links(graph: &Graph) -> (Vec<Option<usize>>, Vec<usize>) {
+pub fn links(graph: &Graph) -> (Vec<Option<usize>>, Vec<usize>) {
     let mut producer = vec![None; graph.values.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
         node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));

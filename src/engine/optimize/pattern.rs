@@ -41,11 +41,6 @@ impl<'a> Links<'a> {
         self.producer(id, op).filter(|_| self.uses[id] == 1)
     }
 
-    /// The node that gives a value.
-    pub fn producer_of(&self, id: ValueId) -> Option<usize> {
-        self.producer[id]
-    }
-
     /// The node that gives a value which nothing else reads, if it is one of those.
     pub fn alone(&self, id: ValueId, is: impl Fn(&Node) -> bool) -> Option<usize> {
         self.producer[id].filter(|i| self.uses[id] == 1 && is(self.node(*i)))

@@ -1,7 +1,7 @@
 //! Makes a product with constant weights, the bias after it, a sum with another tensor and an activation one operator:
 //! `Linear`, inputs x, weights, bias, residual, attributes `transB`, `activation` and `activation_params`.
 
-use super::fuse::clipped;
+use super::fuse::{clipped, links};
 use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::INNER;
@@ -103,21 +103,27 @@ fn biases(graph: &mut Graph) -> usize {
 /// with broadcasting where they are not.
 fn sums(graph: &mut Graph) -> usize {
     let mut gone = BTreeSet::new();
+    // Kept up to date as nodes change: to look at the whole graph for every sum would take for ever.
+    let (mut producer, uses) = links(graph);
     for index in 0..graph.nodes.len() {
-        if !graph.nodes[index].is("Add") {
-            continue;
-        }
-        let links = Links::new(graph);
+        let node = &graph.nodes[index];
+        let (true, Some(a), Some(b)) = (node.is("Add"), node.input(0), node.input(1)) else { continue };
         let constant = |id: &ValueId| graph.constants.contains_key(id);
-        let fits = |(product, other): &(ValueId, ValueId)| {
-            let linear = links.alone(*product, |node| is_linear(node) && node.inputs.len() <= 3)?;
-            let plain = links.node(linear).attributes.get("activation").is_none() && product != other;
+        let fits = |(product, other): (ValueId, ValueId)| {
+            let linear = producer[product].filter(|_| uses[product] == 1)?;
+            let node = &graph.nodes[linear];
+            let plain = is_linear(node)
+                && node.inputs.len() <= 3
+                && node.attributes.get("activation").is_none()
+                && product != other;
             // What is added must be there before the product runs.
-            let before = links.producer_of(*other).is_none_or(|producer| producer < linear);
-            (plain && before && !constant(other)).then_some((linear, *other))
+            let before = producer[other].is_none_or(|producer| producer < linear);
+            (plain && before && !constant(&other)).then_some((linear, other))
         };
-        let Some((linear, other)) = links.pairs(index).iter().find_map(fits) else { continue };
-        let output = graph.nodes[index].outputs[0];
+        let Some((linear, other)) = [(a, b), (b, a)].into_iter().find_map(fits) else { continue };
+        let output = node.outputs[0];
+        // The product is no more, and what is added is read as often as before.
+        output.into_iter().for_each(|id| producer[id] = Some(linear));
         let node = &mut graph.nodes[linear];
         node.inputs.push(Some(other));
         node.outputs[0] = output;

@@ -198,11 +198,14 @@ impl Walk<'_> {
     }
 }
 
+/// Nodes that are named of one kind, so that a file of a million of them costs no more than a look at each.
+const MOST_NAMED: usize = 1000;
+
 fn add(to: &mut Vec<UnsupportedNode>, node: &Node, why: String) {
     let found =
         UnsupportedNode { name: node.name.clone(), op: node.op.clone(), domain: node.domain.clone(), why };
-    // The body of a loop is looked into more than once.
-    if !to.contains(&found) {
+    // The body of a loop is looked into more than once. Of very many, some say enough.
+    if to.len() < MOST_NAMED && !to.contains(&found) {
         to.push(found);
     }
 }
