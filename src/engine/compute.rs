@@ -8,6 +8,7 @@ use super::ops::{Context, Registry};
 use super::program::Program;
 use super::stream::Stream;
 use super::value::{List, Value};
+use super::weights::Ledger;
 use crate::plan::DeviceId;
 use crate::store::ModelFiles;
 use crate::tensor::Tensor;
@@ -56,7 +57,7 @@ fn compute_on<B: Accelerator>(
         if B::ON_HOST {
             super::optimize::for_host(&mut model.graph, &registry);
         }
-        let program = Program::<B>::build(&model.graph, &device, &registry)?;
+        let program = Program::<B>::build(&model.graph, &device, &registry, &Ledger::unlimited())?;
         let cx = Context::alone(device, max_tensor_bytes(id));
         if inputs.len() != model.graph.inputs.len() {
             let (given, wanted) = (inputs.len(), model.graph.inputs.len());

@@ -43,6 +43,7 @@ impl<B: Accelerator> Program<B> {
         let outermost = frame.depth() == 0;
         for (slot, value) in self.inputs.iter().zip(inputs) {
             if let Some(slot) = slot {
+                fits_empty(&value)?;
                 // What a graph within a node is given, the node holds.
                 frame.put(*slot, if outermost { value.weight() as u64 } else { 0 })?;
                 slots[*slot] = Some(value);
@@ -69,6 +70,7 @@ impl<B: Accelerator> Program<B> {
             }
             for (slot, value) in step.outputs.iter().zip(outputs) {
                 if let Some(slot) = slot {
+                    fits_empty(&value)?;
                     frame.put(*slot, value.weight() as u64)?;
                     slots[*slot] = Some(value);
                 }
@@ -95,6 +97,22 @@ impl<B: Accelerator> Program<B> {
             Source::Slot { index, last: false } => slots.get(index)?.clone(),
         }
     }
+}
+
+/// Rows of a tensor without elements that operators may go over one by one.
+const ROWS_OF_NOTHING: usize = 1 << 24;
+
+/// An error of a tensor without elements whose other axes are so long that to go over them would take for ever.
+fn fits_empty<B: Accelerator>(value: &Value<B>) -> Result<(), OpError> {
+    if value.elements() > 0 {
+        return Ok(());
+    }
+    let shape = value.shape();
+    let rows = shape.iter().filter(|dim| **dim > 0).try_fold(1usize, |rows, dim| rows.checked_mul(*dim));
+    if rows.is_none_or(|rows| rows > ROWS_OF_NOTHING) {
+        return Err(format!("{value:?} has no elements, and more than {ROWS_OF_NOTHING} rows of them").into());
+    }
+    Ok(())
 }
 
 /// What is being run, for the error that it may end in.
@@ -133,6 +151,7 @@ mod tests {
     use crate::engine::error::OpErrorKind;
     use crate::engine::onnx::{Attributes, Graph, Node};
     use crate::engine::ops::Registry;
+    use crate::engine::weights::Ledger;
     use crate::tensor::Tensor;
     use burn_flex::{Flex, FlexDevice};
 
@@ -156,7 +175,7 @@ mod tests {
     }
 
     fn program(nodes: &[(&str, &[usize], usize)]) -> Program<Flex> {
-        Program::build(&graph(nodes), &FlexDevice, &Registry::standard()).unwrap()
+        Program::build(&graph(nodes), &FlexDevice, &Registry::standard(), &Ledger::unlimited()).unwrap()
     }
 
     /// The result, and whether it lies where the input lay.
@@ -185,7 +204,8 @@ mod tests {
         let kind = |nodes: &[(&str, &[usize], usize)], constants: &[(usize, Tensor)]| {
             let mut graph = graph(nodes);
             graph.constants.extend(constants.iter().cloned());
-            let program: Program<Flex> = Program::build(&graph, &FlexDevice, &Registry::standard()).unwrap();
+            let program: Program<Flex> =
+                Program::build(&graph, &FlexDevice, &Registry::standard(), &Ledger::unlimited()).unwrap();
             let x = Tensor::from_vec(vec![4], vec![1i64, 2, 3, 4]).unwrap();
             let cx = Context::alone(FlexDevice, 1 << 20);
             let error = program.run(vec![Value::Host(x)], &cx).unwrap_err();

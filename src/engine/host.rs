@@ -5,6 +5,7 @@ use super::onnx;
 use crate::tensor::{DType, Rounding, SmallFloat, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A number as the host computes with it: integers exactly, floats in double precision.
@@ -138,9 +139,35 @@ float_cells!(f32, |v| v as f32, |v| v as f32, f64::from; f64, |v| v, |v| v as f6
     f16, f16::from_f64, |v| f16::from_f64(v as f64), f64::from;
     bf16, bf16::from_f64, |v| bf16::from_f64(v as f64), f64::from);
 
-/// The elements of a tensor as one Rust type. REQUIRES the type of its dtype.
-pub fn cells<T: Cell>(tensor: &Tensor) -> Vec<T> {
-    bytemuck::pod_collect_to_vec(tensor.bytes())
+/// The elements of a tensor as one Rust type, copied only where they lie unaligned. REQUIRES the type of its dtype.
+pub fn cells<T: Cell>(tensor: &Tensor) -> Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(tensor.bytes()) {
+        Ok(cells) => Cow::Borrowed(cells),
+        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(tensor.bytes())),
+    }
+}
+
+/// Room for so many elements, or an error where there is none.
+pub fn room<T>(len: usize) -> Result<Vec<T>, String> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(len).map_err(|_| format!("there is no memory for {len} elements"))?;
+    Ok(room)
+}
+
+/// So many elements that are all alike, or an error where there is no memory for them.
+pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, String> {
+    let mut filled = room(len)?;
+    filled.resize(len, value);
+    Ok(filled)
+}
+
+/// The number of elements of a shape, or an error where no number is so large.
+pub fn count(shape: &[usize]) -> Result<usize, String> {
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
+    count.ok_or_else(|| format!("{shape:?} has more elements than can be counted"))
 }
 
 /// A tensor from elements. REQUIRES the type of the dtype, and as many elements as the shape has.
@@ -154,23 +181,136 @@ pub fn tensor<T: Cell>(dtype: DType, shape: Vec<usize>, cells: Vec<T>) -> Result
     Tensor::from_bytes(dtype, shape, Bytes::from_owner(Owner(cells))).map_err(|e| e.to_string())
 }
 
-/// The elements as numbers; none where they are strings.
-pub fn numbers(t: &Tensor) -> Vec<Number> {
-    if let Some(format) = t.dtype().small_float() {
-        return t.bytes().iter().map(|code| Number::Float(format.decode(*code))).collect();
-    }
-    for_element!(t.dtype(), T => cells::<T>(t).into_iter().map(Cell::number).collect())
+/// Reads the elements of a tensor as numbers, one at a time.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    size: usize,
+    read: Read,
 }
 
-pub fn from_numbers(dtype: DType, shape: Vec<usize>, numbers: &[Number]) -> Result<Tensor, String> {
-    if dtype == DType::Bool {
-        let bools = numbers.iter().map(|n| u8::from(n.as_f64() != 0.0)).collect();
-        return tensor::<u8>(dtype, shape, bools);
+#[derive(Clone, Copy)]
+enum Read {
+    Cell(fn(&[u8]) -> Number),
+    Code(SmallFloat),
+}
+
+impl<'a> Reader<'a> {
+    /// One without elements where they are strings.
+    pub fn new(tensor: &'a Tensor) -> Self {
+        fn cell<T: Cell>(bytes: &[u8]) -> Number {
+            bytemuck::pod_read_unaligned::<T>(bytes).number()
+        }
+        let read = match tensor.dtype().small_float() {
+            Some(format) => Read::Code(format),
+            None => Read::Cell(for_element!(tensor.dtype(), T => cell::<T>)),
+        };
+        Self { bytes: tensor.bytes(), size: tensor.dtype().size(), read }
     }
-    if let Some(code) = small_code(dtype, true, Rounding::Up) {
-        return tensor::<u8>(dtype, shape, numbers.iter().map(|n| code(*n)).collect());
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.size
     }
-    for_element!(dtype, T => tensor::<T>(dtype, shape, numbers.iter().map(|n| T::from_number(*n)).collect()))
+
+    /// REQUIRES an index within it.
+    pub fn at(&self, index: usize) -> Number {
+        let bytes = &self.bytes[index * self.size..][..self.size];
+        match self.read {
+            Read::Cell(read) => read(bytes),
+            Read::Code(format) => Number::Float(format.decode(bytes[0])),
+        }
+    }
+}
+
+/// The elements as numbers; none where they are strings.
+pub fn numbers(t: &Tensor) -> impl ExactSizeIterator<Item = Number> + Clone + '_ {
+    let reader = Reader::new(t);
+    (0..reader.len()).map(move |index| reader.at(index))
+}
+
+/// Makes a tensor of numbers, one at a time.
+pub struct Writer {
+    dtype: DType,
+    size: usize,
+    bytes: Vec<u8>,
+    write: Write,
+}
+
+enum Write {
+    Bool,
+    /// The bytes of an element come first.
+    Cell(fn(Number) -> [u8; 8]),
+    Code(Box<dyn Fn(Number) -> u8>),
+}
+
+impl Writer {
+    /// One without elements, and with room for so many.
+    fn new(dtype: DType, len: usize) -> Result<Self, String> {
+        fn cell<T: Cell>(number: Number) -> [u8; 8] {
+            let mut bytes = [0; 8];
+            bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&T::from_number(number)));
+            bytes
+        }
+        let write = match small_code(dtype, true, Rounding::Up) {
+            _ if dtype == DType::Bool => Write::Bool,
+            Some(code) => Write::Code(Box::new(code)),
+            None => Write::Cell(for_element!(dtype, T => cell::<T>)),
+        };
+        let bytes = len.checked_mul(dtype.size()).ok_or("there is no memory for so many elements")?;
+        Ok(Self { dtype, size: dtype.size(), bytes: room(bytes)?, write })
+    }
+
+    /// One with so many zeros, to be written over in any order.
+    pub fn zeros(dtype: DType, len: usize) -> Result<Self, String> {
+        let mut writer = Self::new(dtype, len)?;
+        writer.bytes.resize(len * writer.size, 0);
+        Ok(writer)
+    }
+
+    fn encoded(&self, number: Number) -> [u8; 8] {
+        let code = |code| [code, 0, 0, 0, 0, 0, 0, 0];
+        match &self.write {
+            Write::Bool => code((number.as_f64() != 0.0).into()),
+            Write::Cell(write) => write(number),
+            Write::Code(encode) => code(encode(number)),
+        }
+    }
+
+    fn push(&mut self, number: Number) {
+        let bytes = self.encoded(number);
+        self.bytes.extend_from_slice(&bytes[..self.size]);
+    }
+
+    /// REQUIRES an index of an element that is there.
+    pub fn put(&mut self, index: usize, number: Number) {
+        let bytes = self.encoded(number);
+        self.bytes[index * self.size..][..self.size].copy_from_slice(&bytes[..self.size]);
+    }
+
+    pub fn finish(self, shape: Vec<usize>) -> Result<Tensor, String> {
+        Tensor::from_bytes(self.dtype, shape, Bytes::from(self.bytes)).map_err(|e| e.to_string())
+    }
+}
+
+pub fn from_numbers(
+    dtype: DType,
+    shape: Vec<usize>,
+    numbers: impl IntoIterator<Item = Number>,
+) -> Result<Tensor, String> {
+    try_from_numbers(dtype, shape, numbers.into_iter().map(Ok))
+}
+
+/// As [`from_numbers`], where a number may turn out to be an error.
+pub fn try_from_numbers<E: From<String>>(
+    dtype: DType,
+    shape: Vec<usize>,
+    numbers: impl IntoIterator<Item = Result<Number, E>>,
+) -> Result<Tensor, E> {
+    let mut writer = Writer::new(dtype, count(&shape)?)?;
+    for number in numbers {
+        writer.push(number?);
+    }
+    Ok(writer.finish(shape)?)
 }
 
 /// How a number becomes an element of less than a byte, or a small float.
@@ -202,7 +342,7 @@ pub fn strings(tensor: &Tensor) -> Result<&[Arc<str>], String> {
 }
 
 pub fn scalar(dtype: DType, number: Number) -> Result<Tensor, String> {
-    from_numbers(dtype, Vec::new(), &[number])
+    from_numbers(dtype, Vec::new(), [number])
 }
 
 pub fn from_ints(ints: &[i64]) -> Result<Tensor, String> {
@@ -211,10 +351,8 @@ pub fn from_ints(ints: &[i64]) -> Result<Tensor, String> {
 
 /// The one element of a tensor of one element.
 pub fn only(tensor: &Tensor) -> Result<Number, String> {
-    match numbers(tensor)[..] {
-        [number] => Ok(number),
-        _ => Err(format!("{tensor:?} where one element should be")),
-    }
+    let reader = Reader::new(tensor);
+    if reader.len() == 1 { Ok(reader.at(0)) } else { Err(format!("{tensor:?} where one element should be")) }
 }
 
 /// Elements between two along each axis, in C order.
@@ -229,7 +367,7 @@ pub fn strides(dims: &[usize]) -> Vec<usize> {
 /// The index of the element that broadcasts to each element of the larger shape, in C order.
 ///
 /// REQUIRES that `from` broadcasts to `dims`.
-pub fn broadcast_indices(from: &[usize], dims: &[usize]) -> Vec<usize> {
+pub fn broadcast_indices(from: &[usize], dims: &[usize]) -> Walk {
     let skip = dims.len() - from.len();
     let own = strides(from);
     let steps: Vec<usize> = (0..dims.len())
@@ -238,42 +376,167 @@ pub fn broadcast_indices(from: &[usize], dims: &[usize]) -> Vec<usize> {
     walk(dims, &steps, 0)
 }
 
-/// The offsets `start + Σ index·step` over a shape, in C order.
-pub fn walk(dims: &[usize], steps: &[usize], start: usize) -> Vec<usize> {
-    let total: usize = dims.iter().product();
-    let mut offsets = Vec::with_capacity(total);
-    let mut index = vec![0usize; dims.len()];
-    let mut offset = start;
-    for _ in 0..total {
-        offsets.push(offset);
-        for axis in (0..dims.len()).rev() {
-            index[axis] += 1;
-            offset += steps[axis];
-            if index[axis] < dims[axis] {
-                break;
+/// The offsets `start + Σ index·step` over a shape, in C order; a step back wraps around. REQUIRES a shape whose elements can be counted.
+pub fn walk(dims: &[usize], steps: &[usize], start: usize) -> Walk {
+    // Axes that run on are one, and those of 1 are none.
+    let mut merged: Vec<Axis> = Vec::with_capacity(dims.len());
+    for (size, step) in dims.iter().zip(steps).filter(|(size, _)| **size != 1) {
+        match merged.last_mut() {
+            Some(last) if last.step == step.wrapping_mul(*size) => {
+                *last = Axis { size: last.size.wrapping_mul(*size), step: *step, index: 0 };
             }
-            offset -= steps[axis] * dims[axis];
-            index[axis] = 0;
+            _ => merged.push(Axis { size: *size, step: *step, index: 0 }),
         }
     }
-    offsets
+    let last = merged.pop().unwrap_or(Axis { size: 1, step: 0, index: 0 });
+    let left = if dims.contains(&0) { 0 } else { dims.iter().product() };
+    Walk { outer: merged, last, offset: start, left }
 }
 
-/// The elements at those indices, whatever their type.
-pub fn pick(t: &Tensor, indices: &[usize], shape: Vec<usize>) -> Result<Tensor, String> {
-    if let Some(from) = t.strings() {
-        let picked = indices.iter().map(|i| from.get(*i).cloned()).collect::<Option<Vec<_>>>();
-        return texts(shape, picked.ok_or("an index lies outside the tensor")?);
+/// Walks over a shape without a list of where it leads.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    outer: Vec<Axis>,
+    last: Axis,
+    offset: usize,
+    left: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    size: usize,
+    step: usize,
+    index: usize,
+}
+
+impl Walk {
+    /// From the end of a line to the start of the next.
+    fn turn(&mut self) {
+        self.last.index = 0;
+        self.offset = self.offset.wrapping_sub(self.last.step.wrapping_mul(self.last.size - 1));
+        for axis in self.outer.iter_mut().rev() {
+            axis.index += 1;
+            if axis.index < axis.size {
+                self.offset = self.offset.wrapping_add(axis.step);
+                return;
+            }
+            axis.index = 0;
+            self.offset = self.offset.wrapping_sub(axis.step.wrapping_mul(axis.size - 1));
+        }
     }
-    for_element!(t.dtype(), T => {
-        let from = cells::<T>(t);
-        let picked = indices.iter().map(|i| from.get(*i).copied()).collect::<Option<Vec<T>>>();
-        tensor::<T>(t.dtype(), shape, picked.ok_or("an index lies outside the tensor")?)
-    })
+}
+
+impl Iterator for Walk {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let at = self.offset;
+        self.last.index += 1;
+        if self.last.index < self.last.size {
+            self.offset = self.offset.wrapping_add(self.last.step);
+        } else {
+            self.turn();
+        }
+        Some(at)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Walk {}
+
+/// Offsets of elements that lie in runs of `width`, of the offset at which each run begins.
+pub fn runs(starts: impl Iterator<Item = usize>, width: usize) -> impl Iterator<Item = usize> {
+    starts.flat_map(move |start| start..start + width)
+}
+
+/// The elements at those indices, whatever their type. REQUIRES as many indices as the shape has elements.
+pub fn pick(
+    t: &Tensor,
+    indices: impl IntoIterator<Item = usize>,
+    shape: Vec<usize>,
+) -> Result<Tensor, String> {
+    const OUTSIDE: &str = "an index lies outside the tensor";
+    let len = count(&shape)?;
+    if let Some(from) = t.strings() {
+        let mut picked = room(len)?;
+        for index in indices {
+            picked.push(from.get(index).ok_or(OUTSIDE)?.clone());
+        }
+        return texts(shape, picked);
+    }
+    macro_rules! by_size {
+        ($cell:ty) => {{
+            let from = cells::<$cell>(t);
+            let mut picked = room(len)?;
+            for index in indices {
+                picked.push(*from.get(index).ok_or(OUTSIDE)?);
+            }
+            tensor::<$cell>(t.dtype(), shape, picked)
+        }};
+    }
+    // What an element is does not matter, but for its size.
+    match t.dtype().size() {
+        8 => by_size!(u64),
+        4 => by_size!(u32),
+        2 => by_size!(u16),
+        _ => by_size!(u8),
+    }
 }
 
 /// The dtype of an ONNX element type, or an error that names it.
 pub fn dtype_of(code: i64) -> Result<DType, String> {
     let code = i32::try_from(code).map_err(|_| format!("{code} is not an element type"))?;
     onnx::element::dtype(code).ok_or_else(|| format!("{} is not supported", onnx::element::type_name(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_leads_where_the_indices_do() {
+        let by_hand = |dims: [usize; 3], steps: [usize; 3], start: usize| {
+            let mut offsets = Vec::new();
+            for i in 0..dims[0] {
+                for j in 0..dims[1] {
+                    for k in 0..dims[2] {
+                        offsets.push(start + i * steps[0] + j * steps[1] + k * steps[2]);
+                    }
+                }
+            }
+            offsets
+        };
+        for dims in [[2, 3, 4], [1, 5, 1], [3, 1, 2], [2, 0, 3], [1, 1, 1], [0, 2, 2]] {
+            for steps in [[12, 4, 1], [0, 1, 0], [4, 0, 2], [0, 0, 0], [1, 2, 6], [5, 5, 1]] {
+                let walked = walk(&dims, &steps, 7);
+                assert_eq!(walked.len(), dims.iter().product::<usize>());
+                assert_eq!(walked.collect::<Vec<_>>(), by_hand(dims, steps, 7), "{dims:?} {steps:?}");
+            }
+        }
+        assert_eq!(walk(&[], &[], 3).collect::<Vec<_>>(), [3]);
+        assert_eq!(
+            broadcast_indices(&[3, 1], &[2, 3, 2]).collect::<Vec<_>>(),
+            [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]
+        );
+    }
+
+    #[test]
+    fn numbers_go_through_every_type() {
+        for dtype in
+            [DType::F32, DType::F64, DType::F16, DType::I8, DType::I64, DType::U8, DType::U64, DType::I4]
+        {
+            let tensor = from_numbers(dtype, vec![3], [0, 1, 7].map(Number::Int)).unwrap();
+            assert_eq!(numbers(&tensor).map(Number::as_f64).collect::<Vec<_>>(), [0.0, 1.0, 7.0], "{dtype}");
+            let picked = pick(&tensor, [2, 0], vec![2]).unwrap();
+            assert_eq!(picked.to_f64(), [7.0, 0.0]);
+        }
+        assert!(from_numbers(DType::I64, vec![4], [Number::Int(1)]).is_err());
+        assert!(from_numbers(DType::I64, vec![1 << 62], []).is_err(), "there is no memory for it");
+        assert!(pick(&from_ints(&[1]).unwrap(), [1], vec![1]).is_err());
+    }
 }

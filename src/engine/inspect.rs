@@ -4,6 +4,7 @@ use super::error::{LoadError, UnsupportedNode};
 use super::onnx::{self, Attribute, Graph};
 use super::ops::{Registry, Site};
 use super::optimize::{self, Applied};
+use super::weights::Ledger;
 use crate::plan::{Labels, Signature};
 use crate::store::ModelFiles;
 use burn_flex::{Flex, FlexDevice};
@@ -54,7 +55,8 @@ pub(super) fn inspection(model: &onnx::Model) -> Inspection {
         }
         for node in &graph.nodes {
             let built = registry.find(node).and_then(|build| {
-                build(&Site::new(node, &graph.constants, &FlexDevice, &registry)).map(drop)
+                build(&Site::new(node, &graph.constants, &FlexDevice, &registry, &Ledger::unlimited()))
+                    .map(drop)
             });
             if let Err(why) = built {
                 inspection.unsupported.push(UnsupportedNode {

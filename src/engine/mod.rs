@@ -24,6 +24,7 @@ mod run;
 mod session;
 mod stream;
 mod value;
+mod weights;
 
 pub use compute::{Item, compute};
 pub use device::capacity;

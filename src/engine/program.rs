@@ -6,6 +6,7 @@ use super::error::{LoadError, UnsupportedNode};
 use super::onnx::{Graph, ValueId};
 use super::ops::{BoxOp, Registry, Site, scalars};
 use super::value::Value;
+use super::weights::Ledger;
 use crate::tensor::Tensor;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -60,9 +61,14 @@ pub(super) enum Source {
 
 impl<B: Accelerator> Program<B> {
     /// Builds every operator; the error names every node that cannot be.
-    pub fn build(graph: &Graph, device: &B::Device, registry: &Registry<B>) -> Result<Self, LoadError> {
+    pub fn build(
+        graph: &Graph,
+        device: &B::Device,
+        registry: &Registry<B>,
+        ledger: &Ledger,
+    ) -> Result<Self, LoadError> {
         let mut constants = graph.constants.clone();
-        let built = operators(graph, &mut constants, device, registry)?;
+        let built = operators(graph, &mut constants, device, registry, ledger)?;
         Ok(Layout::new(graph).lay(built))
     }
 
@@ -72,9 +78,10 @@ impl<B: Accelerator> Program<B> {
         graph: &mut Graph,
         device: &B::Device,
         registry: &Registry<B>,
+        ledger: &Ledger,
     ) -> Result<Self, LoadError> {
         let mut constants = std::mem::take(&mut graph.constants);
-        let built = operators(graph, &mut constants, device, registry)?;
+        let built = operators(graph, &mut constants, device, registry, ledger)?;
         Ok(Layout::new(graph).lay(built))
     }
 }
@@ -98,6 +105,7 @@ fn operators<B: Accelerator>(
     constants: &mut HashMap<ValueId, Tensor>,
     device: &B::Device,
     registry: &Registry<B>,
+    ledger: &Ledger,
 ) -> Result<Built<B>, LoadError> {
     let mut unsupported = Vec::new();
     let mut built = Built { operators: Vec::with_capacity(graph.nodes.len()), constants: HashMap::new() };
@@ -105,8 +113,11 @@ fn operators<B: Accelerator>(
     let weights: usize = constants.values().map(Tensor::weight).sum();
     let mut left = weights.saturating_mul(COPIES).saturating_add(SPARE);
     for node in &graph.nodes {
-        let site = Site::new(node, constants, device, registry);
-        let absorbed = match registry.find(node).and_then(|build| Ok((build(&site)?, site.into_absorbed()))) {
+        let site = Site::new(node, constants, device, registry, ledger);
+        let absorbed = match registry.find(node).and_then(|build| {
+            let op = build(&site)?;
+            Ok((op, site.into_absorbed()?))
+        }) {
             Ok((op, absorbed)) => {
                 built.operators.push((scalars::lifted(registry.facts.of(node).elementwise, op), absorbed));
                 built.operators.last().map(|(_, absorbed)| absorbed)
@@ -138,12 +149,14 @@ fn operators<B: Accelerator>(
             let constant =
                 if last { constants.remove(id) } else { constants.get(id).filter(|_| wanted).cloned() };
             if let Some(constant) = constant.filter(|_| wanted) {
+                ledger.keep(constant.weight() as u64).map_err(LoadError::Invalid)?;
                 built.constants.insert(*id, placed(constant, device));
             }
         }
     }
     for id in &graph.outputs {
         if let Some(constant) = constants.get(id) {
+            ledger.keep(constant.weight() as u64).map_err(LoadError::Invalid)?;
             built.constants.insert(*id, placed(constant.clone(), device));
         }
     }

@@ -9,6 +9,7 @@ mod costly;
 mod device;
 mod edges;
 mod entry;
+mod greedy;
 mod hostile;
 mod limits;
 mod mutated;

@@ -19,7 +19,7 @@ fn number(tag: u64, value: i64) -> Vec<u8> {
 }
 
 /// A model with one dynamic float input `x` of shape `[N, 2]` and one output `y` of unknown rank.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Model {
     graph: Vec<u8>,
 }
@@ -44,15 +44,24 @@ impl Model {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
+        self.bytes_at(17)
+    }
+
+    /// The same, which imports that version of the standard operators.
+    pub fn bytes_at(&self, opset: i64) -> Vec<u8> {
         let dims = [field(1, &field(2, b"N")), field(1, &number(1, 2))].concat();
         let float = |shape: &[u8]| field(1, &[number(1, 1), shape.to_vec()].concat());
         let x = [field(1, b"x"), field(2, &float(&field(2, &dims)))].concat();
         let y = [field(1, b"y"), field(2, &float(&[]))].concat();
-        Self::of_graph(&[self.graph.clone(), field(11, &x), field(12, &y)].concat())
+        Self::at(opset, &[self.graph.clone(), field(11, &x), field(12, &y)].concat())
     }
 
     pub fn of_graph(graph: &[u8]) -> Vec<u8> {
-        [number(1, 8), field(8, &number(2, 17)), field(7, graph)].concat()
+        Self::at(17, graph)
+    }
+
+    fn at(opset: i64, graph: &[u8]) -> Vec<u8> {
+        [number(1, 8), field(8, &number(2, opset)), field(7, graph)].concat()
     }
 
     pub fn bytes_without_graph(&self) -> Vec<u8> {
@@ -72,6 +81,15 @@ pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str], attributes:
 
 pub fn attribute_int(name: &str, value: i64) -> Vec<u8> {
     [field(1, name.as_bytes()), number(3, value), number(20, 2)].concat()
+}
+
+pub fn attribute_float(name: &str, value: f32) -> Vec<u8> {
+    let value = [varint(2 << 3 | 5), value.to_le_bytes().to_vec()].concat();
+    [field(1, name.as_bytes()), value, number(20, 1)].concat()
+}
+
+pub fn attribute_text(name: &str, value: &str) -> Vec<u8> {
+    [field(1, name.as_bytes()), field(4, value.as_bytes()), number(20, 3)].concat()
 }
 
 pub fn attribute_ints(name: &str, values: &[i64]) -> Vec<u8> {

@@ -59,8 +59,10 @@ fn memory_is_measured_and_a_batch_over_its_limit_fails_and_the_next_runs() {
     // What goes in is held by the first operator, along with what it gives.
     assert!(one > 4 * 64 * 64 * 4, "{one}");
     run(&runner, (0..4).map(row).collect(), Want::Host).unwrap();
-    assert_eq!(runner.memory().batch, 4 * one);
-    runner.limit_batch_memory(2 * one);
+    // What kernels need within themselves does not grow with the rows.
+    let four = runner.memory().batch;
+    assert!(four > one && four <= 4 * one, "{one} {four}");
+    runner.limit_batch_memory(four - 1);
     let error = run(&runner, (0..4).map(row).collect(), Want::Host).err().unwrap().to_string();
     assert!(error.contains("out of memory"), "{error}");
     run(&runner, (0..2).map(row).collect(), Want::Host).unwrap();

@@ -3,7 +3,8 @@
 
 use super::arch;
 use super::matmul::{After, Packed, multiply_here};
-use super::share::{share_chunks, threads_for};
+use super::memory::{grown, left};
+use super::share::{is_stopped, share_chunks, threads_for};
 use super::vector;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
@@ -89,9 +90,13 @@ impl Attention<'_> {
         v.pack(&self.v.0[head.v..], [self.keys, self.width], self.v.1);
         let at_once = (SCORES / self.keys).clamp(12, 96);
         for (index, out) in out.chunks_mut(at_once * self.width).enumerate() {
+            if is_stopped() {
+                break;
+            }
             let first = first + index * at_once;
             let rows = out.len() / self.width;
-            scores.resize(rows * self.keys, 0.0);
+            grown(scores, rows * self.keys, 0.0);
+            let scores = &mut scores[..rows * self.keys];
             let q = &self.q.0[head.q + first * self.q.1..];
             multiply_here(q, (rows, self.q.1), k, After::default(), scores);
             let mut inverses = [0.0; 96];
@@ -106,6 +111,7 @@ impl Attention<'_> {
                 out.iter_mut().for_each(|v| *v *= inverse);
             }
         }
+        scratch.scores = left(scratch.scores);
         SCRATCH.set(scratch);
     }
 }

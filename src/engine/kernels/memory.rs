@@ -48,13 +48,49 @@ impl FreeLines {
 #[derive(Debug)]
 pub struct Lines(Vec<Line>);
 
+/// Zeros. Where there is no memory for them this panics, which fails the operator alone, and does not end the process.
+fn zeroed<T: bytemuck::Zeroable>(len: usize) -> Vec<T> {
+    match bytemuck::try_zeroed_slice_box(len) {
+        Ok(zeros) => zeros.into_vec(),
+        Err(()) => no_memory(len.saturating_mul(size_of::<T>())),
+    }
+}
+
+#[cold]
+#[expect(
+    clippy::panic,
+    reason = "whoever runs an operator makes a panic its error; an allocation that fails aborts"
+)]
+fn no_memory(bytes: usize) -> ! {
+    panic!("there is no memory for {bytes} bytes")
+}
+
+/// Bytes of a thread's scratch that stay for the next operation.
+const SCRATCH: usize = 8 << 20;
+
+/// Makes a thread's scratch hold `len` elements at least. Panics where there is no memory for
+/// them, which fails the operator alone.
+pub(super) fn grown<T: Clone>(scratch: &mut Vec<T>, len: usize, fill: T) {
+    if scratch.len() < len {
+        if scratch.try_reserve_exact(len - scratch.len()).is_err() {
+            no_memory(len.saturating_mul(size_of::<T>()));
+        }
+        scratch.resize(len, fill);
+    }
+}
+
+/// A thread's scratch for the next operation: nothing, where it has become large.
+pub(super) fn left<T>(scratch: Vec<T>) -> Vec<T> {
+    if scratch.capacity().saturating_mul(size_of::<T>()) > SCRATCH { Vec::new() } else { scratch }
+}
+
 /// Lines whose memory is there and whose numbers are yet to be written: until then they are those of an earlier result.
 ///
 /// In debug builds they are NaN, so that what a kernel forgets to write is seen.
 pub(super) fn room(len: usize) -> Lines {
     let kept = if len < LEAST { None } else { FREE.lock().ok().and_then(|mut kept| kept.take(len)) };
     // Zeros of the system's cost nothing until they are written over.
-    let mut lines = kept.unwrap_or_else(|| bytemuck::zeroed_vec(len));
+    let mut lines = kept.unwrap_or_else(|| zeroed(len));
     // SAFETY: memory of the pool was made as zeros of its whole capacity, as it is here, and any bytes are floats; `take`
     // gives no less than was asked for.
     unsafe { lines.set_len(len) };
@@ -67,7 +103,7 @@ pub(super) fn room(len: usize) -> Lines {
 impl Lines {
     /// Lines of zeros.
     pub(super) fn zeros(len: usize) -> Self {
-        Self(bytemuck::zeroed_vec(len))
+        Self(zeroed(len))
     }
 }
 

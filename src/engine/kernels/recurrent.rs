@@ -3,7 +3,7 @@
 
 use super::arch;
 use super::matmul::{Activation, After, Packed, multiply, multiply_here};
-use super::share::{Target, share_chunks};
+use super::share::{Target, is_stopped, share_chunks};
 use super::vector::{sigmoid, tanh};
 use pulp::{Simd, WithSimd};
 
@@ -165,6 +165,9 @@ impl Layer {
         let after = After { bias: Some(&self.inner_bias), activation: Activation::None, residual: None };
         let after = if self.kind == Kind::Gru { after } else { After::default() };
         for index in 0..steps {
+            if is_stopped() {
+                return;
+            }
             let time = if backward { steps - 1 - index } else { index };
             if threads {
                 // Each keeps a part of the weights near.

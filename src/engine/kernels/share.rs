@@ -95,6 +95,11 @@ impl Drop for Running {
     }
 }
 
+/// Whether the run that this thread works for is to end. To be asked within pieces that take long.
+pub fn is_stopped() -> bool {
+    STOP.with(|stop| stop.borrow().as_ref().is_some_and(StopFlag::is_set))
+}
+
 /// Calls `work` once for every piece from 0 on, on this thread and up to `threads - 1` others of the pool, as far as
 /// those do not run a model of their own.
 pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
@@ -259,7 +264,9 @@ impl SharedWork {
         // and what it lent is alive.
         let (Task { pieces, stop, .. }, work) = unsafe { (&*self.task.get(), &*(*self.task.get()).work) };
         let outer = SHARES.replace(true);
+        let stopping = stop.as_ref().map(Stopping::begin);
         let helped = catch_unwind(AssertUnwindSafe(|| self.pieces(*pieces, work, stop.as_ref())));
+        drop(stopping);
         SHARES.set(outer);
         if helped.is_err() {
             self.panicked.store(true, Ordering::Relaxed);

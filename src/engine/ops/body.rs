@@ -129,8 +129,12 @@ impl<'a, 'g, B: Accelerator> Body<'a, 'g, B> {
         self.graph.outputs = outputs.to_vec();
         let cx = Context::<B>::alone(self.site.device.clone(), CONSTANT);
         optimize::optimize(&mut self.graph, self.site.registry, &cx);
-        let program =
-            Program::build(&self.graph, self.site.device, self.site.registry).map_err(|e| e.to_string())?;
+        let site = self.site;
+        let before = site.ledger.kept();
+        let program = Program::build(&self.graph, site.device, site.registry, site.ledger);
+        let program = program.map_err(|e| e.to_string())?;
+        // The constants of the body are those that the node absorbed.
+        site.has_kept(site.ledger.kept() - before);
         let given = self.given;
         Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
             let values =

@@ -35,7 +35,7 @@ pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> R
     let value = value.reshaped(aligned)?.on_device(&cx.device);
     Ok(match value {
         Value::Host(t) => {
-            Value::Host(host::pick(&t, &host::broadcast_indices(t.shape(), dims), dims.to_vec())?)
+            Value::Host(host::pick(&t, host::broadcast_indices(t.shape(), dims), dims.to_vec())?)
         }
         Value::Float(t) => Value::Float(B::float_expand(t, dims.into())),
         Value::Int(t) => Value::Int(B::int_expand(t, dims.into())),

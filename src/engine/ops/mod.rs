@@ -36,9 +36,10 @@ pub use super::error::OpError;
 use super::onnx::{Node, ValueId};
 use super::run::Run;
 use super::value::Value;
+use super::weights::Ledger;
 use crate::tensor::{DType, Tensor, byte_len};
 use facts::Facts;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
 /// What an operator says when it cannot run; the executor adds node and shapes.
@@ -140,7 +141,10 @@ pub struct Site<'a, B: Accelerator> {
     pub constants: &'a HashMap<ValueId, Tensor>,
     pub device: &'a B::Device,
     pub registry: &'a Registry<B>,
+    /// Where what is kept is counted.
+    pub ledger: &'a Ledger,
     absorbed: RefCell<BTreeSet<usize>>,
+    kept: Cell<u64>,
 }
 
 impl<'a, B: Accelerator> Site<'a, B> {
@@ -149,8 +153,20 @@ impl<'a, B: Accelerator> Site<'a, B> {
         constants: &'a HashMap<ValueId, Tensor>,
         device: &'a B::Device,
         registry: &'a Registry<B>,
+        ledger: &'a Ledger,
     ) -> Self {
-        Self { node, constants, device, registry, absorbed: RefCell::default() }
+        let (absorbed, kept) = Default::default();
+        Self { node, constants, device, registry, ledger, absorbed, kept }
+    }
+
+    /// Reserves memory of so many bytes that the operator keeps as long as it lives. To be asked before it makes a form of
+    /// its constants that is larger than they are; of one that is not, there need be no word. `None` is more than any
+    /// machine has.
+    pub fn keep(&self, bytes: Option<usize>) -> Result<(), String> {
+        let bytes = bytes.ok_or("its weights would take more memory than there is")? as u64;
+        self.ledger.keep(bytes)?;
+        self.has_kept(bytes);
+        Ok(())
     }
 
     /// The constant at an input, if it is one.
@@ -178,9 +194,18 @@ impl<'a, B: Accelerator> Site<'a, B> {
         self.node.outputs.get(output).is_some_and(Option::is_some)
     }
 
-    /// The inputs that the operator absorbed.
-    pub fn into_absorbed(self) -> BTreeSet<usize> {
-        self.absorbed.into_inner()
+    /// So many bytes that were reserved are what the operator keeps.
+    pub fn has_kept(&self, bytes: u64) {
+        self.kept.set(self.kept.get().saturating_add(bytes));
+    }
+
+    /// The inputs that the operator absorbed. It keeps as much as they take, where it said no more.
+    pub fn into_absorbed(self) -> Result<BTreeSet<usize>, String> {
+        let absorbed = self.absorbed.take();
+        let constants = absorbed.iter().filter_map(|input| self.constant(*input));
+        let taken: u64 = constants.map(|constant| constant.weight() as u64).sum();
+        self.ledger.keep(taken.saturating_sub(self.kept.get()))?;
+        Ok(absorbed)
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) use for_real;
 
 /// The elements as reals.
 pub fn reals<T: Real>(t: &Tensor) -> Vec<T> {
-    for_element!(t.dtype(), E => cells::<E>(t).into_iter().map(|v| T::from_number(v.number())).collect())
+    for_element!(t.dtype(), E => cells::<E>(t).iter().map(|v| T::from_number(v.number())).collect())
 }
 
 /// A tensor of that type from reals.

@@ -234,7 +234,9 @@ impl Blocks<'_> {
         // A pad of more than the kernel is nothing that the phases are for.
         let side = i64::try_from(height.min(width)).ok()?;
         let narrow = ints("pads")?.iter().all(|pad| (0..=side).contains(pad));
-        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow {
+        // Windows far apart have nothing but the bias between them, and each phase of the stride would be packed.
+        let dense = ints("strides")?.iter().all(|stride| (1..=side.saturating_mul(4)).contains(stride));
+        if weight.dtype() != DType::F32 || weight.is_empty() || !bias || !plain || !narrow || !dense {
             return None;
         }
         // Of few channels, most of each block would be computed for nothing, and by what follows too.

@@ -4,6 +4,7 @@ use crate::engine::backend::Accelerator;
 use crate::engine::onnx::{Attribute, Graph, Node};
 use crate::engine::ops::{Context, FactTable, Registry};
 use crate::engine::program::Program;
+use crate::engine::weights::Ledger;
 use crate::tensor::Tensor;
 use std::cell::OnceCell;
 use std::time::{Duration, Instant};
@@ -102,7 +103,7 @@ fn compute<B: Accelerator>(
     alone.outputs = node.outputs.iter().flatten().copied().collect();
     let present: Vec<bool> = node.outputs.iter().map(Option::is_some).collect();
     alone.nodes.push(node);
-    let program = Program::build(&alone, &cx.device, registry).ok()?;
+    let program = Program::build(&alone, &cx.device, registry, &Ledger::unlimited()).ok()?;
     let mut results = program.run(Vec::new(), cx).ok()?.into_iter();
     // One for each place among the outputs, so that the caller can go by position.
     present

@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::onnx::{Attributes, Node};
 use crate::engine::program::Program;
 use crate::engine::value::Value;
+use crate::engine::weights::Ledger;
 use crate::tensor::Tensor;
 use burn_flex::{Flex, FlexDevice};
 
@@ -75,7 +76,8 @@ fn run(graph: &Graph, shape: &[usize]) -> Vec<f64> {
     let count: usize = shape.iter().product();
     let elements = (0..count).map(|i| ((i * 29) % 23) as f32 / 23.0 - 0.5).collect();
     let x = Value::Host(Tensor::from_vec(shape.to_vec(), elements).unwrap()).on_device(&FlexDevice);
-    let program = Program::build(graph, &FlexDevice, &Registry::<Flex>::standard()).unwrap();
+    let program =
+        Program::build(graph, &FlexDevice, &Registry::<Flex>::standard(), &Ledger::unlimited()).unwrap();
     program.run(vec![x], &cx()).unwrap().remove(0).into_host().unwrap().to_f64()
 }
 

@@ -16,6 +16,7 @@ use super::program::Program;
 use super::run::Run;
 use super::stream::Stream;
 use super::value::Value as Node;
+use super::weights::{Ledger, Weights};
 use crate::memory::Budget;
 use crate::plan::{DeviceId, Port, Signature, TensorType};
 use crate::scheduler::{Batch, Memory, RunError, Runner, StagedBatch, StopFlag, Value, Want};
@@ -27,8 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Session<B: Accelerator> {
     program: Program<B>,
-    /// Bytes of the graph's constants.
-    weights: u64,
+    weights: Weights,
     signature: Signature,
     /// What an item's tensor is at each input.
     takes: Vec<TensorType>,
@@ -58,13 +58,17 @@ type Rows = Vec<Vec<Option<Value>>>;
 
 impl<B: Accelerator> Session<B> {
     pub fn new(mut model: Model, id: DeviceId, device: B::Device, budget: Budget) -> Result<Self, LoadError> {
-        let weights = model.graph.constants.values().map(|tensor| tensor.bytes().len() as u64).sum();
+        // What a device of its own keeps is not in the memory of the process.
+        let of_process = if B::ON_HOST { budget.clone() } else { Budget::unlimited() };
+        let read = model.graph.constants.values().map(|tensor| tensor.weight() as u64).sum();
+        let ledger = Ledger::new(&of_process, read);
         let streams = Streams::default();
-        let program =
-            streams.weights.on(|| Program::build_taking(&mut model.graph, &device, &Registry::standard()))?;
+        let program = streams
+            .weights
+            .on(|| Program::build_taking(&mut model.graph, &device, &Registry::standard(), &ledger))?;
         Ok(Self {
             program,
-            weights,
+            weights: ledger.into_weights(),
             whole: model.signature.outputs.iter().map(|_| AtomicBool::new(false)).collect(),
             takes: model.signature.inputs.iter().map(Port::item_type).collect(),
             signature: model.signature,
@@ -80,6 +84,7 @@ impl<B: Accelerator> Session<B> {
 
     /// The context of a new run.
     fn context(&self, stop: StopFlag) -> Context<B> {
+        self.weights.settle();
         let run = Run::begin(self.meter.clone(), &self.budget, B::ON_HOST, stop);
         Context { device: self.device.clone(), max_bytes: self.max_bytes, run }
     }
@@ -203,7 +208,7 @@ impl<B: Accelerator> Runner for Session<B> {
     }
 
     fn memory(&self) -> Memory {
-        Memory { weights: self.weights, batch: self.meter.peak() }
+        Memory { weights: self.weights.bytes(), batch: self.meter.peak() }
     }
 
     fn limit_batch_memory(&self, bytes: u64) {

@@ -66,6 +66,17 @@ impl Conv2d {
         Self::with(weight, shape, bias, geometry, (layout, side))
     }
 
+    /// Bytes that the packed weights take, at most; `None` where no number is so large.
+    pub fn packed_bytes(shape: [usize; 4], geometry: Geometry, layout: Layout) -> Option<usize> {
+        let [out, per_group, kh, kw] = shape;
+        let lines = blocks(out).checked_mul(per_group)?.checked_mul(kh)?.checked_mul(kw)?;
+        let slides = [kh, kw] == [3, 3] && geometry.stride == [1, 1] && geometry.dilation == [1, 1];
+        let tiles = slides && geometry.groups == 1 && layout == Layout::Blocks;
+        // Tiles of Winograd have up to 36 products where the kernel has 9 taps, beside the weights as they are.
+        let lines = if tiles && Side::best(per_group, out).is_some() { lines.checked_mul(5)? } else { lines };
+        lines.checked_add(blocks(out))?.checked_mul(size_of::<Line>())
+    }
+
     /// Prepares as [`Conv2d::new`] does, by the definition or with tiles of that side.
     pub(super) fn with(
         weight: &[f32],
@@ -126,6 +137,11 @@ impl Conv2d {
         Ok(Some(Self { geometry, form, channels_in, channels_out: out, kernel, weights, plain, bias }))
     }
 
+    /// Bytes of the packed weights.
+    pub fn bytes(&self) -> usize {
+        (self.weights.len() + self.plain.len() + self.bias.len()) * size_of::<Line>()
+    }
+
     pub fn layout(&self) -> Layout {
         if self.form == Form::Rows { Layout::Planes } else { Layout::Blocks }
     }
@@ -141,6 +157,53 @@ impl Conv2d {
     /// The output's height and width for an input of that size; `None` where the kernel does not fit in.
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         self.geometry.output_size(self.kernel, input)
+    }
+
+    /// Lines of a result.
+    fn total(&self, batch: usize, out: [usize; 2]) -> Option<usize> {
+        blocks(self.channels_out).checked_mul(out[0])?.checked_mul(out[1])?.checked_mul(batch)
+    }
+
+    /// Bytes that a run needs beside its result, at most; `None` where no number is so large, or the kernel does not fit
+    /// in.
+    pub fn scratch(&self, size: [usize; 2]) -> Option<usize> {
+        let to = self.output_size(size)?;
+        let g = &self.geometry;
+        let covered = |axis: usize| {
+            let reach = (self.kernel[axis] - 1).checked_mul(g.dilation[axis])?.checked_add(1)?;
+            to[axis].saturating_sub(1).checked_mul(g.stride[axis])?.checked_add(reach)
+        };
+        let lines = match self.form {
+            Form::Depthwise if g.pad_begin == [0, 0] && g.pad_end == [0, 0] => 0,
+            Form::Depthwise => covered(0)?.checked_mul(covered(1)?)?,
+            Form::Rows => {
+                let reach = (self.kernel[1] - 1).checked_mul(g.dilation[1])?;
+                let length = to[1].checked_add(reach / g.stride[1])?;
+                let rows = self.channels_in.checked_mul(self.kernel[0])?;
+                let floats = rows.checked_mul(g.stride[1].min(reach + 1))?.checked_mul(length)?;
+                floats.div_ceil(BLOCK).checked_add(rows.checked_mul(self.kernel[1])?)?
+            }
+            Form::Dense | Form::Winograd(_) => return self.scratch_of(size, to, Place::whole(to)),
+        };
+        lines.checked_mul(size_of::<Line>())?.checked_mul(rayon::current_num_threads())
+    }
+
+    /// As [`Conv2d::scratch`], of the convolution by its definition whose result is of that size.
+    pub(super) fn scratch_of(&self, size: [usize; 2], to: [usize; 2], place: Place) -> Option<usize> {
+        let dense = Dense {
+            geometry: &self.geometry,
+            kernel: self.kernel,
+            input: &[],
+            from: Shape { channels: self.channels_in, size },
+            to: Shape { channels: self.channels_out, size: to },
+            weights: &[],
+            bias: &[],
+            residual: None,
+            activation: Activation::None,
+            out: Target(std::ptr::null_mut()),
+            place,
+        };
+        dense.scratch()?.checked_mul(size_of::<Line>())?.checked_mul(rayon::current_num_threads())
     }
 
     /// `input` holds `batch` images of that size, in the layout of this convolution; `residual`, in blocks, has
@@ -159,7 +222,11 @@ impl Conv2d {
         };
         let from = Shape { channels: self.channels_in, size };
         let to = Shape { channels: self.channels_out, size: out_size };
-        let image_out = blocks(to.channels) * to.size[0] * to.size[1];
+        // Whoever calls this has asked for both; nothing is multiplied here that is not known to fit.
+        let (Some(_), Some(total)) = (self.scratch(size), self.total(batch, to.size)) else {
+            return refused("it would need more memory than there is");
+        };
+        let image_out = total / batch.max(1);
         let pixels = size[0] * size[1];
         let whole = match input {
             Input::Planes(planes) => {
@@ -172,7 +239,6 @@ impl Conv2d {
         if !whole || residual.is_some_and(|r| r.len() != batch * image_out) {
             return refused("the elements do not fit their shape");
         }
-        let total = batch * image_out;
         let mut result = room(total);
         if total == 0 {
             return Ok(result);

@@ -10,6 +10,8 @@ use super::tile::{self, Across, MAX_COLUMNS, MAX_POSITIONS, Tile};
 use super::{BLOCK, Lanes, Line, Target, blocks};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
+use crate::engine::kernels::memory::{grown, left};
+use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -143,6 +145,30 @@ impl Dense<'_> {
         [self.met(0, y..(first + count - 1) / width + 1), self.met(1, columns)]
     }
 
+    /// Lines that a thread lays out inputs in, at most; `None` where no number is so large.
+    pub fn scratch(&self) -> Option<usize> {
+        if self.is_pointwise() {
+            return Some(0);
+        }
+        let positions = self.to.size[0].checked_mul(self.to.size[1])?;
+        let width = if self.by_row() { self.to.size[1] } else { MAX_POSITIONS };
+        let channels = blocks(self.from.channels).checked_mul(self.kernel[0])?;
+        let of_row = if self.in_rows() {
+            // Each tile has what its windows cover, in all phases. How many positions it has is for the machine to say.
+            let of_tiles = |most: usize| {
+                let (phases, length) = self.lines(most.min(width));
+                phases.checked_mul(length)?.checked_mul(width.div_ceil(most))
+            };
+            let tiles = [16, 8, 1].map(tile::positions).map(of_tiles);
+            channels.checked_mul(tiles.into_iter().try_fold(0, |most, tiles| Some(tiles?.max(most)))?)?
+        } else {
+            channels.checked_mul(self.kernel[1])?.checked_mul(width)?
+        };
+        // More rows than one where they are small, as far as there are any.
+        let rows = positions.div_ceil(width.max(1));
+        Some(of_row.max(PANEL / BLOCK).min(of_row.saturating_mul(rows)))
+    }
+
     #[inline(always)]
     fn image(&self, image: usize) -> &[Lanes] {
         let all = blocks(self.from.channels) * self.from.size[0] * self.from.size[1];
@@ -237,7 +263,7 @@ impl WithSimd for Piece<'_> {
         let at_once = (PANEL / (row_laid * BLOCK)).max(1) * width;
         let mut panel = SCRATCH.take();
         let mut start = self.positions.start;
-        while start < self.positions.end {
+        while start < self.positions.end && !is_stopped() {
             let end = (start + at_once).min(self.positions.end);
             let span = if by_row { width } else { end - start };
             let tiles = (start..end).step_by(span.max(1)).flat_map(|row| {
@@ -247,9 +273,7 @@ impl WithSimd for Piece<'_> {
                 let mut place = 0;
                 for (position, count) in tiles.clone() {
                     let laid = dense.laid(count);
-                    if panel.len() < place + laid {
-                        panel.resize(place + laid, Line(Lanes::ZERO));
-                    }
+                    grown(&mut panel, place + laid, Line(Lanes::ZERO));
                     let panel = bytemuck::cast_slice_mut(&mut panel[place..place + laid]);
                     if in_rows {
                         dense.lay_row(self.image, position, count, panel);
@@ -325,7 +349,7 @@ impl WithSimd for Piece<'_> {
             }
             start = end;
         }
-        SCRATCH.set(panel);
+        SCRATCH.set(left(panel));
     }
 }
 

@@ -6,6 +6,8 @@
 use super::{BLOCK, Lanes, Line, Target};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
+use crate::engine::kernels::memory::{self, grown};
+use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -140,10 +142,7 @@ impl WithSimd for Depthwise<'_> {
         let reach = (self.kernel[0] - 1) * g.dilation[0] + 1;
         if padded {
             let rows = start..(self.rows.end - 1) * g.stride[0] + reach;
-            let wanted = rows.len() * line;
-            if scratch.len() < wanted {
-                scratch.resize(wanted, Line(Lanes::ZERO));
-            }
+            grown(&mut scratch, rows.len() * line, Line(Lanes::ZERO));
             for (row, to) in rows.zip(scratch.chunks_exact_mut(line)) {
                 let inside = row >= top && row < top + height;
                 let margins = if inside { [0..left, left + copied..line] } else { [0..line, line..line] };
@@ -157,6 +156,9 @@ impl WithSimd for Depthwise<'_> {
             let residual = self.residual.map(|r| &r[plane * pixels..(plane + 1) * pixels]);
             let mut filled = top.max(start);
             for y in self.rows.clone() {
+                if is_stopped() {
+                    return;
+                }
                 let first = y * g.stride[0];
                 while padded && filled < (first + reach).min(top + height) {
                     let to = &mut scratch[(filled - start) * line + left..][..copied];
@@ -204,6 +206,6 @@ impl WithSimd for Depthwise<'_> {
                 }
             }
         }
-        SCRATCH.set(scratch);
+        SCRATCH.set(memory::left(scratch));
     }
 }

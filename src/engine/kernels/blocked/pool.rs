@@ -2,7 +2,7 @@
 
 use super::{BLOCK, Lanes, Lines, Target, room, share, threads, view_mut};
 use crate::engine::kernels::arch;
-use crate::engine::kernels::share::share_chunks;
+use crate::engine::kernels::share::{is_stopped, share_chunks};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
@@ -73,6 +73,9 @@ impl Window {
     #[inline(always)]
     fn slide(&self, input: &[Lanes], [height, width]: [usize; 2], to: &mut [Lanes], kind: Pool) {
         for (y, line) in to.chunks_exact_mut(self.out[1]).enumerate() {
+            if is_stopped() {
+                return;
+            }
             let rows = self.taps(0, y, height);
             for (x, to) in line.iter_mut().enumerate() {
                 let columns = self.taps(1, x, width);

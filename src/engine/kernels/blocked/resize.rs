@@ -13,13 +13,12 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// Makes taps of lists of places with their weights. Taps that weigh nothing anywhere are left out.
-    pub fn new(positions: &[Vec<(usize, f32)>]) -> Self {
-        let longest = positions.iter().map(Vec::len).max().unwrap_or_default();
-        let weighs = |tap: &usize| positions.iter().any(|p| p.get(*tap).is_some_and(|(_, w)| *w != 0.0));
-        let kept: Vec<usize> = (0..longest).filter(weighs).collect();
-        let taps =
-            positions.iter().flat_map(|p| kept.iter().map(|tap| p.get(*tap).copied().unwrap_or((0, 0.0))));
+    /// Makes taps of places with their weights, `each` for every position. Taps that weigh nothing anywhere are left out.
+    pub fn new(each: usize, list: &[(usize, f32)]) -> Self {
+        let weighs = |tap: &usize| list.iter().skip(*tap).step_by(each).any(|(_, w)| *w != 0.0);
+        let kept: Vec<usize> = (0..each).filter(weighs).collect();
+        let positions = list.chunks_exact(each.max(1));
+        let taps = positions.flat_map(|taps| kept.iter().map(|tap| taps[*tap]));
         let (places, weights) = taps.unzip();
         Self { count: kept.len(), places, weights }
     }

@@ -8,6 +8,8 @@ use super::tile::{self, Across, Tile};
 use super::{BLOCK, Lanes, Target, blocks};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
+use crate::engine::kernels::memory::{grown, left};
+use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -143,10 +145,11 @@ impl WithSimd for Rows<'_> {
         self.spreads(&mut scratch.spreads);
         let Scratch { lines, places, spreads } = &mut scratch;
         let wanted = self.from.channels * self.kernel[0] * phases * length;
-        if lines.len() < wanted {
-            lines.resize(wanted, 0.0);
-        }
+        grown(lines, wanted, 0.0);
         for y in self.rows.clone() {
+            if is_stopped() {
+                return;
+            }
             self.lay(y, spreads, &mut lines[..wanted]);
             for first in (0..outputs).step_by(group) {
                 let taken = group.min(outputs - first);
@@ -181,6 +184,8 @@ impl WithSimd for Rows<'_> {
                 }
             }
         }
+        scratch.lines = left(scratch.lines);
+        scratch.spreads = left(scratch.spreads);
         SCRATCH.set(scratch);
     }
 }

@@ -244,7 +244,14 @@ proptest! {
         let pixels = size[0] * size[1];
         let planes = noise(20 * pixels, seed);
         let lines = from_planes(&planes, 1, 20, pixels);
-        let got = resize(lanes(&lines), size, &Taps::new(&rows), &Taps::new(&columns));
+        let taps = |lists: &[Vec<(usize, f32)>]| {
+            let each = lists.iter().map(Vec::len).max().unwrap_or(0);
+            let filled = |list: &Vec<(usize, f32)>| {
+                list.iter().copied().chain(std::iter::repeat_n((0, 0.0), each - list.len())).collect::<Vec<_>>()
+            };
+            Taps::new(each, &lists.iter().flat_map(filled).collect::<Vec<_>>())
+        };
+        let got = resize(lanes(&lines), size, &taps(&rows), &taps(&columns));
         let mut wanted = Vec::new();
         for plane in planes.chunks_exact(pixels) {
             for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {

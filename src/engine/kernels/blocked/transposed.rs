@@ -61,6 +61,10 @@ impl ConvTranspose2d {
         if weight.len() != inputs * outputs * rows * columns || stride.contains(&0) || weight.is_empty() {
             return Err(ShapeError::new("the weights do not fit their shape"));
         }
+        // Between windows that lie far apart there is nothing but the bias.
+        if (0..2).any(|axis| stride[axis] > 4 * [rows, columns][axis]) {
+            return Ok(None);
+        }
         let mut phases = Vec::with_capacity(stride[0] * stride[1]);
         for (y, x) in (0..stride[0]).flat_map(|y| (0..stride[1]).map(move |x| (y, x))) {
             let down = taps(rows, stride[0], cut[0].0, y);
@@ -97,6 +101,11 @@ impl ConvTranspose2d {
         Ok(Some(Self { kernel, stride, cut, channels_in: inputs, channels_out: outputs, phases }))
     }
 
+    /// Bytes of the packed weights.
+    pub fn bytes(&self) -> usize {
+        self.phases.iter().map(|phase| phase.conv.bytes()).sum()
+    }
+
     pub fn channels_in(&self) -> usize {
         self.channels_in
     }
@@ -113,6 +122,16 @@ impl ConvTranspose2d {
             left.checked_add_signed(self.cut[axis].1.checked_neg()?).filter(|size| *size > 0)
         };
         Some([axis(0)?, axis(1)?])
+    }
+
+    /// Bytes that a run needs beside its result, at most; `None` where no number is so large.
+    pub fn scratch(&self, size: [usize; 2]) -> Option<usize> {
+        let out = self.output_size(size)?;
+        let of_phase = |Phase { offset, conv }: &Phase| {
+            let own = std::array::from_fn(|a| out[a].saturating_sub(offset[a]).div_ceil(self.stride[a]));
+            conv.scratch_of(size, own, Place { size: out, stride: self.stride, offset: *offset })
+        };
+        self.phases.iter().map(of_phase).try_fold(0, |most, scratch| Some(scratch?.max(most)))
     }
 
     /// `input` holds `batch` images of that size in blocks, as does the result.

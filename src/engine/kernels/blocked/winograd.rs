@@ -14,6 +14,7 @@ use super::dense::Tiles;
 use super::tile::{self, Tile};
 use super::{BLOCK, Lanes, Line, Target, blocks};
 use crate::engine::kernels::activation::{Activation, Applied};
+use crate::engine::kernels::memory::grown;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -205,9 +206,7 @@ impl Part<'_> {
         let mut scratch = SCRATCH.take();
         let wanted = [N * N * inputs * count, N * N * group * count];
         for (lines, wanted) in [&mut scratch.inputs, &mut scratch.sums].into_iter().zip(wanted) {
-            if lines.len() < wanted {
-                lines.resize(wanted, Line(Lanes::ZERO));
-            }
+            grown(lines, wanted, Line(Lanes::ZERO));
         }
         // The greatest magnitude among the inputs of all tiles, as the bits of a float without its sign: these are in
         // the order of what they stand for, with infinity and NaN above all else.

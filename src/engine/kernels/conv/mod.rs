@@ -9,7 +9,8 @@
 mod planes;
 mod tile;
 
-use super::share::share_chunks;
+use super::memory::{grown, left};
+use super::share::{is_stopped, share_chunks};
 use super::{Activation, arch};
 use planes::{Fill, Planes};
 use pulp::Arch;
@@ -129,6 +130,14 @@ impl Conv2d {
         Ok(Self { geometry, channels_in, channels_out, kernel: [kh, kw], weights, bias })
     }
 
+    /// Bytes that packed weights of that shape take, at most; `None` where no number is so large.
+    pub fn packed_bytes(shape: &[usize], groups: usize) -> Option<usize> {
+        let (out, taps) = shape.split_first()?;
+        let outputs = (out / groups.max(1)).checked_next_multiple_of(BLOCK)?.checked_mul(groups)?;
+        let floats = taps.iter().try_fold(outputs, |floats, dim| floats.checked_mul(*dim))?;
+        floats.checked_mul(size_of::<f32>())
+    }
+
     /// The output's height and width for an input of that size; `None` where the kernel does not fit in.
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         self.geometry.output_size(self.kernel, input)
@@ -136,6 +145,13 @@ impl Conv2d {
 
     pub fn channels_out(&self) -> usize {
         self.channels_out * self.geometry.groups
+    }
+
+    /// Bytes that a run needs beside its result, at most; `None` where no number is so large, or the kernel does not fit
+    /// in.
+    pub fn scratch(&self, input: [usize; 2]) -> Option<usize> {
+        let wanted = Planes::wanted(self, self.output_size(input)?)?;
+        wanted.checked_mul(size_of::<f32>())?.checked_mul(rayon::current_num_threads())
     }
 
     /// `input` is `[batch, channels, height, width]`, as is the result (with the output's channels and
@@ -156,13 +172,21 @@ impl Conv2d {
         let size = self
             .output_size([height, width])
             .ok_or_else(|| ShapeError(format!("a kernel of {:?} does not fit in {shape:?}", self.kernel)))?;
+        // Whoever calls this has asked for both; nothing is multiplied here that is not known to fit.
+        let image_out =
+            size[0].checked_mul(size[1]).and_then(|pixels| pixels.checked_mul(self.channels_out()));
+        let total = image_out.and_then(|image| image.checked_mul(batch));
+        let (Some(_), Some(image_out), Some(total)) = (self.scratch([height, width]), image_out, total)
+        else {
+            return Err(ShapeError("it would need more memory than there is".into()));
+        };
         let planes = Planes::new(self, [height, width], size);
-        let (image_in, image_out) = (channels * height * width, self.channels_out() * size[0] * size[1]);
-        let total = batch * image_out;
+        let image_in = channels * height * width;
         if input.len() != batch * image_in || residual.is_some_and(|r| r.len() != total) {
             return Err(ShapeError("the elements do not fit their shape".into()));
         }
-        let mut out = vec![0.0; total];
+        let mut out = Vec::new();
+        grown(&mut out, total, 0.0);
         if total == 0 {
             return Ok(out);
         }
@@ -205,6 +229,9 @@ impl Conv2d {
         // Taken out while it is used.
         let mut scratch = SCRATCH.take();
         for group in 0..self.geometry.groups {
+            if is_stopped() {
+                return;
+            }
             let input = &input[group * group_in..(group + 1) * group_in];
             let source = if planes.direct && planes.positions() >= MAX_TILE {
                 input
@@ -235,7 +262,7 @@ impl Conv2d {
                 share_chunks(out, per * BLOCK * pixels, split, &|index, out| run(index, per, out));
             }
         }
-        SCRATCH.set(scratch);
+        SCRATCH.set(left(scratch));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::tile::MAX_TILE;
 use super::{Conv2d, copy};
+use crate::engine::kernels::memory::grown;
 use pulp::{Simd, WithSimd};
 
 /// Where the taps of a kernel find their elements: the padded planes of one image and group.
@@ -22,6 +23,19 @@ pub(super) struct Planes {
 }
 
 impl Planes {
+    /// Elements of the planes, with room behind them; `None` where no number is so large.
+    pub fn wanted(conv: &Conv2d, size: [usize; 2]) -> Option<usize> {
+        let g = &conv.geometry;
+        let axis = |axis: usize| {
+            let reach = (conv.kernel[axis] - 1).checked_mul(g.dilation[axis])? / g.stride[axis];
+            let plane = size[axis].checked_add(reach)?;
+            // A phase for each tap, or for each step of the stride, whichever are fewer.
+            plane.checked_mul(conv.kernel[axis].min(g.stride[axis]))
+        };
+        axis(0)?.checked_mul(axis(1)?)?.checked_mul(conv.channels_in)?.checked_add(MAX_TILE)
+    }
+
+    /// REQUIRES that [`Planes::wanted`] is some number.
     pub fn new(conv: &Conv2d, input: [usize; 2], size: [usize; 2]) -> Self {
         let g = &conv.geometry;
         let mut plane = [0; 2];
@@ -62,7 +76,7 @@ impl Planes {
         let plane = self.plane[0] * self.plane[1];
         let wanted = self.channels * self.phases[0].len() * self.phases[1].len() * plane + MAX_TILE;
         scratch.clear();
-        scratch.resize(wanted, 0.0);
+        grown(scratch, wanted, 0.0);
         let (height, width) = (self.input[0], self.input[1]);
         let mut planes = scratch.chunks_exact_mut(plane);
         for channel in input.chunks_exact((height * width).max(1)) {

@@ -3,6 +3,7 @@
 use super::super::Activation;
 use super::planes::Planes;
 use super::{BLOCK, copy};
+use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
 
 /// Positions in the largest tile of any instruction set.
@@ -41,7 +42,7 @@ impl Channels<'_> {
         let positions = self.planes.positions();
         let tile = V * S::F32_LANES;
         let mut start = 0;
-        loop {
+        while !is_stopped() {
             // The last tile of planes that have no room behind them overlaps the one before.
             let at = if self.planes.direct { start.min(positions.saturating_sub(tile)) } else { start };
             let mut channel = 0;

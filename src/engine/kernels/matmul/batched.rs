@@ -53,7 +53,7 @@ impl Batched<'_> {
             } else {
                 multiply_here(a_rows, (rows, a.strides[0]), &packed, After::default(), out);
             }
-            PACKED.set(packed);
+            PACKED.set(packed.left());
         };
         let work = count * rows * inner * columns;
         let threads = rayon::current_num_threads();

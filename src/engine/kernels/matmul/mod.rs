@@ -11,6 +11,7 @@ mod tile;
 pub use batched::{Batched, Operand};
 
 use super::elementwise::Map;
+use super::memory::{grown, left};
 use super::share::{share, threads_for};
 use tile::Product;
 
@@ -67,7 +68,7 @@ impl Packed {
     pub fn pack(&mut self, elements: &[f32], [inner, columns]: [usize; 2], [down, across]: [usize; 2]) {
         (self.inner, self.columns) = (inner, columns);
         self.lines.clear();
-        self.lines.resize(columns.div_ceil(PANEL) * inner, Line([0.0; PANEL]));
+        grown(&mut self.lines, columns.div_ceil(PANEL) * inner, Line([0.0; PANEL]));
         for (panel, lines) in self.lines.chunks_exact_mut(inner.max(1)).enumerate() {
             let first = panel * PANEL;
             let count = PANEL.min(columns - first);
@@ -92,6 +93,17 @@ impl Packed {
 
     pub fn inner(&self) -> usize {
         self.inner
+    }
+
+    /// Bytes that so large a matrix takes once it is packed; `None` where no number is so large.
+    pub fn bytes([inner, columns]: [usize; 2]) -> Option<usize> {
+        columns.div_ceil(PANEL).checked_mul(inner)?.checked_mul(size_of::<Line>())
+    }
+
+    /// The same, without the memory, where it is large.
+    fn left(mut self) -> Self {
+        self.lines = left(self.lines);
+        self
     }
 
     pub fn columns(&self) -> usize {

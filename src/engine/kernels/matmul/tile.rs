@@ -1,6 +1,7 @@
 //! A tile of the result stays in registers while it runs over the inner axis.
 
 use super::super::elementwise::Map;
+use super::super::share::is_stopped;
 use super::super::{arch, vector};
 use super::{Activation, After, Line, PANEL, Packed};
 use pulp::{Simd, WithSimd};
@@ -91,6 +92,9 @@ impl Part<'_> {
             let start = self.rows.start + count * index / blocks;
             let end = self.rows.start + count * (index + 1) / blocks;
             let tiles = (end - start).div_ceil(tall);
+            if is_stopped() {
+                return;
+            }
             let mut panel = self.panels.start;
             while panel < self.panels.end {
                 let left = self.panels.end - panel;

@@ -36,20 +36,17 @@ pub fn shrink<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (bias, lambd) = (f64::from(bias), f64::from(lambd));
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
-        let shrunk: Vec<Number> = host::numbers(&x)
-            .into_iter()
-            .map(|v| {
-                let v = v.as_f64();
-                Number::Float(if v < -lambd {
-                    v + bias
-                } else if v > lambd {
-                    v - bias
-                } else {
-                    0.0
-                })
+        let shrunk = host::numbers(&x).map(|v| {
+            let v = v.as_f64();
+            Number::Float(if v < -lambd {
+                v + bias
+            } else if v > lambd {
+                v - bias
+            } else {
+                0.0
             })
-            .collect();
-        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &shrunk)?))
+        });
+        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), shrunk)?))
     }))
 }
 

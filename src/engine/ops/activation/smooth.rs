@@ -43,9 +43,8 @@ pub fn relu<B: Accelerator>() -> Result<BoxOp<B>, String> {
         x => {
             let x = x.into_host()?;
             let zero = Number::Int(0);
-            let cells: Vec<Number> =
-                host::numbers(&x).into_iter().map(|v| if v < zero { zero } else { v }).collect();
-            one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &cells)?))
+            let cells = host::numbers(&x).map(|v| if v < zero { zero } else { v });
+            one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), cells)?))
         }
     }))
 }

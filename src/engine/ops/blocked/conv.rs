@@ -15,6 +15,9 @@ use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
+/// What is said where the scratch of a kernel would be larger than any memory.
+pub(super) const TOO_FAR: &str = "its windows cover more than there is memory for";
+
 struct Conv {
     packed: Conv2d,
     activation: Activation,
@@ -30,6 +33,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let layout = if attributes.flag("planes")? { Layout::Planes } else { Layout::Blocks };
     let (weight, shape, bias) = filter(site)?;
     let geometry = geometry(&window, groups(attributes)?)?.ok_or("its pads depend on the input")?;
+    site.keep(Conv2d::packed_bytes(shape, geometry, layout))?;
     let packed = Conv2d::new(&weight, shape, bias.as_deref(), geometry, layout);
     let packed = packed.map_err(|e| e.to_string())?.ok_or("there is no form in blocks for these groups")?;
     Ok(Box::new(Conv { packed, activation }))
@@ -42,6 +46,7 @@ impl<B: Accelerator> Op<B> for Conv {
         let out = self.packed.output_size(size).ok_or("the window does not fit")?;
         let out = [batch, blocks(self.packed.channels_out()), out[0], out[1], BLOCK];
         cx.check(DType::F32, &out)?;
+        cx.work::<u8>(self.packed.scratch(size).ok_or(TOO_FAR)?)?;
         if out.contains(&0) {
             return one(Value::Float(B::float_zeros(out.into(), &cx.device, x.dtype().into())));
         }

@@ -28,6 +28,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let stride = [window.stride(0, 2)?, window.stride(1, 2)?];
     let packed = ConvTranspose2d::new(&weight, shape, bias.as_deref(), stride, cut);
     let packed = packed.map_err(|e| e.to_string())?.ok_or("the pads are larger than the kernel")?;
+    site.keep(Some(packed.bytes()))?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
         let [batch, found, height, width] = dims_of(x.shape().as_slice())?;
@@ -35,6 +36,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let out = packed.output_size([height, width]).ok_or("nothing is left of the result")?;
         let out = [batch, blocks(packed.channels_out()), out[0], out[1], BLOCK];
         cx.check(DType::F32, &out)?;
+        cx.work::<u8>(packed.scratch([height, width]).ok_or(super::conv::TOO_FAR)?)?;
         let y = B::compute(&[&x], &out, &|given| {
             let input = view(given[0]);
             packed.run(input, batch, [height, width], Activation::None).map_err(|e| e.to_string())

@@ -36,7 +36,8 @@ struct Inner<B: Accelerator> {
 fn inner<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Inner<B>, String> {
     let graph =
         site.node.attributes.find_graph(name)?.ok_or_else(|| format!("attribute {name:?} is missing"))?;
-    let program = Program::build(graph, site.device, site.registry).map_err(|e| format!("{name}: {e}"))?;
+    let program =
+        Program::build(graph, site.device, site.registry, site.ledger).map_err(|e| format!("{name}: {e}"))?;
     // Captures were appended graph by graph, in the order of the attributes.
     let all = site.node.attributes.graphs();
     let total: usize = all.iter().map(|(_, g)| g.captures.len()).sum();

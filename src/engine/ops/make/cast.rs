@@ -60,6 +60,7 @@ fn convert<B: Accelerator>(
     if x.dtype() == dtype {
         return Ok(x);
     }
+    cx.check(dtype, &x.shape())?;
     if !dtype.is_number() {
         return Ok(Value::Host(on_host(&x.into_host()?, dtype, rules)?));
     }
@@ -90,7 +91,7 @@ fn convert<B: Accelerator>(
 /// Floats as integers.
 fn truncated(x: &Tensor, dtype: DType) -> Result<Tensor, String> {
     let Some(floats) = x.elements::<f32>().filter(|_| x.dtype() == DType::F32) else {
-        return host::from_numbers(dtype, x.shape().to_vec(), &host::numbers(x));
+        return host::from_numbers(dtype, x.shape().to_vec(), host::numbers(x));
     };
     let number = |v: &f32| Number::Float((*v).into());
     for_element!(dtype, T => {
@@ -102,17 +103,21 @@ fn truncated(x: &Tensor, dtype: DType) -> Result<Tensor, String> {
 fn on_host(x: &Tensor, dtype: DType, rules: Rules) -> Result<Tensor, String> {
     let shape = x.shape().to_vec();
     if dtype == DType::String {
-        let texts = host::numbers(x).into_iter().map(|n| text(n, x.dtype())).collect();
+        let texts = host::numbers(x).map(|n| text(n, x.dtype())).collect();
         return host::texts(shape, texts);
     }
-    let numbers = match x.strings() {
-        Some(strings) => strings.iter().map(|s| parse(s, dtype)).collect::<Result<_, _>>()?,
-        None => host::numbers(x),
-    };
-    if let Some(code) = host::small_code(dtype, rules.saturate, rules.rounding) {
-        return host::tensor::<u8>(dtype, shape, numbers.into_iter().map(code).collect());
+    let code = host::small_code(dtype, rules.saturate, rules.rounding);
+    match (x.strings(), code) {
+        (Some(strings), Some(code)) => {
+            let codes = strings.iter().map(|s| parse(s, dtype).map(&code)).collect::<Result<_, _>>()?;
+            host::tensor::<u8>(dtype, shape, codes)
+        }
+        (Some(strings), None) => {
+            host::try_from_numbers(dtype, shape, strings.iter().map(|s| parse(s, dtype)))
+        }
+        (None, Some(code)) => host::tensor::<u8>(dtype, shape, host::numbers(x).map(code).collect()),
+        (None, None) => host::from_numbers(dtype, shape, host::numbers(x)),
     }
-    host::from_numbers(dtype, shape, &numbers)
 }
 
 /// A number that a string spells.

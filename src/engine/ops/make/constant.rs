@@ -21,7 +21,7 @@ fn value(node: &Node) -> Result<Tensor, String> {
         Attribute::Int(v) => host::scalar(DType::I64, Number::Int(i128::from(*v))),
         Attribute::Ints(v) => host::from_ints(v),
         Attribute::Float(v) => host::scalar(DType::F32, Number::Float(f64::from(*v))),
-        Attribute::Floats(v) => host::from_numbers(DType::F32, vec![v.len()], &floats(v)),
+        Attribute::Floats(v) => host::from_numbers(DType::F32, vec![v.len()], floats(v)),
         Attribute::Text(v) => host::texts(Vec::new(), vec![v.as_str().into()]),
         Attribute::Texts(v) => host::texts(vec![v.len()], v.clone()),
         _ => Err(format!("a constant of {name} is not supported")),
@@ -38,8 +38,8 @@ pub fn of_shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let dims = dims.iter().map(|d| usize::try_from(*d).map_err(|_| format!("{dims:?} is not a shape")));
         let dims = dims.collect::<Result<Vec<_>, _>>()?;
         cx.check(dtype, &dims)?;
-        let count = dims.iter().product();
-        one(Value::Host(host::pick(&host::scalar(dtype, fill)?, &vec![0; count], dims)?))
+        let count = host::count(&dims)?;
+        one(Value::Host(host::pick(&host::scalar(dtype, fill)?, std::iter::repeat_n(0, count), dims)?))
     }))
 }
 
@@ -75,8 +75,7 @@ pub fn range<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             (Number::Int(start), Number::Int(delta)) => Number::Int(start + i as i128 * delta),
             (start, delta) => Number::Float(start.as_f64() + i as f64 * delta.as_f64()),
         };
-        let numbers: Vec<Number> = (0..count).map(at).collect();
-        one(Value::Host(host::from_numbers(dtype, vec![count], &numbers)?))
+        one(Value::Host(host::from_numbers(dtype, vec![count], (0..count).map(at))?))
     }))
 }
 
@@ -89,14 +88,8 @@ pub fn eye_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let [rows, columns] = dims[..] else { return Err(format!("{dims:?} is not a matrix").into()) };
         let dtype = given.unwrap_or(x.dtype());
         cx.check(dtype, &dims)?;
-        let mut numbers = vec![Number::Int(0); rows * columns];
-        for row in 0..rows {
-            if let Some(column) = (row as i64).checked_add(k).and_then(|c| usize::try_from(c).ok())
-                && column < columns
-            {
-                numbers[row * columns + column] = Number::Int(1);
-            }
-        }
-        one(Value::Host(host::from_numbers(dtype, dims, &numbers)?))
+        let diagonal = |row: usize| (row as i64).checked_add(k).and_then(|c| usize::try_from(c).ok());
+        let line = |row| (0..columns).map(move |column| Number::Int((diagonal(row) == Some(column)).into()));
+        one(Value::Host(host::from_numbers(dtype, dims, (0..rows).flat_map(line))?))
     }))
 }

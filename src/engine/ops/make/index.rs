@@ -20,10 +20,12 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let axis = axis(given, indices.shape().len() + 1)?;
         let mut dims = indices.shape().to_vec();
         dims.insert(axis, size);
-        cx.check(DType::I64, &dims)?;
+        cx.check(values.dtype(), &dims)?;
+        // Which of the two each is.
+        cx.work::<u8>(host::count(&dims)?)?;
         let inner: usize = dims[axis + 1..].iter().product();
-        let mut hot = vec![0usize; dims.iter().product()];
-        for (at, index) in host::numbers(&indices).into_iter().enumerate() {
+        let mut hot = host::filled(0u8, host::count(&dims)?)?;
+        for (at, index) in host::numbers(&indices).enumerate() {
             let index = index.as_i64();
             let index = if index < 0 { index.saturating_add(depth) } else { index };
             if (0..depth).contains(&index) {
@@ -31,7 +33,7 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 hot[(outer * size + index as usize) * inner + within] = 1;
             }
         }
-        one(Value::Host(host::pick(&values, &hot, dims)?))
+        one(Value::Host(host::pick(&values, hot.into_iter().map(usize::from), dims)?))
     }))
 }
 
@@ -40,13 +42,17 @@ pub fn non_zero<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let x = inputs.take(0)?.into_host()?;
         let strides = host::strides(x.shape());
         let numbers = host::numbers(&x);
-        let found: Vec<usize> = (0..numbers.len()).filter(|i| numbers[*i].as_f64() != 0.0).collect();
-        cx.check(DType::I64, &[x.shape().len(), found.len()])?;
-        let along = |axis: usize| {
-            let (stride, dim) = (strides[axis], x.shape()[axis]);
-            found.iter().map(move |i| (i / stride % dim) as i64)
-        };
-        let indices: Vec<i64> = (0..x.shape().len()).flat_map(along).collect();
-        one(Value::Host(host::tensor(DType::I64, vec![x.shape().len(), found.len()], indices)?))
+        let found =
+            || (0..numbers.len()).zip(numbers.clone()).filter(|(_, n)| n.as_f64() != 0.0).map(|(i, _)| i);
+        let count = found().count();
+        let dims = vec![x.shape().len(), count];
+        cx.check(DType::I64, &dims)?;
+        let mut indices = host::filled(0i64, host::count(&dims)?)?;
+        for (rank, i) in found().enumerate() {
+            for (axis, stride) in strides.iter().enumerate() {
+                indices[axis * count + rank] = (i / stride % x.shape()[axis]) as i64;
+            }
+        }
+        one(Value::Host(host::tensor(DType::I64, dims, indices)?))
     }))
 }

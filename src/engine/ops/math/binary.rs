@@ -1,7 +1,7 @@
 //! Add, Sub, Mul, Div; Pow, Mod, BitShift and the bitwise operators.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Cell, Number, Reader};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, OpResult, Site, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
@@ -41,7 +41,7 @@ pub fn arithmetic<B: Accelerator>(
     if matches!(op, Arithmetic::Div) && B::ON_HOST && !a.dtype().is_float() {
         // The backend panics where a quotient is none, or is one more than the type holds.
         let divisor = b.clone().into_host()?;
-        if host::numbers(&divisor).iter().any(|n| matches!(n, Number::Int(0 | -1))) {
+        if host::numbers(&divisor).any(|n| matches!(n, Number::Int(0 | -1))) {
             return on_host(op, &a.into_host()?, &divisor, cx).map(Value::Host);
         }
     }
@@ -97,16 +97,54 @@ pub fn elementwise<B: Accelerator>(
     f: impl Fn(Number, Number) -> Result<Number, String>,
 ) -> Result<Tensor, OpError> {
     let dims = broadcast::shape(a.shape(), b.shape())?;
+    if a.strings().is_some() || b.strings().is_some() {
+        return Err("it takes no strings".into());
+    }
     cx.check(dtype, &dims)?;
-    let (left, right) = (host::numbers(a), host::numbers(b));
-    let result = if a.shape() == b.shape() {
-        left.into_iter().zip(right).map(|(a, b)| f(a, b)).collect::<Result<Vec<_>, _>>()?
-    } else {
-        let left = host::broadcast_indices(a.shape(), &dims).into_iter().map(|i| left[i]);
-        let right = host::broadcast_indices(b.shape(), &dims).into_iter().map(|i| right[i]);
-        left.zip(right).map(|(a, b)| f(a, b)).collect::<Result<Vec<_>, _>>()?
-    };
-    Ok(host::from_numbers(dtype, dims, &result)?)
+    let at = host::broadcast_indices(a.shape(), &dims).zip(host::broadcast_indices(b.shape(), &dims));
+    // What shapes and masks are made of.
+    if let (Some(left), Some(right)) = (a.elements::<i64>(), b.elements::<i64>()) {
+        let number = |v: i64| Number::Int(v.into());
+        let results = at.map(|(l, r)| f(number(left[l]), number(right[r])));
+        return match dtype {
+            DType::I64 => typed(dtype, dims, results, |n| <i64 as Cell>::from_number(n), cx),
+            DType::Bool => typed(dtype, dims, results, |n| u8::from(n != Number::Int(0)), cx),
+            _ => host::try_from_numbers(dtype, dims, watched(results, cx)),
+        };
+    }
+    let (left, right) = (Reader::new(a), Reader::new(b));
+    let results = at.map(|(l, r)| f(left.at(l), right.at(r)));
+    host::try_from_numbers(dtype, dims, watched(results, cx))
+}
+
+/// The same results, and an error once the run is to end.
+fn watched<B: Accelerator>(
+    results: impl Iterator<Item = Result<Number, String>>,
+    cx: &Context<B>,
+) -> impl Iterator<Item = Result<Number, OpError>> {
+    results.enumerate().map(|(index, result)| {
+        if index % LOOK == 0 {
+            cx.run.go_on()?;
+        }
+        Ok(result?)
+    })
+}
+
+/// Elements between two looks at whether the run is to end.
+const LOOK: usize = 1 << 16;
+
+fn typed<T: Cell, B: Accelerator>(
+    dtype: DType,
+    dims: Vec<usize>,
+    results: impl Iterator<Item = Result<Number, String>>,
+    cell: impl Fn(Number) -> T,
+    cx: &Context<B>,
+) -> Result<Tensor, OpError> {
+    let mut cells = host::room(host::count(&dims)?)?;
+    for result in watched(results, cx) {
+        cells.push(cell(result?));
+    }
+    Ok(host::tensor(dtype, dims, cells)?)
 }
 
 /// The exponent may be of another type; the result is of the base's.

@@ -45,14 +45,11 @@ fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) 
             let ends = x.dtype().is_float().then(|| ends(to_burn(x.dtype())));
             let low = low.or(ends.map(|(least, _)| Number::Float(least)));
             let high = high.or(ends.map(|(_, most)| Number::Float(most)));
-            let clipped: Vec<Number> = host::numbers(&x)
-                .into_iter()
-                .map(|v| {
-                    let v = low.map_or(v, |low| if v < low { low } else { v });
-                    high.map_or(v, |high| if v > high { high } else { v })
-                })
-                .collect();
-            Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &clipped)?)
+            let clipped = host::numbers(&x).map(|v| {
+                let v = low.map_or(v, |low| if v < low { low } else { v });
+                high.map_or(v, |high| if v > high { high } else { v })
+            });
+            Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), clipped)?)
         }
     })
 }

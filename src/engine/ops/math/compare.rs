@@ -65,8 +65,7 @@ fn strings<B: Accelerator>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>
     let dims = broadcast::shape(a.shape(), b.shape())?;
     cx.check(DType::Bool, &dims)?;
     let (left, right) = (host::strings(a)?, host::strings(b)?);
-    let pairs =
-        host::broadcast_indices(a.shape(), &dims).into_iter().zip(host::broadcast_indices(b.shape(), &dims));
+    let pairs = host::broadcast_indices(a.shape(), &dims).zip(host::broadcast_indices(b.shape(), &dims));
     let equal = pairs.map(|(l, r)| left[l] == right[r]).collect();
     Ok(Tensor::from_bools(dims, equal).map_err(|e| e.to_string())?)
 }

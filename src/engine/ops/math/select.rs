@@ -1,7 +1,7 @@
 //! Where: elements of one tensor or the other, by a condition.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host;
+use crate::engine::host::{self, Reader};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::Value;
 
@@ -17,7 +17,6 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             let (condition, then, other) = (condition.into_host()?, then.into_host()?, other.into_host()?);
             if let (Some(left), Some(right)) = (then.strings(), other.strings()) {
                 let picked = host::broadcast_indices(condition.shape(), &dims)
-                    .into_iter()
                     .zip(host::broadcast_indices(then.shape(), &dims))
                     .zip(host::broadcast_indices(other.shape(), &dims))
                     .map(
@@ -28,14 +27,12 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                     .collect();
                 return one(Value::Host(host::texts(dims, picked)?));
             }
-            let (left, right) = (host::numbers(&then), host::numbers(&other));
-            let picked: Vec<host::Number> = host::broadcast_indices(condition.shape(), &dims)
-                .into_iter()
+            let (left, right) = (Reader::new(&then), Reader::new(&other));
+            let picked = host::broadcast_indices(condition.shape(), &dims)
                 .zip(host::broadcast_indices(then.shape(), &dims))
                 .zip(host::broadcast_indices(other.shape(), &dims))
-                .map(|((c, l), r)| if condition.bytes()[c] != 0 { left[l] } else { right[r] })
-                .collect();
-            return one(Value::Host(host::from_numbers(then.dtype(), dims, &picked)?));
+                .map(|((c, l), r)| if condition.bytes()[c] != 0 { left.at(l) } else { right.at(r) });
+            return one(Value::Host(host::from_numbers(then.dtype(), dims, picked)?));
         }
         let condition = broadcast::to(condition.on_device(&cx.device), &dims, cx)?.bool(&cx.device)?;
         // A scalar is filled in, without a tensor of its own.

@@ -101,13 +101,12 @@ fn numeric_or<B: Accelerator>(
         Value::Float(x) => one(Value::Float(on_device(x))),
         x => {
             let x = x.into_host()?;
-            let results = host::numbers(&x).into_iter().map(|v| match (v, ints) {
+            let results = host::numbers(&x).map(|v| match (v, ints) {
                 (Number::Float(v), _) => Ok(Number::Float(on_host(v))),
                 (Number::Int(v), Some(ints)) => Ok(Number::Int(ints(v))),
                 (Number::Int(_), None) => Err(format!("it takes floats, not {}", x.dtype())),
             });
-            let results = results.collect::<Result<Vec<_>, _>>()?;
-            one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &results)?))
+            one(Value::Host(host::try_from_numbers(x.dtype(), x.shape().to_vec(), results)?))
         }
     }))
 }
@@ -122,12 +121,11 @@ pub fn device<B: Accelerator>(on_device: OnDevice<B>) -> Result<BoxOp<B>, String
 fn host_ints<B: Accelerator>(f: fn(i128) -> i128) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
-        let results = host::numbers(&x).into_iter().map(|v| match v {
+        let results = host::numbers(&x).map(|v| match v {
             Number::Int(v) => Ok(Number::Int(f(v))),
             Number::Float(_) => Err(OpError::graph(format!("it takes integers, not {}", x.dtype()))),
         });
-        let results = results.collect::<Result<Vec<_>, _>>()?;
-        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &results)?))
+        one(Value::Host(host::try_from_numbers(x.dtype(), x.shape().to_vec(), results)?))
     }))
 }
 
@@ -143,13 +141,10 @@ fn is_inf<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let positive = site.node.attributes.int("detect_positive", 1)? != 0;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
-        let found: Vec<Number> = host::numbers(&x)
-            .into_iter()
-            .map(|v| {
-                let v = v.as_f64();
-                Number::Int((v.is_infinite() && if v > 0.0 { positive } else { negative }).into())
-            })
-            .collect();
-        one(Value::Host(host::from_numbers(DType::Bool, x.shape().to_vec(), &found)?))
+        let found = host::numbers(&x).map(|v| {
+            let v = v.as_f64();
+            Number::Int((v.is_infinite() && if v > 0.0 { positive } else { negative }).into())
+        });
+        one(Value::Host(host::from_numbers(DType::Bool, x.shape().to_vec(), found)?))
     }))
 }

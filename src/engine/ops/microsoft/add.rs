@@ -37,6 +37,10 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let dims = broadcast::shape(a.shape(), b.shape())?;
         cx.check(a.dtype(), &dims)?;
         let dtype = a.dtype();
+        // Both sides and the sum, as floats.
+        for dims in [a.shape(), b.shape(), &dims] {
+            cx.work::<f32>(host::count(dims)?)?;
+        }
         let sum = sum(&quantised(&a, sa, za), &quantised(&b, sb, zb), (sc, zc), &dims);
         one(Value::Host(match dtype {
             DType::U8 => {
@@ -59,8 +63,8 @@ fn numbers<B: Accelerator>(inputs: &mut Inputs<B>, place: usize) -> Result<(f32,
 
 fn quantised(x: &Tensor, scale: f32, zero: f32) -> Quantised {
     let cells = match x.dtype() {
-        DType::U8 => host::cells::<u8>(x).into_iter().map(f32::from).collect(),
-        _ => host::cells::<i8>(x).into_iter().map(f32::from).collect(),
+        DType::U8 => host::cells::<u8>(x).iter().copied().map(f32::from).collect(),
+        _ => host::cells::<i8>(x).iter().copied().map(f32::from).collect(),
     };
     Quantised { cells, shape: x.shape().to_vec(), scale, zero }
 }
@@ -75,7 +79,7 @@ fn sum(a: &Quantised, b: &Quantised, (scale, zero): (f32, f32), dims: &[usize]) 
     if a.shape == b.shape {
         return a.cells.iter().zip(&b.cells).map(|(a, b)| element(*a, *b)).collect();
     }
-    let left = host::broadcast_indices(&a.shape, dims).into_iter();
+    let left = host::broadcast_indices(&a.shape, dims);
     let right = host::broadcast_indices(&b.shape, dims);
     left.zip(right).map(|(i, j)| element(a.cells[i], b.cells[j])).collect()
 }

@@ -26,6 +26,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         };
         let before = inputs.optional(2).map_or(0, |past| past.dims().get(2).copied().unwrap_or_default());
         let total = length + before;
+        cx.work::<(i64, bool)>(mask.len())?;
         let given = ints(&mask)?;
         let (open, dims): (Vec<bool>, Vec<usize>) = match *mask.shape() {
             [rows] if rows == batch || rows == 2 * batch => {
@@ -41,8 +42,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             [rows, queries, keys] => (given.iter().map(|m| *m != 0).collect(), vec![rows, 1, queries, keys]),
             ref other => return Err(format!("a mask of shape {other:?} is not supported").into()),
         };
-        let bias: Vec<Number> =
-            open.into_iter().map(|open| Number::Float(if open { 0.0 } else { filter })).collect();
-        one(Value::Host(host::from_numbers(DType::F32, dims, &bias)?))
+        cx.check(DType::F32, &dims)?;
+        let bias = open.into_iter().map(|open| Number::Float(if open { 0.0 } else { filter }));
+        one(Value::Host(host::from_numbers(DType::F32, dims, bias)?))
     }))
 }

@@ -29,7 +29,7 @@ fn key(number: Number) -> Key {
 fn keys(tensor: &Tensor) -> Vec<Key> {
     match tensor.strings() {
         Some(strings) => strings.iter().cloned().map(Key::Text).collect(),
-        None => host::numbers(tensor).into_iter().map(key).collect(),
+        None => host::numbers(tensor).map(key).collect(),
     }
 }
 
@@ -93,15 +93,24 @@ impl Mapping {
         Ok(Self { index, values, from: keys_of.dtype() })
     }
 
-    fn apply(&self, x: &Tensor) -> Result<Tensor, String> {
+    fn apply<B: Accelerator>(&self, x: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
         let comparable = x.dtype() == self.from || (x.dtype().is_float() && self.from.is_float());
         if !comparable {
-            return Err(format!("{x:?} where {} should be", self.from));
+            return Err(format!("{x:?} where {} should be", self.from).into());
         }
         let last = self.values.len() - 1;
-        let picked: Vec<usize> =
-            keys(x).iter().map(|key| self.index.get(key).copied().unwrap_or(last)).collect();
-        host::pick(&self.values, &picked, x.shape().to_vec())
+        cx.check(self.values.dtype(), x.shape())?;
+        let place = |key: &Key| self.index.get(key).copied().unwrap_or(last);
+        Ok(match x.strings() {
+            Some(strings) => {
+                let picked = strings.iter().map(|text| place(&Key::Text(text.clone())));
+                host::pick(&self.values, picked, x.shape().to_vec())?
+            }
+            None => {
+                let picked = host::numbers(x).map(|number| place(&key(number)));
+                host::pick(&self.values, picked, x.shape().to_vec())?
+            }
+        })
     }
 }
 
@@ -115,8 +124,8 @@ pub fn label_encoder<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Str
     let values = list(attributes, "values")?.ok_or("it has no values")?;
     let default = default(attributes, values.dtype())?;
     let mapping = Mapping::new(&keys, values, default)?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
-        one(Value::Host(mapping.apply(&inputs.take(0)?.into_host()?)?))
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        one(Value::Host(mapping.apply(&inputs.take(0)?.into_host()?, cx)?))
     }))
 }
 
@@ -138,10 +147,10 @@ fn both_ways<B: Accelerator>(
     let strings = host::texts(vec![strings.len()], strings)?;
     let to_ints = Mapping::new(&strings, ints.clone(), default(attributes, DType::I64)?)?;
     let to_strings = Mapping::new(&ints, strings, default(attributes, DType::String)?)?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let mapping = if x.dtype() == DType::String { &to_ints } else { &to_strings };
-        one(Value::Host(mapping.apply(&x)?))
+        one(Value::Host(mapping.apply(&x, cx)?))
     }))
 }
 
@@ -164,11 +173,12 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         }
         let shape: Vec<usize> = x.shape().iter().copied().chain([count]).collect();
         cx.check(DType::F32, &shape)?;
+        cx.work::<Key>(x.len())?;
         let given = match x.strings() {
             Some(_) => keys(&x),
-            None => host::numbers(&x).into_iter().map(|n| Key::Int(n.as_i64().into())).collect(),
+            None => host::numbers(&x).map(|n| Key::Int(n.as_i64().into())).collect::<Vec<_>>(),
         };
-        let mut out = vec![0f32; given.len() * count];
+        let mut out = host::filled(0f32, host::count(&shape)?)?;
         for (at, key) in given.iter().enumerate() {
             match index.get(key) {
                 Some(category) => out[at * count + category] = 1.0,

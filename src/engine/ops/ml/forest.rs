@@ -1,5 +1,7 @@
 //! Decision trees, flattened: nodes in one list, and how a row of features goes through them.
 
+use crate::engine::backend::Accelerator;
+use crate::engine::ops::{Context, OpError};
 use rayon::prelude::*;
 use std::collections::HashSet;
 
@@ -146,8 +148,17 @@ impl Forest {
     /// The scores of every row: for each target `None` where no leaf had a weight for it.
     ///
     /// REQUIRES rows of at least [`Forest::width`] features.
-    pub fn run(&self, values: &[f64], width: usize, rows: usize) -> Vec<Vec<Option<f64>>> {
-        let row = |row: usize| self.row(&values[row * width..(row + 1) * width]);
+    pub fn run<B: Accelerator>(
+        &self,
+        values: &[f64],
+        width: usize,
+        rows: usize,
+        cx: &Context<B>,
+    ) -> Result<Vec<Vec<Option<f64>>>, OpError> {
+        let row = |row: usize| {
+            cx.run.go_on()?;
+            Ok(self.row(&values[row * width..(row + 1) * width]))
+        };
         if rows.saturating_mul(self.roots.len()) >= PARALLEL {
             (0..rows).into_par_iter().map(row).collect()
         } else {

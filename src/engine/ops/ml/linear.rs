@@ -33,8 +33,8 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     let targets = site.node.attributes.int("targets", 1)?;
     let targets = usize::try_from(targets).map_err(|_| format!("{targets} targets"))?;
     let (linear, transform) = (Linear::read(site, targets)?, Transform::read(site)?);
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs, cx)?;
         x.expect(linear.width)?;
         let mut out = Vec::with_capacity(x.rows * targets);
         for row in 0..x.rows {
@@ -60,8 +60,8 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
     // One score stands for two classes.
     let pair = targets == 1 && classes.len() == 2;
     let columns = if pair { 2 } else { targets };
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs, cx)?;
         x.expect(linear.width)?;
         let mut labels = Vec::with_capacity(x.rows);
         let mut out = Vec::with_capacity(x.rows * columns);

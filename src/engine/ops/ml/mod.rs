@@ -10,7 +10,7 @@ mod support;
 mod transform;
 mod tree;
 
-use super::{Inputs, Registry, Site};
+use super::{Context, Inputs, Registry, Site};
 use crate::engine::backend::Accelerator;
 use crate::engine::error::OpError;
 use crate::engine::host;
@@ -49,8 +49,9 @@ struct Matrix {
 
 impl Matrix {
     /// The first input; what has one axis is one row.
-    fn take<B: Accelerator>(inputs: &mut Inputs<B>) -> Result<Self, OpError> {
+    fn take<B: Accelerator>(inputs: &mut Inputs<B>, cx: &Context<B>) -> Result<Self, OpError> {
         let x = inputs.take(0)?.into_host()?;
+        cx.work::<f64>(x.len())?;
         if x.strings().is_some() {
             return Err(format!("{x:?} where numbers should be").into());
         }
@@ -103,7 +104,6 @@ fn float32<B: Accelerator>(shape: Vec<usize>, values: Vec<f64>) -> Result<Value<
 /// The dtype of the features where it is a float, else float32.
 fn like<B: Accelerator>(dtype: DType, shape: Vec<usize>, values: Vec<f64>) -> Result<Value<B>, String> {
     let dtype = if dtype.is_float() { dtype } else { DType::F32 };
-    let numbers: Vec<host::Number> = values.into_iter().map(host::Number::Float).collect();
-    let tensor: Tensor = host::from_numbers(dtype, shape, &numbers)?;
+    let tensor: Tensor = host::from_numbers(dtype, shape, values.into_iter().map(host::Number::Float))?;
     Ok(Value::Host(tensor))
 }

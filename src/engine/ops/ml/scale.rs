@@ -14,9 +14,9 @@ fn column<T: Copy>(values: &[T], index: usize) -> Option<T> {
 
 pub fn scaler<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (offset, scale) = (floats(site, "offset")?, floats(site, "scale")?);
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let dims = inputs.0.first().and_then(Option::as_ref).map(Value::dims).unwrap_or_default();
-        let mut x = Matrix::take(&mut inputs)?;
+        let mut x = Matrix::take(&mut inputs, cx)?;
         for list in [&offset, &scale] {
             if list.len() > 1 {
                 x.expect(list.len())?;
@@ -38,9 +38,9 @@ pub fn normalizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
         "L2" => |row| row.iter().map(|v| v * v).sum::<f64>().sqrt(),
         other => return Err(format!("norm {other:?} is not known")),
     };
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let dims = inputs.0.first().and_then(Option::as_ref).map(Value::dims).unwrap_or_default();
-        let mut x = Matrix::take(&mut inputs)?;
+        let mut x = Matrix::take(&mut inputs, cx)?;
         for row in x.values.chunks_exact_mut(x.width.max(1)) {
             let norm = norm(row);
             if norm != 0.0 {
@@ -53,11 +53,11 @@ pub fn normalizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
 
 pub fn binarizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let threshold = f64::from(site.node.attributes.float("threshold", 0.0)?);
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
-        let bits: Vec<Number> =
-            x.to_f64().into_iter().map(|v| Number::Int(i128::from(v > threshold))).collect();
-        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &bits)?))
+        cx.check(x.dtype(), x.shape())?;
+        let bits = host::numbers(&x).map(|v| Number::Int(i128::from(v.as_f64() > threshold)));
+        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), bits)?))
     }))
 }
 
@@ -72,7 +72,7 @@ pub fn imputer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     if floats.is_empty() == ints.is_empty() {
         return Err("it has to have values of one kind, floats or integers, to put in".into());
     }
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let width = x.shape().last().copied().unwrap_or(1).max(1);
         let values = if x.dtype().is_float() { &floats } else { &ints };
@@ -83,12 +83,11 @@ pub fn imputer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             Number::Float(v) => v == missing_float || (v.is_nan() && missing_float.is_nan()),
             Number::Int(v) => v == i128::from(missing_int),
         };
-        let mut numbers = host::numbers(&x);
-        for (index, number) in numbers.iter_mut().enumerate() {
-            if missing(*number) {
-                *number = column(values, index % width).unwrap_or(*number);
-            }
-        }
-        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &numbers)?))
+        cx.check(x.dtype(), x.shape())?;
+        let filled = host::numbers(&x).enumerate().map(|(index, number)| {
+            let other = if missing(number) { column(values, index % width) } else { None };
+            other.unwrap_or(number)
+        });
+        one(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), filled)?))
     }))
 }

@@ -21,9 +21,8 @@ pub fn array_features<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, Strin
         shape.push(at.len());
         cx.check(x.dtype(), &shape)?;
         let rows = outer.iter().product::<usize>();
-        let picked: Vec<usize> =
-            (0..rows).flat_map(|row| at.iter().map(move |column| row * width + column)).collect();
-        one(Value::Host(host::pick(&x, &picked, shape)?))
+        let picked = (0..rows).flat_map(|row| at.iter().map(move |column| row * width + column));
+        one(Value::Host(host::pick(&x, picked, shape)?))
     }))
 }
 
@@ -41,6 +40,7 @@ pub fn vectorize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
                 [width] => (1, *width),
                 [rows, rest @ ..] => (*rows, rest.iter().product()),
             };
+            cx.work::<f64>(x.len())?;
             parts.push((rows, own, widths.get(index).copied().unwrap_or(own), x.to_f64()));
         }
         let rows = parts.first().map_or(0, |part| part.0);
@@ -50,7 +50,8 @@ pub fn vectorize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
         let width = parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.2));
         let width = width.ok_or("its widths are too large")?;
         cx.check(DType::F32, &[rows, width])?;
-        let mut out = Vec::with_capacity(rows * width);
+        cx.work::<f64>(rows.saturating_mul(width))?;
+        let mut out = host::room(rows * width)?;
         for row in 0..rows {
             for (_, own, wanted, values) in &parts {
                 let row = &values[row * own..(row + 1) * own];

@@ -85,8 +85,8 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     } else {
         (Vectors::new(Kernel::Linear, coefficients, 1)?, vec![1.0])
     };
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs, cx)?;
         x.expect(vectors.width)?;
         let mut out = Vec::with_capacity(x.rows);
         for row in 0..x.rows {
@@ -223,12 +223,13 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
     let positive = svm.coefficients.iter().all(|c| *c >= 0.0);
     let columns = if svm.rho.len() == 1 || !svm.prob.is_empty() { svm.classes() } else { svm.rho.len() };
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+        let x = Matrix::take(&mut inputs, cx)?;
         x.expect(svm.vectors.width)?;
         cx.check(DType::F64, &[x.rows, columns])?;
         let mut labels = Vec::with_capacity(x.rows);
         let mut out = Vec::with_capacity(x.rows * columns);
         for row in 0..x.rows {
+            cx.run.go_on()?;
             let (mut scores, votes) = svm.decide(x.row(row));
             // By votes even where there are probabilities, which now and then favour another class.
             labels.push(largest(&votes));
@@ -255,12 +256,15 @@ fn linear<B: Accelerator>(
     let count = classes.len();
     let vectors = Vectors::new(Kernel::read(site)?, floats(site, "coefficients")?, count)?;
     let rho = floats(site, "rho")?.first().copied().unwrap_or(0.0);
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = Matrix::take(&mut inputs, cx)?;
         x.expect(vectors.width)?;
+        cx.check(DType::F64, &[x.rows, count])?;
+        cx.work::<usize>(x.rows)?;
         let mut labels = Vec::with_capacity(x.rows);
         let mut out = Vec::with_capacity(x.rows * count);
         for row in 0..x.rows {
+            cx.run.go_on()?;
             let mut scores: Vec<f64> = vectors.compare(x.row(row)).into_iter().map(|s| s + rho).collect();
             labels.push(largest(&scores));
             transform.apply(&mut scores);

@@ -5,7 +5,7 @@ use super::label::{Classes, largest};
 use super::transform::Transform;
 use super::{Matrix, float32, floats_or_tensor, ints, like};
 use crate::engine::backend::Accelerator;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::tensor::DType;
 use std::collections::HashMap;
 
@@ -110,16 +110,23 @@ fn leaves<B: Accelerator>(
 }
 
 /// `[rows, targets]`: each target's score with its base (one for all, one each, or none), transformed.
-fn predictions(forest: &Forest, x: &Matrix, targets: usize, base: &[f64], transform: &Transform) -> Vec<f64> {
+fn predictions<B: Accelerator>(
+    forest: &Forest,
+    x: &Matrix,
+    targets: usize,
+    base: &[f64],
+    transform: &Transform,
+    cx: &Context<B>,
+) -> Result<Vec<f64>, OpError> {
     let base = |target: usize| base.get(target).or(base.first().filter(|_| base.len() == 1));
     let mut out = Vec::with_capacity(x.rows * targets);
-    for scores in forest.run(&x.values, x.width, x.rows) {
+    for scores in forest.run(&x.values, x.width, x.rows, cx)? {
         let start = out.len();
         let scores = scores.into_iter().enumerate();
         out.extend(scores.map(|(target, score)| score.unwrap_or(0.0) + base(target).unwrap_or(&0.0)));
         transform.apply(&mut out[start..]);
     }
-    out
+    Ok(out)
 }
 
 pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -128,12 +135,19 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     let (base, _) = floats_or_tensor(site, "base_values")?;
     let (transform, width) = (Transform::read(site)?, forest.width());
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+        let x = Matrix::take(&mut inputs, cx)?;
         wide_enough(&x, width)?;
-        cx.check(DType::F64, &[x.rows, targets])?;
-        let out = predictions(&forest, &x, targets, &base, &transform);
+        scores_of(&x, targets, cx)?;
+        let out = predictions(&forest, &x, targets, &base, &transform, cx)?;
         one(float32(vec![x.rows, targets], out)?)
     }))
+}
+
+/// Reserves what the scores of all rows take: as the trees give them, and as they are answered.
+fn scores_of<B: Accelerator>(x: &Matrix, targets: usize, cx: &Context<B>) -> Result<(), OpError> {
+    cx.check(DType::F64, &[x.rows, targets])?;
+    cx.work::<Option<f64>>(x.rows.saturating_mul(targets))?;
+    cx.work::<Vec<f64>>(x.rows)
 }
 
 fn wide_enough(x: &Matrix, width: usize) -> Result<(), String> {
@@ -155,12 +169,12 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
     let positive = forest.weights.iter().all(|(_, weight)| *weight >= 0.0);
     let lone = first.unwrap_or(0);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+        let x = Matrix::take(&mut inputs, cx)?;
         wide_enough(&x, width)?;
-        cx.check(DType::F64, &[x.rows, count])?;
+        scores_of(&x, count, cx)?;
         let mut labels = Vec::with_capacity(x.rows);
         let mut out = Vec::with_capacity(x.rows * count);
-        for scores in forest.run(&x.values, x.width, x.rows) {
+        for scores in forest.run(&x.values, x.width, x.rows, cx)? {
             if single {
                 let own = base.get(if base.len() == 2 { 1 } else { 0 }).copied().unwrap_or(0.0);
                 let score = scores[lone].unwrap_or(0.0) + own;
@@ -250,10 +264,10 @@ pub fn ensemble<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     let forest = Forest { nodes, roots, weights, sets, targets, aggregate, double }.checked()?;
     let width = forest.width();
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let x = Matrix::take(&mut inputs)?;
+        let x = Matrix::take(&mut inputs, cx)?;
         wide_enough(&x, width)?;
-        cx.check(DType::F64, &[x.rows, targets])?;
-        let out = predictions(&forest, &x, targets, &[], &transform);
+        scores_of(&x, targets, cx)?;
+        let out = predictions(&forest, &x, targets, &[], &transform, cx)?;
         one(like(x.dtype, vec![x.rows, targets], out)?)
     }))
 }

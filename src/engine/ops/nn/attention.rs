@@ -3,7 +3,7 @@
 use super::fused_attention::in_one;
 use super::matmul::product;
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Number, Reader};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::shape::{concat, permute};
@@ -173,14 +173,12 @@ impl Attention {
         let Some(mask) = mask else { return Ok(structural) };
         let mut mask = mask.into_host()?;
         if mask.dtype() == DType::Bool {
-            let open: Vec<Number> = mask
-                .bytes()
-                .iter()
-                .map(|b| Number::Float(if *b != 0 { 0.0 } else { f64::NEG_INFINITY }))
-                .collect();
-            mask = host::from_numbers(dtype, mask.shape().to_vec(), &open)?;
+            cx.check(dtype, mask.shape())?;
+            let open =
+                mask.bytes().iter().map(|b| Number::Float(if *b != 0 { 0.0 } else { f64::NEG_INFINITY }));
+            mask = host::from_numbers(dtype, mask.shape().to_vec(), open)?;
         }
-        let mask = Value::<B>::Host(padded(&mask, keys)?).on_device(&cx.device);
+        let mask = Value::<B>::Host(padded(&mask, keys, cx)?).on_device(&cx.device);
         Ok(Some(match structural {
             None => mask,
             Some(structural) => arithmetic(Arithmetic::Add, mask, structural, cx)?,
@@ -208,33 +206,36 @@ impl Attention {
         };
         let dims = vec![offsets.len(), 1, queries, keys];
         cx.check(dtype, &dims)?;
-        let mut bias = Vec::with_capacity(dims.iter().product());
-        for (offset, end) in offsets {
-            for query in 0..queries as i128 {
-                bias.extend((0..keys as i128).map(|key| {
+        let bias = offsets.iter().flat_map(|(offset, end)| {
+            (0..queries as i128).flat_map(move |query| {
+                (0..keys as i128).map(move |key| {
                     let ahead = key - (query + offset);
-                    let open = key < end
+                    let open = key < *end
                         && (!self.causal || ahead <= 0)
                         && self.window.0.is_none_or(|left| -ahead <= left)
                         && self.window.1.is_none_or(|right| ahead <= right);
                     Number::Float(if open { 0.0 } else { f64::NEG_INFINITY })
-                }));
-            }
-        }
-        Ok(Some(host::from_numbers(dtype, dims, &bias)?))
+                })
+            })
+        });
+        Ok(Some(host::from_numbers(dtype, dims, bias)?))
     }
 }
 
 /// A mask of fewer keys closes the rest.
-fn padded(mask: &Tensor, keys: usize) -> Result<Tensor, String> {
+fn padded<B: Accelerator>(mask: &Tensor, keys: usize, cx: &Context<B>) -> Result<Tensor, OpError> {
     let Some((&own, outer)) = mask.shape().split_last() else { return Ok(mask.clone()) };
     if own >= keys || own == 1 {
         return Ok(mask.clone());
     }
-    let mut numbers = Vec::new();
-    for row in host::numbers(mask).chunks(own.max(1)) {
-        numbers.extend_from_slice(row);
-        numbers.extend(std::iter::repeat_n(Number::Float(f64::NEG_INFINITY), keys - own));
-    }
-    host::from_numbers(mask.dtype(), [outer, &[keys]].concat(), &numbers)
+    let dims = [outer, &[keys]].concat();
+    cx.check(mask.dtype(), &dims)?;
+    let numbers = Reader::new(mask);
+    let rows = numbers.len().checked_div(own).unwrap_or(0);
+    let padded = (0..rows).flat_map(|row| {
+        let key =
+            move |key| if key < own { numbers.at(row * own + key) } else { Number::Float(f64::NEG_INFINITY) };
+        (0..keys).map(key)
+    });
+    Ok(host::from_numbers(mask.dtype(), dims, padded)?)
 }

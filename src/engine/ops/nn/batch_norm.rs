@@ -47,7 +47,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         shape[1] = dims[1];
         let dtype = crate::engine::value::from_burn(x.dtype());
         let tensor = |v: &[Number]| -> Result<_, OpError> {
-            Value::<B>::Host(host::from_numbers(dtype, shape.clone(), v)?).float(&cx.device)
+            Value::<B>::Host(host::from_numbers(dtype, shape.clone(), v.iter().copied())?).float(&cx.device)
         };
         let scaled = B::float_mul(x, tensor(&line.scale)?);
         one(Value::Float(B::float_add(scaled, tensor(&line.shift)?)))

@@ -76,7 +76,10 @@ fn pack<B: Accelerator>(
 ) -> Result<Option<Conv2d>, String> {
     let bias = site.constant(2);
     match site.constant(1) {
-        Some(weight) if bias.is_some() || !site.has_input(2) => packed::<B>(weight, bias, window, groups),
+        Some(weight) if bias.is_some() || !site.has_input(2) => {
+            site.keep(Conv2d::packed_bytes(weight.shape(), groups))?;
+            packed::<B>(weight, bias, window, groups)
+        }
         _ => Ok(None),
     }
 }
@@ -154,6 +157,8 @@ pub fn run_packed<B: Accelerator>(
     let [out_height, out_width] = packed.output_size([height, width]).ok_or_else(refused)?;
     let out = [batch, packed.channels_out(), out_height, out_width];
     cx.check(DType::F32, &out)?;
+    let scratch = packed.scratch([height, width]).ok_or("its windows cover more than there is memory for")?;
+    cx.work::<u8>(scratch)?;
     if out.contains(&0) {
         return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
     }
@@ -211,6 +216,10 @@ pub fn conv<B: Accelerator>(
     cx.check(from_burn(x.dtype()), &out)?;
     if out.contains(&0) || *channels == 0 {
         return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
+    }
+    // The backend turns what it reads and what it gives around.
+    for dims in [&shape, &filter, &out] {
+        cx.check(from_burn(x.dtype()), dims)?;
     }
     let even = slides.iter().all(|s| s.pads.0 == s.pads.1);
     let x = if even { x } else { window::padded::<B>(x, &slides, 0.0, cx)? };

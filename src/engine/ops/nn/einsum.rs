@@ -161,7 +161,7 @@ fn diagonal<B: Accelerator>(x: Value<B>, labels: Labels) -> Result<(Value<B>, La
             Some(_) => return Err("axes of one label differ in size".into()),
         }
     }
-    Ok((Value::Host(host::pick(&x, &walk(&dims, &steps, 0), dims)?), kept))
+    Ok((Value::Host(host::pick(&x, walk(&dims, &steps, 0), dims)?), kept))
 }
 
 /// Sums over the labels that are not wanted.

@@ -59,7 +59,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let elements = |t: &Tensor| t.elements::<f32>().map(|e| e.into_owned()).unwrap_or_default();
     let weights = if B::ON_HOST {
         let packed = match weights.elements::<f32>() {
-            Some(elements) => Packed::new(&elements, [inner, columns], transposed),
+            Some(elements) => {
+                site.keep(Packed::bytes([inner, columns]))?;
+                Packed::new(&elements, [inner, columns], transposed)
+            }
             None => return Err("its weights are not float32".into()),
         };
         Weights::Packed { weights: packed, bias: bias.map(elements) }

@@ -3,7 +3,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::real::{from_reals, reals};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use rayon::prelude::*;
@@ -63,7 +63,11 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!("a state {past:?} where {state:?} should be").into());
         }
         let kept = past.as_ref().map_or(q.dtype(), Tensor::dtype);
-        let (y, after) = settings.run(&sizes, [&q, &k, &v], past.as_ref(), decay.as_ref(), beta.as_ref())?;
+        // What is read in single precision, and what each head gives before it is put in order.
+        cx.work::<f32>(q.len().saturating_add(k.len()).saturating_add(v.len()))?;
+        cx.check(DType::F32, &out)?;
+        let (y, after) =
+            settings.run(&sizes, [&q, &k, &v], past.as_ref(), decay.as_ref(), beta.as_ref(), cx)?;
         Ok(vec![Value::Host(from_reals(q.dtype(), out, y)?), Value::Host(from_reals(kept, state, after)?)])
     }))
 }
@@ -91,14 +95,15 @@ impl Settings {
     }
 
     /// The output, and the state after the last step.
-    fn run(
+    fn run<B: Accelerator>(
         &self,
         sizes: &Sizes,
         [q, k, v]: [&Tensor; 3],
         past: Option<&Tensor>,
         decay: Option<&Tensor>,
         beta: Option<&Tensor>,
-    ) -> Result<(Vec<f32>, Vec<f32>), String> {
+        cx: &Context<B>,
+    ) -> Result<(Vec<f32>, Vec<f32>), OpError> {
         let Sizes { batch, steps, keys, values } = *sizes;
         // How many numbers of a gate one step of one item has.
         let wide = |gate: Option<&Tensor>, allowed: &[usize]| -> Result<usize, String> {
@@ -125,6 +130,7 @@ impl Settings {
                 let mut out = Vec::with_capacity(steps * group * values);
                 let mut new = vec![0f32; values];
                 for step in 0..steps {
+                    cx.run.go_on()?;
                     let row = item * steps + step;
                     let key = &k[(row * self.kv_heads + head) * keys..][..keys];
                     new.copy_from_slice(&v[(row * self.kv_heads + head) * values..][..values]);
@@ -155,9 +161,9 @@ impl Settings {
                         }
                     }
                 }
-                out
+                Ok::<_, OpError>(out)
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         let mut y = Vec::with_capacity(batch * steps * self.heads * values);
         for item in 0..batch {
             for step in 0..steps {

@@ -1,7 +1,10 @@
 //! MatMul and Gemm.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels::matmul::Packed;
 use crate::engine::ops::make::cast;
+use crate::engine::ops::shape::concat;
+use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, broadcast, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::DType;
@@ -49,6 +52,13 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
     if vector_left {
         shown.remove(shown.len() - if vector_right { 1 } else { 2 });
     }
+    if B::ON_HOST {
+        // The right factor, packed, once for each thread.
+        let packed = Packed::bytes([*inner, *columns]).ok_or_else(refused)?;
+        cx.work::<u8>(
+            packed.saturating_mul(rayon::current_num_threads().min(out[..rank - 2].iter().product())),
+        )?;
+    }
     let aligned = |dims: &[usize]| -> Vec<usize> {
         std::iter::repeat_n(1, rank - dims.len()).chain(dims.iter().copied()).collect()
     };
@@ -74,12 +84,37 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
         // One matrix for all: a single, taller product.
         let tall: usize = left[..rank - 1].iter().product();
         let (a, b) = (a.reshaped(vec![tall, *inner])?, b.reshaped(vec![*inner, *columns])?);
-        return multiply(a, b)?.reshaped(shown);
+        return multiply(a, b, cx)?.reshaped(shown);
     }
-    multiply(a.reshaped(left)?, b.reshaped(right)?)?.reshaped(shown)
+    multiply(a.reshaped(left)?, b.reshaped(right)?, cx)?.reshaped(shown)
 }
 
-fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
+/// Multiply-adds of a product that the backend computes without a look at whether the run is to end: less than a second.
+const LONG: usize = 1 << 30;
+
+/// REQUIRES as many axes of both.
+fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
+    let dims = a.dims();
+    let [.., rows, inner] = dims[..] else { return Err("it takes matrices".into()) };
+    let columns = b.dims().last().copied().unwrap_or(0);
+    let row = inner.saturating_mul(columns).saturating_mul(dims[..dims.len() - 2].iter().product());
+    // Single precision has a kernel of its own, which looks.
+    if !B::ON_HOST || a.dtype() == DType::F32 || rows < 2 || row.saturating_mul(rows) <= LONG {
+        return Ok(at_once(a, b)?);
+    }
+    let at = dims.len() - 2;
+    let per = (LONG / row.max(1)).max(1);
+    let mut parts: Vec<Part> = dims.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
+    let mut products = Vec::new();
+    for start in (0..rows).step_by(per) {
+        cx.run.go_on()?;
+        parts[at] = Part { start, count: per.min(rows - start), step: 1 };
+        products.push(at_once(slice(a.clone(), &parts)?, b.clone())?);
+    }
+    concat::join(products, at, cx)
+}
+
+fn at_once<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => Ok(Value::Float(B::matmul(a, b))),
         (Value::Int(a), Value::Int(b)) => {

@@ -111,7 +111,7 @@ fn max<B: Accelerator>(
     cx: &Context<B>,
 ) -> Result<FloatTensor<B>, OpError> {
     if B::ON_HOST {
-        return max_on_host::<B>(x, slides);
+        return max_on_host::<B>(x, slides, cx);
     }
     match slides {
         [a, b] => {
@@ -138,8 +138,18 @@ fn max<B: Accelerator>(
 }
 
 /// The maximum by the kernel, in which what is not a number loses wherever it lies.
-fn max_on_host<B: Accelerator>(x: FloatTensor<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
+fn max_on_host<B: Accelerator>(
+    x: FloatTensor<B>,
+    slides: &[Slide],
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, OpError> {
     let shape = x.shape().to_vec();
+    let mut dims = shape[..2].to_vec();
+    dims.extend(slides.iter().map(|s| s.out));
+    cx.check(from_burn(x.dtype()), &dims)?;
+    for slide in slides {
+        cx.work::<pool::Window>(slide.out)?;
+    }
     let axes: Vec<pool::Axis> = slides
         .iter()
         .zip(&shape[2..])
@@ -156,11 +166,9 @@ fn max_on_host<B: Accelerator>(x: FloatTensor<B>, slides: &[Slide]) -> Result<Fl
             }
         })
         .collect();
-    let mut dims = shape[..2].to_vec();
-    dims.extend(slides.iter().map(|s| s.out));
     let total = dims.iter().product();
     let single = B::compute_planes(&[&x], &dims, &|given| {
-        let mut out = vec![0.0; total];
+        let mut out = host::filled(0.0, total)?;
         pool::max(given[0], &axes, f32::NEG_INFINITY, &mut out);
         Ok(out)
     });
@@ -171,7 +179,7 @@ fn max_on_host<B: Accelerator>(x: FloatTensor<B>, slides: &[Slide]) -> Result<Fl
     let x = Value::<B>::Float(x).into_host()?;
     let y = for_element!(x.dtype(), T => {
         let least = <T as Cell>::from_number(Number::Float(f64::NEG_INFINITY));
-        let mut out = vec![least; total];
+        let mut out = host::filled(least, total)?;
         pool::max(&host::cells::<T>(&x), &axes, least, &mut out);
         host::tensor::<T>(x.dtype(), dims, out)?
     });
@@ -190,6 +198,9 @@ fn average<B: Accelerator>(
 ) -> Result<FloatTensor<B>, OpError> {
     let shape = x.shape().to_vec();
     // How many elements each window counts, axis by axis.
+    let outs: Vec<usize> = slides.iter().map(|s| s.out).collect();
+    cx.check(from_burn(x.dtype()), &[&shape[..2], &outs].concat())?;
+    cx.work::<[f64; 2]>(host::count(&outs)?)?;
     let counts = slides.iter().zip(&shape[2..]).map(|(s, d)| {
         let counted = if count_pads { 0..d + s.pads.0 + s.pads.1 } else { s.pads.0..s.pads.0 + d };
         (0..s.out).map(move |o| s.taps(o, counted.clone()).len() as f64)
@@ -213,13 +224,11 @@ fn average<B: Accelerator>(
     if divisors.iter().all(|d| *d == area) {
         return Ok(mean);
     }
-    let scale: Vec<crate::engine::host::Number> =
-        divisors.iter().map(|d| crate::engine::host::Number::Float(area / d.max(1.0))).collect();
+    let scale = divisors.iter().map(|d| Number::Float(area / d.max(1.0)));
     let mut dims = vec![1, 1];
     dims.extend(slides.iter().map(|s| s.out));
     let dtype = from_burn(mean.dtype());
-    let scale =
-        Value::<B>::Host(crate::engine::host::from_numbers(dtype, dims, &scale)?).float(&cx.device)?;
+    let scale = Value::<B>::Host(host::from_numbers(dtype, dims, scale)?).float(&cx.device)?;
     Ok(B::float_mul(mean, scale))
 }
 

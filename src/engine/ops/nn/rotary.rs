@@ -44,7 +44,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                     start..start.saturating_add(width / 2)
                 })
                 .collect();
-            Ok(Value::Host(host::pick(&cache, &rows, vec![rows.len()])?)
+            Ok(Value::Host(host::pick(&cache, rows.iter().copied(), vec![rows.len()])?)
                 .reshaped(wanted)?
                 .on_device(&cx.device))
         };

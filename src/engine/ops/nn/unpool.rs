@@ -3,7 +3,7 @@
 use super::window::{Slide, Window};
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, for_element};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
@@ -18,20 +18,32 @@ pub fn max_with_places<B: Accelerator>(site: &Site<'_, B>, window: Window) -> Re
         let slides = window.slides(spatial, &kernel)?;
         let mut dims = x.shape()[..2].to_vec();
         dims.extend(slides.iter().map(|s| s.out));
+        // The values, the places, and where they lie, before and after they are turned.
+        cx.check(x.dtype(), &dims)?;
         cx.check(DType::I64, &dims)?;
+        cx.work::<[usize; 2]>(host::count(&dims)?)?;
+        for slide in &slides {
+            cx.work::<[usize; 3]>(slide.out)?;
+            cx.work::<usize>(slide.out.saturating_mul(slide.kernel.min(spatial_most(spatial))))?;
+        }
         if x.is_empty() && !dims.contains(&0) {
             return Err(format!("{x:?} is empty").into());
         }
-        let offsets = maxima(&x, &slides)?;
+        let offsets = maxima(&x, &slides, cx)?;
         let places = if columns_first { by_columns(&offsets, spatial) } else { offsets.clone() };
         let places = places.into_iter().map(|at| at as i64).collect();
-        let values = host::pick(&x, &offsets, dims.clone())?;
+        let values = host::pick(&x, offsets.iter().copied(), dims.clone())?;
         Ok(vec![Value::Host(values), Value::Host(host::tensor(DType::I64, dims, places)?)])
     }))
 }
 
+/// The longest of the axes.
+fn spatial_most(spatial: &[usize]) -> usize {
+    spatial.iter().copied().max().unwrap_or(1)
+}
+
 /// Where the greatest element of each window lies; the first of several.
-fn maxima(x: &Tensor, slides: &[Slide]) -> Result<Vec<usize>, String> {
+fn maxima<B: Accelerator>(x: &Tensor, slides: &[Slide], cx: &Context<B>) -> Result<Vec<usize>, OpError> {
     let spatial = &x.shape()[2..];
     let strides = host::strides(spatial);
     // For each axis and each window along it, the offsets of its elements that are not in the pads.
@@ -50,12 +62,13 @@ fn maxima(x: &Tensor, slides: &[Slide]) -> Result<Vec<usize>, String> {
     let plane: usize = spatial.iter().product();
     let outs: Vec<usize> = slides.iter().map(|s| s.out).collect();
     let windows: usize = outs.iter().product();
-    let mut found = Vec::with_capacity(x.len().checked_div(plane).unwrap_or(0) * windows);
+    let mut found = host::room(x.len().checked_div(plane).unwrap_or(0).saturating_mul(windows))?;
     for_element!(x.dtype(), T => {
         let cells = host::cells::<T>(x);
         let mut offsets: Vec<usize> = Vec::new();
         for start in (0..cells.len()).step_by(plane.max(1)) {
             for window in 0..windows {
+                cx.run.go_on()?;
                 offsets.clear();
                 offsets.push(start);
                 let mut rest = window;
@@ -105,8 +118,8 @@ pub fn max_unpool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
         let mut dims = x.shape()[..2].to_vec();
         for (axis, kernel) in kernel.iter().enumerate() {
             let (before, after) = window.given_pads(axis, rank)?;
-            let size = (x.shape()[axis + 2].saturating_sub(1) * window.stride(axis, rank)? + kernel)
-                .checked_sub(before + after);
+            let size = x.shape()[axis + 2].saturating_sub(1).checked_mul(window.stride(axis, rank)?);
+            let size = size.and_then(|size| size.checked_add(*kernel)?.checked_sub(before + after));
             dims.push(size.ok_or("its pads are larger than what they pad")?);
         }
         cx.check(x.dtype(), &dims)?;
@@ -121,15 +134,20 @@ pub fn max_unpool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
             }
         };
         cx.check(x.dtype(), &out)?;
+        cx.work::<[usize; 2]>(places.len())?;
         let at = crate::engine::ops::ints(&places)?;
         let at = at.iter().map(|i| usize::try_from(*i).ok().filter(|i| *i < total));
         let at = at.collect::<Option<Vec<_>>>().ok_or("a place lies outside the result")?;
         // Where the smaller result lies in that which was asked for.
-        let corner = host::walk(&dims, &host::strides(&out), 0);
+        let (own, wide) = (host::strides(&dims), host::strides(&out));
+        let corner = |place: usize| -> usize {
+            let axes = own.iter().zip(&dims).zip(&wide);
+            axes.map(|((own, dim), wide)| place / own % dim * wide).sum()
+        };
         one(Value::Host(for_element!(x.dtype(), T => {
-            let mut cells: Vec<T> = vec![bytemuck::Zeroable::zeroed(); out.iter().product()];
-            for (place, v) in at.into_iter().zip(host::cells::<T>(&x)) {
-                cells[corner[place]] = v;
+            let mut cells: Vec<T> = host::filled(bytemuck::Zeroable::zeroed(), host::count(&out)?)?;
+            for (place, v) in at.into_iter().zip(host::cells::<T>(&x).iter()) {
+                cells[corner(place)] = *v;
             }
             host::tensor::<T>(x.dtype(), out, cells)?
         })))

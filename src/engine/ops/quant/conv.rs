@@ -66,6 +66,8 @@ impl<B: Accelerator> Sums<B> {
         }
         let Some(weight) = site.absorb(at.weight) else { return Ok(sums) };
         let zero = site.absorb(at.w_zero);
+        // As floats, some of double precision.
+        site.keep(weight.len().checked_mul(size_of::<f64>()))?;
         let shape = by_filter(zero, weight.shape().len());
         let whole = centred(weight, zero, &shape, DType::F32)?;
         let single =
@@ -146,7 +148,8 @@ pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!("{} scales for {:?}", w_scale.len(), sums.shape()).into());
         }
         let steps = floats(DType::F32, &[w_scale.len()], steps)?;
-        let zero = crate::engine::host::pick(&y_zero, &vec![0; w_scale.len()], vec![w_scale.len()])?;
+        let zero =
+            crate::engine::host::pick(&y_zero, std::iter::repeat_n(0, w_scale.len()), vec![w_scale.len()])?;
         one(Value::Host(quantise(&sums, &steps, Some(&zero), grain, y_zero.dtype(), true)?))
     }))
 }

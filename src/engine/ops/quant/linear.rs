@@ -123,7 +123,7 @@ pub fn quantise(
     };
     macro_rules! integers {
         ($t:ty, $lowest:expr, $highest:expr) => {{
-            let mut cells: Vec<$t> = Vec::with_capacity(x.0.len());
+            let mut cells: Vec<$t> = host::room(x.0.len())?;
             // What is not a number becomes the lowest, as in ONNX Runtime, whose comparison with it fails.
             let within = |v: f32| if v > $lowest as f32 { v.min($highest as f32) as $t } else { $lowest };
             each(&mut |v, zero| cells.push(within(v.round_ties_even() + zero)));
@@ -144,7 +144,7 @@ pub fn quantise(
             // A small float rounds by itself.
             let code = host::small_code(dtype, saturate, Rounding::Nearest)
                 .ok_or_else(|| format!("{dtype} is not a type to quantise to"))?;
-            let mut cells: Vec<u8> = Vec::with_capacity(x.0.len());
+            let mut cells: Vec<u8> = host::room(x.0.len())?;
             each(&mut |v, zero| cells.push(code(Number::Float(f64::from(v + zero)))));
             host::tensor(dtype, x.1.to_vec(), cells)
         }
@@ -190,7 +190,7 @@ pub fn dequantize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
 fn dequantise(x: &Tensor, scale: &Tensor, zero: Option<&Tensor>, grain: Grain) -> Result<Tensor, String> {
     let scales: Vec<f32> = scale.to_f64().into_iter().map(|v| v as f32).collect();
     let zeros = zeros(zero, scales.len())?;
-    let mut real = vec![0f32; x.len()];
+    let mut real = host::filled(0f32, x.len())?;
     fn fill<T: Copy>(
         real: &mut [f32],
         x: &[T],

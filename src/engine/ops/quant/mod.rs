@@ -42,7 +42,7 @@ fn reach(dtype: DType) -> f64 {
 
 /// The greatest magnitude in a tensor that [`centred`] made.
 fn greatest(centred: &Tensor) -> f64 {
-    centred.to_f64().into_iter().fold(0.0, |m, v| v.abs().max(m))
+    host::numbers(centred).fold(0.0, |m, v| v.as_f64().abs().max(m))
 }
 
 /// The elements less their zero points, as floats. The zero point, if there is one, is seen under `shape`,
@@ -59,7 +59,7 @@ fn centred(x: &Tensor, zero: Option<&Tensor>, shape: &[usize], dtype: DType) -> 
         Some(zero) => zero.to_f64(),
     };
     if let [zero] = zeros[..] {
-        return floats(dtype, x.shape(), x.to_f64().into_iter().map(|v| v - zero));
+        return floats(dtype, x.shape(), host::numbers(x).map(|v| v.as_f64() - zero));
     }
     let fits = shape.iter().product::<usize>() == zeros.len()
         && super::broadcast::shape(shape, x.shape()).is_ok_and(|s| s == x.shape());
@@ -67,14 +67,14 @@ fn centred(x: &Tensor, zero: Option<&Tensor>, shape: &[usize], dtype: DType) -> 
         return Err(format!("{x:?} with {} zero points", zeros.len()));
     }
     let at = host::broadcast_indices(shape, x.shape());
-    floats(dtype, x.shape(), x.to_f64().into_iter().zip(at).map(|(v, i)| v - zeros[i]))
+    floats(dtype, x.shape(), host::numbers(x).zip(at).map(|(v, i)| v.as_f64() - zeros[i]))
 }
 
 fn floats(dtype: DType, shape: &[usize], values: impl Iterator<Item = f64>) -> Result<Tensor, String> {
     if dtype == DType::F32 {
         return host::tensor(dtype, shape.to_vec(), values.map(|v| v as f32).collect());
     }
-    host::from_numbers(dtype, shape.to_vec(), &values.map(Number::Float).collect::<Vec<_>>())
+    host::from_numbers(dtype, shape.to_vec(), values.map(Number::Float))
 }
 
 /// A tensor of float sums of integers as int32.

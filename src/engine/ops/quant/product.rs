@@ -4,6 +4,7 @@ use super::linear::{Grain, quantise};
 use super::{centred, exact, greatest, reach, to_int32};
 use crate::engine::backend::Accelerator;
 use crate::engine::error::OpError;
+use crate::engine::host::{self, Walk};
 use crate::engine::ops::nn::product;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::Value;
@@ -33,6 +34,8 @@ fn ready<B: Accelerator>(site: &Site<'_, B>, factor: usize, zero: usize) -> Resu
     }
     let Some(matrix) = site.absorb(factor) else { return Ok(None) };
     let zero = site.absorb(zero);
+    // As floats, some of double precision.
+    site.keep(matrix.len().checked_mul(size_of::<f64>()))?;
     let shape = zero.map_or(Vec::new(), |z| z.shape().to_vec());
     let whole = centred(matrix, zero, &shape, DType::F32)?;
     let rows = matrix.shape().iter().rev().nth(1).or(matrix.shape().first()).copied().unwrap_or(1);
@@ -90,24 +93,24 @@ pub fn integer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = ready(site, 3, 5)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        let mut host = |i| -> Result<Tensor, OpError> { inputs.take(i)?.into_host() };
-        let (a, a_scale, a_zero) = (host(0)?, host(1)?, host(2)?);
-        let b_scale = host(4)?;
-        let (y_scale, y_zero) = (host(6)?, host(7)?);
+        let mut given = |i| -> Result<Tensor, OpError> { inputs.take(i)?.into_host() };
+        let (a, a_scale, a_zero) = (given(0)?, given(1)?, given(2)?);
+        let b_scale = given(4)?;
+        let (y_scale, y_zero) = (given(6)?, given(7)?);
         let found;
         let right = match &known {
             Some(right) => right,
             None => {
-                found = Right::Given { factor: host(3)?, zero: Some(host(5)?) };
+                found = Right::Given { factor: given(3)?, zero: Some(given(5)?) };
                 &found
             }
         };
         let sums = sums(&a, Some(&a_zero), right, cx)?.into_host()?;
         let dims = sums.shape().to_vec();
         // Each sum times the scales of its row and its column.
-        let scales = |scale: &Tensor, shape: &[usize]| -> Result<Vec<usize>, String> {
+        let scales = |scale: &Tensor, shape: &[usize]| -> Result<Walk, String> {
             match broadcast::shape(shape, &dims)? {
-                whole if whole == dims => Ok(crate::engine::host::broadcast_indices(shape, &dims)),
+                whole if whole == dims => Ok(host::broadcast_indices(shape, &dims)),
                 _ => Err(format!("a scale {scale:?} for {dims:?}")),
             }
         };
@@ -116,8 +119,10 @@ pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let columns = if columns.iter().product::<usize>() == 1 { Vec::new() } else { columns };
         let (at_row, at_column) = (scales(&a_scale, &rows)?, scales(&b_scale, &columns)?);
         let (a_scales, b_scales) = (a_scale.to_f64(), b_scale.to_f64());
-        let real = sums.to_f64().into_iter().zip(at_row.into_iter().zip(at_column));
-        let real = real.map(|(v, (row, column))| v * a_scales[row] * b_scales[column]);
+        cx.check(DType::F32, &dims)?;
+        cx.check(y_zero.dtype(), &dims)?;
+        let real = host::numbers(&sums).zip(at_row.zip(at_column));
+        let real = real.map(|(v, (row, column))| v.as_f64() * a_scales[row] * b_scales[column]);
         let real = super::floats(DType::F32, &dims, real)?;
         let dtype = y_zero.dtype();
         one(Value::Host(quantise(&real, &y_scale, Some(&y_zero), Grain::Tensor, dtype, true)?))

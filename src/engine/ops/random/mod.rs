@@ -6,10 +6,9 @@
 
 mod generator;
 
-use super::real::from_reals;
-use super::{BoxOp, Context, Inputs, Registry, Site, one};
+use super::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Number, Writer};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use generator::Seed;
@@ -57,9 +56,8 @@ fn fill<B: Accelerator>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<
             }
         };
         cx.check(dtype, &dims)?;
-        cx.check(DType::F64, &dims)?;
         let mut generator = seed.generator();
-        let count = dims.iter().product();
+        let count = host::count(&dims)?;
         let mut draw = || {
             if normal {
                 first + second * generator.normal()
@@ -67,20 +65,29 @@ fn fill<B: Accelerator>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<
                 first + (second - first) * generator.uniform()
             }
         };
-        let drawn: Vec<f64> = (0..count).map(|_| draw()).collect();
-        one(Value::Host(from_reals(dtype, dims, drawn)?))
+        if dtype == DType::Bool {
+            return Err("bool where a float should be".into());
+        }
+        let drawn = (0..count).map(|index| {
+            if index % (1 << 16) == 0 {
+                cx.run.go_on()?;
+            }
+            Ok::<_, OpError>(Number::Float(draw()))
+        });
+        one(Value::Host(host::try_from_numbers(dtype, dims, drawn)?))
     }))
 }
 
 /// 1 with the probability that the element says, else 0.
 fn bernoulli<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (seed, given) = (seed(site)?, dtype(site)?);
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let mut generator = seed.generator();
-        let draws: Vec<Number> =
-            x.to_f64().into_iter().map(|p| Number::Int((generator.uniform() < p).into())).collect();
-        one(Value::Host(host::from_numbers(given.unwrap_or(x.dtype()), x.shape().to_vec(), &draws)?))
+        let dtype = given.unwrap_or(x.dtype());
+        cx.check(dtype, x.shape())?;
+        let draws = host::numbers(&x).map(|p| Number::Int((generator.uniform() < p.as_f64()).into()));
+        one(Value::Host(host::from_numbers(dtype, x.shape().to_vec(), draws)?))
     }))
 }
 
@@ -95,9 +102,12 @@ fn multinomial<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             [batch, classes] if classes > 0 => (batch, classes),
             _ => return Err(format!("{x:?} has no classes").into()),
         };
-        cx.check(DType::F64, &[batch, samples, 4])?;
+        let dims = vec![batch, samples];
+        cx.check(dtype, &dims)?;
+        cx.work::<f64>(x.len().saturating_add(classes))?;
         let mut generator = seed.generator();
-        let mut drawn = Vec::with_capacity(batch * samples);
+        let mut drawn = Writer::zeros(dtype, host::count(&dims)?)?;
+        let mut next = 0;
         for row in x.to_f64().chunks(classes) {
             let highest = row.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v));
             let mut sum = 0.0;
@@ -110,10 +120,16 @@ fn multinomial<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
                 .collect();
             for _ in 0..samples {
                 let at = generator.uniform() * sum;
-                let class = sums.iter().position(|s| at < *s).unwrap_or(classes - 1);
-                drawn.push(Number::Int(class as i128));
+                cx.run.go_on()?;
+                // The sums grow, unless they are no numbers.
+                let class = match sums.last() {
+                    Some(last) if !last.is_nan() => sums.partition_point(|s| *s <= at),
+                    _ => sums.iter().position(|s| at < *s).unwrap_or(classes - 1),
+                };
+                drawn.put(next, Number::Int(class.min(classes - 1) as i128));
+                next += 1;
             }
         }
-        one(Value::Host(host::from_numbers(dtype, vec![batch, samples], &drawn)?))
+        one(Value::Host(drawn.finish(dims)?))
     }))
 }

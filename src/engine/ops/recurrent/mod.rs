@@ -127,6 +127,10 @@ impl<B: Accelerator> Op<B> for Recurrent<B> {
             return Err(format!("an input {dims:?} for weights of {}", weights[0].width).into());
         }
         cx.check(x.dtype(), &[steps, batch, self.cells.len(), self.kind.gates() * hidden])?;
+        // What each step gives, with what a tensor takes beside its elements, and all of it joined.
+        cx.check(x.dtype(), &[steps, batch, self.cells.len(), hidden])?;
+        cx.check(x.dtype(), &[steps, batch, self.cells.len(), hidden])?;
+        cx.work::<[u8; TENSOR]>(steps.saturating_mul(self.cells.len()))?;
         let masks = masks(lengths.as_deref(), [steps, batch, hidden], cx)?;
         let x = x.float(&cx.device)?;
         let (mut all, mut last_h, mut last_c) = (Vec::new(), Vec::new(), Vec::new());
@@ -136,7 +140,7 @@ impl<B: Accelerator> Op<B> for Recurrent<B> {
                 Some(given) => self.initial(given.clone(), direction, [batch, hidden], cx),
             };
             let start = State { h: initial(&h)?, c: initial(&c)? };
-            let (outputs, end) = self.direction(direction, &x, weights, start, &masks, [steps, batch]);
+            let (outputs, end) = self.direction(direction, &x, weights, start, &masks, [steps, batch], cx)?;
             if self.every_step && !outputs.is_empty() {
                 all.push(B::float_cat(outputs, 0));
             }
@@ -159,6 +163,9 @@ impl<B: Accelerator> Op<B> for Recurrent<B> {
     }
 }
 
+/// Bytes that a small tensor takes beside its elements, about.
+const TENSOR: usize = 512;
+
 impl<B: Accelerator> Recurrent<B> {
     fn initial(
         &self,
@@ -174,6 +181,7 @@ impl<B: Accelerator> Recurrent<B> {
         row(given, direction, self.cells.len(), &cx.device)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it the direction's own")]
     /// Runs through time; gives the output of each step, `[1, 1, batch, hidden]`, and the last state.
     fn direction(
         &self,
@@ -183,12 +191,13 @@ impl<B: Accelerator> Recurrent<B> {
         mut state: State<B>,
         masks: &[Option<BoolTensor<B>>],
         [steps, batch]: [usize; 2],
-    ) -> (Vec<FloatTensor<B>>, State<B>) {
+        cx: &Context<B>,
+    ) -> Result<(Vec<FloatTensor<B>>, State<B>), OpError> {
         let cell = &self.cells[direction];
         let (hidden, gates) = (weights.hidden, cell.kind.gates());
         let mut outputs: Vec<FloatTensor<B>> = Vec::new();
         if steps == 0 || batch == 0 {
-            return (outputs, state);
+            return Ok((outputs, state));
         }
         // The share of the input, of all steps at once.
         let flat = B::float_reshape(x.clone(), [steps * batch, weights.width].into());
@@ -198,6 +207,7 @@ impl<B: Accelerator> Recurrent<B> {
             share = B::float_add(share, B::float_expand(bias.clone(), shape));
         }
         for index in 0..steps {
+            cx.run.go_on()?;
             let time = if self.backward[direction] { steps - 1 - index } else { index };
             let rows = Slice::new((time * batch) as isize, Some(((time + 1) * batch) as isize), 1);
             let columns = Slice::new(0, Some((gates * hidden) as isize), 1);
@@ -228,7 +238,7 @@ impl<B: Accelerator> Recurrent<B> {
         if self.backward[direction] {
             outputs.reverse();
         }
-        (outputs, state)
+        Ok((outputs, state))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::cell::{Cell, Kind};
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels::matmul;
 use crate::engine::kernels::recurrent::{self, Layer, State};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site};
 use crate::engine::value::Value;
@@ -57,6 +58,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, cells: &[Cell], backward: &[boo
         let size = all.len() / directions;
         index * size..(index + 1) * size
     };
+    let width = w.len() / (directions * rows).max(1);
+    let bytes = |inner| matmul::Packed::bytes([inner, rows])?.checked_mul(directions);
+    site.keep(bytes(width).zip(bytes(hidden)).and_then(|(w, r)| w.checked_add(r))).ok()?;
     let layers = backward.iter().enumerate().map(|(index, backward)| {
         let bias = bias.as_deref().map(|bias| &bias[part(bias, index)]);
         let layer = Layer::new(kind, hidden, &w[part(&w, index)], &r[part(&r, index)], bias);
@@ -82,6 +86,9 @@ impl<B: Accelerator> Op<B> for Packed {
             return Err(format!("an input {x:?} for weights of {wanted} float32").into());
         }
         cx.check(DType::F32, &[steps, batch, directions, self.kind.gates() * hidden])?;
+        // What each direction gives, and both side by side.
+        cx.check(DType::F32, &[steps, directions, batch, hidden])?;
+        cx.check(DType::F32, &[steps, directions, batch, hidden])?;
         let mut initial = |input: usize| -> Result<Vec<f32>, OpError> {
             let Some(given) = inputs.optional(input) else {
                 return Ok(vec![0.0; directions * batch * hidden]);

@@ -3,7 +3,7 @@
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
 use crate::engine::host::for_element;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
@@ -12,15 +12,17 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, 
     let given = attributes.int("axis", 0)?;
     let keep = attributes.int("keepdims", 1)? != 0;
     let last = attributes.flag("select_last_index")?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
         let mut dims = x.dims();
         let axis = axis(given, dims.len())?;
         if dims[axis] == 0 {
             return Err("there is nothing to take the extreme of".into());
         }
-        let found = on_host(&x.into_host()?, axis, max, last);
+        let x = x.into_host()?;
         dims[axis] = 1;
+        cx.check(DType::I64, &dims)?;
+        let found = on_host(&x, axis, max, last, cx)?;
         let found = host::tensor(DType::I64, dims.clone(), found)?;
         if !keep {
             dims.remove(axis);
@@ -29,16 +31,23 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, 
     }))
 }
 
-fn on_host(x: &Tensor, axis: usize, max: bool, last: bool) -> Vec<i64> {
+fn on_host<B: Accelerator>(
+    x: &Tensor,
+    axis: usize,
+    max: bool,
+    last: bool,
+    cx: &Context<B>,
+) -> Result<Vec<i64>, OpError> {
     let dims = x.shape();
     let inner: usize = dims[axis + 1..].iter().product();
     let outer: usize = dims[..axis].iter().product();
     let size = dims[axis];
     for_element!(x.dtype(), T => {
         let cells = host::cells::<T>(x);
-        let mut found = Vec::with_capacity(outer * inner);
+        let mut found = host::room(outer * inner)?;
         for row in 0..outer {
             for column in 0..inner {
+                cx.run.go_on()?;
                 let at = |i: usize| cells[(row * size + i) * inner + column];
                 let mut best = 0;
                 for i in 1..size {
@@ -53,6 +62,6 @@ fn on_host(x: &Tensor, axis: usize, max: bool, last: bool) -> Vec<i64> {
                 found.push(best as i64);
             }
         }
-        found
+        Ok(found)
     })
 }

@@ -1,7 +1,7 @@
 //! CumSum and CumProd.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Number, Reader, Writer};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
 
@@ -25,7 +25,7 @@ impl Kind {
 pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let exclusive = site.node.attributes.flag("exclusive")?;
     let reverse = site.node.attributes.flag("reverse")?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let given = host::only(&inputs.take(1)?.into_host()?)?.as_i64();
         let dims = x.shape();
@@ -34,19 +34,22 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
         let outer: usize = dims[..axis].iter().product();
         let size = dims[axis];
         let start = Number::Int(if kind == Kind::Sum { 0 } else { 1 });
-        let mut numbers = host::numbers(&x);
+        cx.check(x.dtype(), dims)?;
+        let numbers = Reader::new(&x);
+        let mut sums = Writer::zeros(x.dtype(), numbers.len())?;
         for row in 0..outer {
             for column in 0..inner {
+                cx.run.go_on()?;
                 let mut so_far = start;
                 for i in 0..size {
                     let i = if reverse { size - 1 - i } else { i };
-                    let cell = &mut numbers[(row * size + i) * inner + column];
-                    let with = kind.with(so_far, *cell);
-                    *cell = if exclusive { so_far } else { with };
+                    let at = (row * size + i) * inner + column;
+                    let with = kind.with(so_far, numbers.at(at));
+                    sums.put(at, if exclusive { so_far } else { with });
                     so_far = with;
                 }
             }
         }
-        one(Value::Host(host::from_numbers(x.dtype(), dims.to_vec(), &numbers)?))
+        one(Value::Host(sums.finish(dims.to_vec())?))
     }))
 }

@@ -2,7 +2,7 @@
 //! (ReduceSum) or 18.
 
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Number, Reader};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axes, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
@@ -30,7 +30,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
         Some(axes) => Some(axes.clone()),
         None => site.absorb_ints(1)?,
     };
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
         let dims = x.dims();
         let given = match &known {
@@ -54,7 +54,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
             Value::Float(x) if x.shape().num_elements() > 0 && !dims.is_empty() => {
                 one(Value::Float(reduce::<B>(x, &axes, kind)).reshaped(out)?)
             }
-            x => one(Value::Host(on_host(&x.into_host()?, &axes, kind)?).reshaped(out)?),
+            x => one(Value::Host(on_host(&x.into_host()?, &axes, kind, cx)?).reshaped(out)?),
         }
     }))
 }
@@ -113,26 +113,40 @@ pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B>
 }
 
 /// Sums over axes, which stay as axes of 1.
-pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], _: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], cx: &Context<B>) -> Result<Value<B>, OpError> {
     match x {
         Value::Float(x) if x.shape().num_elements() > 0 => Ok(Value::Float(reduce::<B>(x, axes, Kind::Sum))),
-        x => Ok(Value::Host(on_host(&x.into_host()?, axes, Kind::Sum)?)),
+        x => Ok(Value::Host(on_host(&x.into_host()?, axes, Kind::Sum, cx)?)),
     }
 }
 
 /// Exact for integers; also what an empty tensor or a scalar reduces to.
-fn on_host(x: &Tensor, axes: &[usize], kind: Kind) -> Result<Tensor, String> {
+fn on_host<B: Accelerator>(
+    x: &Tensor,
+    axes: &[usize],
+    kind: Kind,
+    cx: &Context<B>,
+) -> Result<Tensor, OpError> {
     let dims = x.shape();
+    if x.strings().is_some() {
+        return Err("strings are not reduced".into());
+    }
     let out: Vec<usize> =
         dims.iter().enumerate().map(|(a, d)| if axes.contains(&a) { 1 } else { *d }).collect();
-    let kept = host::strides(&out);
-    let steps: Vec<usize> = (0..dims.len()).map(|a| if axes.contains(&a) { 0 } else { kept[a] }).collect();
-    let mut groups: Vec<Vec<Number>> = vec![Vec::new(); out.iter().product()];
-    for (number, group) in host::numbers(x).into_iter().zip(host::walk(dims, &steps, 0)) {
-        groups[group].push(number);
-    }
-    let reduced = groups.iter().map(|g| fold(g, kind, x)).collect::<Result<Vec<_>, _>>()?;
-    host::from_numbers(x.dtype(), out, &reduced)
+    // The places of a group's first elements, and from there those of its others, in order.
+    let own = host::strides(dims);
+    let of = |reduced: bool| -> (Vec<usize>, Vec<usize>) {
+        (0..dims.len()).filter(|a| axes.contains(a) == reduced).map(|a| (dims[a], own[a])).unzip()
+    };
+    let ((kept, kept_steps), (reduced, steps)) = (of(false), of(true));
+    let numbers = Reader::new(x);
+    let of_group = host::walk(&reduced, &steps, 0);
+    let folded = host::walk(&kept, &kept_steps, 0).map(|start| {
+        cx.run.go_on()?;
+        let group = of_group.clone().map(|at| numbers.at(start + at));
+        Ok::<_, OpError>(fold(group, kind, x)?)
+    });
+    host::try_from_numbers(x.dtype(), out, folded)
 }
 
 /// The least and the greatest integer of a type.
@@ -145,21 +159,24 @@ fn bounds(dtype: DType) -> (i128, i128) {
     }
 }
 
-fn fold(group: &[Number], kind: Kind, x: &Tensor) -> Result<Number, String> {
-    let floats = || group.iter().map(|n| n.as_f64());
-    let ints = || -> Option<Vec<i128>> {
-        group.iter().map(|n| if let Number::Int(v) = n { Some(*v) } else { None }).collect()
-    };
+fn fold(
+    group: impl ExactSizeIterator<Item = Number> + Clone,
+    kind: Kind,
+    x: &Tensor,
+) -> Result<Number, String> {
+    let floats = || group.clone().map(Number::as_f64);
     let int = !x.dtype().is_float();
-    if int && let Some(ints) = ints() {
+    if int {
+        let ints = || group.clone().map(|n| if let Number::Int(v) = n { v } else { 0 });
+        let sum = |ints: &mut dyn Iterator<Item = i128>| ints.fold(0i128, i128::wrapping_add);
         let exact = match kind {
-            Kind::Sum => Some(ints.iter().sum()),
-            Kind::Prod => Some(ints.iter().fold(1i128, |p, v| p.wrapping_mul(*v))),
-            Kind::L1 => Some(ints.iter().map(|v| v.abs()).sum()),
-            Kind::SumSquare => Some(ints.iter().map(|v| v * v).sum()),
-            Kind::Max => ints.iter().max().copied(),
-            Kind::Min => ints.iter().min().copied(),
-            Kind::Mean if !ints.is_empty() => Some(ints.iter().sum::<i128>() / ints.len() as i128),
+            Kind::Sum => Some(sum(&mut ints())),
+            Kind::Prod => Some(ints().fold(1i128, i128::wrapping_mul)),
+            Kind::L1 => Some(sum(&mut ints().map(i128::abs))),
+            Kind::SumSquare => Some(sum(&mut ints().map(|v| v.wrapping_mul(v)))),
+            Kind::Max => ints().max(),
+            Kind::Min => ints().min(),
+            Kind::Mean if group.len() > 0 => Some(sum(&mut ints()) / group.len() as i128),
             _ => None,
         };
         if let Some(exact) = exact {
@@ -182,7 +199,7 @@ fn fold(group: &[Number], kind: Kind, x: &Tensor) -> Result<Number, String> {
             if max.is_infinite() { max } else { floats().map(|v| (v - max).exp()).sum::<f64>().ln() + max }
         }
         // Of nothing: the least or greatest that the type has.
-        Kind::Max | Kind::Min if group.is_empty() && int => {
+        Kind::Max | Kind::Min if group.len() == 0 && int => {
             let (least, greatest) = bounds(x.dtype());
             return Ok(Number::Int(if kind == Kind::Max { least } else { greatest }));
         }

@@ -13,7 +13,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = attributes.int("axis", -1)?;
     let largest = attributes.int("largest", 1)? != 0;
     let known = attributes.find_int("k")?.copied();
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let k = match known {
             Some(k) => k,
@@ -27,15 +27,25 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let outer: usize = dims[..axis].iter().product();
         let size = dims[axis];
         dims[axis] = k;
+        cx.check(x.dtype(), &dims)?;
+        cx.check(DType::I64, &dims)?;
+        // Where each lies, and the order of one line with what sorting takes.
+        cx.work::<usize>(host::count(&dims)?)?;
+        cx.work::<[usize; 2]>(size)?;
         let (offsets, indices) = for_element!(x.dtype(), T => {
             let cells = host::cells::<T>(&x);
-            let mut offsets = vec![0usize; outer * inner * k];
-            let mut indices = vec![0i64; outer * inner * k];
-            let mut order: Vec<usize> = Vec::with_capacity(size);
+            let mut offsets = host::filled(0usize, outer * inner * k)?;
+            let mut indices = host::filled(0i64, outer * inner * k)?;
+            let mut order: Vec<usize> = host::room(size)?;
             for row in 0..outer {
                 for column in 0..inner {
+                    cx.run.go_on()?;
                     let at = |i: usize| (row * size + i) * inner + column;
                     let compare = |a: &usize, b: &usize| {
+                        // Once nobody waits, in any order.
+                        if cx.run.stop().is_set() {
+                            return a.cmp(b);
+                        }
                         let (x, y) = (cells[at(*a)], cells[at(*b)]);
                         let by_value = ordered(&x, &y);
                         let by_value = if largest { by_value.reverse() } else { by_value };
@@ -57,7 +67,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             }
             (offsets, indices)
         });
-        let values = host::pick(&x, &offsets, dims.clone())?;
+        let values = host::pick(&x, offsets, dims.clone())?;
         Ok(vec![Value::Host(values), Value::Host(host::tensor(DType::I64, dims, indices)?)])
     }))
 }

@@ -25,6 +25,7 @@ pub fn compress<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         if condition.dtype() != DType::Bool || condition.shape().len() != 1 {
             return Err(format!("a condition {condition:?}").into());
         }
+        cx.work::<usize>(condition.len())?;
         let at: Vec<usize> = (0..condition.len()).filter(|i| condition.bytes()[*i] != 0).collect();
         let mut dims = x.dims();
         if at.last().is_some_and(|last| *last >= dims[axis]) {
@@ -40,12 +41,9 @@ pub fn compress<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         let (outer, inner): (usize, usize) =
             (dims[..axis].iter().product(), dims[axis + 1..].iter().product());
         let size = dims[axis];
-        let picked: Vec<usize> = (0..outer)
-            .flat_map(|row| at.iter().map(move |i| (row * size + i) * inner))
-            .flat_map(|start| start..start + inner)
-            .collect();
+        let starts = (0..outer).flat_map(|row| at.iter().map(move |i| (row * size + i) * inner));
         dims[axis] = at.len();
-        one(Value::Host(host::pick(&x.into_host()?, &picked, dims)?))
+        one(Value::Host(host::pick(&x.into_host()?, host::runs(starts, inner), dims)?))
     }))
 }
 
@@ -85,7 +83,7 @@ pub fn reverse_sequence<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, 
         (1, 0) => (1, 0),
         other => return Err(format!("batch and time axes {other:?}")),
     };
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let lengths = inputs.ints(1)?;
         let dims = x.shape();
@@ -96,19 +94,16 @@ pub fn reverse_sequence<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, 
             return Err(format!("a length of {length} in {x:?}").into());
         }
         let inner: usize = dims[2..].iter().product();
-        let mut picked = Vec::with_capacity(x.len());
-        for first in 0..dims[0] {
-            for second in 0..dims[1] {
-                let mut at = [first, second];
-                let length = lengths[at[batch]] as usize;
-                if at[time] < length {
-                    at[time] = length - 1 - at[time];
-                }
-                let start = (at[0] * dims[1] + at[1]) * inner;
-                picked.extend(start..start + inner);
+        let starts = (0..dims[0] * dims[1]).map(|item| {
+            let mut at = [item / dims[1], item % dims[1]];
+            let length = lengths[at[batch]] as usize;
+            if at[time] < length {
+                at[time] = length - 1 - at[time];
             }
-        }
-        one(Value::Host(host::pick(&x, &picked, dims.to_vec())?))
+            (at[0] * dims[1] + at[1]) * inner
+        });
+        cx.check(x.dtype(), dims)?;
+        one(Value::Host(host::pick(&x, host::runs(starts, inner), dims.to_vec())?))
     }))
 }
 
@@ -120,7 +115,7 @@ pub fn tensor_scatter<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, St
         "circular" => true,
         other => return Err(format!("mode {other:?} is not known")),
     };
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let cache = inputs.take(0)?.into_host()?;
         let update = inputs.take(1)?.into_host()?;
         let (dims, new) = (cache.shape(), update.shape());
@@ -137,11 +132,12 @@ pub fn tensor_scatter<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, St
         if starts.len() != dims[0] || starts.iter().any(|s| !(0..=room).contains(s)) {
             return Err(format!("places {starts:?} for an update {update:?} of {cache:?}").into());
         }
+        cx.check(cache.dtype(), dims)?;
         let inner: usize = dims[axis + 1..].iter().product();
         let (rows, per_item): (usize, usize) =
             (dims[..axis].iter().product(), dims[1..axis].iter().product());
         one(Value::Host(for_element!(cache.dtype(), T => {
-            let mut cells = host::cells::<T>(&cache);
+            let mut cells = host::cells::<T>(&cache).into_owned();
             let written = host::cells::<T>(&update);
             for row in 0..rows {
                 let start = starts[row / per_item] as u64;

@@ -6,6 +6,7 @@ use crate::engine::host::for_element;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, broadcast, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
+use std::borrow::Cow;
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_int("axis")?.copied().ok_or("attribute \"axis\" is missing")?;
@@ -30,7 +31,7 @@ pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) 
                 format!("{:?} and {:?} do not join along axis {axis}", first.dims(), part.dims()).into()
             );
         }
-        dims[axis] += own[axis];
+        dims[axis] = dims[axis].checked_add(own[axis]).ok_or("what is joined is too long")?;
     }
     cx.check(first.dtype(), &dims)?;
     if parts.iter().all(Value::is_host) {
@@ -64,7 +65,7 @@ pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) 
 fn strings(parts: &[Tensor], axis: usize, dims: Vec<usize>) -> Result<Tensor, String> {
     let outer: usize = dims[..axis].iter().product();
     let cells = parts.iter().map(host::strings).collect::<Result<Vec<_>, _>>()?;
-    let mut joined = Vec::with_capacity(dims.iter().product());
+    let mut joined = host::room(host::count(&dims)?)?;
     for row in 0..outer {
         for cells in &cells {
             let width = cells.len() / outer;
@@ -82,8 +83,8 @@ fn on_host(parts: &[Tensor], axis: usize, dims: Vec<usize>) -> Result<Tensor, St
     for_element!(dtype, T => {
         let outer: usize = dims[..axis].iter().product();
         let inner: usize = dims[axis + 1..].iter().product();
-        let cells: Vec<Vec<T>> = parts.iter().map(host::cells).collect();
-        let mut joined = Vec::with_capacity(dims.iter().product());
+        let cells: Vec<Cow<'_, [T]>> = parts.iter().map(host::cells).collect();
+        let mut joined = host::room(host::count(&dims)?)?;
         for row in 0..outer {
             for (part, cells) in parts.iter().zip(&cells) {
                 let width = part.shape()[axis] * inner;

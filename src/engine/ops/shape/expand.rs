@@ -18,7 +18,7 @@ pub fn expand<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         cx.check(x.dtype(), &dims)?;
         match x {
             Value::Host(x) => {
-                one(Value::Host(host::pick(&x, &host::broadcast_indices(x.shape(), &dims), dims)?))
+                one(Value::Host(host::pick(&x, host::broadcast_indices(x.shape(), &dims), dims)?))
             }
             x => one(broadcast::to(x, &dims, cx)?),
         }
@@ -51,7 +51,7 @@ pub fn tile<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             let own = host::strides(&dims);
             let split: Vec<usize> = repeats.iter().zip(&dims).flat_map(|(r, d)| [*r, *d]).collect();
             let steps: Vec<usize> = own.iter().flat_map(|s| [0, *s]).collect();
-            return one(Value::Host(host::pick(&x, &host::walk(&split, &steps, 0), tiled)?));
+            return one(Value::Host(host::pick(&x, host::walk(&split, &steps, 0), tiled)?));
         }
         let mut x = x;
         for (axis, times) in repeats.into_iter().enumerate().filter(|(_, times)| *times != 1) {

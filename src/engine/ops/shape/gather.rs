@@ -27,6 +27,7 @@ pub fn gather<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let (x, indices) = (inputs.take(0)?, inputs.take(1)?.into_host()?);
         let dims = x.dims();
         let axis = axis(given, dims.len())?;
+        cx.work::<[i64; 3]>(indices.len())?;
         let at = positions(&ints(&indices)?, dims[axis])?;
         let out: Vec<usize> = [&dims[..axis], indices.shape(), &dims[axis + 1..]].concat();
         cx.check(x.dtype(), &out)?;
@@ -39,14 +40,10 @@ pub fn gather<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             let x = x.into_host()?;
             let inner: usize = dims[axis + 1..].iter().product();
             let outer: usize = dims[..axis].iter().product();
-            let mut picked = Vec::with_capacity(out.iter().product());
-            for row in 0..outer {
-                for index in &at {
-                    let start = (row * dims[axis] + index) * inner;
-                    picked.extend(start..start + inner);
-                }
-            }
-            return one(Value::Host(host::pick(&x, &picked, out)?));
+            let size = dims[axis];
+            let starts = (0..outer).flat_map(|row| at.iter().map(move |i| row * size + i));
+            let picked = host::runs(starts.map(|start| start * inner), inner);
+            return one(Value::Host(host::pick(&x, picked, out)?));
         }
         one(select(x, axis, &at, cx)?.reshaped(out)?)
     }))
@@ -71,53 +68,66 @@ pub fn select<B: Accelerator>(
 
 pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 0)?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
         let axis = axis(given, x.shape().len())?;
-        let picked = element_offsets(x.shape(), axis, &indices)?;
-        one(Value::Host(host::pick(&x, &picked, indices.shape().to_vec())?))
+        cx.check(x.dtype(), indices.shape())?;
+        let picked = element_offsets(x.shape(), axis, &indices, cx)?;
+        one(Value::Host(host::pick(&x, picked, indices.shape().to_vec())?))
     }))
 }
 
 /// Where each index points: at its own place, but for one axis.
-pub fn element_offsets(dims: &[usize], axis: usize, indices: &Tensor) -> Result<Vec<usize>, String> {
+pub fn element_offsets<B: Accelerator>(
+    dims: &[usize],
+    axis: usize,
+    indices: &Tensor,
+    cx: &Context<B>,
+) -> Result<Vec<usize>, OpError> {
     let shape = indices.shape();
     let fits = shape.len() == dims.len() && (0..dims.len()).all(|a| a == axis || shape[a] <= dims[a]);
     if !fits {
-        return Err(format!("indices {shape:?} do not fit {dims:?}"));
+        return Err(format!("indices {shape:?} do not fit {dims:?}").into());
     }
+    cx.work::<[usize; 2]>(indices.len())?;
     let own = host::strides(dims);
     let mut steps = own.clone();
     steps[axis] = 0;
-    let at = positions(&ints(indices)?, dims[axis])?;
-    Ok(host::walk(shape, &steps, 0).into_iter().zip(at).map(|(base, i)| base + i * own[axis]).collect())
+    let mut at = positions(&ints(indices)?, dims[axis])?;
+    for (at, base) in at.iter_mut().zip(host::walk(shape, &steps, 0)) {
+        *at = base + *at * own[axis];
+    }
+    Ok(at)
 }
 
 pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let batch = usize::try_from(site.node.attributes.int("batch_dims", 0)?).map_err(|e| e.to_string())?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
-        let (starts, rest) = tuple_offsets(x.shape(), &indices, batch)?;
+        let (starts, rest) = tuple_offsets(x.shape(), &indices, batch, cx)?;
         let inner: usize = rest.iter().product();
         let mut out = indices.shape()[..indices.shape().len() - 1].to_vec();
         out.extend(rest);
         cx.check(x.dtype(), &out)?;
-        let picked: Vec<usize> = starts.into_iter().flat_map(|start| start..start + inner).collect();
-        one(Value::Host(host::pick(&x, &picked, out)?))
+        let picked = host::runs(starts.into_iter(), inner);
+        one(Value::Host(host::pick(&x, picked, out)?))
     }))
 }
 
 /// Where the slice that each tuple along the last axis of the indices names begins; and the shape of such a slice.
-pub fn tuple_offsets(
+pub fn tuple_offsets<B: Accelerator>(
     dims: &[usize],
     indices: &Tensor,
     batch: usize,
-) -> Result<(Vec<usize>, Vec<usize>), String> {
+    cx: &Context<B>,
+) -> Result<(Vec<usize>, Vec<usize>), OpError> {
     let shape = indices.shape();
     let Some((&depth, outer)) = shape.split_last() else { return Err("indices without an axis".into()) };
     if batch > outer.len() || batch + depth > dims.len() || dims[..batch] != outer[..batch] {
-        return Err(format!("indices {shape:?} do not fit {dims:?} with {batch} batch axes"));
+        return Err(format!("indices {shape:?} do not fit {dims:?} with {batch} batch axes").into());
     }
+    cx.work::<i64>(indices.len())?;
+    cx.work::<usize>(host::count(outer)?)?;
     let own = host::strides(dims);
     let given = ints(indices)?;
     let batch_count: usize = dims[..batch].iter().product();

@@ -3,7 +3,7 @@
 use super::gather::select;
 use super::slice::{Part, slice};
 use crate::engine::backend::Accelerator;
-use crate::engine::host::{self, Number};
+use crate::engine::host::{self, Number, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
 use burn::tensor::{Slice, TensorMetadata};
@@ -83,23 +83,27 @@ fn pad<B: Accelerator>(
         if dim == 0 {
             return Err(too_far().into());
         }
+        // So far the others are as they were, or padded.
+        let mut shape = x.dims();
+        shape[axis] = out[axis];
+        let scope = cx.run.scope();
+        cx.check(x.dtype(), &shape)?;
+        cx.work::<usize>(out[axis])?;
         let from: Vec<usize> =
             (0..out[axis] as i64).map(|i| source(i - before, dim, mode) as usize).collect();
         x = match x {
             Value::Host(x) => {
                 let own = host::strides(x.shape());
-                let mut shape = x.shape().to_vec();
                 let mut steps = own.clone();
-                shape[axis] = from.len();
                 steps[axis] = 0;
                 let along = host::walk(&shape, &index_steps(&shape, axis), 0);
                 let offsets = host::walk(&shape, &steps, 0);
-                let picked: Vec<usize> =
-                    offsets.iter().zip(along).map(|(base, i)| base + from[i] * own[axis]).collect();
-                Value::Host(host::pick(&x, &picked, shape)?)
+                let picked = offsets.zip(along).map(|(base, i)| base + from[i] * own[axis]);
+                Value::Host(host::pick(&x, picked, shape)?)
             }
             x => select(x, axis, &from, cx)?,
         };
+        drop(scope);
     }
     Ok(x)
 }
@@ -160,14 +164,18 @@ pub fn constant<B: Accelerator>(
         }
         x => {
             let x = x.into_host()?;
-            let mut cells = vec![fill; out.iter().product()];
             let own = host::strides(out);
             let start = place.iter().zip(&own).map(|((start, _), stride)| start * stride).sum();
             let offsets = host::walk(x.shape(), &own, start);
-            for (offset, number) in offsets.into_iter().zip(host::numbers(&x)) {
-                cells[offset] = number;
-            }
-            Ok(Value::Host(host::from_numbers(x.dtype(), out.to_vec(), &cells)?))
+            let filled = host::from_numbers(x.dtype(), vec![1], [fill])?;
+            Ok(Value::Host(for_element!(x.dtype(), T => {
+                let fill = host::cells::<T>(&filled).first().copied().ok_or("there is nothing to fill in")?;
+                let mut cells = host::filled(fill, host::count(out)?)?;
+                for (offset, cell) in offsets.zip(host::cells::<T>(&x).iter()) {
+                    cells[offset] = *cell;
+                }
+                host::tensor::<T>(x.dtype(), out.to_vec(), cells)?
+            })))
         }
     }
 }

@@ -83,8 +83,20 @@ struct Target {
     roi: Option<Vec<f32>>,
 }
 
-/// What the positions of one axis of the output blend.
-pub type AxisTaps = Vec<Vec<(usize, f32)>>;
+/// What the positions of one axis of the output blend: for each, as many input positions, and their weights.
+#[derive(Clone, Debug)]
+pub struct AxisTaps {
+    /// Taps of each position, which lie side by side.
+    pub each: usize,
+    pub list: Vec<(usize, f32)>,
+}
+
+impl AxisTaps {
+    /// Positions of the output that each take one of the input.
+    fn of_places(places: impl Iterator<Item = usize>) -> Self {
+        Self { each: 1, list: places.map(|at| (at, 1.0)).collect() }
+    }
+}
 
 impl Resize {
     /// Reads a node `Resize` or `Upsample` of that opset.
@@ -181,23 +193,29 @@ impl Resize {
     }
 
     /// What each row and each column of the output blends, for an input `[batch, channels, height, width]` of which
-    /// height and width alone change.
+    /// height and width alone change. `blocks` are the channels as they are stored, which the result is checked with.
     pub fn planes<B: Accelerator>(
         &self,
         dims: [usize; 4],
+        blocks: [usize; 2],
         inputs: &mut Inputs<B>,
+        cx: &Context<B>,
     ) -> Result<[AxisTaps; 2], OpError> {
         let axes = plan(&dims, &self.settings, &self.target(inputs)?)?;
         let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
         if out[..2] != dims[..2] || out[2..].contains(&0) || dims[2..].contains(&0) {
             return Err(format!("{dims:?} cannot be resized to {out:?}").into());
         }
-        let taps = |axis: &Axis| match self.settings.mode {
-            Mode::Nearest => axis.nearest(&self.settings).into_iter().map(|at| vec![(at, 1.0)]).collect(),
-            _ if axis.from == axis.to && axis.scale == 1.0 => (0..axis.to).map(|p| vec![(p, 1.0)]).collect(),
-            _ => axis.taps(&self.settings),
+        cx.check(DType::F32, &[dims[0], blocks[0], out[2], out[3], blocks[1]])?;
+        let taps = |axis: &Axis| -> Result<AxisTaps, OpError> {
+            cx.work::<[usize; 4]>(axis.to)?;
+            Ok(match self.settings.mode {
+                Mode::Nearest => AxisTaps::of_places(axis.nearest(&self.settings)),
+                _ if axis.from == axis.to && axis.scale == 1.0 => AxisTaps::of_places(0..axis.to),
+                _ => axis.taps(&self.settings, cx)?,
+            })
         };
-        Ok([taps(&axes[2]), taps(&axes[3])])
+        Ok([taps(&axes[2])?, taps(&axes[3])?])
     }
 }
 
@@ -213,6 +231,9 @@ fn mode<B: Accelerator>(site: &Site<'_, B>) -> Result<Mode, String> {
 fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.to_f64().into_iter().map(|v| v as f32).collect()
 }
+
+/// No position of a tensor is so far from its start.
+const FAR: i64 = 1 << 60;
 
 /// One axis: its size before and after, the scale between, the part of it that is looked at.
 struct Axis {
@@ -233,7 +254,7 @@ fn apply<B: Accelerator>(
     let out: Vec<usize> = axes.iter().map(|a| a.to).collect();
     cx.check(x.dtype(), &out)?;
     if out.contains(&0) {
-        return Ok(Value::Host(host::from_numbers(x.dtype(), out, &[])?));
+        return Ok(Value::Host(host::from_numbers(x.dtype(), out, [])?));
     }
     if dims.contains(&0) {
         return Err(format!("{dims:?} cannot be resized to {out:?}").into());
@@ -244,8 +265,9 @@ fn apply<B: Accelerator>(
     } else {
         // Other types are interpolated as floats.
         let floats = x.into_host()?;
+        cx.check(DType::F32, floats.shape())?;
         let cells = host::numbers(&floats);
-        Value::Host(host::from_numbers(DType::F32, floats.shape().to_vec(), &cells)?).on_device(&cx.device)
+        Value::Host(host::from_numbers(DType::F32, floats.shape().to_vec(), cells)?).on_device(&cx.device)
     };
     // Pixels that tf_crop_and_resize reads from outside the image.
     let mut outside: Vec<(usize, Vec<usize>)> = Vec::new();
@@ -255,6 +277,7 @@ fn apply<B: Accelerator>(
                 let at = axis.original(*p, settings.coordinates);
                 at < 0.0 || at > (axis.from - 1) as f32
             };
+            cx.work::<usize>(axis.to)?;
             let positions: Vec<usize> = (0..axis.to).filter(beyond).collect();
             if !positions.is_empty() {
                 outside.push((index, positions));
@@ -265,13 +288,13 @@ fn apply<B: Accelerator>(
         x = along(x, index, axis, settings, cx)?;
     }
     if !outside.is_empty() {
-        x = extrapolate(x, &outside, settings.extrapolation)?;
+        x = extrapolate(x, &outside, settings.extrapolation, cx)?;
     }
     if x.dtype() == dtype {
         return Ok(x);
     }
     let floats = x.into_host()?;
-    Ok(Value::Host(host::from_numbers(dtype, floats.shape().to_vec(), &host::numbers(&floats))?))
+    Ok(Value::Host(host::from_numbers(dtype, floats.shape().to_vec(), host::numbers(&floats))?))
 }
 
 fn plan(dims: &[usize], settings: &Settings, target: &Target) -> Result<Vec<Axis>, String> {
@@ -355,26 +378,24 @@ impl Axis {
     }
 
     /// The input index that each output position takes.
-    fn nearest(&self, settings: &Settings) -> Vec<usize> {
-        (0..self.to)
-            .map(|p| {
-                let at = self.original(p, settings.coordinates);
-                let at = match settings.nearest {
-                    Nearest::RoundPreferFloor if at == at.trunc() + 0.5 => at.floor(),
-                    Nearest::RoundPreferFloor => at.round(),
-                    Nearest::RoundPreferCeil => (at + 0.5).floor(),
-                    Nearest::Floor => at.floor(),
-                    Nearest::Ceil => at.ceil(),
-                    Nearest::Simple if self.scale < 1.0 => at.ceil(),
-                    Nearest::Simple => at.floor(),
-                };
-                (at.max(0.0) as usize).min(self.from - 1)
-            })
-            .collect()
+    fn nearest(&self, settings: &Settings) -> impl Iterator<Item = usize> {
+        (0..self.to).map(|p| {
+            let at = self.original(p, settings.coordinates);
+            let at = match settings.nearest {
+                Nearest::RoundPreferFloor if at == at.trunc() + 0.5 => at.floor(),
+                Nearest::RoundPreferFloor => at.round(),
+                Nearest::RoundPreferCeil => (at + 0.5).floor(),
+                Nearest::Floor => at.floor(),
+                Nearest::Ceil => at.ceil(),
+                Nearest::Simple if self.scale < 1.0 => at.ceil(),
+                Nearest::Simple => at.floor(),
+            };
+            (at.max(0.0) as usize).min(self.from - 1)
+        })
     }
 
     /// The input indices that each output position blends and their weights, as many for each.
-    fn taps(&self, settings: &Settings) -> Vec<Vec<(usize, f32)>> {
+    fn taps<B: Accelerator>(&self, settings: &Settings, cx: &Context<B>) -> Result<AxisTaps, OpError> {
         let reach = if settings.mode == Mode::Linear { 1.0f32 } else { 2.0 };
         let kernel = |x: f32| match settings.mode {
             Mode::Cubic => cubic(x, settings.a),
@@ -382,29 +403,34 @@ impl Axis {
         };
         let shrink = if settings.antialias { self.scale.min(1.0) } else { 1.0 };
         let reach = (reach / shrink).ceil() as i64;
-        (0..self.to)
-            .map(|p| {
-                let mut at = self.original(p, settings.coordinates);
-                if settings.mode == Mode::Linear && !settings.antialias {
-                    at = at.clamp(0.0, (self.from - 1) as f32);
-                }
-                let base = at.floor() as i64;
-                let last = self.from as i64 - 1;
-                let mut taps: Vec<(usize, f32)> = (base - reach + 1..=base + reach)
-                    .map(|i| {
-                        let inside = (0..=last).contains(&i);
-                        let weight = kernel((i as f32 - at) * shrink);
-                        let weight = if settings.exclude_outside && !inside { 0.0 } else { weight };
-                        (i.clamp(0, last) as usize, weight)
-                    })
-                    .collect();
-                if settings.exclude_outside || settings.antialias {
-                    let sum: f32 = taps.iter().map(|(_, w)| w).sum();
-                    taps.iter_mut().for_each(|(_, w)| *w /= sum);
-                }
-                taps
-            })
-            .collect()
+        let each = usize::try_from(reach).ok().and_then(|reach| reach.checked_mul(2));
+        let each = each.ok_or("its scale is too small")?;
+        let count = each.checked_mul(self.to).ok_or("it has too many taps")?;
+        cx.work::<(usize, f32)>(count)?;
+        let mut list = host::room(count)?;
+        let last = self.from as i64 - 1;
+        for p in 0..self.to {
+            cx.run.go_on()?;
+            let mut at = self.original(p, settings.coordinates);
+            if settings.mode == Mode::Linear && !settings.antialias {
+                at = at.clamp(0.0, (self.from - 1) as f32);
+            }
+            // What lies far outside is far outside.
+            let base = (at.floor() as i64).clamp(-FAR, FAR);
+            let begin = list.len();
+            list.extend((base - reach + 1..=base + reach).map(|i| {
+                let inside = (0..=last).contains(&i);
+                let weight = kernel((i as f32 - at) * shrink);
+                let weight = if settings.exclude_outside && !inside { 0.0 } else { weight };
+                (i.clamp(0, last) as usize, weight)
+            }));
+            let taps = &mut list[begin..];
+            if settings.exclude_outside || settings.antialias {
+                let sum: f32 = taps.iter().map(|(_, w)| w).sum();
+                taps.iter_mut().for_each(|(_, w)| *w /= sum);
+            }
+        }
+        Ok(AxisTaps { each, list })
     }
 }
 
@@ -429,21 +455,34 @@ fn along<B: Accelerator>(
     cx: &Context<B>,
 ) -> Result<Value<B>, OpError> {
     if settings.mode == Mode::Nearest {
-        return select(x, index, &axis.nearest(settings), cx);
+        let mut dims = x.dims();
+        dims[index] = axis.to;
+        let _scope = cx.run.scope();
+        cx.check(x.dtype(), &dims)?;
+        cx.work::<[usize; 2]>(axis.to)?;
+        let places: Vec<usize> = axis.nearest(settings).collect();
+        return select(x, index, &places, cx);
     }
-    let taps = axis.taps(settings);
     let dtype = x.dtype();
+    // What one tap picks, and what it is added to.
+    let mut dims = x.dims();
+    dims[index] = axis.to;
+    let _scope = cx.run.scope();
+    cx.check(dtype, &dims)?;
+    cx.check(dtype, &dims)?;
+    let taps = axis.taps(settings, cx)?;
     let mut weights_shape = vec![1; x.rank()];
     weights_shape[index] = axis.to;
     let mut sum = None;
-    for tap in 0..taps.first().map_or(0, Vec::len) {
-        let at: Vec<usize> = taps.iter().map(|t| t[tap].0).collect();
-        let weights: Vec<host::Number> =
-            taps.iter().map(|t| host::Number::Float(f64::from(t[tap].1))).collect();
-        if weights.iter().all(|w| w.as_f64() == 0.0) {
+    for tap in 0..taps.each {
+        cx.run.go_on()?;
+        let of_all = || taps.list.iter().skip(tap).step_by(taps.each);
+        let at: Vec<usize> = of_all().map(|t| t.0).collect();
+        if of_all().all(|t| t.1 == 0.0) {
             continue;
         }
-        let weights = Value::<B>::Host(host::from_numbers(dtype, weights_shape.clone(), &weights)?);
+        let weights = of_all().map(|t| host::Number::Float(f64::from(t.1)));
+        let weights = Value::<B>::Host(host::from_numbers(dtype, weights_shape.clone(), weights)?);
         let part = select(x.clone(), index, &at, cx)?.float(&cx.device)?;
         let part = B::float_mul(part, weights.float(&cx.device)?);
         sum = Some(match sum {
@@ -458,18 +497,19 @@ fn extrapolate<B: Accelerator>(
     x: Value<B>,
     outside: &[(usize, Vec<usize>)],
     value: f32,
+    cx: &Context<B>,
 ) -> Result<Value<B>, OpError> {
     let x = x.into_host()?;
-    let mut numbers = host::numbers(&x);
-    for (axis, positions) in outside {
-        let steps: Vec<usize> = (0..x.shape().len()).map(|a| usize::from(a == *axis)).collect();
-        for (number, at) in numbers.iter_mut().zip(host::walk(x.shape(), &steps, 0)) {
-            if positions.binary_search(&at).is_ok() {
-                *number = host::Number::Float(f64::from(value));
-            }
-        }
-    }
-    Ok(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), &numbers)?))
+    cx.check(x.dtype(), x.shape())?;
+    let own = host::strides(x.shape());
+    let beyond = |at: usize| {
+        let mut axes = outside.iter();
+        axes.any(|(axis, positions)| positions.binary_search(&(at / own[*axis] % x.shape()[*axis])).is_ok())
+    };
+    let numbers = host::numbers(&x)
+        .enumerate()
+        .map(|(at, number)| if beyond(at) { host::Number::Float(f64::from(value)) } else { number });
+    Ok(Value::Host(host::from_numbers(x.dtype(), x.shape().to_vec(), numbers)?))
 }
 
 #[cfg(test)]
@@ -490,7 +530,7 @@ mod tests {
             aspect: Aspect::Stretch,
             axes: None,
         };
-        let at = |c, n| axis.nearest(&settings(c, n));
+        let at = |c, n| axis.nearest(&settings(c, n)).collect::<Vec<_>>();
         assert_eq!(at(Coordinates::Asymmetric, Nearest::Floor), [0, 0, 1, 1, 2, 2, 3, 3]);
         assert_eq!(at(Coordinates::Asymmetric, Nearest::RoundPreferCeil), [0, 1, 1, 2, 2, 3, 3, 3]);
         assert_eq!(at(Coordinates::Asymmetric, Nearest::RoundPreferFloor), [0, 0, 1, 1, 2, 2, 3, 3]);

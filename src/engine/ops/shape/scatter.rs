@@ -61,24 +61,26 @@ impl Reduction {
 pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 0)?;
     let reduction = Reduction::read(site)?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
         let updates = inputs.take(2)?.into_host()?;
         let axis = axis(given, x.shape().len())?;
         if updates.shape() != indices.shape() {
             return Err(format!("updates {updates:?} for indices {indices:?}").into());
         }
-        let offsets = element_offsets(x.shape(), axis, &indices)?;
+        let offsets = element_offsets(x.shape(), axis, &indices, cx)?;
+        cx.check(x.dtype(), x.shape())?;
         one(Value::Host(scatter(&x, &offsets, 1, &updates, reduction)?))
     }))
 }
 
 pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let reduction = Reduction::read(site)?;
-    Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
         let updates = inputs.take(2)?.into_host()?;
-        let (offsets, rest) = tuple_offsets(x.shape(), &indices, 0)?;
+        let (offsets, rest) = tuple_offsets(x.shape(), &indices, 0, cx)?;
+        cx.check(x.dtype(), x.shape())?;
         one(Value::Host(scatter(&x, &offsets, rest.iter().product(), &updates, reduction)?))
     }))
 }
@@ -105,7 +107,7 @@ fn scatter(
         return host::texts(x.shape().to_vec(), cells);
     }
     for_element!(x.dtype(), T => {
-        let mut cells = host::cells::<T>(x);
+        let mut cells = host::cells::<T>(x).into_owned();
         let new = host::cells::<T>(updates);
         for (run, offset) in offsets.iter().enumerate() {
             for (old, new) in cells[*offset..offset + width].iter_mut().zip(&new[run * width..]) {

@@ -123,13 +123,11 @@ pub fn slice<B: Accelerator>(x: Value<B>, parts: &[Part]) -> Result<Value<B>, Op
 
 fn pick(x: &crate::tensor::Tensor, parts: &[Part], out: Vec<usize>) -> Result<crate::tensor::Tensor, String> {
     let own = host::strides(x.shape());
-    let mut indices = vec![0usize];
-    for (part, stride) in parts.iter().zip(own) {
-        let along: Vec<usize> =
-            (0..part.count as i64).map(|i| (part.start as i64 + i * part.step) as usize * stride).collect();
-        indices = indices.iter().flat_map(|base| along.iter().map(move |a| base + a)).collect();
-    }
-    host::pick(x, &indices, out)
+    // Steps back are taken by wrapping around.
+    let steps: Vec<usize> =
+        parts.iter().zip(&own).map(|(part, stride)| (part.step as usize).wrapping_mul(*stride)).collect();
+    let start = parts.iter().zip(&own).map(|(part, stride)| part.start * stride).sum();
+    host::pick(x, host::walk(&out, &steps, start), out)
 }
 
 /// What lies at `index` along an axis, which stays as an axis of 1. `x` is on a device.

@@ -31,7 +31,7 @@ pub fn permute<B: Accelerator>(x: Value<B>, perm: &[usize]) -> Result<Value<B>, 
             let own = host::strides(x.shape());
             let dims: Vec<usize> = perm.iter().map(|p| x.shape()[*p]).collect();
             let steps: Vec<usize> = perm.iter().map(|p| own[*p]).collect();
-            Value::Host(host::pick(&x, &host::walk(&dims, &steps, 0), dims)?)
+            Value::Host(host::pick(&x, host::walk(&dims, &steps, 0), dims)?)
         }
         other => return Err(format!("{other:?} where a tensor should be")),
     })

@@ -22,6 +22,8 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let (low, high) = (edge(3)?, edge(4)?);
         let bins = length / 2 + 1;
         cx.check(dtype, &[bins, bands])?;
+        cx.work::<f64>(host::count(&[bins, bands])?)?;
+        cx.work::<usize>(bands.saturating_add(2))?;
         let step = (high - low) / (bands + 2) as f64;
         let point = |i: usize| {
             let hertz = 700.0 * ((i as f64 * step + low) / 2595.0 * std::f64::consts::LN_10).exp_m1();
@@ -33,7 +35,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             }
         };
         let points = (0..bands + 2).map(point).collect::<Result<Vec<_>, _>>()?;
-        let mut weights = vec![0f64; bins * bands];
+        let mut weights = host::filled(0f64, host::count(&[bins, bands])?)?;
         for band in 0..bands {
             let (left, centre, right) = (points[band], points[band + 1], points[band + 2]);
             let mut set = |bin: usize, weight: f64| weights[bin * bands + band] = weight;

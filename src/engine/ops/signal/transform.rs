@@ -4,6 +4,7 @@
 use super::fft::{Complex, Fft};
 use super::{scalar, size};
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis as check_axis, one};
 use crate::engine::value::Value;
@@ -47,11 +48,14 @@ pub fn dft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let fft = Fft::new(length);
         let (outer, inner): (usize, usize) =
             (dims[..axis].iter().product(), dims[axis + 1..dims.len() - 1].iter().product());
+        cx.work::<f64>(x.len())?;
+        cx.check(x.dtype(), &out)?;
         let cells = x.to_f64();
-        let mut result = vec![0.0f64; out.iter().product()];
+        let mut result = host::filled(0.0f64, host::count(&out)?)?;
         let mut line: Vec<Complex> = Vec::with_capacity(length);
         for row in 0..outer {
             for column in 0..inner {
+                cx.run.go_on()?;
                 line.clear();
                 line.extend((0..length.min(dims[axis])).map(|i| {
                     let at = ((row * dims[axis] + i) * inner + column) * parts;
@@ -115,11 +119,14 @@ pub fn stft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         cx.check(DType::F64, &out)?;
         cx.check(DType::F64, &[length, 32])?;
         let fft = Fft::new(length);
+        cx.work::<f64>(x.len())?;
+        cx.check(x.dtype(), &out)?;
         let cells = x.to_f64();
-        let mut result = Vec::with_capacity(out.iter().product());
+        let mut result = host::room(host::count(&out)?)?;
         let mut line: Vec<Complex> = Vec::with_capacity(length);
         for item in 0..batch {
             for frame in 0..frames {
+                cx.run.go_on()?;
                 line.clear();
                 line.extend((0..length).map(|i| {
                     let at = (item * signal + frame * step + i) * parts;

@@ -3,9 +3,9 @@
 use super::size;
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
-use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
+use crate::tensor::DType;
 use std::f64::consts::PI;
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,10 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
             let angle = 2.0 * PI * n as f64 / period as f64;
             a0 - a1 * angle.cos() + a2 * (2.0 * angle).cos()
         };
-        let window: Vec<f64> = (0..length).map(at).collect();
-        one(Value::Host(from_reals(dtype, vec![length], window)?))
+        if dtype == DType::Bool {
+            return Err("bool where a float should be".into());
+        }
+        let window = (0..length).map(|n| host::Number::Float(at(n)));
+        one(Value::Host(host::from_numbers(dtype, vec![length], window)?))
     }))
 }

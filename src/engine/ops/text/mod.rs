@@ -27,14 +27,11 @@ fn concat<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let dims = broadcast::shape(a.shape(), b.shape())?;
         cx.check(DType::String, &dims)?;
         let (left, right) = (host::strings(&a)?, host::strings(&b)?);
-        let pairs = host::broadcast_indices(a.shape(), &dims);
-        let pairs: Vec<(usize, usize)> =
-            pairs.into_iter().zip(host::broadcast_indices(b.shape(), &dims)).collect();
+        let pairs = host::broadcast_indices(a.shape(), &dims).zip(host::broadcast_indices(b.shape(), &dims));
         // Few long strings may make many: what they come to is known before they are joined.
-        let bytes =
-            pairs.iter().fold(0usize, |sum, (l, r)| sum.saturating_add(left[*l].len() + right[*r].len()));
-        cx.check(DType::U8, &[bytes])?;
-        let joined = pairs.into_iter().map(|(l, r)| [&*left[l], &*right[r]].concat().into()).collect();
+        let bytes = pairs.clone().map(|(l, r)| left[l].len() + right[r].len());
+        cx.check(DType::U8, &[bytes.fold(0, usize::saturating_add)])?;
+        let joined = pairs.map(|(l, r)| [&*left[l], &*right[r]].concat().into()).collect();
         one(Value::Host(host::texts(dims, joined)?))
     }))
 }

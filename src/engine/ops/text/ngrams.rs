@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::host;
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, ints, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use std::collections::HashMap;
@@ -42,12 +42,13 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             _ => return Err(format!("{x:?} where rows of words should be").into()),
         };
         cx.check(DType::F32, &dims)?;
+        cx.work::<Word>(x.len())?;
         let words = words(&x)?;
         let length = words.len().checked_div(rows).unwrap_or(0);
-        let mut out = vec![0f32; rows * vectorizer.width];
+        let mut out = host::filled(0f32, host::count(&dims)?)?;
         if vectorizer.width > 0 {
             for (row, out) in out.chunks_exact_mut(vectorizer.width).enumerate() {
-                vectorizer.count(&words[row * length..(row + 1) * length], out);
+                vectorizer.count(&words[row * length..(row + 1) * length], out, cx)?;
             }
         }
         one(Value::Host(host::tensor(DType::F32, dims, out)?))
@@ -118,13 +119,14 @@ impl Vectorizer {
         })
     }
 
-    fn count(&self, words: &[Word], out: &mut [f32]) {
+    fn count<B: Accelerator>(&self, words: &[Word], out: &mut [f32], cx: &Context<B>) -> Result<(), OpError> {
         let [least, greatest] = self.lengths;
         for length in least..=greatest {
             // Further apart than the row is long there are none; words alone have nothing between them.
             let most = if length == 1 { 0 } else { self.skips.min(words.len()) };
             for step in 1..=most + 1 {
                 let Some(reach) = (length - 1).checked_mul(step) else { break };
+                cx.run.go_on()?;
                 for start in 0..words.len().saturating_sub(reach) {
                     let ngram: Vec<Word> = (0..length).map(|i| words[start + i * step].clone()).collect();
                     let Some((column, weight)) = self.pool.get(&ngram) else { continue };
@@ -136,5 +138,6 @@ impl Vectorizer {
                 }
             }
         }
+        Ok(())
     }
 }

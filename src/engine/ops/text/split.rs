@@ -13,10 +13,14 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let limit = limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
-        let parts: Vec<Vec<&str>> = host::strings(&x)?.iter().map(|s| split(s, &delimiter, limit)).collect();
+        let strings = host::strings(&x)?;
+        // No text has more parts than bytes.
+        cx.work::<[&str; 2]>(strings.iter().map(|s| s.len().min(limit).saturating_add(2)).sum())?;
+        let parts: Vec<Vec<&str>> = strings.iter().map(|s| split(s, &delimiter, limit)).collect();
         let width = parts.iter().map(Vec::len).max().unwrap_or(0);
         let dims: Vec<usize> = x.shape().iter().copied().chain([width]).collect();
         cx.check(DType::String, &dims)?;
+        cx.check(DType::U8, &[strings.iter().map(|s| s.len().saturating_add(32)).sum()])?;
         let empty: Arc<str> = "".into();
         let counts: Vec<i64> = parts.iter().map(|p| p.len() as i64).collect();
         let all = parts.iter().flat_map(|parts| {

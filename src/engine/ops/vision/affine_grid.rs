@@ -1,6 +1,7 @@
 //! AffineGrid: the points of a regular grid under affine maps, as GridSample reads them.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::ops::real::{for_real, from_reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -21,12 +22,19 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         }
         let dims = [&[size[0]], spatial, &[axes]].concat();
         cx.check(theta.dtype(), &dims)?;
+        for size in spatial {
+            cx.work::<f64>(*size)?;
+        }
+        cx.work::<f64>(host::count(&dims)?)?;
         let along: Vec<Vec<f64>> = spatial.iter().map(|d| positions(*d, align)).collect();
         let maps = theta.to_f64();
-        let points: usize = spatial.iter().product();
-        let mut grid = Vec::with_capacity(size[0] * points * axes);
+        let points = host::count(spatial)?;
+        let mut grid = host::room(host::count(&dims)?)?;
         for map in maps.chunks(axes * (axes + 1)) {
             for point in 0..points {
+                if point % (1 << 12) == 0 {
+                    cx.run.go_on()?;
+                }
                 // The last spatial axis comes first, and a 1 last.
                 let mut rest = point;
                 let mut at = [0.0, 0.0, 0.0, 1.0];

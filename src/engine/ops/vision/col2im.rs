@@ -32,11 +32,14 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let channels = rows / taps;
         let dims = [&[batch, channels], &image[..]].concat();
         cx.check(dtype, &dims)?;
-        let plane: usize = image.iter().product();
+        let plane = host::count(&image)?;
+        for_real!(dtype, T => cx.work::<T>(host::count(&dims)?.saturating_add(x.len()))?);
+        cx.work::<[Option<usize>; 2]>(blocks)?;
         one(Value::Host(for_real!(dtype, T => {
             let from = reals::<T>(&x);
-            let mut to = vec![T::default(); batch * channels * plane];
+            let mut to = host::filled(T::default(), host::count(&dims)?)?;
             for tap in 0..taps {
+                cx.run.go_on()?;
                 let places = places(tap, &block, &slides, &image);
                 for map in 0..batch * channels {
                     let column = &from[(map * taps + tap) * blocks..][..blocks];

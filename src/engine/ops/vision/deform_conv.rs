@@ -2,6 +2,7 @@
 //! and weighed by a mask.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::nn::product;
 use crate::engine::ops::nn::window::{Slide, Window};
@@ -49,6 +50,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         }
         let columns = vec![*batch, groups, per_group * taps, area];
         cx.check(dtype, &columns)?;
+        // The columns as they are computed, and what they are computed from.
+        for_real!(dtype, T => cx.work::<T>(host::count(&columns)?.saturating_add(x.len()))?);
+        cx.work::<f64>(offsets.len().saturating_add(mask.as_ref().map_or(0, Tensor::len)))?;
         let read = Reading {
             size: [*height, *width],
             slides: [slides[0], slides[1]],
@@ -56,7 +60,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             offset_groups,
         };
         let columns = for_real!(dtype, T => {
-            from_reals(dtype, columns, read.columns::<T>(&x, &offsets.to_f64(), mask.as_ref()))?
+            from_reals(dtype, columns, read.columns::<T, B>(&x, &offsets.to_f64(), mask.as_ref(), cx))?
         });
         let weight = weight.reshaped(vec![1, groups, outputs / groups, per_group * taps])?;
         let mut y = product(weight, Value::Host(columns), cx)?.reshaped(vec![
@@ -81,7 +85,13 @@ struct Reading {
 
 impl Reading {
     /// What every window reads: `[batch, channel, element of the window, window]`.
-    fn columns<T: Real>(&self, x: &Tensor, offsets: &[f64], mask: Option<&Tensor>) -> Vec<T> {
+    fn columns<T: Real, B: Accelerator>(
+        &self,
+        x: &Tensor,
+        offsets: &[f64],
+        mask: Option<&Tensor>,
+        cx: &Context<B>,
+    ) -> Vec<T> {
         let pixels = reals::<T>(x);
         let mask = mask.map(Tensor::to_f64);
         let [rows, columns] = self.slides;
@@ -93,6 +103,10 @@ impl Reading {
             return out;
         }
         out.par_chunks_mut(area).enumerate().for_each(|(line, out)| {
+            // What is left undone is never used.
+            if cx.run.stop().is_set() {
+                return;
+            }
             let (map, tap) = (line / taps, line % taps);
             let (image, channel) = (map / self.channels, map % self.channels);
             let group = image * self.offset_groups + channel / shared;

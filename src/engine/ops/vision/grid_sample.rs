@@ -4,8 +4,9 @@
 //! an axis: its outermost pixels with `align_corners`, else their outer edges.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::ops::real::{Real, for_real, from_reals, reals};
-use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -72,7 +73,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!("{x:?} has nothing to read").into());
         }
         one(Value::Host(
-            for_real!(x.dtype(), T => from_reals(x.dtype(), dims, settings.sample::<T>(&x, &grid))?),
+            for_real!(x.dtype(), T => from_reals(x.dtype(), dims, settings.sample::<T, B>(&x, &grid, cx)?)?),
         ))
     }))
 }
@@ -109,18 +110,27 @@ impl Axis {
 }
 
 impl Settings {
-    fn sample<T: Real>(self, x: &Tensor, grid: &Tensor) -> Vec<T> {
+    fn sample<T: Real, B: Accelerator>(
+        self,
+        x: &Tensor,
+        grid: &Tensor,
+        cx: &Context<B>,
+    ) -> Result<Vec<T>, OpError> {
         let (shape, points) = (x.shape(), grid.shape());
         let axes: Vec<Axis> = shape[2..].iter().map(|d| Axis::new(*d, self.align)).collect();
         let count: usize = points[1..points.len() - 1].iter().product();
         let plane: usize = shape[2..].iter().product();
+        let total = host::count(&[shape[0], shape[1], count])?;
+        cx.work::<T>(x.len().saturating_add(total))?;
+        cx.work::<f64>(grid.len())?;
         let (pixels, grid) = (reals::<T>(x), grid.to_f64());
-        let mut out = vec![T::default(); shape[0] * shape[1] * count];
+        let mut out = host::filled(T::default(), total)?;
         for (item, (image, out)) in
             pixels.chunks(plane * shape[1]).zip(out.chunks_mut(count * shape[1])).enumerate()
         {
             let grid = &grid[item * count * axes.len()..(item + 1) * count * axes.len()];
             for (block, grid) in grid.chunks(BLOCK * axes.len()).enumerate() {
+                cx.run.go_on()?;
                 let taps: Vec<Vec<(usize, T)>> =
                     grid.par_chunks(axes.len()).map(|point| self.taps(&axes, point)).collect();
                 out.par_chunks_mut(count).zip(image.par_chunks(plane)).for_each(|(out, image)| {
@@ -132,7 +142,7 @@ impl Settings {
                 });
             }
         }
-        out
+        Ok(out)
     }
 
     /// The pixels of a plane that a point blends, with their weights.

@@ -1,6 +1,7 @@
 //! RoiAlign: regions of a feature map, each read at points between pixels and pooled to one size.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
@@ -64,14 +65,20 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         if height == 0 || width == 0 {
             return Err(format!("{x:?} is empty").into());
         }
-        let rois = rois.to_f64();
         let dtype = x.dtype();
+        for_real!(dtype, T => cx.work::<T>(host::count(&dims)?.saturating_add(x.len()))?);
+        cx.work::<f64>(rois.len())?;
+        let rois = rois.to_f64();
         one(Value::Host(for_real!(dtype, T => {
             let (pixels, plane) = (reals::<T>(&x), height * width);
             let area = settings.out[0] * settings.out[1];
-            let mut out = vec![T::default(); dims.iter().product()];
+            let mut out = host::filled(T::default(), host::count(&dims)?)?;
             let regions = rois.par_chunks(4).zip(images);
             out.par_chunks_mut((area * channels).max(1)).zip(regions).for_each(|(out, (roi, image))| {
+                // What is left undone is never used.
+                if cx.run.stop().is_set() {
+                    return;
+                }
                 let region = settings.region(roi, [height, width]);
                 let planes = pixels[image * channels * plane..].chunks(plane);
                 out.chunks_mut(area).zip(planes).for_each(|(out, map)| settings.pool(&region, map, width, out));

@@ -1,6 +1,7 @@
 //! MaxRoiPool: the greatest pixel of each bin of a region.
 
 use crate::engine::backend::Accelerator;
+use crate::engine::host;
 use crate::engine::ops::real::{for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -26,11 +27,13 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let (height, width, dtype) = (*height, *width, x.dtype());
         let dims = vec![*count, *channels, pooled[0], pooled[1]];
         cx.check(dtype, &dims)?;
+        for_real!(dtype, T => cx.work::<T>(host::count(&dims)?.saturating_add(x.len()))?);
         let rois = rois.to_f64();
         one(Value::Host(for_real!(dtype, T => {
             let pixels = reals::<T>(&x);
-            let mut out: Vec<T> = Vec::with_capacity(dims.iter().product());
+            let mut out: Vec<T> = host::room(host::count(&dims)?)?;
             for roi in rois.chunks(5) {
+                cx.run.go_on()?;
                 let image = roi[0] as usize;
                 if roi[0] < 0.0 || image >= *batch {
                     return Err(format!("{} is not one of {batch}", roi[0]).into());

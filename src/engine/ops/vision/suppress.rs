@@ -26,13 +26,19 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             return Err(format!("boxes {boxes:?} and scores {scores:?} do not go together").into());
         }
         let (count, classes) = (*count, *classes);
+        cx.work::<[f64; 2]>(boxes.len())?;
+        cx.work::<[f64; 2]>(scores.len())?;
+        cx.work::<[usize; 3]>(count)?;
+        let scope = cx.run.scope();
         let corners: Vec<Rectangle> = boxes.to_f64().chunks(4).map(|b| rectangle(b, centred)).collect();
         let scores: Vec<f32> = scores.to_f64().into_iter().map(|v| v as f32).collect();
         let mut found: Vec<i64> = Vec::new();
         for image in 0..*batch {
             for class in 0..classes {
                 let scores = &scores[(image * classes + class) * count..][..count];
-                let kept = keep(&corners[image * count..][..count], scores, most, overlap, least);
+                let kept = keep(&corners[image * count..][..count], scores, most, overlap, least, cx)?;
+                scope.reset();
+                cx.work::<i64>(found.len().saturating_add(3 * kept.len()).saturating_mul(2))?;
                 found.extend(kept.into_iter().flat_map(|b| [image as i64, class as i64, b as i64]));
             }
         }
@@ -54,12 +60,20 @@ fn rectangle(given: &[f64], centred: bool) -> Rectangle {
 }
 
 /// The best boxes first.
-fn keep(boxes: &[Rectangle], scores: &[f32], most: usize, overlap: f32, least: Option<f32>) -> Vec<usize> {
+fn keep<B: Accelerator>(
+    boxes: &[Rectangle],
+    scores: &[f32],
+    most: usize,
+    overlap: f32,
+    least: Option<f32>,
+    cx: &Context<B>,
+) -> Result<Vec<usize>, OpError> {
     let mut order: Vec<usize> =
         (0..boxes.len()).filter(|i| least.is_none_or(|least| scores[*i] > least)).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
     let (mut kept, mut taken) = (Vec::new(), Rectangles::default());
     for i in order {
+        cx.run.go_on()?;
         if kept.len() >= most {
             break;
         }
@@ -68,18 +82,23 @@ fn keep(boxes: &[Rectangle], scores: &[f32], most: usize, overlap: f32, least: O
             kept.push(i);
         }
     }
-    kept
+    Ok(kept)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn_flex::{Flex, FlexDevice};
 
     #[test]
     fn the_best_of_those_that_overlap_is_kept() {
         let boxes = [[0., 0., 1., 1.], [1., 1., 0., 0.1], [0., 10., 1., 11.], [5., 5., 5., 5.]];
         let boxes = boxes.map(|b: [f64; 4]| rectangle(&b, false));
         let scores = [0.9, 0.75, 0.6, f32::NAN];
+        let cx = Context::<Flex>::alone(FlexDevice, 1 << 20);
+        let keep = |boxes: &[Rectangle], scores: &[f32], most, overlap, least| {
+            keep(boxes, scores, most, overlap, least, &cx).unwrap()
+        };
         assert_eq!(keep(&boxes, &scores, 9, 0.5, Some(0.0)), [0, 2]);
         assert_eq!(keep(&boxes, &scores, 1, 0.5, Some(0.0)), [0]);
         assert_eq!(keep(&boxes, &scores, 9, 0.95, Some(0.7)), [0, 1]);
