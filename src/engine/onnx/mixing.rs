@@ -9,6 +9,7 @@
 mod tests;
 
 use super::attribute::Attribute;
+use super::facts::{self, Along, First};
 use super::graph::{Graph, Node, ValueId};
 use super::infer::{self, Dim, Fact, Symbol, Symbols};
 use crate::plan::{self, Mixing, Port};
@@ -20,24 +21,6 @@ const MAX_DEPTH: usize = 8;
 const MAX_KEYS: usize = 16;
 /// Places of axes without a name along which a graph is looked at: those that a declaration may make the batch.
 const MAX_PLACES: usize = 2;
-
-/// Operators that only lay elements out anew, so that row numbers stay row numbers.
-const LAYOUT: [&str; 14] = [
-    "Unsqueeze",
-    "Squeeze",
-    "Reshape",
-    "Flatten",
-    "Cast",
-    "Expand",
-    "Concat",
-    "Transpose",
-    "Tile",
-    "Identity",
-    "Add",
-    "Sub",
-    "Mul",
-    "Where",
-];
 
 /// Notes in the signature along which axes of its inputs rows are mixed, and by what.
 pub fn note(graph: &Graph, inputs: &[Port], mixing: &mut Mixing) {
@@ -263,7 +246,7 @@ impl Search<'_> {
             "RoiAlign" if read == [2] => None,
             // Whether an index counts from the end: no row's number is below zero.
             "Less" | "GreaterOrEqual" if read == [0] && known.integers(1) == Some(vec![0]) => None,
-            op if LAYOUT.contains(&op) => {
+            op if facts::of(op).lays_out => {
                 places.extend(outputs());
                 None
             }
@@ -329,23 +312,20 @@ impl Known<'_> {
             |axis: i64| at(axis).and_then(|axis| dims.get(axis)).cloned().into_iter().collect::<Vec<_>>();
         let from = |axis: i64| at(axis).and_then(|axis| dims.get(axis..)).unwrap_or_default().to_vec();
         let all = |axes: &[i64]| axes.iter().flat_map(|axis| one(*axis)).collect::<Vec<_>>();
-        match self.node.op.as_str() {
-            "CumSum" => self.integers(1).map_or(vec![], |axis| all(&axis)),
-            "Softmax" | "LogSoftmax" | "Hardmax" if self.node.version >= 13 => one(self.int("axis", -1)),
-            "Softmax" | "LogSoftmax" | "Hardmax" => from(self.int("axis", 1)),
-            "TopK" | "LpNormalization" => one(self.int("axis", -1)),
-            "LayerNormalization" | "RMSNormalization" => from(self.int("axis", -1)),
-            "MeanVarianceNormalization" => all(&self.ints("axes").unwrap_or(vec![0, 2, 3])),
-            "Split" => one(self.int("axis", 0)),
-            "Concat" => one(self.int("axis", 0)),
-            "LSTM" | "GRU" | "RNN" => one(if self.int("layout", 0) == 1 { 1 } else { 0 }),
-            "Conv" | "ConvTranspose" | "ConvInteger" => from(1),
-            "MaxPool" | "AveragePool" | "LpPool" | "InstanceNormalization" => from(2),
-            "MatMul" if rank > 0 => one(-1),
-            "Gemm" => one(if self.int("transA", 0) == 0 { 1 } else { 0 }),
-            "Slice" => all(&self.cut()),
-            "Pad" => all(&self.padded(rank)),
-            _ => vec![],
+        match facts::of(&self.node.op).along {
+            Along::None => vec![],
+            Along::Axis(usual) => one(self.int("axis", usual)),
+            Along::FromAxis(usual) => from(self.int("axis", usual)),
+            Along::From(axis) => dims.get(axis..).unwrap_or_default().to_vec(),
+            Along::Axes(usual) => all(&self.ints("axes").unwrap_or(usual.to_vec())),
+            Along::Input(input) => self.integers(input).map_or(vec![], |axes| all(&axes)),
+            Along::Softmax if self.node.version >= 13 => one(self.int("axis", -1)),
+            Along::Softmax => from(self.int("axis", 1)),
+            Along::Steps => one(if self.int("layout", 0) == 1 { 1 } else { 0 }),
+            Along::Inner => one(-1),
+            Along::InnerOfGemm => one(if self.int("transA", 0) == 0 { 1 } else { 0 }),
+            Along::Cut => all(&self.cut()),
+            Along::Padded => all(&self.padded(rank)),
         }
     }
 
@@ -355,18 +335,16 @@ impl Known<'_> {
             return false;
         }
         let list = |input: usize| self.ints("axes").or_else(|| self.integers(input));
-        match self.node.op.as_str() {
-            "CumSum" => self.integers(1).is_none_or(|axis| axis.contains(&0)),
-            "ArgMax" | "ArgMin" => self.int("axis", 0) == 0,
-            "TopK" | "LpNormalization" | "LayerNormalization" | "RMSNormalization" | "Softmax"
-            | "LogSoftmax" | "Hardmax" => self.int("axis", -1) == 0,
+        match facts::of(&self.node.op).first {
+            First::Never => false,
+            First::Axis(usual) => self.int("axis", usual) == 0,
+            First::Input(input) => self.integers(input).is_none_or(|axes| axes.contains(&0)),
             // Of an empty list of axes, and of none, all are meant, unless nothing is to be done then.
-            op if op.starts_with("Reduce") => match list(1) {
+            First::Reduced => match list(1) {
                 Some(axes) if !axes.is_empty() => axes.contains(&0),
                 _ => self.node.input(1).is_some() || self.int("noop_with_empty_axes", 0) == 0,
             },
-            "If" => true,
-            _ => false,
+            First::Always => true,
         }
     }
 

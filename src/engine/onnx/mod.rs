@@ -8,6 +8,7 @@ mod classes;
 mod cut;
 pub mod element;
 pub mod external;
+mod facts;
 mod function;
 pub mod graph;
 pub mod infer;

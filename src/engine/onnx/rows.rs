@@ -3,21 +3,9 @@
 
 use super::attribute::Attribute;
 use super::graph::{Graph, Node, ValueId};
-use super::{infer, mixing, texts};
+use super::{facts, infer, mixing, texts};
 use crate::plan::{self, Signature};
 use std::collections::HashSet;
-
-/// Operators whose outputs are as long as the values in their inputs make them.
-const DATA_DEPENDENT: [&str; 8] = [
-    "NonZero",
-    "NonMaxSuppression",
-    "Compress",
-    "Unique",
-    "StringSplit",
-    "SequenceInsert",
-    "SplitToSequence",
-    "ConcatFromSequence",
-];
 
 /// Notes in the signature what the graph shows of its outputs, and of its rows.
 pub fn note(graph: &Graph, signature: &mut Signature) {
@@ -50,7 +38,7 @@ fn data_dependent(graph: &Graph) -> HashSet<ValueId> {
     for node in &graph.nodes {
         let reads = |set: &HashSet<ValueId>| node.inputs.iter().flatten().any(|id| set.contains(id));
         let sized_by = |index: usize| node.input(index).is_some_and(|id| following.contains(&id));
-        let sized = lengths(&node.op).into_iter().flatten().any(|index| sized_by(*index));
+        let sized = facts::of(&node.op).lengths.iter().any(|index| sized_by(*index));
         if reads(&dependent) || sized || depends_itself(node, graph) {
             dependent.extend(node.outputs.iter().flatten());
         }
@@ -62,23 +50,10 @@ fn data_dependent(graph: &Graph) -> HashSet<ValueId> {
     dependent
 }
 
-/// The inputs of an operator whose values are lengths of its outputs.
-fn lengths(op: &str) -> Option<&'static [usize]> {
-    Some(match op {
-        "Range" => &[0, 1, 2],
-        "ConstantOfShape" => &[0],
-        "Expand" | "Reshape" | "Tile" | "TopK" | "Split" | "Pad" | "OneHot" | "CenterCropPad" => &[1],
-        "Slice" => &[1, 2],
-        "Resize" => &[2, 3],
-        "Upsample" => &[1],
-        _ => return None,
-    })
-}
-
 /// Whether the operator's outputs are as long as values make them; of constants they are not.
 fn depends_itself(node: &Node, graph: &Graph) -> bool {
     let variable = node.inputs.iter().flatten().any(|id| !graph.constants.contains_key(id));
-    let known = DATA_DEPENDENT.contains(&node.op.as_str()) && (variable || node.inputs.is_empty());
+    let known = facts::of(&node.op).data_dependent && (variable || node.inputs.is_empty());
     known || subgraphs(node).any(|inner| inner.nodes.iter().any(|node| depends_itself(node, inner)))
 }
 
