@@ -37,7 +37,7 @@ pub struct Fake {
 struct Staged(Arc<Fake>, Batch);
 
 /// Holds back whoever comes, while it is closed.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Gate {
     state: Mutex<(bool, usize)>,
     changed: Condvar,
@@ -60,6 +60,11 @@ impl Gate {
         let (state, waited) =
             self.changed.wait_timeout_while(state, minute, |state| state.1 < arrivals).unwrap();
         assert!(!waited.timed_out(), "{} of {arrivals} came", state.1);
+    }
+
+    /// How many have come since the beginning.
+    pub fn arrivals(&self) -> usize {
+        self.state.lock().unwrap().1
     }
 
     pub fn pass(&self) {

@@ -5,6 +5,7 @@ use crate::lifecycle::{plan, whole, write};
 use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
 use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened};
+use rserve::memory::{Budget, Use};
 use rserve::plan::{
     self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeId,
     EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, InputPlan, Origin, OutputPlan,
@@ -18,9 +19,13 @@ use std::fs;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Reads a number as text. "panic" does, and what begins with spaces is heavy.
-#[derive(Debug)]
-struct NumberDecode;
+/// Reads a number as text. "panic" does, and what begins with spaces is heavy: with one a large picture that takes a
+/// gigabyte while it is read, with two a small one.
+#[derive(Debug, Default)]
+struct NumberDecode {
+    /// Holds back what is heavy.
+    gate: Arc<Gate>,
+}
 
 impl Decode for NumberDecode {
     fn format(&self) -> &'static str {
@@ -39,12 +44,22 @@ impl Decode for NumberDecode {
         Example::File(String::new())
     }
     fn weight(&self, payload: &Payload) -> usize {
-        if matches!(payload, Payload::Bytes(bytes) if bytes.starts_with(b" ")) { 1 << 30 } else { 0 }
+        match payload {
+            Payload::Bytes(bytes) if bytes.starts_with(b"  ") => 1 << 20,
+            Payload::Bytes(bytes) if bytes.starts_with(b" ") => 1 << 30,
+            _ => 0,
+        }
+    }
+    fn working_memory(&self, payload: &Payload) -> u64 {
+        self.weight(payload) as u64
     }
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError> {
         let Payload::Bytes(bytes) = payload else { return Err(DecodeError::WrongType("json".into())) };
         let text = String::from_utf8_lossy(bytes);
         assert!(text != "panic", "asked to");
+        if text.starts_with(' ') {
+            self.gate.pass();
+        }
         let value: f32 = text.trim().parse().map_err(|_| DecodeError::Invalid("not a number".into()))?;
         let origin = keep_origin.then(|| Origin {
             width: 1,
@@ -167,6 +182,10 @@ impl Setup {
 
 /// x -> left (times 2), right (times 3) -> join (their sum, times 1); encodes: `sum`, `left`, `name`.
 fn diamond() -> Setup {
+    diamond_on(CodecThreads::default(), NumberDecode::default())
+}
+
+fn diamond_on(threads: CodecThreads, decode: NumberDecode) -> Setup {
     let store = tempfile::tempdir().unwrap();
     let models: HashMap<&'static str, Arc<Fake>> =
         [("left", Fake::times(2.0)), ("right", Fake::times(3.0)), ("join", Fake::times(1.0))].into();
@@ -180,8 +199,7 @@ fn diamond() -> Setup {
     let mut name = encode("name", &[1], None, &[0]);
     name.sources[0].labels = Some((id(0), "names.txt".into()));
     let entry = Arc::new(Entry {
-        decodes: vec![DecodePlan { name: "x".into(), decode: Arc::new(NumberDecode), keep_origin: true }]
-            .into(),
+        decodes: vec![DecodePlan { name: "x".into(), decode: Arc::new(decode), keep_origin: true }].into(),
         steps: vec![
             step("left", 0, &[0], Some(1), true),
             step("right", 1, &[0], Some(2), false),
@@ -205,7 +223,7 @@ fn diamond() -> Setup {
     let lifecycle = Lifecycle::with_devices(Arc::new(Models(models.clone())), [device]);
     assert_eq!(lifecycle.apply(&plan).unwrap(), []);
     let cells = lifecycle.cells(&plan).unwrap();
-    let pipeline = Pipeline::new(Arc::new(pipeline), &cells, CodecThreads::default());
+    let pipeline = Pipeline::new(Arc::new(pipeline), &cells, threads);
     let warmed = models.iter().map(|(name, fake)| (*name, fake.sizes().len())).collect();
     Setup { _store: store, lifecycle, pipeline, models, warmed }
 }
@@ -341,31 +359,95 @@ async fn a_deadline_passes_at_a_step_while_the_model_is_busy() {
     assert_eq!(texts(&run(&pinned, request("5", &[id(0)])).await.unwrap()), [(0, "25 10")]);
 }
 
-/// Every large picture stayed in memory while its item waited for a model, as many as there were requests.
+/// The decoded pictures of a flood of requests waited in a model's queue, each as large as it liked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_picture_is_not_decoded_before_there_is_memory_to_keep_it() {
-    let setup = diamond();
+async fn nothing_is_decoded_that_there_is_no_memory_for() {
+    // Of which half is for what is decoded, and of that an eighth is left to what is small.
+    let budget = Budget::new(3 << 30);
+    let gate = Arc::new(Gate::default());
+    let decode = NumberDecode { gate: gate.clone() };
+    let setup = diamond_on(CodecThreads::new(4, &budget), decode);
     let pinned = setup.pin();
-    let left = &setup.models["left"];
-    left.gate.close();
-    // What begins with a space is as large as all the memory that there is.
+    gate.close();
     let first = {
         let pinned = pinned.clone();
         tokio::spawn(async move { run(&pinned, request(" 1", &[id(1)])).await })
     };
-    tokio::task::block_in_place(|| left.gate.wait_for(setup.warmed["left"] + 1));
-    // Neither a small one nor one that nothing is drawn on waits for that memory.
-    for (payload, encode, at) in [(" 2", 1, "decode `x`"), ("2", 1, "step `left`"), (" 2", 2, "step `left`")]
-    {
-        let encodes = [id(encode)];
-        let mut soon = request(payload, &encodes);
-        soon.deadline = Instant::now() + Duration::from_millis(100);
-        let error = run(&pinned, soon).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("the deadline passed at {at}"));
-    }
-    left.gate.open();
+    tokio::task::block_in_place(|| gate.wait_for(1));
+    let decoded = || budget.usage().by_use().find(|(of, _)| *of == Use::Decoded).unwrap().1;
+    assert_eq!(decoded(), 1 << 30);
+    // Another large one finds no memory; a light one does.
+    let second = {
+        let pinned = pinned.clone();
+        tokio::spawn(async move { run(&pinned, request(" 2", &[id(1)])).await })
+    };
+    assert_eq!(texts(&run(&pinned, request("3", &[id(1)])).await.unwrap()), [(1, "6 drawn")]);
+    let error = second.await.unwrap().unwrap_err();
+    assert!(matches!(&error, Error::NoMemory { full, .. } if !full.is_for_good()), "{error}");
+    gate.open();
     assert_eq!(texts(&first.await.unwrap().unwrap()), [(1, "2 drawn")]);
-    assert_eq!(texts(&run(&pinned, request(" 2", &[id(1)])).await.unwrap()), [(1, "4 drawn")]);
+    assert_eq!(decoded(), 0, "what is over holds nothing");
+    budget.set_limit(1 << 30);
+    let error = run(&pinned, request(" 2", &[id(1)])).await.unwrap_err();
+    assert!(matches!(&error, Error::NoMemory { full, .. } if full.is_for_good()), "{error}");
+}
+
+/// What a step gave waited for the next model without being counted.
+#[tokio::test]
+async fn what_steps_give_is_counted_until_the_item_ends() {
+    let budget = Budget::new(1 << 20);
+    let setup = diamond_on(CodecThreads::new(1, &budget), NumberDecode::default());
+    assert_eq!(texts(&run(&setup.pin(), request("5", &[id(0)])).await.unwrap()), [(0, "25 10")]);
+    assert_eq!(budget.usage().reserved(), 0);
+    // Enough for the number that is decoded, and for one of those that it becomes.
+    budget.set_limit(16);
+    let error = run(&setup.pin(), request("5", &[id(0)])).await.unwrap_err();
+    assert!(matches!(&error, Error::NoMemory { at, .. } if at.starts_with("step `")), "{error}");
+    assert_eq!(budget.usage().reserved(), 0);
+}
+
+/// One line for all pipelines, without an end: three hundred pictures of one client were decoded, half of them for
+/// nobody any more, while a decent photo waited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_pictures_wait_apart_and_are_turned_away_when_too_many_do() {
+    let gate = Arc::new(Gate::default());
+    let threads = CodecThreads::new(2, &Budget::unlimited());
+    let setup = diamond_on(threads, NumberDecode { gate: gate.clone() });
+    let pinned = setup.pin();
+    gate.close();
+    let submit = |payload: &'static str| {
+        let pinned = pinned.clone();
+        tokio::spawn(async move { run(&pinned, request(payload, &[id(1)])).await })
+    };
+    let mut large: Vec<_> = vec![submit(" 1")];
+    tokio::task::block_in_place(|| gate.wait_for(1));
+    // One runs, the others wait for it: the second thread is not for them.
+    let crowded = loop {
+        let encodes = [id(1)];
+        let mut soon = request(" 2", &encodes);
+        soon.deadline = Instant::now() + Duration::from_millis(1);
+        large.push(submit(" 2"));
+        match run(&pinned, soon).await.unwrap_err() {
+            Error::Crowded { retry_after, .. } => break retry_after,
+            Error::Deadline { .. } => {}
+            error => panic!("{error}"),
+        }
+    };
+    let waited = large.len();
+    let small = submit("  4");
+    tokio::task::block_in_place(|| gate.wait_for(2));
+    // Those who leave are not decoded.
+    for one in large.drain(1..) {
+        one.abort();
+        // The last of them were turned away before.
+        let _ = one.await;
+    }
+    gate.open();
+    assert_eq!(texts(&small.await.unwrap().unwrap()), [(1, "8 drawn")]);
+    assert_eq!(texts(&large.pop().unwrap().await.unwrap().unwrap()), [(1, "2 drawn")]);
+    assert_eq!(texts(&run(&pinned, request(" 3", &[id(1)])).await.unwrap()), [(1, "6 drawn")]);
+    assert_eq!(gate.arrivals(), 3, "the first, the small one and the last");
+    assert!(crowded > Duration::ZERO && waited > 30, "{waited} waited");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -519,7 +601,9 @@ async fn decodes_and_encodes_of_one_item_are_under_way_at_once() {
         offline: entry,
     };
     let pinned =
-        Pipeline::new(Arc::new(pipeline), &IdVec::default(), CodecThreads::new(2, 1 << 30)).pin().unwrap();
+        Pipeline::new(Arc::new(pipeline), &IdVec::default(), CodecThreads::new(2, &Budget::unlimited()))
+            .pin()
+            .unwrap();
     let both = [id(0), id(1)];
     let of = |left: &str, right: &str| {
         let payloads = [left, right].map(|text| Payload::Bytes(Bytes::copy_from_slice(text.as_bytes())));

@@ -199,7 +199,7 @@ pub fn batch(compiled: &Compiled, batch: &Batch) -> Result<Done, Trouble> {
         return Err(Trouble::CouldNotRun("the plan lost its pipeline".into()));
     };
     // Held to the end, whatever comes into the store meanwhile.
-    let pinned = flow::Pipeline::new(pipeline.clone(), &cells, CodecThreads::default())
+    let pinned = flow::Pipeline::new(pipeline.clone(), &cells, CodecThreads::for_one(&budget))
         .pin()
         .map_err(|e| Trouble::CouldNotRun(e.to_string()))?;
     let what = ready.what(batch, pinned.models_of_entry(&pipeline.offline).to_string());

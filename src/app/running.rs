@@ -93,7 +93,7 @@ impl Running {
             refusals: AtomicU64::new(0),
             refused: Mutex::default(),
             looked: Mutex::new(Some(compiled.texts.clone())),
-            threads: CodecThreads::default(),
+            threads: CodecThreads::reserving_from(memory),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Why an item has no answer: a variant a cause. What becomes of each is for the caller to say.
 
 use crate::lifecycle::NotReady;
+use crate::memory::Full;
 use crate::plan::{DecodeError, EncodeError};
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ pub enum Error {
     /// The model was taken out of service while the item waited.
     #[error("the model `{model}` was taken out of service")]
     Closed { model: String },
+    /// As many items of the pipeline wait to be decoded as may.
+    #[error("too many wait at {at}")]
+    Crowded { at: String, retry_after: Duration },
+    /// There is no memory for what is decoded, or for what a step gave: none now, or never.
+    #[error("{at}: {full}")]
+    NoMemory { at: String, full: Full },
     /// "step `surface`"
     #[error("the deadline passed at {at}")]
     Deadline { at: String },

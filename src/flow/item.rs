@@ -1,11 +1,12 @@
 //! One item: what holds for all of its way, and its decodes and encodes.
 
-use super::codecs::HEAVY;
+use super::codecs::{HEAVY, Work};
 use super::error::Error;
 use super::pipeline::Pinned;
 use super::run::Request;
 use super::steps::refused;
 use super::together;
+use crate::memory::Reservation;
 use crate::plan::{
     DecodeId, DecodePlan, EncodeError, EncodeId, EncodeInput, EncodePlan, Entry, IdVec, Labels, Origin,
     Payload, RowContext, SlotId, StepId,
@@ -13,7 +14,6 @@ use crate::plan::{
 use crate::scheduler::{RunError, Sender, Terms, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// An item on its way through an entry point.
 pub(super) struct Item<'a> {
@@ -32,6 +32,8 @@ pub(super) struct Decoded {
     pub(super) value: Value,
     origin: Option<Origin>,
     pub(super) took: Duration,
+    /// The memory of what was decoded, until the item ends.
+    _held: Reservation,
 }
 
 /// What one encode made.
@@ -67,29 +69,6 @@ impl<'a> Item<'a> {
         Ok(())
     }
 
-    /// How much there is to do for each payload.
-    pub(super) fn weights(&self, payloads: &[Payload]) -> Vec<usize> {
-        self.entry.decodes.iter().zip(payloads).map(|(plan, payload)| plan.decode.weight(payload)).collect()
-    }
-
-    /// Holds memory for the large pictures that stay in memory until they are drawn on, while their items wait
-    /// for models. A small file may be a large picture, so what came in does not bound it.
-    pub(super) async fn keep_pictures(
-        &self,
-        weights: &[usize],
-    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        let mut bytes = 0_usize;
-        let mut last = None;
-        for ((decode, plan), weight) in self.entry.decodes.enumerate().zip(weights) {
-            if *weight >= HEAVY && self.is_drawn_on(decode) {
-                bytes = bytes.saturating_add(*weight);
-                last = Some(plan);
-            }
-        }
-        let Some(last) = last else { return Ok(None) };
-        self.pinned.pipeline.threads.keep(bytes, self.terms.deadline, || decode_name(last)).await
-    }
-
     /// Whether the picture that a decode reads is drawn on by any of the encodes asked for.
     fn is_drawn_on(&self, decode: DecodeId) -> bool {
         let drawn_on = |encode: &EncodeId| self.entry.encodes[*encode].origin == Some(decode);
@@ -97,17 +76,13 @@ impl<'a> Item<'a> {
     }
 
     /// Decodes all payloads, those that are heavy side by side.
-    pub(super) async fn decode(
-        &self,
-        payloads: Vec<Payload>,
-        weights: &[usize],
-    ) -> Result<IdVec<DecodeId, Decoded>, Error> {
-        let each = self.entry.decodes.ids().zip(payloads).zip(weights);
-        let each = each.map(|((decode, payload), weight)| self.decode_one(decode, payload, *weight));
+    pub(super) async fn decode(&self, payloads: Vec<Payload>) -> Result<IdVec<DecodeId, Decoded>, Error> {
+        let each = self.entry.decodes.ids().zip(payloads);
+        let each = each.map(|(decode, payload)| self.decode_one(decode, payload));
         Ok(together::all(each.collect()).await?.into())
     }
 
-    async fn decode_one(&self, id: DecodeId, payload: Payload, weight: usize) -> Result<Decoded, Error> {
+    async fn decode_one(&self, id: DecodeId, payload: Payload) -> Result<Decoded, Error> {
         let plan = &self.entry.decodes[id];
         let at = || decode_name(plan);
         let started = Instant::now();
@@ -115,10 +90,27 @@ impl<'a> Item<'a> {
             return Err(Error::Deadline { at: at() });
         }
         let (decode, keep_origin) = (plan.decode.clone(), self.is_drawn_on(id));
-        let work = move || decode.decode(&payload, keep_origin);
-        let decoded = self.pinned.pipeline.threads.run(weight, self.terms.deadline, at, work).await?;
+        let work = Work {
+            weight: decode.weight(&payload),
+            holds: payload.len(),
+            takes: decode.working_memory(&payload),
+            ..self.work(true)
+        };
+        let does = move || decode.decode(&payload, keep_origin);
+        let (decoded, mut held) = self.pinned.pipeline.threads.run(work, at, does).await?;
         let decoded = decoded.map_err(|error| Error::Decode { decode: plan.name.clone(), error })?;
-        Ok(Decoded { value: Value::Host(decoded.tensor), origin: decoded.origin, took: started.elapsed() })
+        let kept = decoded.origin.as_ref().map_or(0, |origin| origin.rgb.len());
+        let kept = decoded.tensor.bytes().len().saturating_add(kept) as u64;
+        // What is made smaller always fits.
+        let _ = held.resize(kept.min(held.bytes()));
+        let (value, origin) = (Value::Host(decoded.tensor), decoded.origin);
+        Ok(Decoded { value, origin, took: started.elapsed(), _held: held })
+    }
+
+    /// Work of this item.
+    fn work(&self, is_decode: bool) -> Work<'_> {
+        let (pipeline, deadline) = (&self.pinned.pipeline.name, self.terms.deadline);
+        Work { pipeline, is_decode, weight: 0, holds: 0, takes: 0, deadline }
     }
 
     /// Makes all encodes that are asked for, those that are heavy side by side.
@@ -157,7 +149,7 @@ impl<'a> Item<'a> {
         let encode = plan.encode.clone();
         let row = self.row.filter(|_| encode.rows().is_some()).map(str::to_owned);
         let models = models.clone();
-        let work = move || -> Result<Vec<u8>, EncodeError> {
+        let does = move || -> Result<Vec<u8>, EncodeError> {
             let inputs = sources.into_iter().map(bring_down).collect::<Result<Vec<_>, _>>();
             let inputs = inputs.map_err(|error| EncodeError(error.to_string()))?;
             match (&row, encode.rows()) {
@@ -165,7 +157,8 @@ impl<'a> Item<'a> {
                 _ => encode.encode(&inputs, origin.as_ref()),
             }
         };
-        let bytes = self.pinned.pipeline.threads.run(weight, self.terms.deadline, at, work).await?;
+        let work = Work { weight, ..self.work(false) };
+        let (bytes, _) = self.pinned.pipeline.threads.run(work, at, does).await?;
         Ok(Encoded { bytes: bytes.map_err(failed)?, took: started.elapsed() })
     }
 

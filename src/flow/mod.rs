@@ -7,6 +7,7 @@
 mod codecs;
 mod error;
 mod item;
+mod line;
 mod pipeline;
 mod run;
 mod steps;

@@ -13,6 +13,8 @@ pub struct Pipeline {
     online: Wants,
     offline: Wants,
     pub(super) threads: CodecThreads,
+    /// The pipeline's name, as those who wait for a thread are told apart.
+    pub(super) name: Arc<str>,
 }
 
 /// What becomes of each output of each step of an entry.
@@ -35,7 +37,8 @@ impl Pipeline {
     ) -> Arc<Self> {
         let models = plan.models.iter().filter_map(|index| cells.get(*index).cloned()).collect();
         let (online, offline) = (wants(&plan.online), wants(&plan.offline));
-        Arc::new(Self { plan, models, online, offline, threads })
+        let name = plan.name.as_str().into();
+        Arc::new(Self { name, plan, models, online, offline, threads })
     }
 
     pub fn plan(&self) -> &Arc<plan::Pipeline> {

@@ -59,15 +59,14 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
     }
     // Before anything is spent on an item that one of its models would turn away.
     item.room()?;
-    let weights = item.weights(&payloads);
-    // Dropped last, after the pictures that it stands for.
-    let _kept = item.keep_pictures(&weights).await?;
-    let decoded = item.decode(payloads, &weights).await?;
+    let decoded = item.decode(payloads).await?;
     let mut slots: IdVec<SlotId, Option<Value>> = vec![None; entry.slots].into();
     for (decode, decoded) in decoded.enumerate() {
         slots[SlotId::of_decode(decode)] = Some(decoded.value.clone());
     }
-    let steps = run_steps(&item, pinned.pipeline.wants(side), &mut slots).await?;
+    let held = pinned.pipeline.threads.reserve(0);
+    let mut held = held.map_err(|full| Error::NoMemory { at: "the steps".to_owned(), full })?;
+    let steps = run_steps(&item, pinned.pipeline.wants(side), &mut slots, &mut held).await?;
     let models = pinned.models_of(entry, |step| steps[step].is_some());
     let encoded = item.encode(&slots, &decoded, &models).await?;
     let timings = Timings {

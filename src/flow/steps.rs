@@ -5,6 +5,7 @@ use super::error::Error;
 use super::item::Item;
 use super::pipeline::{Pinned, Wants};
 use crate::lifecycle::Copied;
+use crate::memory::Reservation;
 use crate::plan::{Entry, IdVec, SlotId, StepId};
 use crate::scheduler::{Done, ItemError, Rejected, RunError, Stopped, Terms, Ticket, Timing, Value, Want};
 use std::future::{Future, poll_fn};
@@ -31,6 +32,8 @@ struct Steps<'a> {
     running: Vec<(StepId, Ticket)>,
     /// What each step was given, where a shadow is to be given the same.
     copied: IdVec<StepId, Option<Vec<Value>>>,
+    /// The memory of what the steps gave.
+    held: &'a mut Reservation,
     timings: IdVec<StepId, Option<Timing>>,
 }
 
@@ -39,6 +42,7 @@ pub(super) async fn run_steps(
     item: &Item<'_>,
     wants: &Wants,
     slots: &mut IdVec<SlotId, Option<Value>>,
+    held: &mut Reservation,
 ) -> Result<IdVec<StepId, Option<Timing>>, Error> {
     let Item { pinned, entry, terms, ref needed, .. } = *item;
     let mut steps = Steps {
@@ -50,6 +54,7 @@ pub(super) async fn run_steps(
         waiting: entry.steps.ids().filter(|step| needed[*step]).collect(),
         running: vec![],
         copied: entry.steps.with(None),
+        held,
         timings: entry.steps.with(None),
     };
     let all = poll_fn(|context| steps.poll(context));
@@ -159,6 +164,10 @@ impl Steps<'_> {
                     let reason = "the model did not give an output that is read".to_owned();
                     return Err(Error::Step { step: name(), model: self.model(step), reason });
                 }
+                // It waits in its slot until the item ends.
+                let bytes = value.as_ref().map_or(0, Value::host_bytes);
+                let grown = self.pinned.pipeline.threads.grow(self.held, bytes);
+                grown.map_err(|full| Error::NoMemory { at: format!("step `{}`", name()), full })?;
                 *slot = value;
             }
         }

@@ -249,6 +249,16 @@ impl From<flow::Error> for Problem {
                 Self::queue_full(format!("the queue of model `{model}` is full"), retry_after)
                     .with("model", model)
             }
+            Error::Crowded { at, retry_after } => {
+                Self::queue_full(format!("too many requests of this pipeline wait at {at}"), retry_after)
+            }
+            Error::NoMemory { at, full } if full.is_for_good() => Self::too_large(format!(
+                "{at}: it takes {} bytes of memory, and there are {} for all that is decoded (`memory` in `[server]`)",
+                full.wanted, full.most
+            )),
+            Error::NoMemory { at, .. } => Self::no_room(format!(
+                "{at}: other requests take all the memory that there is for what is decoded; send it again"
+            )),
             Error::NotReady(error) => error.into(),
             Error::Closed { model } => {
                 Self::not_ready(format!("model `{model}` is not ready")).with("model", model)
@@ -326,6 +336,11 @@ mod tests {
         let memory =
             |for_good| Error::StepMemory { step: mask(), model: mask(), reason: "x".into(), for_good };
         assert_eq!((status(memory(true)), status(memory(false))), (422, 503));
+        let full =
+            |most| crate::memory::Full { purpose: crate::memory::Use::Decoded, wanted: 2, free: 0, most };
+        let no_memory = |most| Error::NoMemory { at: "decode `photo`".into(), full: full(most) };
+        assert_eq!((status(no_memory(1)), status(no_memory(2))), (413, 503));
+        assert_eq!(status(Error::Crowded { at: mask(), retry_after: Duration::ZERO }), 429);
         assert_eq!(status(Error::TooLong { step: mask(), model: mask() }), 504);
     }
 

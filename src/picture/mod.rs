@@ -36,6 +36,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a picture may be so large.
+    pub fn allow(self, width: u32, height: u32) -> bool {
+        self.check(width, height).is_ok()
+    }
+
     fn check(self, width: u32, height: u32) -> Result<(), DecodeError> {
         if width == 0 || height == 0 {
             return Err(DecodeError::Invalid(format!("the picture is {width}x{height}: it has no pixels")));

@@ -82,11 +82,17 @@ pub trait Decode: Send + Sync + Debug {
     fn extensions(&self) -> &'static [&'static str];
     /// What a request may send for it, to be shown to who asks how.
     fn example(&self) -> Example;
-    /// How much there is to do, in bytes read or unpacked, whichever are more, as far as the header tells; the most
-    /// that is allowed where it tells nothing. Called once for each payload, on threads that serve connections, so it
+    /// How much there is to do, in bytes read or unpacked, whichever are more, as far as the header tells;
+    /// `usize::MAX` where it tells nothing. Called once for each payload, on threads that serve connections, so it
     /// looks at no more than a header may take. What is heavy is decoded elsewhere.
     fn weight(&self, payload: &Payload) -> usize {
         payload.len()
+    }
+    /// The most bytes of memory that decoding a payload takes while it goes on, what it gives included, beside the
+    /// payload itself and its [`unfolded`](Self::unfolded) values; as far as the header tells, and for the largest that is
+    /// allowed where it tells nothing.
+    fn working_memory(&self, _payload: &Payload) -> u64 {
+        0
     }
     /// The bytes that the values of a payload take while they are read, beside the payload itself and where they are
     /// more than what is read; an upper bound.

@@ -31,6 +31,17 @@ impl Value {
         }
     }
 
+    /// The bytes that it takes of the memory of the process.
+    pub fn host_bytes(&self) -> u64 {
+        let elements = match self {
+            Self::Host(tensor) => return tensor.bytes().len() as u64,
+            Self::Device(resident) if resident.device() == DeviceId::Cpu => resident.shape(),
+            Self::Device(_) => return 0,
+        };
+        let bytes = self.dtype().size() as u64;
+        elements.iter().fold(bytes, |bytes, length| bytes.saturating_mul(*length as u64))
+    }
+
     pub fn shape(&self) -> &[usize] {
         match self {
             Self::Host(t) => t.shape(),

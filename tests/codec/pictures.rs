@@ -202,16 +202,36 @@ fn what_the_header_does_not_tell_is_heavy() {
     // A profile of 320 KB in segments, as far as base64 is looked into.
     (0..5).for_each(|_| late.extend([&[0xff, 0xe2, 0xff, 0xff][..], &[0; 0xfffd]].concat()));
     late.extend(&jpeg[2..]);
+    let base64 = |bytes: &[u8]| base64::prelude::BASE64_STANDARD.encode(bytes);
     for payload in [
-        super::bytes(late.clone()),
-        json(&format!("\"{}\"", base64::prelude::BASE64_STANDARD.encode(&late))),
+        json(&format!("\"{}\"", base64(&late))),
         super::bytes(b"II*\0\xff\xff\xff\x7f".to_vec()),
+        // The first letter is escaped, so that the head is not unpacked to be looked at.
+        json(&format!("\"\\u002f{}\"", &base64(&jpeg)[1..])),
     ] {
-        assert_eq!(image.weight(&payload), 150_000_000);
+        assert_eq!(image.weight(&payload), usize::MAX);
+        assert!(image.working_memory(&payload) >= 50_000_000 * 19);
     }
+    // Of a file that is there as it is, all segments are passed over.
+    assert_eq!(image.weight(&super::bytes(late.clone())), late.len());
     assert!(image.decode(&super::bytes(late), false).is_ok());
     // What is no picture is refused at once.
     assert_eq!(image.weight(&super::bytes(b"hello".to_vec())), 5);
+}
+
+/// What a picture takes was known once it had been taken: thirty times the file, or six hundred times.
+#[test]
+fn the_memory_of_a_decode_is_known_from_the_head() {
+    let payload = || super::bytes(fixture("pictures/rgb.jpg"));
+    let (width, height) = (37u64, 29u64);
+    let taken = |options: &str| decode(&format!("format = \"image\"{options}")).working_memory(&payload());
+    // RGB, the same turned, gray, and the tensor of floats.
+    let whole = taken("");
+    assert!(whole >= width * height * (7 + 12), "{whole}");
+    assert!(whole < 25_000, "{whole}");
+    let scaled = taken(", size = [1000, 1000]");
+    assert!((12_000_000..20_000_000).contains(&scaled), "{scaled}");
+    assert_eq!(taken(", max_pixels = 10"), 0, "it is refused");
 }
 
 #[test]

@@ -75,10 +75,17 @@ impl Flow for OfflineEntry {
                             answer.encoded.into_iter().map(|(_, bytes)| Bytes::from(bytes)).collect();
                         return Ended::Answered(Answer { encoded, spent });
                     }
-                    Err(flow::Error::Full { retry_after, .. }) if Instant::now() < deadline => {
+                    Err(flow::Error::Full { retry_after, .. } | flow::Error::Crowded { retry_after, .. })
+                        if Instant::now() < deadline =>
+                    {
                         tokio::time::sleep(retry_after.max(Duration::from_millis(1))).await;
                     }
                     Err(flow::Error::StepMemory { for_good: false, .. }) if Instant::now() < deadline => {
+                        tokio::time::sleep(MEMORY).await;
+                    }
+                    Err(flow::Error::NoMemory { full, .. })
+                        if !full.is_for_good() && Instant::now() < deadline =>
+                    {
                         tokio::time::sleep(MEMORY).await;
                     }
                     Err(error) => return refused(error).into(),
@@ -104,6 +111,7 @@ fn refused(error: flow::Error) -> Refused {
         Error::Full { ref model, .. } | Error::Closed { ref model } => (model.clone(), error.to_string()),
         Error::NotReady(ref not_ready) => (not_ready.model().to_owned(), error.to_string()),
         Error::TooLong { ref step, .. } => (step.clone(), error.to_string()),
+        Error::Crowded { ref at, .. } | Error::NoMemory { ref at, .. } => (at.clone(), error.to_string()),
         Error::Deadline { at } => (at, "it took longer than an hour".to_owned()),
         Error::Panic { at, message } => (at, format!("panicked: {message}")),
         Error::Request(reason) => ("flow".to_owned(), reason),

@@ -196,25 +196,61 @@ impl Decode for ImageDecode {
 
     /// A small file may be a large picture.
     fn weight(&self, payload: &Payload) -> usize {
-        let bytes = payload::head(payload, HEADER);
-        let pixels = match picture::size::hint(&bytes) {
+        let unpacked = match self.size(&payload::head(payload, HEADER), payload) {
             // What is over the limits is refused, which is no work.
-            Hint::Size(width, height) => {
-                Some(u64::from(width) * u64::from(height)).filter(|n| *n <= self.limits.pixels)
+            Size::Told(width, height) => {
+                let pixels = u64::from(width) * u64::from(height);
+                if pixels <= self.limits.pixels { pixels.saturating_mul(3) } else { 0 }
             }
-            Hint::Unknown => Some(self.limits.pixels),
-            Hint::NoPicture => None,
+            Size::Unknown => u64::MAX,
+            Size::None => 0,
         };
-        let unpacked = pixels.unwrap_or(0).saturating_mul(3);
         usize::try_from(unpacked).unwrap_or(usize::MAX).max(payload.len())
+    }
+
+    fn working_memory(&self, payload: &Payload) -> u64 {
+        let bytes = payload::head(payload, HEADER);
+        let (pixels, height, working) = match self.size(&bytes, payload) {
+            Size::Told(width, height) if self.limits.allow(width, height) => {
+                let pixels = u64::from(width) * u64::from(height);
+                (pixels, u64::from(height), picture::size::working_bytes(&bytes, width, height))
+            }
+            Size::Unknown => {
+                let pixels = self.limits.pixels;
+                let height = u64::from(self.limits.side).min(pixels);
+                (pixels, height, pixels.saturating_mul(picture::size::MOST_PER_PIXEL))
+            }
+            // It is refused.
+            Size::Told(..) | Size::None => return 0,
+        };
+        let channels = self.color.channels() as u64;
+        let element = self.table.dtype().size() as u64;
+        let after = match &self.target {
+            Some(to) => {
+                let (width, lines) = (u64::from(to.size.0), u64::from(to.size.1));
+                // Lines that are narrowed already, those that are done, and the tensor.
+                width * channels * (height + lines * (1 + element))
+            }
+            None => pixels.saturating_mul(channels * element),
+        };
+        // RGB, the same turned, and gray.
+        working.max(pixels.saturating_mul(7).saturating_add(after)).saturating_add(base64_bytes(payload))
     }
 
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError> {
         let bytes = payload::binary(payload, "a picture")?;
+        // What was reserved for it is for the size that its head tells.
+        let limits = match picture::size::hint(&bytes) {
+            Hint::Size(width, height) => {
+                let pixels = u64::from(width) * u64::from(height);
+                Limits { pixels: self.limits.pixels.min(pixels.max(1)), ..self.limits }
+            }
+            Hint::Unknown | Hint::NoPicture => self.limits,
+        };
         // Decoders of many formats, written by many hands, meet files made to break them.
         catch_unwind(AssertUnwindSafe(|| {
             SCRATCH.with_borrow_mut(|scratch| {
-                let decoded = self.decode_in(scratch, &bytes, keep_origin);
+                let decoded = self.decode_in(scratch, &bytes, limits, keep_origin);
                 scratch.shrink();
                 decoded
             })
@@ -223,6 +259,22 @@ impl Decode for ImageDecode {
             tracing::warn!("a picture made its decoder panic: {}", panic_text(&*panic));
             Err(DecodeError::Invalid("the picture is broken beyond reading".into()))
         })
+    }
+}
+
+/// What the head of a payload tells of the size of its picture.
+enum Size {
+    Told(u32, u32),
+    Unknown,
+    /// It is no picture.
+    None,
+}
+
+/// The bytes that a payload within JSON is unpacked to.
+fn base64_bytes(payload: &Payload) -> u64 {
+    match payload {
+        Payload::Bytes(_) => 0,
+        Payload::Json(text) => text.get().len() as u64,
     }
 }
 
@@ -309,14 +361,25 @@ impl ImageDecode {
 }
 
 impl ImageDecode {
+    fn size(&self, head: &[u8], payload: &Payload) -> Size {
+        match (picture::size::hint(head), payload) {
+            (Hint::Size(width, height), _) => Size::Told(width, height),
+            (Hint::Unknown, _) => Size::Unknown,
+            // Of a text with escapes not all is unpacked to look at its head.
+            (Hint::NoPicture, Payload::Json(_)) => Size::Unknown,
+            (Hint::NoPicture, Payload::Bytes(_)) => Size::None,
+        }
+    }
+
     fn decode_in(
         &self,
         scratch: &mut Scratch,
         bytes: &[u8],
+        limits: Limits,
         keep_origin: bool,
     ) -> Result<Decoded, DecodeError> {
         let Scratch { rgb, spare, gray, inner, resized, resample } = scratch;
-        let (width, height) = picture::read(bytes, self.limits, self.background, rgb, spare)?;
+        let (width, height) = picture::read(bytes, limits, self.background, rgb, spare)?;
         let channels = self.color.channels();
         let source: &[u8] = if self.color == Color::Gray {
             pixels::to_gray(rgb, gray);

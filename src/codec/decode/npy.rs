@@ -72,6 +72,12 @@ impl Decode for NpyDecode {
         Example::File(format!("{}.npy", self.name))
     }
 
+    /// Elements are copied to be put in order, and may become of another type; they have a byte each at least.
+    fn working_memory(&self, payload: &Payload) -> u64 {
+        let cast = self.dtype.filter(|_| self.cast).map_or(0, |dtype| dtype.size());
+        (payload.len() as u64).saturating_mul(1 + cast as u64)
+    }
+
     fn decode(&self, payload: &Payload, _: bool) -> Result<Decoded, DecodeError> {
         let bytes = payload::binary(payload, "an npy file")?;
         if !crate::codec::npy::is_npy(&bytes) {

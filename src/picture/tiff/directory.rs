@@ -151,3 +151,8 @@ pub fn size(bytes: &[u8]) -> Option<(u32, u32)> {
     let side = |tag| directory.number(tag).and_then(|side| u32::try_from(side).ok());
     side(tag::WIDTH).zip(side(tag::HEIGHT))
 }
+
+/// Whether the pixels may be JPEGs, which take memory of their own: they are, or the directory does not tell.
+pub fn holds_jpeg(bytes: &[u8]) -> bool {
+    Directory::read(bytes).is_none_or(|directory| directory.number(tag::COMPRESSION) == Some(7))
+}
