@@ -8,6 +8,8 @@ use crate::engine;
 use crate::lifecycle::Population;
 // Linked, whatever allocates.
 use mimalloc as _;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[expect(unsafe_code, reason = "the crate has no safe way to it")]
 // SAFETY: the signature is that of mimalloc.h. It may be called at any time, on any thread.
@@ -23,6 +25,8 @@ pub struct Tidying {
     rounds: u32,
     /// The looks since memory was last given back.
     since: u32,
+    /// The times that memory is still to be given back while the process rests, after a peak.
+    more: u32,
     /// The looks for which the same was reserved.
     quiet: u32,
     reserved: u64,
@@ -34,7 +38,9 @@ impl Tidying {
     /// The number of rounds after a change, as some of what is freed is free only a while later.
     const ROUNDS: u32 = 5;
     /// The looks between two times at least.
-    const APART: u32 = 10;
+    const APART: u32 = 12;
+    /// The times after the first one at which memory is given back after a peak.
+    const MORE: u32 = 2;
     /// The looks for which nothing is reserved or given back in a process that rests.
     const QUIET: u32 = 3;
     /// The bytes that are worth it while the process works, and while it rests.
@@ -58,8 +64,12 @@ impl Tidying {
         let worth_it = left_behind > Self::MUCH || (left_behind > Self::SOME && self.quiet >= Self::QUIET);
         let after_change = self.rounds > 0;
         self.rounds = self.rounds.saturating_sub(1);
-        let due = after_change || (worth_it && self.since >= Self::APART);
+        let after_peak = worth_it && self.since >= Self::APART;
+        // What threads leave that end for want of work is free only then.
+        let once_more = self.more > 0 && self.since >= Self::APART && self.quiet >= Self::QUIET;
+        let due = after_change || after_peak || once_more;
         if due {
+            self.more = if after_peak { Self::MORE } else { self.more.saturating_sub(1) };
             self.since = 0;
             // What it comes to this time is seen at the next look.
             self.floor = None;
@@ -68,10 +78,29 @@ impl Tidying {
     }
 }
 
-/// Blocks for some milliseconds.
+/// How often memory was given back. Each thread of the allocator's heaps gives back what is its own.
+static TIMES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Up to which time this thread has.
+    static SEEN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Gives back what this thread and those that compute have free, and asks the others. Blocks for some milliseconds.
 pub fn give_back() {
     engine::forget_kept();
-    mi_collect(true);
+    TIMES.fetch_add(1, Ordering::Relaxed);
+    rayon::spawn_broadcast(|_| give_back_own());
+    give_back_own();
+}
+
+/// Gives back what this thread has free, where that was asked for since it last did. A thread that serves connections
+/// calls it before it waits.
+pub fn give_back_own() {
+    let times = TIMES.load(Ordering::Relaxed);
+    if SEEN.replace(times) != times {
+        mi_collect(true);
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +139,11 @@ mod tests {
         assert!(due(&mut tidying, 20, &nothing, 100 << 20, 0).is_empty());
         // The peak is reserved, and then it is not, and the allocator still has it.
         assert!(due(&mut tidying, 5, &nothing, 1100 << 20, 1000 << 20).is_empty());
-        assert_eq!(due(&mut tidying, 30, &nothing, 1100 << 20, 0), [0], "what stays is held by somebody");
+        assert_eq!(
+            due(&mut tidying, 90, &nothing, 1100 << 20, 0),
+            [0, 12, 24],
+            "what stays then is held by somebody"
+        );
         assert!(due(&mut tidying, 20, &nothing, 105 << 20, 0).is_empty());
         // A little is given back while nothing happens, and left while something does.
         let mut reserved = 0;
@@ -118,6 +151,6 @@ mod tests {
             reserved += 1;
             assert!(!tidying.is_due(nothing.clone(), 125 << 20, reserved));
         }
-        assert_eq!(due(&mut tidying, 20, &nothing, 125 << 20, reserved), [2]);
+        assert_eq!(due(&mut tidying, 20, &nothing, 125 << 20, reserved), [2, 14]);
     }
 }

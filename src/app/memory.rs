@@ -38,6 +38,7 @@ pub async fn keep(running: Arc<Running>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unreserved = Unreserved::default();
     let mut tidying = Tidying::default();
+    let mut asked = 0;
     loop {
         ticks.tick().await;
         let Some(resident) = resident() else { continue };
@@ -46,7 +47,22 @@ pub async fn keep(running: Arc<Running>) {
         if tidying.is_due(running.lifecycle.population(), resident, usage.reserved()) {
             // One that fails has given nothing back.
             let _ = tokio::task::spawn_blocking(give_back).await;
+            asked = WAKES;
         }
+        if asked > 0 {
+            asked -= 1;
+            wake_all();
+        }
+    }
+}
+
+/// The times that the threads which serve connections are woken, so that each of them gives back what it has free.
+const WAKES: u32 = 3;
+
+/// Wakes threads of the runtime that wait, as work for all of them does.
+fn wake_all() {
+    for _ in 0..2 * tokio::runtime::Handle::current().metrics().num_workers() {
+        tokio::spawn(tokio::task::yield_now());
     }
 }
 
