@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use walkdir::{DirEntry as WalkDirEntry, WalkDir};
 
 /// Between two looks at everything.
 const RESCAN: Duration = Duration::from_secs(2);
@@ -85,27 +86,38 @@ impl WatchedPaths {
                 return None;
             }
         };
-        let mut watch = |path: &Path, deep| {
-            if let Err(error) = watcher.watch(path, deep) {
+        let mut watch = |path: &Path| {
+            if let Err(error) = watcher.watch(path) {
                 tracing::warn!("{error}; it is looked at every {} s instead", RESCAN.as_secs());
             }
         };
         for (store, found) in &self.stores {
             if let Some((real, _)) = found {
-                watch(real, true);
+                folders_beneath(real, DEPTH).iter().for_each(|folder| watch(folder));
             }
             // Where the store itself, or a link to it, comes and goes.
             let parent = store.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
             if let Ok(parent) = fs::canonicalize(parent)
                 && !self.folders.contains(&parent)
             {
-                watch(&parent, false);
+                watch(&parent);
             }
         }
         for folder in &self.folders {
-            watch(folder, false);
+            watch(folder);
         }
         Some((watcher, changes))
+    }
+
+    /// The folders among `changes` that models and versions may have come with, which are watched too from here on.
+    fn new_folders(&self, changes: &Changes) -> Vec<PathBuf> {
+        let Changes::Paths(paths) = changes else { return vec![] };
+        let roots = || self.stores.values().flatten().map(|(real, _)| real);
+        let beneath = |path: &PathBuf| {
+            let depth = roots().find_map(|root| Some(path.strip_prefix(root).ok()?.components().count()))?;
+            Some(folders_beneath(path, DEPTH.checked_sub(depth)?))
+        };
+        paths.iter().filter_map(beneath).flatten().collect()
     }
 
     /// The models that a change concerns, of those that there are; and whether the files may have changed.
@@ -130,6 +142,21 @@ impl WatchedPaths {
     }
 }
 
+/// The folders of models and of versions lie so deep in a store.
+const DEPTH: usize = 2;
+
+/// More folders of a store are looked at every so often, as without events.
+const MOST_WATCHED: usize = 4096;
+
+/// The folder itself and those in it, so many levels deep. A link is not followed: where it leads is looked at every so
+/// often.
+fn folders_beneath(root: &Path, depth: usize) -> Vec<PathBuf> {
+    let entries =
+        WalkDir::new(root).max_depth(depth).follow_links(false).follow_root_links(false).into_iter();
+    let folders = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_dir());
+    folders.take(MOST_WATCHED).map(WalkDirEntry::into_path).collect()
+}
+
 /// Tells a folder from another one at the same path.
 fn number(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
@@ -137,7 +164,7 @@ fn number(path: &Path) -> Option<u64> {
 
 async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
     let mut paths = WatchedPaths::of(&running);
-    let mut watched = if paths.enabled { paths.watcher() } else { None };
+    let mut watched = watch(&paths).await;
     let mut rescan = interval(RESCAN);
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
     rescan.reset();
@@ -148,6 +175,10 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
             changes = next(&mut watched) => {
                 let all: BTreeSet<String> =
                     running.current.load().plan.models.iter().map(|m| m.name.clone()).collect();
+                if let Some((watcher, _)) = &mut watched {
+                    // One that cannot be watched is looked at every so often.
+                    paths.new_folders(&changes).iter().for_each(|folder| drop(watcher.watch(folder)));
+                }
                 let (models, files) = paths.concerned(&changes, &all);
                 for model in models {
                     refresher.look(&model);
@@ -174,13 +205,22 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
         let now = WatchedPaths::of(&running);
         if now != paths {
             paths = now;
-            watched = if paths.enabled { paths.watcher() } else { None };
+            watched = watch(&paths).await;
             // Whatever happened before it was watched.
             if paths.enabled {
                 refresher.look_at_all();
             }
         }
     }
+}
+
+/// Begins to watch, where no request waits for it.
+async fn watch(paths: &WatchedPaths) -> Option<(Watcher, Receiver<Changes>)> {
+    if !paths.enabled {
+        return None;
+    }
+    let paths = paths.clone();
+    tokio::task::spawn_blocking(move || paths.watcher()).await.ok().flatten()
 }
 
 async fn due(at: Option<Instant>) {
@@ -266,5 +306,34 @@ impl ModelRefresher {
         if let Err(broken) = tokio::task::spawn_blocking(move || running.look_at_files(false).is_ok()).await {
             tracing::error!("looking at the pipeline files failed: {broken}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link to /usr took fifteen thousand watches.
+    #[test]
+    fn no_more_of_a_store_is_watched_than_models_and_versions() {
+        let store = tempfile::tempdir().unwrap();
+        let root = store.path();
+        fs::create_dir_all(root.join("mask/2/weights/deep")).unwrap();
+        fs::write(root.join("mask/2/model.onnx"), "x").unwrap();
+        std::os::unix::fs::symlink("/usr", root.join("zz-link")).unwrap();
+        std::os::unix::fs::symlink("/usr", root.join("mask/3")).unwrap();
+        let mut found = folders_beneath(root, DEPTH);
+        found.sort();
+        assert_eq!(found, [root.to_owned(), root.join("mask"), root.join("mask/2")]);
+        let paths = WatchedPaths {
+            enabled: true,
+            stores: [(root.to_owned(), Some((root.to_owned(), 1)))].into(),
+            folders: BTreeSet::new(),
+        };
+        let new = |path: &str| paths.new_folders(&Changes::Paths([root.join(path)].into()));
+        assert_eq!(new("mask"), [root.join("mask"), root.join("mask/2")]);
+        assert_eq!(new("mask/2"), [root.join("mask/2")]);
+        assert!(new("mask/2/weights").is_empty() && new("zz-link").is_empty());
+        assert!(new("mask/2/model.onnx").is_empty());
     }
 }
