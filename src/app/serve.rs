@@ -1,5 +1,6 @@
 //! `run`: binds, loads, serves, drains.
 
+use super::allocator::give_back_own;
 use super::banner::Banner;
 use super::compile::{compile_with, whole_memory};
 use super::handler::Loading;
@@ -39,6 +40,7 @@ pub fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("rserve-http")
+        .on_thread_park(give_back_own)
         .build()
         .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
     let result = runtime.block_on(serving(paths, overrides, &precautions, show, announce));

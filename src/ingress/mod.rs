@@ -16,6 +16,7 @@ mod coding;
 pub mod documents;
 mod dynamic;
 mod form;
+mod frames;
 mod framing;
 mod guard;
 mod health;

@@ -1,8 +1,9 @@
-//! A client's connection as hyper reads and writes it, with three things that hyper does not do: it gives up
+//! A client's connection as hyper reads and writes it, with four things that hyper does not do: it gives up
 //! on a client that takes too little of its answer, it tells a client that begins a request and does not go on from
-//! one that rests between two requests, and it closes gently where a body was left unread, so that the answer
+//! one that rests between two requests, it counts frames of HTTP/2 that ask for nothing, and it closes gently where a body was left unread, so that the answer
 //! is not lost to a reset.
 
+use super::frames::FrameMeter;
 use super::outgoing::UnsentAnswers;
 use super::pace::Patience;
 use hyper_util::rt::TokioIo;
@@ -112,6 +113,8 @@ pub struct Socket {
     /// How much of HTTP/2's preface the first bytes were; `None` once they were something else.
     preface: Option<usize>,
     closing: Option<Closing>,
+    /// The frames of HTTP/2 that it has taken.
+    frames: FrameMeter,
 }
 
 /// A head of HTTP/1 that has begun to come.
@@ -142,20 +145,24 @@ impl Socket {
             head: None,
             preface: Some(0),
             closing: None,
+            frames: FrameMeter::new(tokio::time::Instant::now()),
         })
     }
 
-    /// Begins to time a head where these bytes are the first of one.
-    fn took(&mut self, bytes: &[u8]) {
+    /// Begins to time a head where these bytes are the first of one. False where a client of HTTP/2 floods the
+    /// connection with frames.
+    fn took(&mut self, bytes: &[u8]) -> bool {
+        let mut frames = bytes;
         if let Some(seen) = self.preface.filter(|seen| *seen < PREFACE.len()) {
             let known = bytes.len().min(PREFACE.len() - seen);
             self.preface = (bytes[..known] == PREFACE[seen..seen + known]).then_some(seen + known);
+            frames = &bytes[known..];
         }
         if self.preface == Some(PREFACE.len()) {
             // The frames of HTTP/2 are no heads: pings and settings come at any time.
             self.head = None;
             self.signals.head_begun.store(false, Ordering::Relaxed);
-            return;
+            return self.frames.read(frames, tokio::time::Instant::now());
         }
         let earlier = self.signals.heads.load(Ordering::Relaxed);
         let is_timed = self.head.as_ref().is_some_and(|head| head.earlier == earlier);
@@ -165,6 +172,7 @@ impl Socket {
             self.head = Some(Head { until: Box::pin(sleep(self.head_patience)), earlier });
             self.signals.head_begun.store(true, Ordering::Relaxed);
         }
+        true
     }
 
     /// Ready once a head has taken too long.
@@ -190,7 +198,9 @@ impl Socket {
         let now = tokio::time::Instant::now();
         if let Poll::Ready(done) = &write {
             self.stalled = None;
-            self.patience.took(now, done.as_ref().map_or(0, bytes));
+            let bytes = done.as_ref().map_or(0, bytes);
+            self.patience.took(now, bytes);
+            self.frames.wrote(bytes);
             return write;
         }
         let until = self.patience.waits(now);
@@ -211,10 +221,12 @@ impl AsyncRead for Socket {
         match &read {
             Poll::Ready(_) => {
                 let taken = buffer.filled().get(before..).unwrap_or_default();
-                if !taken.is_empty() {
-                    self.took(taken);
+                match taken.is_empty() || self.took(taken) {
+                    true => read,
+                    false => {
+                        Poll::Ready(Err(io::Error::other("the client floods the connection with frames")))
+                    }
                 }
-                read
             }
             Poll::Pending => {
                 ready!(self.poll_head(cx));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub const POST: &str = "POST /one/predict HTTP/1.1\r\nhost: x\r\n";
@@ -409,4 +410,24 @@ async fn the_next_request_is_served_after_any_of_these() {
         send(rig.address, "POST /one/predict HTTP/1.1", body).await;
         assert_eq!(send(rig.address, "POST /one/predict HTTP/1.1", "x").await.status, 200);
     }
+}
+
+/// Each cost the server an answer, without a bound.
+#[tokio::test]
+async fn a_flood_of_pings_ends_its_connection() {
+    let rig = start(short()).await;
+    let mut client = Client::connect(rig.address).await;
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    client.write([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat()).await;
+    let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    for _ in 0..50 {
+        if client.stream.write_all(&ping.repeat(100)).await.is_err() {
+            break;
+        }
+    }
+    let mut rest = vec![];
+    let ended = client.stream.read_to_end(&mut rest);
+    let _ = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it goes on");
+    assert!(rest.len() < 5000 * ping.len(), "most of them were answered: {}", rest.len());
+    assert_eq!(get(rig.address, "/healthz/live").await.status, 200);
 }
