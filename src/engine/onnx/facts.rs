@@ -8,6 +8,10 @@ pub struct Facts {
     pub data_dependent: bool,
     /// The inputs whose values are lengths of its outputs.
     pub lengths: &'static [usize],
+    /// Those inputs also choose which elements there are: where a part begins, how many are the greatest.
+    pub chooses: bool,
+    /// It gives something else for each place, of what is the same for all of them or of nothing.
+    pub places: bool,
     /// It lays elements out anew, so that row numbers stay row numbers.
     pub lays_out: bool,
     /// The axes of its first input along which elements meet, are counted or are chosen by place. Reductions have none
@@ -60,12 +64,23 @@ pub enum First {
     Always,
 }
 
-const NOTHING: Facts =
-    Facts { data_dependent: false, lengths: &[], lays_out: false, along: Along::None, first: First::Never };
+const NOTHING: Facts = Facts {
+    data_dependent: false,
+    lengths: &[],
+    chooses: false,
+    places: false,
+    lays_out: false,
+    along: Along::None,
+    first: First::Never,
+};
 
 impl Facts {
     const fn lengths(self, lengths: &'static [usize]) -> Self {
         Self { lengths, ..self }
+    }
+
+    const fn chooses(self, lengths: &'static [usize]) -> Self {
+        Self { lengths, chooses: true, ..self }
     }
 
     const fn along(self, along: Along) -> Self {
@@ -78,25 +93,38 @@ impl Facts {
 }
 
 const DATA_DEPENDENT: Facts = Facts { data_dependent: true, ..NOTHING };
+const PLACES: Facts = Facts { places: true, ..NOTHING };
 const LAYS_OUT: Facts = Facts { lays_out: true, ..NOTHING };
 
 /// The facts of an operator, of whatever domain. Of one that is not here there is nothing to say.
 pub fn of(op: &str) -> Facts {
     match op {
-        "NonZero" | "NonMaxSuppression" | "Compress" | "Unique" | "StringSplit" | "SequenceInsert"
-        | "SplitToSequence" | "ConcatFromSequence" => DATA_DEPENDENT,
+        "NonZero" | "Compress" => Facts { places: true, ..DATA_DEPENDENT },
+        "NonMaxSuppression" => Facts { places: true, ..DATA_DEPENDENT }.along(Along::From(1)),
+        "Unique" | "StringSplit" | "SequenceInsert" | "SplitToSequence" | "ConcatFromSequence" => {
+            DATA_DEPENDENT
+        }
+        "Bernoulli" | "EyeLike" | "Multinomial" | "RandomNormalLike" | "RandomUniformLike"
+        | "ReverseSequence" | "Scatter" | "ScatterElements" | "ScatterND" | "Trilu" => PLACES,
+        "BlackmanWindow" | "HammingWindow" | "HannWindow" | "RandomNormal" | "RandomUniform" => {
+            PLACES.lengths(&[0])
+        }
+        "AffineGrid" => PLACES.lengths(&[1]),
+        "Col2Im" => NOTHING.lengths(&[1]),
+        "MaxUnpool" => NOTHING.lengths(&[2]),
         "Unsqueeze" | "Squeeze" | "Flatten" | "Cast" | "Transpose" | "Identity" | "Add" | "Sub" | "Mul"
         | "Where" => LAYS_OUT,
         "Reshape" | "Expand" | "Tile" => LAYS_OUT.lengths(&[1]),
         "Concat" => LAYS_OUT.along(Along::Axis(0)),
-        "Range" => NOTHING.lengths(&[0, 1, 2]),
+        "Range" => PLACES.lengths(&[0, 1, 2]),
         "ConstantOfShape" => NOTHING.lengths(&[0]),
-        "OneHot" | "CenterCropPad" | "Upsample" => NOTHING.lengths(&[1]),
+        "OneHot" | "Upsample" => NOTHING.lengths(&[1]),
+        "CenterCropPad" => NOTHING.chooses(&[1]),
         "Resize" => NOTHING.lengths(&[2, 3]),
-        "Slice" => NOTHING.lengths(&[1, 2]).along(Along::Cut),
-        "Pad" => NOTHING.lengths(&[1]).along(Along::Padded),
-        "Split" => NOTHING.lengths(&[1]).along(Along::Axis(0)),
-        "TopK" => NOTHING.lengths(&[1]).along(Along::Axis(-1)).first(First::Axis(-1)),
+        "Slice" => NOTHING.chooses(&[1, 2]).along(Along::Cut),
+        "Pad" => NOTHING.chooses(&[1]).along(Along::Padded),
+        "Split" => NOTHING.chooses(&[1]).along(Along::Axis(0)),
+        "TopK" => NOTHING.chooses(&[1]).along(Along::Axis(-1)).first(First::Axis(-1)),
         "LpNormalization" => NOTHING.along(Along::Axis(-1)).first(First::Axis(-1)),
         "CumSum" => NOTHING.along(Along::Input(1)).first(First::Input(1)),
         "Softmax" | "LogSoftmax" | "Hardmax" => NOTHING.along(Along::Softmax).first(First::Axis(-1)),

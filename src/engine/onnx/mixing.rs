@@ -1,18 +1,21 @@
 //! Whether what a graph computes for one row may depend on the rows beside it: by operators that work along the batch
-//! axis, by values that no longer have it, and by a row's place in the batch. Pure.
+//! axis, by values that no longer have it, by a row's place in the batch, by the number of rows, and by the longest of
+//! them. Pure.
 //!
 //! Samples that are run alone and together show most of this, and cannot show what begins beyond a threshold
 //! (`If(ReduceMax(x) > 1)`) or beyond a number of rows. What is found here runs one item at a time. What it does not
 //! know of, because the axes are not known, is left to the samples.
 
+mod axes;
+mod marks;
 #[cfg(test)]
 mod tests;
 
-use super::attribute::Attribute;
-use super::facts::{self, Along, First};
 use super::graph::{Graph, Node, ValueId};
 use super::infer::{self, Dim, Fact, Symbol, Symbols};
 use crate::plan::{self, Mixing, Port};
+use axes::Known;
+use marks::Marks;
 use std::collections::{HashMap, HashSet};
 
 /// Bodies inside bodies that are looked into.
@@ -68,8 +71,15 @@ fn along_place(graph: &Graph, inputs: &[Port], place: usize) -> Option<String> {
 
 fn search(graph: &Graph, given: &[Fact], batch: &HashSet<Symbol>, symbols: &Symbols) -> Option<String> {
     let search = Search { batch, depth: 0 };
-    let follows: Vec<bool> = given.iter().map(|fact| search.carries_any(fact, symbols)).collect();
-    search.graph(graph, given, &follows, symbols)
+    let rows = |fact| Marks { rows: search.carries_any(fact, symbols), ..Marks::default() };
+    let marks: Vec<Marks> = given.iter().map(rows).collect();
+    match search.graph(graph, given, &marks, symbols) {
+        Err(why) => Some(why),
+        Ok(marks) => graph.outputs.iter().zip(marks).find_map(|(id, marks)| {
+            let how = marks.of_batch()?;
+            Some(format!("output {:?} {how}", graph.values[*id]))
+        }),
+    }
 }
 
 /// The names of axes that may be the batch, those of first axes before others.
@@ -123,135 +133,223 @@ impl Search<'_> {
         dims.iter().all(|dim| dim.is_known() && !symbols.depends_on_data(dim) && !self.carries(dim, symbols))
     }
 
-    /// The first node that mixes rows, and how. `follows` says which inputs and captures follow from rows.
-    fn graph(&self, graph: &Graph, given: &[Fact], follows: &[bool], symbols: &Symbols) -> Option<String> {
+    /// What of the batch each output holds, where nothing mixes rows; else the first node that does, and how. `marks`
+    /// are those of the inputs and captures.
+    fn graph(
+        &self,
+        graph: &Graph,
+        given: &[Fact],
+        marks: &[Marks],
+        symbols: &Symbols,
+    ) -> Result<Vec<Marks>, String> {
         let inference = infer::infer(graph, given, symbols.clone());
         let (facts, symbols) = (&inference.facts, &inference.symbols);
-        let inputs = graph.inputs.iter().chain(&graph.captures).zip(follows);
-        let mut following: HashSet<ValueId> =
-            inputs.filter(|(_, follows)| **follows).map(|(id, _)| *id).collect();
-        // Numbers of rows: what tells a row where it is in its batch.
-        let mut places: HashSet<ValueId> = HashSet::new();
+        let mut held = vec![Marks::default(); graph.values.len()];
+        for (id, marks) in graph.inputs.iter().chain(&graph.captures).zip(marks) {
+            held[*id] = *marks;
+        }
         for node in &graph.nodes {
             let known = Known { graph, node, facts, symbols };
-            let reads_rows = node.inputs.iter().flatten().any(|id| following.contains(id));
-            if let Some(how) = self.by_place(&known, &mut places) {
-                return Some(format!("{node} {how}"));
+            let read: Vec<Marks> =
+                node.inputs.iter().map(|id| id.map(|id| held[id]).unwrap_or_default()).collect();
+            let told = |how: &str| format!("{node} {how}");
+            if let Some(how) = self.works_along(&known, &read) {
+                return Err(told(how));
             }
-            let along = known.worked_axes();
-            let along_batch = along.iter().any(|dim| self.is_of_rows(dim));
-            if along_batch && (reads_rows || node.op == "CumSum") {
-                return Some(format!("{node} works along the batch"));
-            }
-            let reads = node.input(0).is_some_and(|id| following.contains(&id));
-            if reads && known.works_along_unknown_first_axis() {
-                return Some(format!(
-                    "{node} works along the first axis of what is not known before it runs"
-                ));
-            }
-            if !reads_rows || matches!(node.op.as_str(), "Shape" | "Size") {
-                continue;
-            }
-            for id in node.outputs.iter().flatten() {
-                following.insert(*id);
-                let Some(dims) = &facts[*id].dims else { continue };
+            let inner = self.inside(&known, &read)?;
+            let passed = match &inner {
+                Some(_) => Marks::default(),
+                None => self.pass(&known, &read).map_err(told)?,
+            };
+            for (at, id) in node.outputs.iter().enumerate() {
+                let Some(id) = *id else { continue };
+                let mut marks =
+                    inner.as_ref().map_or(passed, |inner| inner.get(at).copied().unwrap_or_default());
+                // Where the greatest lies is counted over the whole batch.
+                marks.place |= marks.rows && node.op == "MaxPool" && at == 1;
+                held[id] = marks;
+                let Some(dims) = facts[id].dims.as_ref().filter(|_| marks.rows) else { continue };
                 if self.is_lost(dims, symbols) {
-                    return Some(format!("{node} makes one value of all rows"));
+                    return Err(told("makes one value of all rows"));
                 }
                 if dims.iter().filter(|dim| self.is_of_rows(dim)).count() > 1 {
-                    return Some(format!("{node} sets each row beside every other"));
+                    return Err(told("sets each row beside every other"));
                 }
             }
-            if let Some(why) = self.inside(&known, &following) {
-                return Some(why);
-            }
         }
-        None
+        Ok(graph.outputs.iter().map(|id| held[*id]).collect())
     }
 
-    /// Looks into the graphs that a node holds.
-    fn inside(&self, known: &Known<'_>, following: &HashSet<ValueId>) -> Option<String> {
+    /// How a node lets the rows that it reads meet, if it does.
+    fn works_along(&self, known: &Known<'_>, read: &[Marks]) -> Option<&'static str> {
+        let along = |dims: &[Dim]| dims.iter().any(|dim| self.is_of_rows(dim));
+        let reads_rows = read.iter().any(|marks| marks.rows);
+        let op = known.node.op.as_str();
+        if along(&known.worked_axes()) && (reads_rows || op == "CumSum") {
+            return Some("works along the batch");
+        }
+        let first = read.first().copied().unwrap_or_default();
+        if !first.rows {
+            return None;
+        }
+        if known.works_along_unknown_first_axis() {
+            return Some("works along the first axis of what is not known before it runs");
+        }
+        if op == "Unique"
+            && known.dims(0).is_some_and(|dims| dims.iter().any(|dim| self.carries(dim, known.symbols)))
+        {
+            return Some("takes all rows together");
+        }
+        // A row's own number may be an index, and so may be what was found in the rows.
+        let (axes, index) = known.indexed_axes();
+        let found = |dims: &[Dim]| dims.iter().any(|dim| known.symbols.depends_on_data(dim));
+        let own = read.get(index).is_some_and(|marks| marks.place) || known.dims(index).is_none_or(found);
+        (along(&axes) && !own).then_some("picks rows of the batch by an index")
+    }
+
+    /// Looks into the graphs that a node holds: what of the batch its outputs hold. `None` where it has none that are
+    /// looked into.
+    fn inside(&self, known: &Known<'_>, read: &[Marks]) -> Result<Option<Vec<Marks>>, String> {
         let node = known.node;
         let graphs = node.attributes.graphs();
         let captures: usize = graphs.iter().map(|(_, graph)| graph.captures.len()).sum();
-        let own = node.inputs.len().checked_sub(captures)?;
-        let fact = |id: &Option<ValueId>| id.map_or(Fact::default(), |id| known.facts[id].clone());
-        let follow = |id: &Option<ValueId>| id.is_some_and(|id| following.contains(&id));
+        let Some(own) = node.inputs.len().checked_sub(captures).filter(|_| !graphs.is_empty()) else {
+            return Ok(None);
+        };
+        let told = |how: &str| format!("{node} {how}");
+        if !matches!(node.op.as_str(), "If" | "Loop" | "Scan") || (node.op == "Scan" && node.version < 9) {
+            return Ok(None);
+        }
+        if self.depth == MAX_DEPTH {
+            return Err(told("holds graphs too deep to be looked into"));
+        }
+        let fact = |at: usize| node.inputs[at].map_or(Fact::default(), |id| known.facts[id].clone());
+        let inner = Search { batch: self.batch, depth: self.depth + 1 };
         let mut from = own;
+        let mut outputs: Vec<Marks> = vec![];
         for (_, graph) in graphs {
-            let captured = node.inputs.get(from..from + graph.captures.len())?;
-            from += graph.captures.len();
-            let carried = match node.op.as_str() {
-                "If" => &[][..],
-                "Loop" => node.inputs.get(2..own)?,
-                // Each round of a scan sees one row, and hands on what its states are.
-                "Scan" => {
-                    let scanned = node.attributes.int("num_scan_inputs", 0).ok()?;
-                    let states = graph.inputs.len().checked_sub(usize::try_from(scanned).ok()?)?;
-                    let kept = (0..states).all(|at| is_handed_on(graph, at));
-                    let rows = node.inputs.get(states..own)?.iter().any(|id| {
-                        let dims = id.and_then(|id| known.facts[id].dims.as_ref());
-                        dims.is_none_or(|dims| dims.iter().any(|dim| self.carries(dim, known.symbols)))
-                    });
-                    if rows && !kept {
-                        return Some(format!("{node} hands a state from row to row"));
-                    }
-                    continue;
-                }
-                _ => continue,
+            let captured = from..from + graph.captures.len();
+            from = captured.end;
+            let mut round = match node.op.as_str() {
+                "If" => Round::of_branch(read),
+                "Loop" => Round::of_loop(known, read, own),
+                _ => match Round::of_scan(known, read, own, graph) {
+                    Some(round) => round,
+                    None => return Ok(None),
+                },
             };
-            if self.depth == MAX_DEPTH {
-                return Some(format!("{node} holds graphs too deep to be looked into"));
+            if let Some(how) = round.deciding.of_batch() {
+                return Err(told(how));
             }
-            // The number of the round and the condition come before what a loop carries.
-            let fixed = if node.op == "Loop" { 2 } else { 0 };
-            let scalar = || Fact { dims: Some(vec![]), ..Fact::default() };
-            let state = |id| Fact { elements: None, ..fact(id) };
-            let given: Vec<Fact> = (0..fixed)
-                .map(|_| scalar())
-                .chain(carried.iter().map(state))
-                .chain(captured.iter().map(fact))
-                .collect();
-            let follows: Vec<bool> =
-                (0..fixed).map(|_| false).chain(carried.iter().chain(captured).map(follow)).collect();
-            let inner = Search { batch: self.batch, depth: self.depth + 1 };
-            let why = inner.graph(graph, &given, &follows, known.symbols);
-            if why.is_some() {
-                return why;
+            if round.scans_rows(self, known) {
+                // Each round sees one row.
+                return match round.is_handed_on(graph) {
+                    true => Ok(None),
+                    false => Err(told("hands a state from row to row")),
+                };
+            }
+            let given: Vec<Fact> = round.facts.iter().cloned().chain(captured.clone().map(fact)).collect();
+            // What a state holds of the batch grows from round to round, until it does not.
+            let gives = loop {
+                let marks: Vec<Marks> =
+                    round.marks.iter().copied().chain(captured.clone().map(|at| read[at])).collect();
+                let gives = inner.graph(graph, &given, &marks, known.symbols)?;
+                if let Some(how) = round.decides(&gives) {
+                    return Err(told(how));
+                }
+                if !round.grow(&gives) {
+                    break gives;
+                }
+            };
+            let gives = &gives[round.deciders.min(gives.len())..];
+            outputs.resize(outputs.len().max(gives.len()), Marks::default());
+            for (output, marks) in outputs.iter_mut().zip(gives) {
+                *output = output.or(*marks);
             }
         }
-        None
+        Ok(Some(outputs))
+    }
+}
+
+/// How often, and on what, the graph inside a node runs.
+struct Round {
+    /// What is known of its inputs, without its captures.
+    facts: Vec<Fact>,
+    marks: Vec<Marks>,
+    /// What decides whether it runs.
+    deciding: Marks,
+    /// Its first outputs that decide whether it runs again.
+    deciders: usize,
+    /// Its inputs that are states: after so many others, so many.
+    states: (usize, usize),
+    /// Inputs of the node that are gone through, each with the axis.
+    scanned: Vec<(usize, Option<usize>)>,
+}
+
+impl Round {
+    fn of_branch(read: &[Marks]) -> Self {
+        let deciding = read.first().copied().unwrap_or_default();
+        Self { facts: vec![], marks: vec![], deciding, deciders: 0, states: (0, 0), scanned: vec![] }
     }
 
-    /// Follows the numbers of rows; says how a node makes more of them than an index.
-    fn by_place(&self, known: &Known<'_>, places: &mut HashSet<ValueId>) -> Option<&'static str> {
-        let node = known.node;
-        let outputs = || node.outputs.iter().flatten().copied();
-        if node.op == "Range" && outputs().any(|id| self.carries_any(&known.facts[id], known.symbols)) {
-            places.extend(outputs());
-            return None;
-        }
-        let is_place = |id: &Option<ValueId>| id.is_some_and(|id| places.contains(&id));
-        let read: Vec<usize> = (0..node.inputs.len()).filter(|at| is_place(&node.inputs[*at])).collect();
-        if read.is_empty() {
-            return None;
-        }
-        match node.op.as_str() {
-            "Shape" | "Size" => None,
-            "Gather" | "GatherND" | "GatherElements" | "ScatterND" | "ScatterElements" | "Scatter"
-                if read == [1] =>
-            {
-                None
+    /// The number of the round and the condition come before what a loop carries.
+    fn of_loop(known: &Known<'_>, read: &[Marks], own: usize) -> Self {
+        let scalar = || Fact { dims: Some(vec![]), ..Fact::default() };
+        let state = |at: usize| Fact { elements: None, ..known.fact(at) };
+        let facts = [scalar(), scalar()].into_iter().chain((2..own).map(state)).collect();
+        let marks = [Marks::default(); 2].into_iter().chain(read.iter().take(own).skip(2).copied()).collect();
+        let deciding = read.iter().take(2).fold(Marks::default(), |all, marks| all.or(*marks));
+        let states = (2, own.saturating_sub(2));
+        Self { facts, marks, deciding, deciders: 1, states, scanned: vec![] }
+    }
+
+    /// States, and then a slice of each input that is gone through.
+    fn of_scan(known: &Known<'_>, read: &[Marks], own: usize, body: &Graph) -> Option<Self> {
+        let scanned = usize::try_from(known.int("num_scan_inputs", 0)).ok()?;
+        let states = body.inputs.len().checked_sub(scanned)?;
+        let axis = |at: usize| (at, known.scanned_axis(at, states));
+        let scanned: Vec<_> = (states..own).map(axis).collect();
+        let state = |at: usize| Fact { elements: None, ..known.fact(at) };
+        let slice = |(at, axis): &(usize, Option<usize>)| {
+            let mut fact = Fact { elements: None, ..known.fact(*at) };
+            match (fact.dims.as_mut(), axis) {
+                (Some(dims), Some(axis)) => drop(dims.remove(*axis)),
+                _ => fact.dims = None,
             }
-            "RoiAlign" if read == [2] => None,
-            // Whether an index counts from the end: no row's number is below zero.
-            "Less" | "GreaterOrEqual" if read == [0] && known.integers(1) == Some(vec![0]) => None,
-            op if facts::of(op).lays_out => {
-                places.extend(outputs());
-                None
-            }
-            _ => Some("goes by a row's place in the batch"),
+            fact
+        };
+        let facts = (0..states).map(state).chain(scanned.iter().map(slice)).collect();
+        let marks = read.iter().take(own).copied().collect();
+        Some(Self { facts, marks, deciding: Marks::default(), deciders: 0, states: (0, states), scanned })
+    }
+
+    /// Whether the rounds go through the rows, or may do so.
+    fn scans_rows(&self, search: &Search<'_>, known: &Known<'_>) -> bool {
+        self.scanned.iter().any(|(input, axis)| match (known.dims(*input), axis) {
+            (Some(dims), Some(axis)) => search.carries(&dims[*axis], known.symbols),
+            _ => true,
+        })
+    }
+
+    fn is_handed_on(&self, body: &Graph) -> bool {
+        (0..self.states.1).all(|at| is_handed_on(body, at))
+    }
+
+    /// How what it gives makes the rounds of all rows depend on each other.
+    fn decides(&self, gives: &[Marks]) -> Option<&'static str> {
+        gives.iter().take(self.deciders).find_map(|marks| marks.of_batch())
+    }
+
+    /// Adds to the states what a round gave of them; whether that was anything new.
+    fn grow(&mut self, gives: &[Marks]) -> bool {
+        let (first, count) = self.states;
+        let before = self.marks.clone();
+        for (state, given) in
+            self.marks.iter_mut().skip(first).take(count).zip(&gives[self.deciders.min(gives.len())..])
+        {
+            *state = state.or(*given);
         }
+        self.marks != before
     }
 }
 
@@ -270,106 +368,4 @@ fn is_handed_on(body: &Graph, at: usize) -> bool {
         }
     }
     id == given
-}
-
-/// A node and what is known of the values around it.
-struct Known<'k> {
-    graph: &'k Graph,
-    node: &'k Node,
-    facts: &'k [Fact],
-    symbols: &'k Symbols,
-}
-
-impl Known<'_> {
-    fn dims(&self, input: usize) -> Option<&[Dim]> {
-        self.facts[self.node.input(input)?].dims.as_deref()
-    }
-
-    fn integers(&self, input: usize) -> Option<Vec<i64>> {
-        let id = self.node.input(input)?;
-        let constant = || infer::integers(self.graph.constants.get(&id)?);
-        self.facts[id].integers().or_else(constant)
-    }
-
-    fn int(&self, name: &str, default: i64) -> i64 {
-        self.node.attributes.int(name, default).unwrap_or(default)
-    }
-
-    fn ints(&self, name: &str) -> Option<Vec<i64>> {
-        match self.node.attributes.get(name) {
-            Some(Attribute::Ints(ints)) => Some(ints.clone()),
-            _ => None,
-        }
-    }
-
-    /// The lengths of the axes along which the elements of the node's input meet, are counted or are chosen by
-    /// place. Reductions are not among them: what they leave tells of them.
-    fn worked_axes(&self) -> Vec<Dim> {
-        let Some(dims) = self.dims(0) else { return vec![] };
-        let rank = dims.len();
-        let at = |axis: i64| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok();
-        let one =
-            |axis: i64| at(axis).and_then(|axis| dims.get(axis)).cloned().into_iter().collect::<Vec<_>>();
-        let from = |axis: i64| at(axis).and_then(|axis| dims.get(axis..)).unwrap_or_default().to_vec();
-        let all = |axes: &[i64]| axes.iter().flat_map(|axis| one(*axis)).collect::<Vec<_>>();
-        match facts::of(&self.node.op).along {
-            Along::None => vec![],
-            Along::Axis(usual) => one(self.int("axis", usual)),
-            Along::FromAxis(usual) => from(self.int("axis", usual)),
-            Along::From(axis) => dims.get(axis..).unwrap_or_default().to_vec(),
-            Along::Axes(usual) => all(&self.ints("axes").unwrap_or(usual.to_vec())),
-            Along::Input(input) => self.integers(input).map_or(vec![], |axes| all(&axes)),
-            Along::Softmax if self.node.version >= 13 => one(self.int("axis", -1)),
-            Along::Softmax => from(self.int("axis", 1)),
-            Along::Steps => one(if self.int("layout", 0) == 1 { 1 } else { 0 }),
-            Along::Inner => one(-1),
-            Along::InnerOfGemm => one(if self.int("transA", 0) == 0 { 1 } else { 0 }),
-            Along::Cut => all(&self.cut()),
-            Along::Padded => all(&self.padded(rank)),
-        }
-    }
-
-    /// Whether elements meet along the first axis of an input whose length is not known, so that it may be the batch.
-    fn works_along_unknown_first_axis(&self) -> bool {
-        if self.dims(0).is_some_and(|dims| dims.first().is_none_or(Dim::is_known)) {
-            return false;
-        }
-        let list = |input: usize| self.ints("axes").or_else(|| self.integers(input));
-        match facts::of(&self.node.op).first {
-            First::Never => false,
-            First::Axis(usual) => self.int("axis", usual) == 0,
-            First::Input(input) => self.integers(input).is_none_or(|axes| axes.contains(&0)),
-            // Of an empty list of axes, and of none, all are meant, unless nothing is to be done then.
-            First::Reduced => match list(1) {
-                Some(axes) if !axes.is_empty() => axes.contains(&0),
-                _ => self.node.input(1).is_some() || self.int("noop_with_empty_axes", 0) == 0,
-            },
-            First::Always => true,
-        }
-    }
-
-    /// The axes of which a Slice does not take all.
-    fn cut(&self) -> Vec<i64> {
-        let list = |name: &str, input: usize| self.ints(name).or_else(|| self.integers(input));
-        let (starts, ends) = (list("starts", 1), list("ends", 2));
-        let count = starts.as_ref().or(ends.as_ref()).map_or(0, Vec::len);
-        let axes = list("axes", 3).unwrap_or_else(|| (0..count as i64).collect());
-        let steps = self.integers(4);
-        let whole = |at: usize| {
-            let of = |list: &Option<Vec<i64>>| list.as_ref().and_then(|list| list.get(at)).copied();
-            of(&starts) == Some(0)
-                && of(&ends).is_some_and(|end| end >= i64::from(i32::MAX))
-                && (self.node.input(4).is_none() || of(&steps) == Some(1))
-        };
-        axes.iter().enumerate().filter(|(at, _)| !whole(*at)).map(|(_, axis)| *axis).collect()
-    }
-
-    /// The axes that a Pad makes longer or shorter.
-    fn padded(&self, rank: usize) -> Vec<i64> {
-        let Some(pads) = self.ints("pads").or_else(|| self.integers(1)) else { return vec![] };
-        let axes = self.integers(3).unwrap_or_else(|| (0..rank as i64).collect());
-        let moved =
-            |at: usize| [pads.get(at), pads.get(at + axes.len())].iter().flatten().any(|pad| **pad != 0);
-        axes.iter().enumerate().filter(|(at, _)| moved(*at)).map(|(_, axis)| *axis).collect()
-    }
 }

@@ -5,11 +5,10 @@ use crate::engine::onnx::infer::text::{Constants, Text};
 
 /// What mixes the rows of a graph whose batch is the axis `N`.
 fn mixed(inputs: &str, constants: Constants<'_>, nodes: &str) -> Option<String> {
-    let text = Text::new(inputs, constants, nodes);
+    let mut text = Text::new(inputs, constants, nodes);
+    text.graph.outputs.push(text.ids["y"]);
     let batch: HashSet<Symbol> = text.symbols.find("N").into_iter().collect();
-    let search = Search { batch: &batch, depth: 0 };
-    let follows: Vec<bool> = text.facts.iter().map(|fact| search.carries_any(fact, &text.symbols)).collect();
-    search.graph(&text.graph, &text.facts, &follows, &text.symbols)
+    search(&text.graph, &text.facts, &batch, &text.symbols)
 }
 
 const ROWS: &str = "x: float32[N, 4]";
@@ -17,7 +16,58 @@ const TOKENS: &str = "x: float32[N, S, 8]; w: float32[8, 8]";
 
 #[test]
 fn what_mixes_rows_is_named() {
+    const COUNT: &str = "goes by the number of rows, or by a number that all of them make";
+    const FIRST: Constants<'_> = &[("i", &[0]), ("five", &[5]), ("o", &[1])];
+    for (nodes, node) in [
+        ("s = Shape(x); n = Gather(s, i); c = Greater(n, five); y = Where(c, x, o)", "Where"),
+        ("n = Size(x); f = Cast(n) to=1; t = Tanh(f); y = Mul(x, t)", "Mul"),
+        ("s = Shape(x); n = Gather(s, i); p = Slice(five, i, n, i); f = Cast(p) to=1; y = Add(x, f)", "Add"),
+        ("s = Shape(x); n = Gather(s, i); v, y = TopK(x, n)", "TopK"),
+        ("b = Greater(x, five); z = NonZero(b); s = Shape(z); k = Gather(s, o); y = Mul(x, k)", "Mul"),
+    ] {
+        let name = if node == "TopK" { "v" } else { "y" };
+        assert_eq!(mixed(ROWS, FIRST, nodes), Some(format!("{node} {name:?} {COUNT}")), "{nodes}");
+    }
     let cases: &[(&str, Constants<'_>, &str, &str)] = &[
+        (
+            ROWS,
+            &[("i", &[0]), ("one", &[1]), ("t", &[1, 2, 3, 4, 5, 6, 7, 8])],
+            "s = Shape(x); n = Gather(s, i); m = Squeeze(n); o = Squeeze(i); d = Squeeze(one); r = Range(o, m, d); \
+             g = Gather(t, r); u = Unsqueeze(g, i); y = Add(x, u)",
+            "output \"y\" goes by a row's place in the batch",
+        ),
+        (
+            ROWS,
+            &[("i", &[0])],
+            "s = Shape(x); n = Gather(s, i); c = Concat(n, n) axis=0; z = ConstantOfShape(c); e = Trilu(z); \
+             r = ReduceSum(e); y = Add(x, r)",
+            "ReduceSum \"r\" goes by a row's place in the batch",
+        ),
+        (
+            "b: float32[1, N, 4]; s: float32[1, 1, N]",
+            &[],
+            "y = NonMaxSuppression(b, s)",
+            "NonMaxSuppression \"y\" works along the batch",
+        ),
+        (ROWS, &[], "u, v, y = Unique(x)", "Unique \"u\" takes all rows together"),
+        (
+            "x: string[N]",
+            &[],
+            "y = StringSplit(x)",
+            "output \"y\" is as long as the longest of all rows makes it",
+        ),
+        (
+            "x: float32[N, 1, 4]",
+            &[],
+            "v, y = MaxPool(x) kernel_shape=2,",
+            "output \"y\" goes by a row's place in the batch",
+        ),
+        (
+            "x: float32[N, 4]; k: int64[N]",
+            &[],
+            "y = Gather(x, k) axis=0",
+            "Gather \"y\" picks rows of the batch by an index",
+        ),
         (
             ROWS,
             &[("i", &[0]), ("a", &[0])],
@@ -47,7 +97,7 @@ fn what_mixes_rows_is_named() {
             ROWS,
             &[("i", &[0])],
             "f = Gather(x, i) axis=0; y = Add(x, f)",
-            "Gather \"f\" makes one value of all rows",
+            "Gather \"f\" picks rows of the batch by an index",
         ),
         (ROWS, &[("a", &[0])], "y = CumSum(x, a)", "CumSum \"y\" works along the batch"),
         (ROWS, &[], "y = Softmax(x) axis=0", "Softmax \"y\" works along the batch"),
@@ -93,6 +143,18 @@ fn what_leaves_rows_alone_is_not_said_to_mix_them() {
             &[],
             "q = MatMul(x, w); t = Transpose(x) perm=0,2,1; s = MatMul(q, t); p = Softmax(s); y = MatMul(p, x)",
         ),
+        // What positions are told by is the same for every row.
+        (
+            "x: int64[N, S]; w: float32[8, 8]",
+            &[("a", &[0]), ("b", &[1])],
+            "s = Shape(x); l = Gather(s, b); m = Squeeze(l); o = Squeeze(a); d = Squeeze(b); r = Range(o, m, d); \
+             p = Expand(r, s); e = Gather(w, p); t = Gather(w, x); y = Add(t, e)",
+        ),
+        (
+            ROWS,
+            &[("i", &[0]), ("two", &[2])],
+            "s = Shape(x); n = Gather(s, i); c = Concat(n, two, two) axis=0; r = Reshape(x, c); y = Softmax(r) axis=2",
+        ),
         // The row's number is an index into its own rows, as in the pooling of a text encoder.
         (
             TOKENS,
@@ -103,5 +165,22 @@ fn what_leaves_rows_alone_is_not_said_to_mix_them() {
     ];
     for (inputs, constants, nodes) in cases {
         assert_eq!(mixed(inputs, constants, nodes), None, "{nodes}");
+    }
+}
+
+#[test]
+fn words_that_fill_rows_up_are_not_counted_unless_they_are_in_the_vocabulary() {
+    let nodes = "t = com.microsoft.Tokenizer(x) pad_value=#; f = Flatten(t); y = TfIdfVectorizer(f)";
+    let mut text = Text::new("x: string[N, 1]", &[], nodes);
+    let batch: HashSet<Symbol> = text.symbols.find("N").into_iter().collect();
+    for (vocabulary, mixes) in [(["good", "bad"], false), (["good", "#"], true)] {
+        let words = vocabulary.map(std::sync::Arc::from).to_vec();
+        let vectorizer = text.graph.nodes.last_mut().unwrap();
+        vectorizer.attributes.set("pool_strings", crate::engine::onnx::Attribute::Texts(words));
+        assert_eq!(
+            search(&text.graph, &text.facts, &batch, &text.symbols).is_some(),
+            mixes,
+            "{vocabulary:?}"
+        );
     }
 }
