@@ -6,7 +6,7 @@
 //! its own. A kernel of 1 by 1 and stride 1 reads the input where it is.
 
 use super::conv::Shape;
-use super::tile::{self, Across, MAX_COLUMNS, MAX_POSITIONS, Tile};
+use super::tile::{self, Across, MAX_COLUMNS, MAX_POSITIONS, Reads, Writes};
 use super::{BLOCK, Lanes, Line, Target, blocks};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
@@ -319,7 +319,7 @@ impl WithSimd for Piece<'_> {
                     place += if direct { 0 } else { dense.laid(count) };
                     let [rows, columns] = if direct { [(0, 1); 2] } else { dense.taps_met(position, count) };
                     let position = dense.place.of(position, dense.to.size[1]);
-                    let tile = Tile {
+                    let reads = Reads {
                         inputs: source,
                         first: [rows.0, columns.0],
                         taps: [rows.1, columns.1],
@@ -331,6 +331,8 @@ impl WithSimd for Piece<'_> {
                         tail,
                         weights: weights.as_ptr().cast(),
                         ahead: nearer.next().unwrap_or(weights).as_ptr().cast(),
+                    };
+                    let writes = Writes {
                         bias: dense.bias[first..].as_ptr().cast(),
                         residual: dense
                             .residual
@@ -344,7 +346,7 @@ impl WithSimd for Piece<'_> {
                     // their shapes say, and `Conv2d::new` packed weights and bias for these channels; the
                     // panel was laid for this tile. Pieces differ in positions, groups or image, and convolutions of
                     // the same planes in their places, so nobody else writes here.
-                    unsafe { tile.run(simd, count, taken) };
+                    unsafe { reads.run(simd, count, taken, &writes) };
                 }
             }
             start = end;

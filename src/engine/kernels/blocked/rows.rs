@@ -4,7 +4,7 @@
 //! line for each phase of the stride, so that neighbouring positions read neighbouring elements at every tap.
 
 use super::conv::Shape;
-use super::tile::{self, Across, Tile};
+use super::tile::{self, Lines, Writes};
 use super::{BLOCK, Lanes, Target, blocks};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Geometry;
@@ -157,18 +157,9 @@ impl WithSimd for Rows<'_> {
                 let weights = &self.weights[first * places.len()..];
                 for (at, count) in super::dense::Tiles::new(self.to.size[1], most) {
                     let position = row + at;
-                    let tile = Tile {
-                        inputs: lines[at..].as_ptr(),
-                        first: [0, 0],
-                        taps: [0, 0],
-                        columns: 0,
-                        down: 0,
-                        across: Across::Even(0),
-                        step: 0,
-                        full: 0,
-                        tail: 0,
-                        weights: weights.as_ptr().cast(),
-                        ahead: weights.as_ptr().cast(),
+                    let reads =
+                        Lines { inputs: lines[at..].as_ptr(), places, weights: weights.as_ptr().cast() };
+                    let writes = Writes {
                         bias: self.bias[first..].as_ptr().cast(),
                         residual: self.residual.map_or(std::ptr::null(), |r| r[position..].as_ptr().cast()),
                         out: self.out.get().wrapping_add(position * BLOCK),
@@ -180,7 +171,7 @@ impl WithSimd for Rows<'_> {
                     // shapes say, `Conv2d::new` packed weights and bias for these channels; each line of the
                     // scratch has an element for every position of a row at each of its places. Pieces differ
                     // in rows or image, so nobody else writes here.
-                    unsafe { tile.run_lines(simd, count, taken, places) };
+                    unsafe { reads.run(simd, count, taken, &writes) };
                 }
             }
         }

@@ -11,17 +11,15 @@ use pulp::{Simd, WithSimd};
 /// Positions in the largest tile.
 pub const MAX_POSITIONS: usize = 14;
 
-/// Where a tile reads and writes.
+/// Where a tile reads inputs in blocks, and their weights.
 ///
 /// # Safety
 ///
 /// Whoever runs a tile sees to it that `inputs` is readable for `BLOCK` floats at each of the tile's positions, `BLOCK` apart,
 /// at every tap from `first` on (columns as `across` says, `down` from one row to the next) in every block of input
-/// channels, `step` apart; `weights` for as many lanes times the tile's channels; `bias` for the tile's channels;
-/// `out`, and `residual` where it is not null, for `BLOCK` floats at each position, `along` apart, in each of the
-/// tile's blocks, `plane` floats apart.
+/// channels, `step` apart; and `weights` for as many lanes times the tile's channels.
 #[derive(Clone, Copy)]
-pub struct Tile<'a> {
+pub struct Reads<'a> {
     pub inputs: *const f32,
     /// The first row and column of taps that meet the input, and how many of each do.
     pub first: [usize; 2],
@@ -41,6 +39,31 @@ pub struct Tile<'a> {
     /// What is read soon, brought nearer meanwhile: a line of the cache for every input channel. Never read here, so it
     /// may go past an end.
     pub ahead: *const f32,
+}
+
+/// Where a tile reads inputs that are not in blocks: those of neighbouring positions lie side by side, at each of
+/// `places` from `inputs` on.
+///
+/// # Safety
+///
+/// Whoever runs a tile sees to it that `inputs` is readable for as many floats as it has positions at each place, and
+/// `weights` for one vector of its channels for each.
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    pub inputs: *const f32,
+    pub places: &'a [usize],
+    pub weights: *const f32,
+}
+
+/// What a tile adds to its sums, and where it writes them.
+///
+/// # Safety
+///
+/// Whoever runs a tile sees to it that `bias` is readable for the tile's channels, and that `out`, and `residual` where it
+/// is not null, may be written and read for `BLOCK` floats at each position, `along` apart, in each of the tile's
+/// blocks, `plane` floats apart.
+#[derive(Clone, Copy)]
+pub struct Writes {
     pub bias: *const f32,
     pub residual: *const f32,
     pub out: *mut f32,
@@ -113,83 +136,27 @@ macro_rules! sized {
     };
 }
 
-impl Tile<'_> {
-    /// REQUIRES `count` of at most [`positions`], `blocks` of at most [`group_of`], of the machine's lanes.
+impl Reads<'_> {
+    /// Computes a tile. REQUIRES `count` of at most [`positions`], `blocks` of at most [`group_of`], of the machine's lanes.
     ///
     /// # Safety
     ///
-    /// What [`Tile`] says of its pointers holds.
+    /// What [`Reads`] and [`Writes`] say of their pointers holds.
     #[inline(always)]
-    pub unsafe fn run<S: Simd>(&self, simd: S, count: usize, blocks: usize) {
+    pub unsafe fn run<S: Simd>(&self, simd: S, count: usize, blocks: usize, writes: &Writes) {
         // SAFETY: the caller's.
-        sized!(S, count, blocks, R, V => unsafe { self.products::<S, R, V>(simd) })
-    }
-
-    /// Computes as [`Tile::run`] does, with inputs that are not in blocks: those of neighbouring positions lie side by
-    /// side, at each of `places` from `inputs` on.
-    ///
-    /// # Safety
-    ///
-    /// What [`Tile`] says of its pointers holds, but for `inputs`, which is readable for `count` floats at each place.
-    #[inline(always)]
-    pub unsafe fn run_lines<S: Simd>(&self, simd: S, count: usize, blocks: usize, places: &[usize]) {
-        // SAFETY: the caller's.
-        sized!(S, count, blocks, R, V => unsafe { self.lines::<S, R, V>(simd, places) })
+        sized!(S, count, blocks, R, V => unsafe { self.products::<S, R, V>(simd, writes) })
     }
 
     /// # Safety
     ///
-    /// As of [`Tile::run_lines`], for `R` positions and `V` vectors of channels.
+    /// What [`Reads`] and [`Writes`] say of their pointers holds for `R` positions and `V` vectors of channels.
     #[inline(always)]
-    unsafe fn lines<S: Simd, const R: usize, const V: usize>(&self, simd: S, places: &[usize]) {
+    unsafe fn products<S: Simd, const R: usize, const V: usize>(&self, simd: S, writes: &Writes) {
         let lanes = S::F32_LANES;
-        // SAFETY: within what the caller promises: one vector of weights for each place and vector.
+        // SAFETY: within what `Reads` promises: `inputs` and `weights` go forward by what is read.
         unsafe {
-            let mut sums = self.start::<S, R, V>(simd);
-            let mut weights = self.weights;
-            for place in places {
-                let inputs = self.inputs.add(*place);
-                let mut weight = [simd.splat_f32s(0.0); V];
-                for (v, weight) in weight.iter_mut().enumerate() {
-                    *weight = weights.add(v * lanes).cast::<S::f32s>().read_unaligned();
-                }
-                weights = weights.add(V * lanes);
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let input = simd.splat_f32s(*inputs.add(r));
-                    for v in 0..V {
-                        sums[v] = simd.mul_add_e_f32s(input, weight[v], sums[v]);
-                    }
-                }
-            }
-            self.finish(simd, sums);
-        }
-    }
-
-    /// Sums that begin with the bias.
-    ///
-    /// # Safety
-    ///
-    /// `bias` is readable for `V` vectors.
-    #[inline(always)]
-    unsafe fn start<S: Simd, const R: usize, const V: usize>(&self, simd: S) -> [[S::f32s; V]; R] {
-        let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        for v in 0..V {
-            // SAFETY: there is a bias for each channel of the tile.
-            let bias = unsafe { self.bias.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
-            sums.iter_mut().for_each(|sums| sums[v] = bias);
-        }
-        sums
-    }
-
-    /// # Safety
-    ///
-    /// What [`Tile`] says of its pointers holds for `R` positions and `V` vectors of channels.
-    #[inline(always)]
-    unsafe fn products<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
-        let lanes = S::F32_LANES;
-        // SAFETY: within what `Tile` promises: `inputs` and `weights` go forward by what is read.
-        unsafe {
-            let mut sums = self.start::<S, R, V>(simd);
+            let mut sums = writes.start::<S, R, V>(simd);
             let per_tap = (self.full * BLOCK + self.tail) * V * lanes;
             let mut ahead = self.ahead;
             for tap in 0..self.taps[0] * self.taps[1] {
@@ -212,15 +179,74 @@ impl Tile<'_> {
                     ahead = ahead.wrapping_add(self.tail * LINE);
                 }
             }
-            self.finish(simd, sums);
+            writes.finish(simd, sums);
         }
+    }
+}
+
+impl Lines<'_> {
+    /// Computes a tile. REQUIRES `count` and `blocks` as [`Reads::run`] does.
+    ///
+    /// # Safety
+    ///
+    /// What [`Lines`] and [`Writes`] say of their pointers holds.
+    #[inline(always)]
+    pub unsafe fn run<S: Simd>(&self, simd: S, count: usize, blocks: usize, writes: &Writes) {
+        // SAFETY: the caller's.
+        sized!(S, count, blocks, R, V => unsafe { self.products::<S, R, V>(simd, writes) })
+    }
+
+    /// # Safety
+    ///
+    /// What [`Lines`] and [`Writes`] say of their pointers holds for `R` positions and `V` vectors of channels.
+    #[inline(always)]
+    unsafe fn products<S: Simd, const R: usize, const V: usize>(&self, simd: S, writes: &Writes) {
+        let lanes = S::F32_LANES;
+        // SAFETY: within what the caller promises: one vector of weights for each place and vector.
+        unsafe {
+            let mut sums = writes.start::<S, R, V>(simd);
+            let mut weights = self.weights;
+            for place in self.places {
+                let inputs = self.inputs.add(*place);
+                let mut weight = [simd.splat_f32s(0.0); V];
+                for (v, weight) in weight.iter_mut().enumerate() {
+                    *weight = weights.add(v * lanes).cast::<S::f32s>().read_unaligned();
+                }
+                weights = weights.add(V * lanes);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let input = simd.splat_f32s(*inputs.add(r));
+                    for v in 0..V {
+                        sums[v] = simd.mul_add_e_f32s(input, weight[v], sums[v]);
+                    }
+                }
+            }
+            writes.finish(simd, sums);
+        }
+    }
+}
+
+impl Writes {
+    /// Sums that begin with the bias.
+    ///
+    /// # Safety
+    ///
+    /// `bias` is readable for `V` vectors.
+    #[inline(always)]
+    unsafe fn start<S: Simd, const R: usize, const V: usize>(&self, simd: S) -> [[S::f32s; V]; R] {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        for v in 0..V {
+            // SAFETY: there is a bias for each channel of the tile.
+            let bias = unsafe { self.bias.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
+            sums.iter_mut().for_each(|sums| sums[v] = bias);
+        }
+        sums
     }
 
     /// Adds the residual, applies the activation, and writes the results.
     ///
     /// # Safety
     ///
-    /// What [`Tile`] says of `residual` and `out` holds for `R` positions and `V` vectors of channels.
+    /// What [`Writes`] says of `residual` and `out` holds for `R` positions and `V` vectors of channels.
     #[inline(always)]
     unsafe fn finish<S: Simd, const R: usize, const V: usize>(&self, simd: S, mut sums: [[S::f32s; V]; R]) {
         let lanes = S::F32_LANES;

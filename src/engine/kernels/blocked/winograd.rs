@@ -11,7 +11,7 @@
 
 use super::conv::Shape;
 use super::dense::Tiles;
-use super::tile::{self, Tile};
+use super::tile::{self, Reads, Writes};
 use super::{BLOCK, Lanes, Line, Target, blocks};
 use crate::engine::kernels::activation::{Activation, Applied};
 use crate::engine::kernels::memory::grown;
@@ -232,7 +232,7 @@ impl Part<'_> {
                     weights[product * of.from.channels * taken..].split_at(of.from.channels * taken);
                 let mut nearer = next.chunks(of.from.channels).take(taken);
                 for (position, positions) in Tiles::new(count, most) {
-                    let tile = Tile {
+                    let reads = Reads {
                         inputs: scratch.inputs[product * inputs * count + position..].as_ptr().cast(),
                         first: [0, 0],
                         taps: [1, 1],
@@ -244,6 +244,8 @@ impl Part<'_> {
                         tail: of.from.channels % BLOCK,
                         weights: own.as_ptr().cast(),
                         ahead: nearer.next().unwrap_or(own).as_ptr().cast(),
+                    };
+                    let writes = Writes {
                         bias: zeros.as_ptr().cast(),
                         residual: std::ptr::null(),
                         out: scratch.sums[product * taken * count + position..].as_mut_ptr().cast(),
@@ -253,7 +255,7 @@ impl Part<'_> {
                     };
                     // SAFETY: the scratch has room for every product, block and tile; `Side::pack` made the weights
                     // for these channels, and a group has two blocks at most, for which there are zeros.
-                    unsafe { tile.run(simd, positions, taken) };
+                    unsafe { reads.run(simd, positions, taken, &writes) };
                 }
             }
             for block in 0..taken {
