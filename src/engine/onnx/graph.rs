@@ -75,6 +75,15 @@ impl Graph {
         nodes.len()
     }
 
+    /// The node that gives each value, where one does.
+    pub fn producers(&self) -> Vec<Option<usize>> {
+        let mut producers = vec![None; self.values.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            node.outputs.iter().flatten().for_each(|id| producers[*id] = Some(index));
+        }
+        producers
+    }
+
     /// How often each value is read, the graph's outputs included.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.values.len()];

@@ -41,19 +41,14 @@ impl Scope {
 
 /// Puts every node after those it reads from, keeping the file's order where it can (Kahn's algorithm).
 pub fn sort(graph: &mut Graph) -> Result<(), String> {
-    let mut producer = vec![None; graph.values.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
-        for output in node.outputs.iter().flatten() {
-            producer[*output] = Some(index);
-        }
-    }
-    let givers = |node: &Node| -> HashSet<usize> {
+    let producer = graph.producers();
+    let producers = |node: &Node| -> HashSet<usize> {
         node.inputs.iter().flatten().filter_map(|id| producer[*id]).collect()
     };
     let mut waits: Vec<usize> = Vec::with_capacity(graph.nodes.len());
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        let from = givers(node);
+        let from = producers(node);
         waits.push(from.len());
         from.into_iter().for_each(|g| readers[g].push(index));
     }

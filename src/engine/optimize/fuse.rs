@@ -13,15 +13,6 @@ pub fn run(graph: &mut Graph) -> usize {
     sums + activations(graph)
 }
 
-/// The node that gives each value, and how often the value is read.
-pub fn links(graph: &Graph) -> (Vec<Option<usize>>, Vec<usize>) {
-    let mut producer = vec![None; graph.values.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
-        node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));
-    }
-    (producer, graph.uses())
-}
-
 /// A two-dimensional convolution in float32 with constant weights.
 fn is_conv(graph: &Graph, node: &Node) -> bool {
     let fused = node.domain == "com.microsoft" && node.op == "FusedConv";
@@ -32,7 +23,7 @@ fn is_conv(graph: &Graph, node: &Node) -> bool {
 /// Conv + Add of a tensor of the same shape. That the shapes are the same is not known here: the operator
 /// adds with broadcasting where they are not.
 fn sums(graph: &mut Graph) -> usize {
-    let (producer, uses) = links(graph);
+    let (producer, uses) = (graph.producers(), graph.uses());
     let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
@@ -65,7 +56,7 @@ fn sums(graph: &mut Graph) -> usize {
 }
 
 fn activations(graph: &mut Graph) -> usize {
-    let (producer, uses) = links(graph);
+    let (producer, uses) = (graph.producers(), graph.uses());
     let mut gone = BTreeSet::new();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];

@@ -13,13 +13,11 @@ pub struct Links<'a> {
 
 impl<'a> Links<'a> {
     pub fn new(graph: &'a Graph) -> Self {
-        let mut producer = vec![None; graph.values.len()];
         let mut reader = vec![None; graph.values.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
-            node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));
             node.inputs.iter().flatten().for_each(|id| reader[*id] = Some(index));
         }
-        Self { graph, producer, uses: graph.uses(), reader }
+        Self { graph, producer: graph.producers(), uses: graph.uses(), reader }
     }
 
     pub fn node(&self, index: usize) -> &'a Node {

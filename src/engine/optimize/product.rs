@@ -1,7 +1,7 @@
 //! Makes a product with constant weights, the bias after it, a sum with another tensor and an activation one operator:
 //! `Linear`, inputs x, weights, bias, residual, attributes `transB`, `activation` and `activation_params`.
 
-use super::fuse::{clipped, links};
+use super::fuse::clipped;
 use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::ops::INNER;
@@ -104,7 +104,7 @@ fn biases(graph: &mut Graph) -> usize {
 fn sums(graph: &mut Graph) -> usize {
     let mut gone = BTreeSet::new();
     // Kept up to date as nodes change: to look at the whole graph for every sum would take for ever.
-    let (mut producer, uses) = links(graph);
+    let (mut producer, uses) = (graph.producers(), graph.uses());
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let (true, Some(a), Some(b)) = (node.is("Add"), node.input(0), node.input(1)) else { continue };

@@ -47,10 +47,7 @@ fn line(graph: &Graph, node: &Node) -> Option<Line> {
 /// Finds such nodes, and takes them into the convolution that alone feeds them.
 pub fn into_convolution(graph: &mut Graph, line: fn(&Graph, &Node) -> Option<Line>) -> usize {
     let mut uses = graph.uses();
-    let mut producer = vec![None; graph.values.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
-        node.outputs.iter().flatten().for_each(|id| producer[*id] = Some(index));
-    }
+    let mut producer = graph.producers();
     let mut gone = BTreeSet::new();
     let mut work = WORK;
     for index in 0..graph.nodes.len() {
