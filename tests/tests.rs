@@ -5,6 +5,7 @@ mod codec;
 mod engine;
 mod fakes;
 mod flow;
+mod fuzz;
 mod ingress;
 mod lang;
 mod layering;

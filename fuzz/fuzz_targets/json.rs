@@ -1,0 +1,8 @@
+//! Any bytes as a JSON document.
+#![no_main]
+
+#[path = "../../tests/fuzz/entry.rs"]
+#[allow(dead_code)]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::json(bytes));
