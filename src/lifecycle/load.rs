@@ -261,10 +261,9 @@ impl Inspected {
             loading.request.targets.iter().map(|target| target.device.id()).collect();
         let (held, note) = (loading.held.take(), loading.request.note.clone());
         let load = move || {
-            let _note = note;
+            // What is kept of the files counts as weights once this is over.
+            let _held = (note, held);
             track.to(State::Loading);
-            // What the device has of it counts as weights from here on.
-            drop(held);
             // The last takes the model with it, so that its weights are freed as the device has them.
             let Some(last) = devices.pop() else { return Ok(Vec::new()) };
             let on = |device: DeviceId| model.another().load(device);
