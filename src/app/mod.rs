@@ -11,6 +11,7 @@ mod handler;
 mod host;
 mod loader;
 mod memory;
+mod notify;
 mod orders;
 mod overrides;
 mod running;

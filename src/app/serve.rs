@@ -6,6 +6,7 @@ use super::compile::{compile_with, whole_memory};
 use super::handler::Loading;
 use super::host::{HostOf, reload_all};
 use super::loader::EngineLoader;
+use super::notify::{READY, STOPPING, notify};
 use super::running::{Running, admin_hosts, client_rules};
 use super::signals::{Signals, Stop, exit_at_once, hang_up};
 use super::token::token;
@@ -126,12 +127,14 @@ async fn serving(
     let banner =
         Banner { compiled: &compiled, models: &models, listen, admin, health, took: begun.elapsed() };
     announce(&banner.text());
+    notify(READY);
     drop(compiled);
     let watching = Watching::begin(&running);
     let looking = tokio::spawn(look_when_told(running.clone(), hang_up()?));
     tokio::spawn(watchdog::keep(lifecycle.clone()));
 
     let told = signals.next().await;
+    notify(STOPPING);
     precautions.notes.close();
     looking.abort();
     drop(watching);

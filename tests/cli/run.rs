@@ -470,6 +470,25 @@ fn a_model_that_took_the_process_down_is_not_loaded_at_the_next_start() {
     stop(start());
 }
 
+/// As systemd asks to be told, of a service with `Type=notify`.
+#[cfg(unix)]
+#[test]
+fn who_started_it_is_told_when_it_is_ready_and_when_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = std::os::unix::net::UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rserve"));
+    command.env("NOTIFY_SOCKET", folder.path().join("notify"));
+    let mut server = start_by(command, &[]);
+    let mut said = [0; 64];
+    let length = socket.recv(&mut said).unwrap();
+    assert_eq!(&said[..length], b"READY=1");
+    signal(&server, "-INT");
+    let length = socket.recv(&mut said).unwrap();
+    assert_eq!(&said[..length], b"STOPPING=1");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_taken_port_is_3() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
