@@ -89,20 +89,25 @@ fn hunt(name: &str, seeds: &[Vec<u8>], words: &[&str], entry: fn(&[u8])) {
     let until = number("RSERVE_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let goes_on = |round: usize| until.map_or(round < ROUNDS, |until| Instant::now() < until);
     assert!(!seeds.is_empty());
-    let mut round = 0;
+    let (mut round, mut slowest) = (0, Duration::ZERO);
     while goes_on(round) {
         let bytes = seeds.get(round).cloned().unwrap_or_else(|| mutated(seeds, &words, &mut random));
         let began = Instant::now();
         let held = catch_unwind(AssertUnwindSafe(|| entry(&bytes)));
-        if held.is_err() || began.elapsed() > HANG {
+        let took = began.elapsed();
+        if until.is_some() && took > slowest {
+            slowest = took;
+            std::fs::write(std::env::temp_dir().join(format!("rserve-fuzz-{name}-slowest")), &bytes).unwrap();
+        }
+        if held.is_err() || took > HANG {
             let path = std::env::temp_dir().join(format!("rserve-fuzz-{name}-{round}"));
             std::fs::write(&path, &bytes).unwrap();
-            panic!("{name}, round {round}, {:?}: the input is `{}`", began.elapsed(), path.display());
+            panic!("{name}, round {round}, {took:?}: the input is `{}`", path.display());
         }
         round += 1;
     }
     if until.is_some() {
-        println!("{name}: {round} rounds");
+        println!("{name}: {round} rounds, the slowest took {slowest:?}");
     }
 }
 
