@@ -495,6 +495,16 @@ fn a_load_that_hangs_is_abandoned_and_the_old_version_serves_on() {
     let failure = lifecycle.refresh("model").unwrap().failures.remove(0);
     assert_eq!((failure.version, failure.cause), (Some(2), Cause::Timeout));
     assert_eq!(failure.reason, "it was not ready within 0.05 s, and is still being loaded");
+    // Nobody begins it once more while it goes on.
+    let loads = loader.loads.load(SeqCst);
+    for _ in 0..3 {
+        let failure = lifecycle.reload("model").unwrap().failures.remove(0);
+        assert_eq!(
+            (failure.cause, &*failure.reason),
+            (Cause::Timeout, "an earlier load of it has not come back")
+        );
+    }
+    assert_eq!(loader.loads.load(SeqCst), loads);
     assert_eq!(ask(&cell, 2.0), (1, 20.0));
     loader.gate.open();
     assert_eq!(lifecycle.apply(&rollout(store.path(), &[], |_| ())).unwrap(), []);

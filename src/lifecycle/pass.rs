@@ -7,7 +7,7 @@ use super::config::Config;
 use super::decide::{KeepReason, Next, Situation, Snapshot, decide};
 use super::load::{Fault, LoadContext, LoadRequest, inspect};
 use super::model::{Failure, Model, Phase, Reload};
-use super::notes::Remembered;
+use super::notes::{LoadNote, Remembered};
 use super::scan::Scanner;
 use super::shadow::Shadow;
 use super::state::Cause;
@@ -15,7 +15,7 @@ use crate::plan::memory::Allowed;
 use crate::store::{Digest, VersionFiles};
 use crate::sync::{MutexGuard, lock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What is remembered from one look at a model to the next.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(super) struct Work {
     refused: BTreeSet<(u64, Digest)>,
     /// The refused generations for which there was no memory, and the conditions of that moment.
     crowded: BTreeMap<(u64, Digest), MemoryConditions>,
+    /// The latest load of each generation, for as long as it goes on: one that is overdue does.
+    going: BTreeMap<(u64, Digest), Weak<LoadNote>>,
     scanner: Scanner,
     /// Generations to begin with, that serve under another plan.
     adopted: Vec<Arc<Generation>>,
@@ -294,6 +296,12 @@ impl<'a> Pass<'a> {
             self.model.cell.records.track(version, Some(files.digest)).failed(cause, &reason);
             return Err(Fault::new(cause, reason));
         }
+        self.work.going.retain(|_, going| going.strong_count() > 0);
+        if self.work.going.contains_key(&(version, files.digest)) {
+            return Err(Fault::new(Cause::Timeout, "an earlier load of it has not come back"));
+        }
+        let note = Arc::new(notes.begin(self.model.cell.name(), version, files.digest));
+        self.work.going.insert((version, files.digest), Arc::downgrade(&note));
         let request = LoadRequest {
             loader: self.context.loader.clone(),
             model: self.model.cell.name().to_owned(),
@@ -306,7 +314,7 @@ impl<'a> Pass<'a> {
             loaded: self.model.loaded.clone(),
             replaces: !shadow && self.loaded.iter().any(|one| self.replaces(version, one)),
             background: self.background,
-            note: Arc::new(notes.begin(self.model.cell.name(), version, files.digest)),
+            note,
         };
         let inspected = inspect(request, version, files, &self.model.cell.records)?;
         if let Err(fault) = self.fits(version, inspected.facts()).and_then(|()| self.still_wanted(version)) {
