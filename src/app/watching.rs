@@ -15,11 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use walkdir::{DirEntry as WalkDirEntry, WalkDir};
 
 /// Between two looks at everything.
 const RESCAN: Duration = Duration::from_secs(2);
+
+/// For so long is waited for what is to be watched.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Events of one write are gathered for so long; how long files must have been still is for the looks to
 /// say.
@@ -162,8 +165,30 @@ fn number(path: &Path) -> Option<u64> {
     Some(fs::metadata(path).ok()?.ino())
 }
 
+/// Looks at what is to be watched, which may take long where a file system does not answer: one look at a time, on a
+/// thread of its own, which is not waited for for long.
+#[derive(Default)]
+struct PathLook(Option<JoinHandle<WatchedPaths>>);
+
+impl PathLook {
+    /// What is to be watched, where that is known by now.
+    async fn look(&mut self, running: &Arc<Running>) -> Option<WatchedPaths> {
+        let running = running.clone();
+        let look = || tokio::task::spawn_blocking(move || WatchedPaths::of(&running));
+        let mut looking = self.0.take().unwrap_or_else(look);
+        match timeout(PATIENCE, &mut looking).await {
+            Ok(looked) => looked.ok(),
+            Err(_) => {
+                self.0 = Some(looking);
+                None
+            }
+        }
+    }
+}
+
 async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
-    let mut paths = WatchedPaths::of(&running);
+    let mut look = PathLook::default();
+    let mut paths = look.look(&running).await.unwrap_or_default();
     let mut watched = watch(&paths).await;
     let mut rescan = interval(RESCAN);
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,7 +218,7 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
                 refresher.look_at_files().await;
             }
             _ = rescan.tick() => {
-                if paths.enabled {
+                if running.current.load().plan.watch.enabled {
                     refresher.look_at_all();
                     if files_due.is_none() {
                         refresher.look_at_files().await;
@@ -202,8 +227,7 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
             }
             () = applied => {}
         }
-        let now = WatchedPaths::of(&running);
-        if now != paths {
+        if let Some(now) = look.look(&running).await.filter(|now| *now != paths) {
             paths = now;
             watched = watch(&paths).await;
             // Whatever happened before it was watched.
