@@ -3,7 +3,7 @@
 use super::backend::Accelerator;
 use super::error::OpError;
 use super::ops::{Context, Inputs, OpResult};
-use super::program::{Program, Source};
+use super::program::{Program, Source, Step};
 use super::value::{Sketch, Value};
 use crate::scheduler::panic_message;
 use std::cell::{Cell, RefCell};
@@ -57,6 +57,7 @@ impl<B: Accelerator> Program<B> {
             let given: Vec<_> = step.inputs.iter().map(|source| self.value(*source, &mut slots)).collect();
             trace.enter(index, &given);
             let began = tracing::enabled!(target: STEPS, tracing::Level::TRACE).then(Instant::now);
+            cx.run.imply(copied(step, &given))?;
             let outputs = step.op.run(Inputs(given), cx)?;
             if let Some(began) = began {
                 let (nanos, depth) = (began.elapsed().as_nanos() as u64, frame.depth() as u64 + 1);
@@ -97,6 +98,18 @@ impl<B: Accelerator> Program<B> {
             Source::Slot { index, last: false } => slots.get(index)?.clone(),
         }
     }
+}
+
+/// The bytes of the largest value that an operator may not work in the place of: its result may be as large, and many
+/// operators whose results are never larger say nothing of them.
+fn copied<B: Accelerator>(step: &Step<B>, given: &[Option<Value<B>>]) -> u64 {
+    let may_stay = |source: &Source, value: &Value<B>| match source {
+        Source::Slot { last, .. } => *last && !value.is_host(),
+        _ => true,
+    };
+    let values = step.inputs.iter().zip(given).filter_map(|(source, value)| Some((source, value.as_ref()?)));
+    let copied = values.filter(|(source, value)| value.is_tensor() && !may_stay(source, value));
+    copied.map(|(_, value)| value.weight() as u64).max().unwrap_or(0)
 }
 
 /// Rows of a tensor without elements that operators may go over one by one.

@@ -45,6 +45,8 @@ struct Taken {
     held: u64,
     /// Bytes that the operators at work have asked for.
     transient: u64,
+    /// Of these, what was taken for a result that the operator at work has not asked for yet.
+    implied: u64,
     peak: u64,
     /// The memory that is held for it; `None` where the values lie on a device that has memory of its own.
     reserved: Option<Reservation>,
@@ -81,7 +83,7 @@ impl Run {
     pub fn begin(meter: Arc<Meter>, budget: &Budget, on_host: bool, stop: StopFlag) -> Self {
         // Nothing always fits.
         let reserved = budget.reserve(Use::Running, 0).ok().filter(|_| on_host);
-        let taken = Taken { held: 0, transient: 0, peak: 0, reserved };
+        let taken = Taken { held: 0, transient: 0, implied: 0, peak: 0, reserved };
         let (rounds, depth, progress) = Default::default();
         Self { stop, rounds, depth, progress, meter, taken: Mutex::new(taken) }
     }
@@ -122,7 +124,19 @@ impl Run {
 
     /// Takes memory until the step that is being run ends, or the [`Scope`] around the call.
     pub fn take(&self, bytes: u64) -> Result<(), OpError> {
-        self.add(bytes, |taken| &mut taken.transient)
+        let mut taken = self.taken();
+        let known = taken.implied.min(bytes);
+        taken.implied -= known;
+        drop(taken);
+        self.add(bytes - known, |taken| &mut taken.transient)
+    }
+
+    /// Takes memory for a result of so many bytes, of which the operator that comes to be run may say nothing. What it asks
+    /// for first is a part of that. Lasts as long as the [`Scope`] around the call.
+    pub fn imply(&self, bytes: u64) -> Result<(), OpError> {
+        self.add(bytes, |taken| &mut taken.transient)?;
+        self.taken().implied = bytes;
+        Ok(())
     }
 
     fn add(&self, bytes: u64, to: fn(&mut Taken) -> &mut u64) -> Result<(), OpError> {
@@ -149,7 +163,8 @@ impl Run {
 
     /// What is taken from here on is given back when the scope is dropped.
     pub fn scope(&self) -> Scope<'_> {
-        Scope { run: self, before: self.taken().transient }
+        let taken = self.taken();
+        Scope { run: self, before: (taken.transient, taken.implied) }
     }
 
     /// A graph begins, whose values have so many slots.
@@ -169,14 +184,14 @@ impl Drop for Run {
 #[must_use = "what is taken is given back when this is dropped"]
 pub struct Scope<'a> {
     run: &'a Run,
-    before: u64,
+    before: (u64, u64),
 }
 
 impl Scope<'_> {
     /// Gives back what was taken since it began.
     pub fn reset(&self) {
         let mut taken = self.run.taken();
-        taken.transient = taken.transient.min(self.before);
+        (taken.transient, taken.implied) = self.before;
         let _ = taken.reserve();
     }
 }
@@ -318,6 +333,23 @@ mod tests {
         assert!(run.take(5 * GRAIN).is_ok());
         drop(run);
         assert_eq!(budget.usage().reserved(), other.bytes());
+    }
+
+    #[test]
+    fn what_is_implied_is_a_part_of_what_is_asked_for() {
+        let run = limited(100);
+        let scope = run.scope();
+        run.imply(60).unwrap();
+        assert!(run.imply(60).is_err());
+        {
+            let _inner = run.scope();
+            run.take(70).unwrap();
+        }
+        run.take(50).unwrap();
+        run.take(50).unwrap();
+        assert!(run.take(1).is_err());
+        drop(scope);
+        run.take(100).unwrap();
     }
 
     #[test]

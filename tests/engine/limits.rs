@@ -1,6 +1,6 @@
 //! What one run may take: memory of its model's share and of the process's budget, and time until it is told to end.
 
-use super::protobuf::{Model, attribute_graph, node, tensor_raw, value};
+use super::protobuf::{Model, attribute_graph, attribute_int, node, tensor_raw, value};
 use bytes::Bytes;
 use rserve::engine;
 use rserve::memory::Budget;
@@ -99,5 +99,79 @@ fn a_loop_ends_once_the_flag_is_set_and_tells_where_it_is() {
             assert!(began.elapsed() < Duration::from_secs(30));
         });
         assert_eq!(runner.running(), None);
+    }
+}
+
+/// Operators that take long are looked at while they run. Each of these would go on for a while.
+#[test]
+fn long_operators_end_soon_after_the_flag_is_set() {
+    let zeros = |name: &str, dims: &[i64]| {
+        let list = format!("dims of {name}");
+        (ints(&list, &[dims.len() as i64], dims), node("ConstantOfShape", name, &[&list], &[name], &[]))
+    };
+    let made = |tensors: &[(&str, &[i64])]| {
+        tensors.iter().fold(Model::new(), |model, (name, dims)| {
+            let (list, node) = zeros(name, dims);
+            model.initializer(list).node(node)
+        })
+    };
+    let wide = |model: Model, from: &str, to: &str| {
+        model.node(node("Cast", to, &[from], &[to], &[attribute_int("to", 11)]))
+    };
+    let models = [
+        made(&[("a", &[2048, 2048]), ("b", &[2048, 2048])]).node(node(
+            "MatMul",
+            "long",
+            &["a", "b"],
+            &["c"],
+            &[],
+        )),
+        wide(wide(made(&[("a", &[4096, 4096]), ("b", &[4096, 4096])]), "a", "u"), "b", "v").node(node(
+            "MatMul",
+            "long",
+            &["u", "v"],
+            &["c"],
+            &[],
+        )),
+        made(&[("a", &[1, 512, 1 << 16]), ("b", &[512, 512, 3])]).node(node(
+            "Conv",
+            "long",
+            &["a", "b"],
+            &["c"],
+            &[],
+        )),
+        made(&[("a", &[1 << 24])]).initializer(ints("k", &[1], &[1 << 23])).node(node(
+            "TopK",
+            "long",
+            &["a", "k"],
+            &["c", "at"],
+            &[],
+        )),
+    ];
+    for model in models {
+        let model = model.node(node("ReduceMax", "one", &["c"], &["most"], &[])).node(node(
+            "Add",
+            "sum",
+            &["x", "most"],
+            &["y"],
+            &[],
+        ));
+        let runner = load(&model, &Budget::unlimited());
+        let flag = StopFlag::default();
+        let (runner, stop) = (&runner, flag.clone());
+        std::thread::scope(|scope| {
+            let run = scope.spawn(move || failure(&**runner, Batch { stop, ..batch() }));
+            let began = Instant::now();
+            let is_long = |text: &String| text.contains("\"long\"");
+            while !runner.running().as_ref().is_some_and(is_long) {
+                std::thread::yield_now();
+                assert!(began.elapsed() < Duration::from_secs(60));
+            }
+            flag.stop(Stopped::TooLong);
+            let set = Instant::now();
+            let error = run.join().unwrap();
+            assert!(matches!(error, RunError::Stopped(Stopped::TooLong)), "{error:?}");
+            assert!(set.elapsed() < Duration::from_secs(20), "{:?}", set.elapsed());
+        });
     }
 }

@@ -11,6 +11,9 @@ use std::ops::Range;
 /// The bytes of `a` that are gone over again for every few panels: they should stay in a core's own cache.
 const BLOCK_BYTES: usize = 512 << 10;
 
+/// Elements of rows by which a panel is multiplied between two looks at whether the run is to end.
+const LONG: usize = 1 << 12;
+
 /// A product that threads compute in parts, each with rows and panels of its own.
 pub(super) struct Product<'a> {
     /// Rows of `b.inner` elements.
@@ -92,11 +95,13 @@ impl Part<'_> {
             let start = self.rows.start + count * index / blocks;
             let end = self.rows.start + count * (index + 1) / blocks;
             let tiles = (end - start).div_ceil(tall);
-            if is_stopped() {
-                return;
-            }
+            // A look costs as much as a few multiplications.
+            let long = (end - start).saturating_mul(product.b.inner) > LONG;
             let mut panel = self.panels.start;
             while panel < self.panels.end {
+                if long && is_stopped() {
+                    return;
+                }
                 let left = self.panels.end - panel;
                 let wide = match (left, end - start) {
                     (left, ..=2) if left >= F => F,

@@ -6,6 +6,8 @@ use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::{Conv2d, Geometry};
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
+use crate::engine::ops::shape::concat;
+use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::{DType, Tensor};
@@ -227,13 +229,35 @@ pub fn conv<B: Accelerator>(
         let slide = slides[axis];
         (slide.stride, if even { slide.pads.0 } else { 0 }, slide.dilation)
     };
-    match slides.len() {
+    let at_once = |x, weight, bias| match slides.len() {
         1 => Ok(B::conv1d(x, weight, bias, options(at, groups))),
         2 => Ok(B::conv2d(x, weight, bias, options(at, groups))),
         3 => Ok(B::conv3d(x, weight, bias, options(at, groups))),
-        axes => Err(format!("a convolution over {axes} axes is not supported").into()),
+        axes => Err(OpError::from(format!("a convolution over {axes} axes is not supported"))),
+    };
+    let taps: usize = kernel.iter().product::<usize>().saturating_mul(*per_group);
+    let of_channel = out.iter().product::<usize>().saturating_mul(taps) / outputs;
+    if !B::ON_HOST || groups > 1 || of_channel.saturating_mul(*outputs) <= LONG {
+        return at_once(x, weight, bias);
     }
+    // Some channels of the result at a time, as the backend does not look at whether the run is to end.
+    let per = (LONG / of_channel.max(1)).max(1);
+    let mut parts: Vec<Part> = filter.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
+    let mut results = Vec::new();
+    for start in (0..*outputs).step_by(per) {
+        cx.run.go_on()?;
+        parts[0] = Part { start, count: per.min(outputs - start), step: 1 };
+        let some = |t: &FloatTensor<B>, parts: &[Part]| {
+            slice(Value::<B>::Float(t.clone()), parts)?.float(&cx.device)
+        };
+        let bias = bias.as_ref().map(|bias| some(bias, &parts[..1])).transpose()?;
+        results.push(Value::Float(at_once(x.clone(), some(&weight, &parts)?, bias)?));
+    }
+    concat::join(results, 1, cx)?.float(&cx.device)
 }
+
+/// Multiply-adds of a convolution that the backend computes without a look at whether the run is to end: about a second.
+const LONG: usize = 1 << 32;
 
 fn options<const N: usize>(at: impl Fn(usize) -> (usize, usize, usize), groups: usize) -> ConvOptions<N> {
     ConvOptions::new(
