@@ -411,7 +411,7 @@ async fn what_steps_give_is_counted_until_the_item_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_pictures_wait_apart_and_are_turned_away_when_too_many_do() {
     let gate = Arc::new(Gate::default());
-    let threads = CodecThreads::new(2, &Budget::unlimited());
+    let threads = CodecThreads::new(1, &Budget::unlimited());
     let setup = diamond_on(threads, NumberDecode { gate: gate.clone() });
     let pinned = setup.pin();
     gate.close();
@@ -421,7 +421,7 @@ async fn large_pictures_wait_apart_and_are_turned_away_when_too_many_do() {
     };
     let mut large: Vec<_> = vec![submit(" 1")];
     tokio::task::block_in_place(|| gate.wait_for(1));
-    // One runs, the others wait for it: the second thread is not for them.
+    // One runs, the others wait for it: the other thread is not for them.
     let crowded = loop {
         let encodes = [id(1)];
         let mut soon = request(" 2", &encodes);

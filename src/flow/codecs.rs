@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 /// The number of bytes from which on work is moved off the threads that serve connections.
 pub(super) const HEAVY: usize = 256 << 10;
 
-/// The number of bytes from which on a picture is large: those of 16 megapixels.
-const LARGE: usize = 48 << 20;
+/// The number of bytes from which on a picture is large: those of 2 megapixels.
+const LARGE: usize = 6 << 20;
 
 /// What wants no more memory than this may have all there is; what wants more leaves an eighth of it to the others.
 const SMALL: u64 = 8 << 20;
@@ -58,7 +58,7 @@ impl Default for CodecThreads {
 }
 
 impl CodecThreads {
-    /// A thread for each core, one of which is left to what is no large picture.
+    /// A thread for each core, and one that large pictures never have.
     pub fn reserving_from(memory: &Budget) -> Self {
         Self::new(cores(), memory)
     }
@@ -68,8 +68,9 @@ impl CodecThreads {
         Self { line: Arc::new(Mutex::new(Line::new(cores(), 0))), memory: memory.clone() }
     }
 
+    /// So many threads, and one that large pictures never have.
     pub fn new(threads: usize, memory: &Budget) -> Self {
-        Self { line: Arc::new(Mutex::new(Line::new(threads, 1))), memory: memory.clone() }
+        Self { line: Arc::new(Mutex::new(Line::new(threads + 1, 1))), memory: memory.clone() }
     }
 
     /// Memory for what is decoded, or computed and kept for what comes after it.

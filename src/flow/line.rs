@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Decode,
-    /// A decode that takes a good part of a second, or of which that is not known.
+    /// A decode that others would notice to wait for, or of which that is not known.
     LargeDecode,
     /// Time of a device was spent on it already, so that it is never turned away.
     Encode,
@@ -24,7 +24,7 @@ impl Kind {
     fn most(self) -> usize {
         match self {
             Self::Decode => 256,
-            Self::LargeDecode => 32,
+            Self::LargeDecode => 64,
             Self::Encode => usize::MAX,
         }
     }
@@ -40,7 +40,7 @@ impl Kind {
     fn share(self) -> f64 {
         match self {
             Self::Decode | Self::Encode => 1.0,
-            Self::LargeDecode => 0.25,
+            Self::LargeDecode => 0.5,
         }
     }
 }
@@ -230,10 +230,10 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_by_number_and_by_bytes_and_an_answer_is_never_turned_away() {
         let mut line = Line::new(2, 1);
-        for number in 0..32 {
+        for number in 0..64 {
             enter(&mut line, "one", Kind::LargeDecode, number).unwrap();
         }
-        assert!(enter(&mut line, "one", Kind::LargeDecode, 32).is_err());
+        assert!(enter(&mut line, "one", Kind::LargeDecode, 64).is_err());
         enter(&mut line, "other", Kind::LargeDecode, 0).unwrap();
         enter(&mut line, "one", Kind::Decode, 0).unwrap();
         (0..1000).for_each(|number| enter(&mut line, "one", Kind::Encode, number).unwrap());
@@ -252,7 +252,7 @@ mod tests {
         let mut line = Line::new(1, 1);
         let gone =
             |line: &mut Line<Who>| line.enter(&"one".into(), Kind::LargeDecode, Who(0, true), 1, is_gone);
-        (0..32).for_each(|_| gone(&mut line).unwrap());
+        (0..64).for_each(|_| gone(&mut line).unwrap());
         enter(&mut line, "one", Kind::LargeDecode, 7).unwrap();
         (0..3).for_each(|_| gone(&mut line).unwrap());
         assert_eq!(next(&mut line).unwrap().0, 7);

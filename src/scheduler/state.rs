@@ -301,7 +301,8 @@ impl State {
         // What ended, and what is on the way, as far as it lies in the span.
         let taken = |window: &Window, span: f64, own: &dyn Fn(&OnTheWay) -> bool| {
             let running = self.lanes.iter().filter(|one| own(one)).map(|one| since(one).min(span));
-            window.sum(self.seconds(now), span) + running.sum::<f64>()
+            // The sum of nothing is a zero with a sign.
+            0.0 + window.sum(self.seconds(now), span) + running.sum::<f64>()
         };
         let all = SPANS.map(|span| taken(&self.window, span, &|_| true));
         let lanes = self.lanes.len() as f64;
