@@ -26,7 +26,7 @@ impl BodyMemory {
     /// The memory of a request whose body has not come yet.
     pub fn new(of: &RequestMemory) -> Result<Self, Problem> {
         let mut memory = Self::nothing(of);
-        memory.client = of.of_client(0)?;
+        memory.client = of.of_client(0, true)?;
         memory.hold(0)?;
         Ok(memory)
     }
@@ -43,8 +43,9 @@ impl BodyMemory {
         let Some(more) = bytes.checked_sub(self.reserved.bytes()).filter(|more| *more > 0) else {
             return Ok(());
         };
-        let spare = if length > SMALL { self.spare } else { 0 };
-        self.of.grow(&mut self.client, more)?;
+        let is_small = length <= SMALL;
+        let spare = if is_small { 0 } else { self.spare };
+        self.of.grow(&mut self.client, more, is_small)?;
         self.reserved.resize_leaving(bytes, spare).map_err(|full| match full.is_for_good() {
             true => Problem::too_large(format!(
                 "it takes {bytes} bytes of memory to read this body, and there are {} for all of them (`memory` in \
@@ -109,9 +110,10 @@ mod tests {
         };
         // Two megabytes for bodies, one of them for each client.
         let mut greedy = [of(1), of(1)];
-        assert_eq!(status(greedy[0].hold(900_000)), 200);
+        assert_eq!(status(greedy[0].hold(1_000_000)), 200);
         assert_eq!(status(greedy[1].hold(200_000)), 429);
         assert_eq!(status(of(1).hold(1_200_000)), 413, "it never fits");
+        assert_eq!(status(of(1).hold(50_000)), 200, "a small one is taken all the same");
         assert_eq!(status(of(2).hold(200_000)), 200);
         drop(greedy);
         assert_eq!(status(of(1).hold(900_000)), 200);

@@ -133,21 +133,24 @@ impl RequestMemory {
         Self { budget: budget.clone(), client }
     }
 
-    /// So many bytes of the client's part; `None` where it has no bound.
-    pub fn of_client(&self, bytes: u64) -> Result<Option<Taken>, Problem> {
-        match &self.client {
-            None => Ok(None),
-            Some((clients, address, most)) => {
-                clients.take(*address, bytes, *most).map(Some).ok_or_else(|| too_much(bytes, *most))
-            }
-        }
+    /// So many bytes of the client's part; `None` where it has no bound. `small` takers have an eighth beside it, so that
+    /// what a client sends much of does not turn all else away that it sends.
+    pub fn of_client(&self, bytes: u64, small: bool) -> Result<Option<Taken>, Problem> {
+        let Some((clients, address, most)) = &self.client else { return Ok(None) };
+        let most = with_eighth(*most, small);
+        clients.take(*address, bytes, most).map(Some).ok_or_else(|| too_much(bytes, most))
     }
 
     /// So many bytes more of the client's part.
-    pub fn grow(&self, taken: &mut Option<Taken>, more: u64) -> Result<(), Problem> {
+    pub fn grow(&self, taken: &mut Option<Taken>, more: u64, small: bool) -> Result<(), Problem> {
         let Some(((_, _, most), taken)) = self.client.as_ref().zip(taken.as_mut()) else { return Ok(()) };
-        if taken.grow(more, *most) { Ok(()) } else { Err(too_much(taken.amount.saturating_add(more), *most)) }
+        let most = with_eighth(*most, small);
+        if taken.grow(more, most) { Ok(()) } else { Err(too_much(taken.amount.saturating_add(more), most)) }
     }
+}
+
+fn with_eighth(most: u64, small: bool) -> u64 {
+    if small { most.saturating_add(most / 8) } else { most }
 }
 
 fn too_much(bytes: u64, most: u64) -> Problem {

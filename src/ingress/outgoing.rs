@@ -49,14 +49,15 @@ impl Outgoing {
             return Ok(());
         }
         let length = self.rest.len() as u64;
-        let spare = if self.rest.len() > SMALL { of.budget.most(Use::Answers) / 8 } else { 0 };
+        let is_small = self.rest.len() <= SMALL;
+        let spare = if is_small { 0 } else { of.budget.most(Use::Answers) / 8 };
         let mut reserved = of.budget.nothing(Use::Answers);
         reserved.resize_leaving(length, spare).map_err(|_| {
             Problem::no_room(
                 "answers that were not taken by their clients yet take all the memory that there is for them; send it again",
             )
         })?;
-        self.reserved = Some((reserved, of.of_client(length)?));
+        self.reserved = Some((reserved, of.of_client(length, is_small)?));
         Ok(())
     }
 
