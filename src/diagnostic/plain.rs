@@ -19,9 +19,13 @@ pub fn shown(name: &str) -> Cow<'_, str> {
     escaped(name, is_obeyed)
 }
 
-/// Reasons, one a line: the first of them, and how many more there are.
+/// Reasons, one a line: the first of them, and how many more there are. What was shortened stays as it is.
 pub fn shortened(reasons: &str) -> Cow<'_, str> {
-    let more = reasons.lines().skip(LINES).count();
+    let mut rest = reasons.lines().skip(LINES);
+    let more = match (rest.next(), rest.next()) {
+        (Some(last), None) if last.trim_start().starts_with("... and ") => return Cow::Borrowed(reasons),
+        _ => reasons.lines().skip(LINES).count(),
+    };
     if more == 0 && reasons.lines().all(|line| line.len() <= WIDTH) {
         return Cow::Borrowed(reasons);
     }
@@ -71,6 +75,7 @@ mod tests {
         let reasons = |n: usize| (0..n).map(|i| format!("node {i}")).collect::<Vec<_>>().join("\n");
         assert_eq!(shortened(&reasons(20)), reasons(20));
         assert_eq!(shortened(&reasons(100_000)), reasons(20) + "\n... and 99980 more");
+        assert_eq!(shortened(&shortened(&reasons(100_000))), shortened(&reasons(100_000)));
         let indented = format!("of these:\n  {}", reasons(30).replace('\n', "\n  "));
         assert!(shortened(&indented).ends_with("\n  node 18\n  ... and 11 more"));
         assert_eq!(shortened(&"é".repeat(1 << 20)), "é".repeat(1000) + "...");

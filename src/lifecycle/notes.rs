@@ -395,14 +395,14 @@ mod tests {
         let next = open();
         assert_eq!((next.known(digest(1)), next.known(digest(2))), (None, None));
         let good = next.begin("good", 1, digest(1));
-        let other = {
+        let (sender, begun) = std::sync::mpsc::sync_channel(1);
+        {
             let next = next.clone();
-            std::thread::spawn(move || next.begin("bad", 1, digest(2)))
-        };
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(!other.is_finished(), "it waits until it is alone");
+            std::thread::spawn(move || sender.send(next.begin("bad", 1, digest(2))).is_ok());
+        }
+        assert!(begun.recv_timeout(Duration::from_millis(20)).is_err(), "it waits until it is alone");
         drop(good);
-        let bad = other.join().unwrap();
+        let bad = begun.recv().unwrap();
         killed(&next, [bad]);
         let last = open();
         assert_eq!(

@@ -555,7 +555,7 @@ fn a_shard_reaches_no_further_than_itself() {
         let text = fs::read_to_string(&record).unwrap();
         assert!(text.contains(was));
         fs::write(&record, text.replace(was, is)).unwrap();
-        let error = merge(&[shard.clone()], &merged).unwrap_err().to_string();
+        let error = merge(std::slice::from_ref(&shard), &merged).unwrap_err().to_string();
         assert!(error.contains("run.json names what does not lie in it"), "{error}");
     }
     for link in ["files/a/00.up", "files/a", "files", "rows.csv", ".rserve/run.json"] {
@@ -568,7 +568,7 @@ fn a_shard_reaches_no_further_than_itself() {
         }
         let target = if link.contains('.') { evil.join("file") } else { evil.clone() };
         std::os::unix::fs::symlink(target, &place).unwrap();
-        let error = merge(&[shard.clone()], &merged).unwrap_err().to_string();
+        let error = merge(std::slice::from_ref(&shard), &merged).unwrap_err().to_string();
         assert!(error.contains("link"), "{link}: {error}");
         assert!(!tree(&merged).values().any(|text| text.contains("secret")), "{link}");
     }

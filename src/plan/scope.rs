@@ -147,7 +147,7 @@ impl<'a> Scope<'a> {
                 let d = Diagnostic::error(format!(
                     "step `{}` does not feed input `{}` of {}",
                     node.spec.name.value,
-                    shown(&input.name),
+                    shown(input.name),
                     signature.computed_by
                 ))
                 .at(&node.spec.name.place, "");
