@@ -218,7 +218,7 @@ impl Runner for Endless {
             if let Some(why) = batch.stop.reason() {
                 return Err(RunError::Stopped(why));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 }
@@ -312,7 +312,7 @@ fn a_batch_that_does_not_come_back_makes_its_device_sick_until_it_does() {
     let stuck = loop {
         match device.stuck().pop() {
             Some(stuck) => break stuck,
-            None => std::thread::sleep(Duration::from_millis(5)),
+            None => std::thread::park_timeout(Duration::from_millis(5)),
         }
     };
     assert_eq!((&*stuck.model, stuck.node.as_deref(), stuck.lost), ("model", Some("node 7 (Loop)"), false));
@@ -321,7 +321,7 @@ fn a_batch_that_does_not_come_back_makes_its_device_sick_until_it_does() {
     let error = answer(ticket).unwrap_err();
     assert!(matches!(error, ItemError::Run(RunError::Stopped(Stopped::TooLong))), "{error}");
     while !device.stuck().is_empty() {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -334,7 +334,7 @@ fn a_device_whose_batches_have_not_ended_is_busy() {
     fake.gate.close();
     let held = take(&instance, 1.0);
     fake.gate.wait_for(1);
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::park_timeout(Duration::from_millis(50));
     let usage = device.usage();
     assert!(usage.busy[0] > 0.5, "{usage:?}");
     assert_eq!(usage.models[0].got, [1.0, 1.0]);

@@ -53,7 +53,7 @@ pub struct SharedPool {
 /// Threads that start when there is a first batch for them.
 #[derive(Debug)]
 struct Relief {
-    sender: mpsc::Sender<(Task, Task)>,
+    sender: mpsc::SyncSender<(Task, Task)>,
     tasks: Arc<Mutex<mpsc::Receiver<(Task, Task)>>>,
     threads: AtomicUsize,
     /// Batches that wait for one of them or run on it.
@@ -91,7 +91,8 @@ impl Executor for SharedPool {
 
 impl Default for Relief {
     fn default() -> Self {
-        let (sender, tasks) = mpsc::channel();
+        // No more run beside the lanes at once than there are lanes, so that this never blocks.
+        let (sender, tasks) = mpsc::sync_channel(rayon::current_num_threads().max(1));
         let tasks = Arc::new(Mutex::new(tasks));
         Self { sender, tasks, threads: AtomicUsize::new(0), taken: Arc::default() }
     }

@@ -206,7 +206,7 @@ impl Simulator {
             let due = self.state.next_due(self.instant(self.now));
             let due = due.map(|due| due.saturating_duration_since(self.zero).as_secs_f64());
             // The thread that looks after what runs.
-            let look = (self.relieves && self.is_running()).then(|| self.now + LOOKS);
+            let look = (self.relieves && self.is_running()).then_some(self.now + LOOKS);
             let due = due.into_iter().chain(look).reduce(f64::min);
             let next = self.events.peek().map(|Reverse(event)| event.at);
             let at = match (next, due) {
