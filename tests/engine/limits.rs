@@ -149,21 +149,23 @@ fn long_operators_end_soon_after_the_flag_is_set() {
         )),
     ];
     for model in models {
-        let model = model.node(node("ReduceMax", "one", &["c"], &["most"], &[])).node(node(
-            "Add",
-            "sum",
-            &["x", "most"],
-            &["y"],
-            &[],
-        ));
+        let model = model
+            .node(node("ReduceMax", "one", &["c"], &["most"], &[]))
+            .node(node("Cast", "told", &["most"], &["single"], &[attribute_int("to", 1)]))
+            .node(node("Add", "sum", &["x", "single"], &["y"], &[]));
         let runner = load(&model, &Budget::unlimited());
         let flag = StopFlag::default();
         let (runner, stop) = (&runner, flag.clone());
+        // Some have no batch axis.
+        let signature = engine::inspect(Bytes::from(model.bytes())).unwrap().signature;
+        let shape = if signature.inputs[0].batch.is_some() { vec![2] } else { vec![1, 2] };
+        let x = Value::Host(Tensor::from_vec(shape, vec![1f32, 2.0]).unwrap());
         std::thread::scope(|scope| {
-            let run = scope.spawn(move || failure(&**runner, Batch { stop, ..batch() }));
+            let batch = Batch { stop, ..Batch::new(vec![vec![x]], vec![Want::Host]) };
+            let run = scope.spawn(move || failure(&**runner, batch));
             let began = Instant::now();
             let is_long = |text: &String| text.contains("\"long\"");
-            while !runner.running().as_ref().is_some_and(is_long) {
+            while !run.is_finished() && !runner.running().as_ref().is_some_and(is_long) {
                 std::thread::yield_now();
                 assert!(began.elapsed() < Duration::from_secs(60));
             }
