@@ -1,8 +1,7 @@
 //! The frames of a connection of HTTP/2 that ask for nothing: pings, settings, priorities, updates of windows, resets.
 //! Each costs the server more than the client, so that there may be few beside requests and answers. Pure.
 
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The frames that may come at once.
 const MOST: f64 = 1000.0;

@@ -145,7 +145,7 @@ impl Socket {
             head: None,
             preface: Some(0),
             closing: None,
-            frames: FrameMeter::new(tokio::time::Instant::now()),
+            frames: FrameMeter::new(Instant::now()),
         })
     }
 
@@ -162,7 +162,7 @@ impl Socket {
             // The frames of HTTP/2 are no heads: pings and settings come at any time.
             self.head = None;
             self.signals.head_begun.store(false, Ordering::Relaxed);
-            return self.frames.read(frames, tokio::time::Instant::now());
+            return self.frames.read(frames, Instant::now());
         }
         let earlier = self.signals.heads.load(Ordering::Relaxed);
         let is_timed = self.head.as_ref().is_some_and(|head| head.earlier == earlier);
