@@ -20,6 +20,7 @@ mod fit;
 mod id;
 mod models;
 mod order;
+mod overcommitted;
 mod pipeline;
 mod place;
 mod rollout;

@@ -2,6 +2,7 @@
 
 use super::id::LoadedId;
 use super::models::Loaded;
+use super::overcommitted::Attempt;
 use super::whole::Whole;
 use super::{Capacity, DeviceFacts, DeviceId, IdVec, ModelId};
 use crate::diagnostic::{Diagnostic, Report};
@@ -22,16 +23,16 @@ pub struct Held {
 }
 
 /// Sums of shares such as 0.7 and 0.3 are not exact.
-const TOLERANCE: f64 = 1e-9;
+pub const TOLERANCE: f64 = 1e-9;
 
 /// How many placements are tried before a set of shares counts as one that does not fit.
 const TRIES: usize = 100_000;
 
 /// One replica of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Replica {
-    model: LoadedId,
-    share: f64,
+pub struct Replica {
+    pub model: LoadedId,
+    pub share: f64,
 }
 
 /// What of each device is not yet held. Devices are told by their position in [`Placement::devices`].
@@ -68,7 +69,9 @@ pub fn place<'c>(
     if free.hopeless(&replicas) || !free.search(&replicas, &mut chosen, &mut tries) {
         let mut free = FreeShares::new(devices.len());
         let greedy = free.greedy(&replicas);
-        report.push(over(&devices, models, &replicas, &greedy, &free.left));
+        let attempt =
+            Attempt { devices: &devices, models, replicas: &replicas, greedy: &greedy, left: &free.left };
+        report.push(attempt.told());
         return None;
     }
     let mut of: IdVec<LoadedId, Vec<DeviceId>> = models.with(vec![]);
@@ -177,91 +180,6 @@ impl FreeShares {
         };
         replicas.iter().map(place).collect()
     }
-}
-
-fn over(
-    devices: &[&DeviceFacts],
-    models: &IdVec<LoadedId, Loaded<'_>>,
-    replicas: &[Replica],
-    greedy: &[Option<usize>],
-    left: &[f64],
-) -> Diagnostic {
-    let sum: f64 = replicas.iter().map(|replica| replica.share).sum();
-    let mut d = Diagnostic::error(match devices {
-        [one] => format!("the shares add up to {}, more than the one device `{}` has", share(sum), one.id),
-        many => format!("the shares add up to {} and do not fit on {} devices", share(sum), many.len()),
-    });
-    let order: Vec<LoadedId> = {
-        let mut order: Vec<LoadedId> = replicas.iter().map(|replica| replica.model).collect();
-        order.dedup();
-        order
-    };
-    // By model: how many replicas of it have no device, and how many have each.
-    let placed = |model: LoadedId, device: Option<usize>| {
-        let is = |(i, d): &(&Replica, &Option<usize>)| i.model == model && **d == device;
-        replicas.iter().zip(greedy).filter(is).count()
-    };
-    let times = |model: LoadedId, count: usize| match models[model].spec.replicas.as_ref() {
-        Some(replicas) if replicas.value > 1 => format!(", {count} of {} replicas", replicas.value),
-        _ => String::new(),
-    };
-    let mut outside = order.iter().copied().filter(|m| placed(*m, None) > 0);
-    let say = |d: Diagnostic, m: LoadedId, text: String| match &models[m].spec.gpu {
-        Some(gpu) => d.at(&gpu.place, text),
-        None => d,
-    };
-    let largest = outside.next();
-    if let Some(m) = largest {
-        d = say(d, m, format!("no room for `{}`{}", models[m].name(), times(m, placed(m, None))));
-    }
-    for m in outside {
-        d = say(d, m, format!("nor for `{}`{}", models[m].name(), times(m, placed(m, None))));
-    }
-    for m in &order {
-        let on: Vec<String> = devices
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| placed(*m, Some(*index)) > 0)
-            .map(|(_, device)| format!("`{}`", device.id))
-            .collect();
-        // A place is said once; that something of it has no room says more.
-        if !on.is_empty() && placed(*m, None) == 0 {
-            d = say(d, *m, format!("`{}` on {}", models[*m].name(), on.join(", ")));
-        }
-    }
-    for (index, device) in devices.iter().enumerate() {
-        let takes: Vec<String> = order
-            .iter()
-            .filter_map(|m| {
-                let count = placed(*m, Some(index));
-                let gpu = models[*m].spec.gpu.as_ref()?.value;
-                let taken = match count {
-                    0 => return None,
-                    1 => share(gpu),
-                    _ => format!("{count} x {}", share(gpu)),
-                };
-                Some(format!("`{}` {taken}", models[*m].name()))
-            })
-            .collect();
-        let takes = if takes.is_empty() { "nobody".to_owned() } else { takes.join(", ") };
-        d = d.note(format!("`{}` ({}): {takes}; {} left", device.id, device.name, share(left[index])));
-    }
-    let room = left.iter().copied().fold(0.0, f64::max);
-    if let Some(m) = largest {
-        let (missing, name) = (placed(m, None), models[m].name());
-        let wanted = models[m].spec.replicas.as_ref().map_or(1, |r| r.value);
-        if wanted > missing {
-            d = d.help(format!("`{name}` would fit with `replicas = {}`", wanted - missing));
-        } else if wanted == 1 && room > TOLERANCE {
-            d = d.help(format!("`{name}` would fit with `gpu = {}`", share(room)));
-        }
-    }
-    d.help("a model without `gpu` has no share held for it and runs in what the others leave idle")
-}
-
-fn share(value: f64) -> String {
-    let text = format!("{:.3}", value.max(0.0));
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn devices<'a>(
