@@ -107,7 +107,7 @@ pub fn elementwise<B: Accelerator>(
         let number = |v: i64| Number::Int(v.into());
         let results = at.map(|(l, r)| f(number(left[l]), number(right[r])));
         return match dtype {
-            DType::I64 => typed(dtype, dims, results, |n| <i64 as Cell>::from_number(n), cx),
+            DType::I64 => typed(dtype, dims, results, <i64 as Cell>::from_number, cx),
             DType::Bool => typed(dtype, dims, results, |n| u8::from(n != Number::Int(0)), cx),
             _ => host::try_from_numbers(dtype, dims, watched(results, cx)),
         };
