@@ -90,7 +90,7 @@ impl Encode for TextEncode {
         };
         let mut text: Vec<String> = inputs.iter().map(one).collect();
         if text.iter().any(|value| value == "NaN") {
-            return Err(EncodeError("it is not a number".into()));
+            return Err(EncodeError::Unforeseen("it is not a number".into()));
         }
         text.extend(origin.map(|_| "drawn".to_owned()));
         Ok(text.join(" ").into_bytes())
@@ -570,7 +570,7 @@ impl Encode for Meeting {
     }
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         if !self.meet() {
-            return Err(EncodeError("nobody else came".into()));
+            return Err(EncodeError::Unforeseen("nobody else came".into()));
         }
         Ok(inputs[0].tensor.to_f64()[0].to_string().into_bytes())
     }

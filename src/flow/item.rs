@@ -151,7 +151,7 @@ impl<'a> Item<'a> {
         let models = models.clone();
         let does = move || -> Result<Vec<u8>, EncodeError> {
             let inputs = sources.into_iter().map(bring_down).collect::<Result<Vec<_>, _>>();
-            let inputs = inputs.map_err(|error| EncodeError(error.to_string()))?;
+            let inputs = inputs.map_err(|error| EncodeError::Unforeseen(error.to_string()))?;
             match (&row, encode.rows()) {
                 (Some(item), Some(rows)) => rows.row(&RowContext { item, models: &models }, &inputs),
                 _ => encode.encode(&inputs, origin.as_ref()),
@@ -170,7 +170,7 @@ impl<'a> Item<'a> {
     ) -> Result<Vec<(Value, Option<Labels>)>, EncodeError> {
         let source = |source: &crate::plan::EncodeSource| {
             let value = slots.get(source.slot).cloned().flatten();
-            let value = value.ok_or_else(|| EncodeError("a source was not computed".into()))?;
+            let value = value.ok_or_else(|| EncodeError::Unforeseen("a source was not computed".into()))?;
             let labels = source.labels.as_ref().and_then(|(model, file)| {
                 self.pinned.generations.get(*model)?.facts.labels.get(file).cloned()
             });

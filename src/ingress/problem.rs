@@ -4,7 +4,7 @@ use super::outgoing::Outgoing;
 use super::{Response, coding};
 use crate::flow;
 use crate::lifecycle::NotReady;
-use crate::plan::DecodeError;
+use crate::plan::{DecodeError, EncodeError};
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
@@ -274,6 +274,9 @@ impl From<flow::Error> for Problem {
             Error::StepMemory { step, reason, for_good, .. } => {
                 let detail = format!("step `{step}`: {reason}");
                 if for_good { Self::unprocessable(detail) } else { Self::no_room(detail) }.with("step", step)
+            }
+            Error::Encode { ref encode, error: EncodeError::Nothing(_) } => {
+                Self::unprocessable(error.to_string()).with("encode", encode.clone())
             }
             Error::Step { .. } | Error::Encode { .. } | Error::Panic { .. } | Error::Request(_) => {
                 Self::internal(error.to_string())

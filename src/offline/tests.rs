@@ -54,7 +54,7 @@ impl Encode for Written {
         serde_json::Value::Null
     }
     fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        Err(EncodeError("the flow of these tests does not encode".into()))
+        Err(EncodeError::Unforeseen("the flow of these tests does not encode".into()))
     }
     fn rows(&self) -> Option<&dyn Rows> {
         self.rows.then_some(self)
@@ -66,7 +66,7 @@ impl Rows for Written {
         Ok(b"item,text\n".to_vec())
     }
     fn row(&self, _: &RowContext<'_>, _: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
-        Err(EncodeError("the flow of these tests does not encode".into()))
+        Err(EncodeError::Unforeseen("the flow of these tests does not encode".into()))
     }
 }
 

@@ -224,10 +224,16 @@ pub struct EncodeInput {
     pub labels: Option<Labels>,
 }
 
-/// An answer cannot be encoded, which is not the client's fault (the model gave something unforeseen).
+/// An answer cannot be encoded.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct EncodeError(pub String);
+pub enum EncodeError {
+    /// The model gave something unforeseen, which is not the client's fault.
+    #[error("{0}")]
+    Unforeseen(String),
+    /// What the model found in this item has no form in the format: a picture of no rows.
+    #[error("{0}")]
+    Nothing(String),
+}
 
 /// What an encode's format is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

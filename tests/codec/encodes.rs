@@ -1,7 +1,7 @@
 //! Answers: what is written, and what is refused before anything runs.
 
 use super::{bind, decoded, f32s, fixture, input, labelled, text};
-use rserve::plan::{EncodeInput, Origin, Region, RowContext};
+use rserve::plan::{EncodeError, EncodeInput, Origin, Region, RowContext};
 use rserve::tensor::Tensor;
 use std::io::{Seek, Write};
 
@@ -360,6 +360,9 @@ fn pictures_refuse_what_is_no_map() {
     assert_eq!(refused(r#"as = "overlay", on = "photo""#, ("float32[5]", 0)).len(), 1);
     let encode = bind(r#"format = "png", from = "m", as = "gray""#, &[("float32[..]", 0)]).unwrap();
     assert!(encode.encode(&[input(f32s(&[3], &[0.; 3]))], None).is_err());
+    // A model that found nothing has no fault.
+    let nothing = encode.encode(&[input(f32s(&[0, 4], &[]))], None).unwrap_err();
+    assert!(matches!(nothing, EncodeError::Nothing(_)), "{nothing}");
     let far = Region { left: 90.0, top: 90.0, width: 4.0, height: 4.0 };
     let outside = Origin { region: far, ..origin("stretch") };
     let encode =

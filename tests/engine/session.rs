@@ -112,6 +112,23 @@ fn an_output_that_is_not_one_row_for_each_is_named() {
 }
 
 #[test]
+fn an_instance_without_elements_is_normalised_to_nothing() {
+    let ones = |name: &str| tensor_raw(name, 1, &[2], &[1f32; 2].map(f32::to_le_bytes).concat());
+    let model = Model::new()
+        .node(node("Reshape", "", &["x", "shape"], &["planes"], &[attribute_int("allowzero", 1)]))
+        .node(node("InstanceNormalization", "", &["planes", "scale", "bias"], &["y"], &[]))
+        .initializer(tensor_raw("shape", 7, &[4], &[1i64, 2, 0, 4].map(i64::to_le_bytes).concat()))
+        .initializer(ones("scale"))
+        .initializer(ones("bias"));
+    let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
+    let nothing = Tensor::from_vec(vec![0], Vec::<f32>::new()).unwrap();
+    match run(&runner, vec![vec![Value::Host(nothing)]], Want::Host) {
+        Ok(rows) => assert!(host(&rows[0][0]).is_empty()),
+        Err(error) => assert!(matches!(error, RunError::Input(_)), "{error}"),
+    }
+}
+
+#[test]
 fn what_the_values_of_an_input_cause_is_the_senders_fault() {
     let ints = |name: &str, values: &[i64]| {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -77,7 +77,7 @@ impl Encode for Format {
         serde_json::Value::Null
     }
     fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        Err(EncodeError("nothing here encodes".into()))
+        Err(EncodeError::Unforeseen("nothing here encodes".into()))
     }
 }
 

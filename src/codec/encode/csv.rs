@@ -155,7 +155,7 @@ impl CsvEncode {
             }
             let got = cells.len() - before;
             if got != columns.len() {
-                return Err(EncodeError(format!(
+                return Err(EncodeError::Unforeseen(format!(
                     "field `{}`: the model gave {:?}, {got} values for {} columns",
                     field.name,
                     input.tensor,
@@ -170,6 +170,6 @@ impl CsvEncode {
 /// Writes one line, quoted where it must be, with its end.
 fn record(cells: Vec<String>) -> Result<Vec<u8>, EncodeError> {
     let mut writer = csv::WriterBuilder::new().from_writer(vec![]);
-    writer.write_record(&cells).map_err(|error| EncodeError(error.to_string()))?;
-    writer.into_inner().map_err(|error| EncodeError(error.to_string()))
+    writer.write_record(&cells).map_err(|error| EncodeError::Unforeseen(error.to_string()))?;
+    writer.into_inner().map_err(|error| EncodeError::Unforeseen(error.to_string()))
 }

@@ -51,10 +51,12 @@ impl Encode for NpyEncode {
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let [EncodeInput { tensor, .. }] = inputs else {
-            return Err(EncodeError("npy takes one source".into()));
+            return Err(EncodeError::Unforeseen("npy takes one source".into()));
         };
         if !tensor.dtype().is_number() {
-            return Err(EncodeError(format!("the model gave {tensor:?}, where npy holds numbers")));
+            return Err(EncodeError::Unforeseen(format!(
+                "the model gave {tensor:?}, where npy holds numbers"
+            )));
         }
         if tensor.dtype() == DType::BF16 {
             // NumPy has no bfloat16; every one of its numbers is a float32.

@@ -84,7 +84,7 @@ impl Encode for ParquetEncode {
 
     fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let columns: Vec<Column> = self.columns().cloned().collect();
-        let failed = |error: std::io::Error| EncodeError(error.to_string());
+        let failed = |error: std::io::Error| EncodeError::Unforeseen(error.to_string());
         let header = parquet::header(&columns).map_err(failed)?;
         let gathered = [header, parquet::row(&self.cells(inputs)?).map_err(failed)?].concat();
         let mut table = vec![];
@@ -104,14 +104,14 @@ impl Rows for ParquetEncode {
         let mut columns = vec![text("item")];
         columns.extend(self.columns().cloned());
         columns.push(text("models"));
-        parquet::header(&columns).map_err(|error| EncodeError(error.to_string()))
+        parquet::header(&columns).map_err(|error| EncodeError::Unforeseen(error.to_string()))
     }
 
     fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
         let mut cells = vec![Cell::Text(context.item.to_owned())];
         cells.extend(self.cells(inputs)?);
         cells.push(Cell::Text(context.models.to_owned()));
-        parquet::row(&cells).map_err(|error| EncodeError(error.to_string()))
+        parquet::row(&cells).map_err(|error| EncodeError::Unforeseen(error.to_string()))
     }
 }
 
@@ -155,7 +155,9 @@ fn answer(
                 (false, 1) => values.remove(0),
                 (false, count) => {
                     let name = &field.name;
-                    return Err(EncodeError(format!("field `{name}`: {count} values, where 1 is foreseen")));
+                    return Err(EncodeError::Unforeseen(format!(
+                        "field `{name}`: {count} values, where 1 is foreseen"
+                    )));
                 }
             });
         }
@@ -183,7 +185,8 @@ fn answer(
 }
 
 fn cell(number: Number, kind: ColumnType, field: &Field) -> Result<Cell, EncodeError> {
-    let unforeseen = || EncodeError(format!("field `{}`: {number:?} does not fit its column", field.name));
+    let unforeseen =
+        || EncodeError::Unforeseen(format!("field `{}`: {number:?} does not fit its column", field.name));
     let double = |v: f64| match kind {
         ColumnType::Double => Ok(Cell::Double(v)),
         ColumnType::Float => Ok(Cell::Float(v as f32)),

@@ -229,19 +229,23 @@ impl Encode for PngEncode {
     fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let options = &self.0;
         let [EncodeInput { tensor, .. }] = inputs else {
-            return Err(EncodeError("png takes one source".into()));
+            return Err(EncodeError::Unforeseen("png takes one source".into()));
         };
         if options.on && origin.is_none() {
-            return Err(EncodeError("the picture to draw on is missing".into()));
+            return Err(EncodeError::Unforeseen("the picture to draw on is missing".into()));
         }
         let origin = origin.filter(|_| options.on);
-        let unforeseen =
-            |wanted: &str| EncodeError(format!("the model gave {tensor:?}, where png takes {wanted}"));
+        let unforeseen = |wanted: &str| {
+            EncodeError::Unforeseen(format!("the model gave {tensor:?}, where png takes {wanted}"))
+        };
         let dims: Vec<Option<usize>> = tensor.shape().iter().map(|n| Some(*n)).collect();
         let content = content(options.kind, &dims, Some(tensor.dtype())).map_err(unforeseen)?;
         let [.., height, width] = *tensor.shape() else { return Err(unforeseen("a map")) };
         if tensor.is_empty() {
-            return Err(unforeseen("at least one pixel"));
+            return Err(EncodeError::Nothing(format!(
+                "the model found nothing here ({tensor:?}), and a picture has at least one pixel; json, jsonl, npy \
+                 and parquet can say so"
+            )));
         }
         if height.max(width) > 65_535 {
             return Err(unforeseen("at most 65535 pixels along a side"));
@@ -261,9 +265,9 @@ impl Encode for PngEncode {
 fn map(tensor: &Tensor, content: Content) -> Result<ClassMap, EncodeError> {
     match content {
         Content::Scores => {
-            classes::argmax(tensor, 0).ok_or_else(|| EncodeError("there are no classes".into()))
+            classes::argmax(tensor, 0).ok_or_else(|| EncodeError::Unforeseen("there are no classes".into()))
         }
-        _ => classes::stored(tensor).map_err(EncodeError),
+        _ => classes::stored(tensor).map_err(EncodeError::Unforeseen),
     }
 }
 
@@ -325,7 +329,9 @@ impl Options {
         let colors = self.palette.as_ref().map_or(0, Vec::len);
         let count = map.count.unwrap_or(0).max(most).max(colors);
         if count > 255 {
-            return Err(EncodeError(format!("{count} classes, more than the 255 of an indexed PNG")));
+            return Err(EncodeError::Unforeseen(format!(
+                "{count} classes, more than the 255 of an indexed PNG"
+            )));
         }
         // One entry more, for where the model did not see the picture or gave no number: transparent.
         let shades: Vec<Shade> =
@@ -390,7 +396,8 @@ fn write(
     color: png::ColorType,
     shades: Option<&[Shade]>,
 ) -> Result<Vec<u8>, EncodeError> {
-    let fault = |error: png::EncodingError| EncodeError(format!("the PNG cannot be written: {error}"));
+    let fault =
+        |error: png::EncodingError| EncodeError::Unforeseen(format!("the PNG cannot be written: {error}"));
     let mut out = vec![];
     let mut encoder = png::Encoder::new(&mut out, width, height);
     encoder.set_color(color);

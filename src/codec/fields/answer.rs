@@ -28,7 +28,10 @@ impl Field {
         let tensor = &input.tensor;
         let labels = self.labelled.then(|| input.labels.clone()).flatten();
         let unforeseen = |wanted: &str| {
-            EncodeError(format!("field `{}`: the model gave {tensor:?}, where {wanted}", self.name))
+            EncodeError::Unforeseen(format!(
+                "field `{}`: the model gave {tensor:?}, where {wanted}",
+                self.name
+            ))
         };
         Ok(match self.kind {
             As::Values => Answer::Values(tensor.clone()),
@@ -47,7 +50,8 @@ impl Field {
             ),
             As::Shares => {
                 let map = if classes::holds_classes(tensor.dtype()) {
-                    classes::stored(tensor).map_err(|e| EncodeError(format!("field `{}`: {e}", self.name)))?
+                    classes::stored(tensor)
+                        .map_err(|e| EncodeError::Unforeseen(format!("field `{}`: {e}", self.name)))?
                 } else {
                     classes::argmax(tensor, self.axis).ok_or_else(|| unforeseen("that axis is wanted"))?
                 };

@@ -96,7 +96,9 @@ impl Equation {
                 Ok(dots.into_iter().chain(once).collect())
             }
             Some(term) => {
-                let dots = if term.after.is_some() { dots } else { Vec::new() };
+                if term.after.is_none() && !dots.is_empty() {
+                    return Err("the result lacks the axes that the ellipsis of an input stands for".into());
+                }
                 let out: Labels = term
                     .before
                     .iter()

@@ -108,7 +108,14 @@ fn along<B: Accelerator>(
     x
 }
 
+/// Means over axes, which stay as axes of 1. Of nothing the mean is no number.
 pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+    let mut dims = x.shape().to_vec();
+    if axes.iter().any(|axis| dims[*axis] == 0) {
+        axes.iter().for_each(|axis| dims[*axis] = 1);
+        let (device, dtype) = (B::float_device(&x), x.dtype());
+        return B::float_full(dims.into(), f64::NAN.into(), &device, dtype.into());
+    }
     along::<B>(x, axes, B::float_mean_dim)
 }
 

@@ -93,6 +93,9 @@ pub fn einsum(call: &mut Call<'_, '_>) -> Ruled {
         all.extend(labels.chars());
     }
     let output = match output {
+        Some(output) if open > 0 && !output.contains("...") => {
+            return Err("the result lacks the axes that the ellipsis of an input stands for".to_owned());
+        }
         Some(output) => labels(output, open),
         None => {
             let mut once: Vec<char> = all.iter().copied().filter(char::is_ascii).collect();
