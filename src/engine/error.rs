@@ -59,6 +59,9 @@ pub enum OpErrorKind {
     /// What the operator was given does not fit it, or would make a tensor that is too large. The executor makes this
     /// an error of the input where any of that follows from the input, and one of the graph where it does not.
     Operands,
+    /// A tensor would be too large. The executor makes this an error of the input where its size follows from the input,
+    /// and one of memory that never fits where it does not.
+    Size,
     /// The values or sizes of an input of the model: others could be run.
     Input,
     /// The model, the engine or the device: the graph cannot be run so, whatever it is given.
@@ -81,6 +84,11 @@ impl OpError {
         Self { kind: OpErrorKind::Graph, reason: reason.into() }
     }
 
+    /// An error that a tensor of that size may not be.
+    pub fn size(reason: impl Into<String>) -> Self {
+        Self { kind: OpErrorKind::Size, reason: reason.into() }
+    }
+
     pub fn memory(reason: impl Into<String>, for_good: bool) -> Self {
         Self { kind: OpErrorKind::Memory { for_good }, reason: reason.into() }
     }
@@ -95,7 +103,8 @@ impl OpError {
     /// Where they do not, other values of the input would not mend it.
     pub fn with_kind(mut self, follows_input: bool) -> Self {
         self.kind = match (self.kind, follows_input) {
-            (OpErrorKind::Operands, true) => OpErrorKind::Input,
+            (OpErrorKind::Operands | OpErrorKind::Size, true) => OpErrorKind::Input,
+            (OpErrorKind::Size, false) => OpErrorKind::Memory { for_good: true },
             (OpErrorKind::Operands | OpErrorKind::Input, false) => OpErrorKind::Graph,
             (kind, _) => kind,
         };
@@ -124,7 +133,7 @@ impl From<OpError> for RunError {
     fn from(OpError { kind, reason }: OpError) -> Self {
         match kind {
             OpErrorKind::Input => Self::Input(reason),
-            OpErrorKind::Graph | OpErrorKind::Operands => Self::Failed(reason),
+            OpErrorKind::Graph | OpErrorKind::Operands | OpErrorKind::Size => Self::Failed(reason),
             OpErrorKind::Memory { for_good } => Self::Memory { reason, for_good },
             OpErrorKind::Stopped(why) => Self::Stopped(why),
         }

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use crate::memory::{Budget, Use};
 use crate::plan::{Network, PerClient};
+use crate::scheduler::Sender;
 use crate::sync::{Mutex, lock};
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
@@ -119,6 +120,11 @@ pub struct RequestMemory {
 }
 
 impl RequestMemory {
+    /// Who sends the request, where that is known.
+    pub fn sender(&self) -> Option<Sender> {
+        self.client.as_ref().map(|(_, address, _)| Sender::of(address))
+    }
+
     pub fn new(
         budget: &Budget,
         rules: &ClientRules,

@@ -90,7 +90,7 @@ async fn answered(
         row: item.as_deref(),
         priority: Some(via_protocol::priority(&head.headers, pipeline.priority)?),
         deadline,
-        sender: None,
+        sender: memory.sender(),
     };
     if let Err(full) = handler.room(&versions, &request) {
         body.discard(&head.headers).await;

@@ -14,7 +14,7 @@ use crate::diagnostic::shortened;
 use crate::memory::Reservation;
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
-use crate::scheduler::{Device, Policy, Replicas, Runner};
+use crate::scheduler::{Device, Policy, Replicas, Runner, StopFlag, Stopped};
 use crate::store::{Digest, Format, Opaque, VersionFiles};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -375,7 +375,9 @@ impl Loading {
             return Ok(Ok(Warmed { joining, whole: vec![], failed: None }));
         }
         let note = self.request.note.clone();
-        aside(self.left(), self.request.background, move || {
+        let stop = StopFlag::default();
+        let flag = stop.clone();
+        let tried = aside(self.left(), self.request.background, move || {
             let _note = note;
             let mut all: Option<Warmed> = None;
             let given = given::items(&signature, &samples).map_err(|why| format!("warm-up: {why}"))?;
@@ -391,6 +393,7 @@ impl Loading {
                     policy,
                     feeds: &feeds,
                     given: &given,
+                    stop: &flag,
                 };
                 let warmed = warm_up.run().map_err(|error| format!("warm-up: {error}"))?;
                 all = Some(match all {
@@ -403,7 +406,11 @@ impl Loading {
                 });
             }
             all.ok_or_else(|| "it has no device".to_owned())
-        })
+        });
+        if matches!(tried, Err(Aside::Overdue)) {
+            stop.stop(Stopped::TooLong);
+        }
+        tried
     }
 
     /// Says once what the first batches showed that somebody should know.

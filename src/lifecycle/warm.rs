@@ -9,7 +9,7 @@ use super::given::another;
 use super::proof::{Row, Tolerance, differ, difference, on_host};
 use super::samples::{Character, Feeds, LENGTHS, sample, shapes_are_known};
 use crate::plan::{Basis, BatchPolicy, DeviceId, Port, Signature};
-use crate::scheduler::{Batch, RunError, Runner, Value, Want, panic_message};
+use crate::scheduler::{Batch, RunError, Runner, StopFlag, Value, Want, panic_message};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +45,8 @@ pub(super) struct WarmUp<'a> {
     pub feeds: &'a Feeds,
     /// Items that lie beside the model, where there are any: what it is tried with then.
     pub given: &'a [Vec<Tensor>],
+    /// Ends the batch that runs: nobody waits for the model any more.
+    pub stop: &'a StopFlag,
 }
 
 /// A sample and what it gives alone.
@@ -294,13 +296,15 @@ impl WarmUp<'_> {
         // What is no tensor (a sequence) cannot be brought to the host.
         let want = |port: &Port| if port.dtype.is_some() { Want::Host } else { Want::Drop };
         let wants = self.signature.outputs.iter().map(want).collect();
-        let batch = Batch::new(items.iter().map(row).collect(), wants);
+        let stop = self.stop.clone();
+        let batch = Batch { rows: items.iter().map(row).collect(), wants, stop };
         let ran = catch_unwind(AssertUnwindSafe(|| self.runner.run(batch).and_then(on_host)))
             .map_err(|payload| format!("it panicked: {}", panic_message(&*payload)))?;
         Ok(match ran {
             Ok(rows) if rows.len() == items.len() => Outcome::Rows(rows),
             Ok(rows) => Outcome::Failed(format!("it gave {} rows for {}", rows.len(), items.len())),
             Err(RunError::Memory { reason, .. }) => return Err(reason),
+            Err(error @ RunError::Stopped(_)) => return Err(error.to_string()),
             Err(error @ RunError::Rows { .. }) => {
                 let why = error.to_string();
                 let RunError::Rows { output, shape, .. } = error else { return Ok(Outcome::Failed(why)) };

@@ -360,6 +360,9 @@ fn pictures_refuse_what_is_no_map() {
     assert_eq!(refused(r#"as = "overlay", on = "photo""#, ("float32[5]", 0)).len(), 1);
     let encode = bind(r#"format = "png", from = "m", as = "gray""#, &[("float32[..]", 0)]).unwrap();
     assert!(encode.encode(&[input(f32s(&[3], &[0.; 3]))], None).is_err());
+    // Lengths come from a model's file, whose product may be beyond any number.
+    let values = r#"format = "json", fields.y = { from = "m", as = "values" }"#;
+    assert!(bind(values, &[("float32[4611686018427387904, 4611686018427387904]", 0)]).is_ok());
     // A model that found nothing has no fault.
     let nothing = encode.encode(&[input(f32s(&[0, 4], &[]))], None).unwrap_err();
     assert!(matches!(nothing, EncodeError::Nothing(_)), "{nothing}");

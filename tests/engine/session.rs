@@ -129,6 +129,30 @@ fn an_instance_without_elements_is_normalised_to_nothing() {
 }
 
 #[test]
+fn a_tensor_that_is_too_large_whatever_is_sent_is_a_want_of_memory() {
+    let size = |dims: i64| tensor_raw("size", 7, &[1], &dims.to_le_bytes());
+    let model = |dims| {
+        Model::new()
+            .node(node("ConstantOfShape", "", &["size"], &["large"], &[]))
+            .node(node("ReduceSum", "", &["large"], &["sum"], &[attribute_int("keepdims", 0)]))
+            .node(node("Add", "", &["x", "sum"], &["y"], &[]))
+            .initializer(size(dims))
+    };
+    let run = |dims| {
+        let runner = engine::load(bytes::Bytes::from(model(dims).bytes()), DeviceId::Cpu).unwrap();
+        let x = Tensor::from_vec(vec![2], vec![1f32, 2.0]).unwrap();
+        run(&runner, vec![vec![Value::Host(x)]], Want::Host)
+    };
+    assert!(run(4).is_ok());
+    match run(1 << 40) {
+        Err(RunError::Memory { for_good: true, reason }) => {
+            assert!(reason.contains("would take more"), "{reason}")
+        }
+        other => panic!("{:?}", other.err()),
+    }
+}
+
+#[test]
 fn what_the_values_of_an_input_cause_is_the_senders_fault() {
     let ints = |name: &str, values: &[i64]| {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -143,7 +143,8 @@ impl<'a, T: Leaf> Nested<'a, T> {
         read_as: Option<&'a Shape>,
         max_elements: usize,
     ) -> Self {
-        let known: Option<usize> = shape.and_then(|s| s.iter().copied().product());
+        let known: Option<usize> =
+            shape.and_then(|s| s.iter().try_fold(1_usize, |all, n| all.checked_mul((*n)?)));
         Self {
             name,
             dtype,

@@ -77,7 +77,7 @@ impl Decode for RawDecode {
 
     fn decode(&self, payload: &Payload, _: bool) -> Result<Decoded, DecodeError> {
         let mut bytes = payload::binary_or_empty(payload, "raw elements")?;
-        let known: usize = self.shape.iter().flatten().product::<usize>() * self.dtype.size();
+        let known = self.shape.iter().flatten().fold(self.dtype.size(), |all, n| all.saturating_mul(*n));
         let wanted = || format!("{}{}", self.dtype, options::show_shape(&self.shape));
         let open = match self.shape.contains(&None) {
             false if bytes.len() == known => 1,

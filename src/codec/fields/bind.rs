@@ -77,7 +77,7 @@ impl FieldDraft {
                     None
                 }
             },
-            (As::Values, Some(dims)) => dims.iter().copied().product(),
+            (As::Values, Some(dims)) => dims.iter().try_fold(1_usize, |all, n| all.checked_mul((*n)?)),
             _ => None,
         };
         if pointless {

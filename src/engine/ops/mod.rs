@@ -113,7 +113,7 @@ impl<B: Accelerator> Context<B> {
     pub fn check(&self, dtype: DType, dims: &[usize]) -> Result<(), OpError> {
         match byte_len(dtype, dims) {
             Some(size) if size <= self.max_bytes => self.run.take(size as u64),
-            _ => Err(OpError::from(format!(
+            _ => Err(OpError::size(format!(
                 "the result {dtype}{dims:?} would take more than the {} bytes that one tensor may",
                 self.max_bytes
             ))),
@@ -125,7 +125,7 @@ impl<B: Accelerator> Context<B> {
     pub fn work<T>(&self, elements: usize) -> Result<(), OpError> {
         let bytes = elements.checked_mul(size_of::<T>()).filter(|bytes| *bytes <= self.max_bytes);
         let bytes = bytes.ok_or_else(|| {
-            OpError::from(format!(
+            OpError::size(format!(
                 "it would need more within itself than the {} bytes that one tensor may take",
                 self.max_bytes
             ))
