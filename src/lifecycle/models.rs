@@ -280,7 +280,7 @@ impl Lifecycle {
             if model.pause(pause) {
                 break;
             }
-            let mut next = self.look(model, Again::No);
+            let mut next = self.look(model, if again == Again::All { Again::Ordered } else { Again::No });
             next.loaded.splice(0..0, all.loaded);
             next.dropped.splice(0..0, all.dropped);
             next.failures.splice(0..0, all.failures);

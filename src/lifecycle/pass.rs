@@ -35,6 +35,8 @@ pub(super) struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     No,
+    /// Nothing that this order has tried; what an earlier process remembers does not stand against it.
+    Ordered,
     /// All refusals but those of loads that took a process down or did not come back.
     Failed,
     All,
@@ -90,7 +92,7 @@ impl Work {
 
     /// Forgets what is to be tried again; where nothing is, what lacked memory under other conditions.
     fn begin(&mut self, again: Again, now: &MemoryConditions) {
-        if again != Again::No {
+        if matches!(again, Again::Failed | Again::All) {
             self.refused.clear();
             self.crowded.clear();
             self.scanner.forget();
@@ -290,7 +292,7 @@ impl<'a> Pass<'a> {
         let config = &self.config;
         let shadow = !config.wanted.answers(version);
         let notes = &self.context.precautions.notes;
-        if self.again != Again::All
+        if matches!(self.again, Again::No | Again::Failed)
             && let Some(Remembered { cause, reason }) = notes.known(files.digest)
         {
             self.model.cell.records.track(version, Some(files.digest)).failed(cause, &reason);

@@ -464,7 +464,12 @@ fn a_model_that_took_the_process_down_is_not_loaded_at_the_next_start() {
     }
     let server = start();
     let (status, _, body) = ask(&server.admin, "POST /models/road-mask/reload HTTP/1.1", b"");
-    assert_eq!((status, &json(&body)["models"][0]["serving"]), (200, &serde_json::json!([2])));
+    assert_eq!(
+        (status, &json(&body)["models"][0]["serving"]),
+        (200, &serde_json::json!([2])),
+        "{}",
+        json(&body)
+    );
     assert_eq!(notes(), Vec::<std::path::PathBuf>::new(), "it came back");
     stop(server);
     stop(start());
