@@ -406,6 +406,27 @@ fn more_connections_are_served_than_a_shell_allows_files() {
     assert_eq!(&status, b"HTTP/1.1 200 OK");
 }
 
+/// Processors differ in the last digits.
+#[test]
+fn the_answer_that_the_readme_shows_is_the_answer() {
+    let server = start(&["pipelines/road.toml"]);
+    let photo = fs::read(root().join("examples/images/road/gravel-128.jpg")).unwrap();
+    let (status, _, body) = ask(&server.address, "POST /road-classification/predict HTTP/1.1", &photo);
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let shown = readme.lines().find(|line| line.starts_with("{\"surface\"")).unwrap();
+    let numbers = |answer: &serde_json::Value| {
+        let scores = answer["surface"].as_array().unwrap().iter().map(|class| &class["score"]);
+        scores.chain([&answer["road"]]).map(|number| number.as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let (given, shown) = (json(&body), json(shown.as_bytes()));
+    assert_eq!((status, &given["surface"][0]["label"]), (200, &shown["surface"][0]["label"]));
+    let (given, shown) = (numbers(&given), numbers(&shown));
+    assert!(
+        given.iter().zip(&shown).all(|(a, b)| (a - b).abs() < 5e-4),
+        "{given:?} where README has {shown:?}"
+    );
+}
+
 fn copy_version(model: &str, version: &str, to: &Path) {
     let from = root().join("examples/models").join(model).join(version);
     let to = to.join(model).join(version);
