@@ -1,7 +1,7 @@
 //! Outputs whose first axis is not the batch: what a detector finds, however much that is.
 
 use super::Loaded;
-use super::protobuf::{Model, attribute_ints, node};
+use super::protobuf::{Model, attribute_int, attribute_ints, node};
 use rserve::engine;
 use rserve::plan::DeviceId;
 use rserve::scheduler::{Batch, RunError, Value, Want};
@@ -13,9 +13,10 @@ fn finder() -> Loaded {
         "Transpose",
         "turn",
         &["places"],
-        &["y"],
+        &["turned"],
         &[attribute_ints("perm", &[1, 0])],
     ));
+    let model = model.node(node("Cast", "cast", &["turned"], &["y"], &[attribute_int("to", 1)]));
     let bytes = bytes::Bytes::from(model.bytes());
     let signature = engine::inspect(bytes.clone()).unwrap().signature;
     Loaded { signature, runner: engine::load(bytes, DeviceId::Cpu).unwrap() }
@@ -35,7 +36,7 @@ fn an_axis_of_its_own_is_given_whole_from_the_first_item_on() {
     assert_eq!(run(&model, &[[0.0, 0.0]]).unwrap()[0].shape(), [0, 2]);
     let found = run(&model, &[[3.0, 4.0]]).unwrap();
     assert_eq!(found[0].shape(), [2, 2]);
-    assert_eq!(found[0].elements::<i64>().unwrap().as_ref(), [0, 0, 0, 1]);
+    assert_eq!(found[0].elements::<f32>().unwrap().as_ref(), [0.0, 0.0, 0.0, 1.0]);
     // As long as a batch of one, by chance.
     assert_eq!(run(&model, &[[0.0, 4.0]]).unwrap()[0].shape(), [1, 2]);
 }

@@ -176,7 +176,26 @@ impl Walk<'_> {
                 }
             }
         }
+        self.declared_types(graph, &facts);
         facts
+    }
+
+    /// Names the nodes that give an output of another type than the graph declares of it.
+    fn declared_types(&mut self, graph: &Graph, facts: &[Fact]) {
+        for (id, declared) in graph.outputs.iter().zip(&graph.output_types) {
+            let (Some(declared), Some(given)) = (declared.dtype, facts[*id].dtype) else { continue };
+            let by = |node: &&Node| node.outputs.contains(&Some(*id));
+            if declared != given
+                && let Some(node) = graph.nodes.iter().find(by)
+            {
+                let name = &graph.values[*id];
+                add(
+                    self.mistyped,
+                    node,
+                    format!("it gives {given}, and output {name:?} is declared {declared}"),
+                );
+            }
+        }
     }
 
     fn node(&mut self, graph: &Graph, node: &Node, inputs: &[Fact]) -> Vec<Fact> {

@@ -2,6 +2,8 @@
 
 use super::text::{Constants, Text};
 use super::*;
+use crate::engine::onnx::OutputType;
+use crate::tensor::DType;
 
 #[test]
 fn lengths_follow_from_the_inputs() {
@@ -154,4 +156,17 @@ fn nothing_is_said_against_a_model_that_runs() {
         }
     }
     assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn a_node_that_gives_another_type_than_is_declared_is_named() {
+    let mut text = Text::new("x: float32[N, 4]", &[], "y = ArgMax(x) axis=1");
+    let output = text.ids["y"];
+    text.graph.outputs.push(output);
+    for (declared, named) in [(DType::I64, 0), (DType::F32, 1)] {
+        text.graph.output_types = vec![OutputType { dtype: Some(declared), dims: vec![] }];
+        let mistyped = text.inference().mistyped;
+        assert_eq!(mistyped.len(), named, "{mistyped:?}");
+        assert!(mistyped.iter().all(|node| node.why.contains("is declared float32")), "{mistyped:?}");
+    }
 }
