@@ -16,8 +16,12 @@ use super::infer::{self, Dim, Fact, Symbol, Symbols};
 use crate::plan::{self, Mixing, Port};
 use axes::Known;
 use marks::Marks;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
+/// How often each value and node may be looked at: bodies are looked into more than once, and so is one within another
+/// each time, which a file could nest and grow without end.
+const MAX_LOOKS: usize = 64;
 /// Bodies inside bodies that are looked into.
 const MAX_DEPTH: usize = 8;
 /// Names of axes along which a graph is looked at, first axes before others.
@@ -70,7 +74,8 @@ fn along_place(graph: &Graph, inputs: &[Port], place: usize) -> Option<String> {
 }
 
 fn search(graph: &Graph, given: &[Fact], batch: &HashSet<Symbol>, symbols: &Symbols) -> Option<String> {
-    let search = Search { batch, depth: 0 };
+    let left = Cell::new(infer::size(graph).saturating_mul(MAX_LOOKS));
+    let search = Search { batch, depth: 0, left: &left };
     let rows = |fact| Marks { rows: search.carries_any(fact, symbols), ..Marks::default() };
     let marks: Vec<Marks> = given.iter().map(rows).collect();
     match search.graph(graph, given, &marks, symbols) {
@@ -112,6 +117,8 @@ fn is_named(port: &Port, place: usize) -> bool {
 struct Search<'s> {
     batch: &'s HashSet<Symbol>,
     depth: usize,
+    /// The number of values and nodes that may still be looked at.
+    left: &'s Cell<usize>,
 }
 
 impl Search<'_> {
@@ -142,14 +149,17 @@ impl Search<'_> {
         marks: &[Marks],
         symbols: &Symbols,
     ) -> Result<Vec<Marks>, String> {
+        let left = self.left.get().checked_sub(infer::size(graph));
+        self.left.set(left.ok_or("its graphs within graphs take too long to be looked into")?);
         let inference = infer::infer(graph, given, symbols.clone());
+        let fillings = marks::fillings(graph);
         let (facts, symbols) = (&inference.facts, &inference.symbols);
         let mut held = vec![Marks::default(); graph.values.len()];
         for (id, marks) in graph.inputs.iter().chain(&graph.captures).zip(marks) {
             held[*id] = *marks;
         }
         for node in &graph.nodes {
-            let known = Known { graph, node, facts, symbols };
+            let known = Known { graph, node, facts, symbols, fillings: &fillings };
             let read: Vec<Marks> =
                 node.inputs.iter().map(|id| id.map(|id| held[id]).unwrap_or_default()).collect();
             let told = |how: &str| format!("{node} {how}");
@@ -224,7 +234,7 @@ impl Search<'_> {
             return Err(told("holds graphs too deep to be looked into"));
         }
         let fact = |at: usize| node.inputs[at].map_or(Fact::default(), |id| known.facts[id].clone());
-        let inner = Search { batch: self.batch, depth: self.depth + 1 };
+        let inner = Search { batch: self.batch, depth: self.depth + 1, left: self.left };
         let mut from = own;
         let mut outputs: Vec<Marks> = vec![];
         for (_, graph) in graphs {
@@ -250,7 +260,7 @@ impl Search<'_> {
             }
             let given: Vec<Fact> = round.facts.iter().cloned().chain(captured.clone().map(fact)).collect();
             // What a state holds of the batch grows from round to round, until it does not.
-            let gives = loop {
+            let mut gives = loop {
                 let marks: Vec<Marks> =
                     round.marks.iter().copied().chain(captured.clone().map(|at| read[at])).collect();
                 let gives = inner.graph(graph, &given, &marks, known.symbols)?;
@@ -261,6 +271,10 @@ impl Search<'_> {
                     break gives;
                 }
             };
+            // A loop may also give its states as they came.
+            for (given, state) in gives.iter_mut().skip(round.deciders).zip(round.states()) {
+                *given = given.or(*state);
+            }
             let gives = &gives[round.deciders.min(gives.len())..];
             outputs.resize(outputs.len().max(gives.len()), Marks::default());
             for (output, marks) in outputs.iter_mut().zip(gives) {
@@ -338,6 +352,12 @@ impl Round {
     /// How what it gives makes the rounds of all rows depend on each other.
     fn decides(&self, gives: &[Marks]) -> Option<&'static str> {
         gives.iter().take(self.deciders).find_map(|marks| marks.of_batch())
+    }
+
+    /// What the states hold.
+    fn states(&self) -> &[Marks] {
+        let (first, count) = self.states;
+        self.marks.get(first..first + count).unwrap_or_default()
     }
 
     /// Adds to the states what a round gave of them; whether that was anything new.

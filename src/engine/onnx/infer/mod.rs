@@ -52,8 +52,8 @@ pub fn infer<'a>(
     Inference { facts, symbols, mistyped, misshapen }
 }
 
-/// Values and nodes of a graph and of those inside it.
-fn size(graph: &Graph) -> usize {
+/// The number of values and nodes of a graph and of those inside it.
+pub fn size(graph: &Graph) -> usize {
     let inner = graph.nodes.iter().flat_map(|node| node.attributes.graphs());
     graph.values.len() + graph.nodes.len() + inner.map(|(_, graph)| size(graph)).sum::<usize>()
 }

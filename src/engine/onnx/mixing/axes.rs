@@ -11,6 +11,8 @@ pub struct Known<'k> {
     pub node: &'k Node,
     pub facts: &'k [Fact],
     pub symbols: &'k Symbols,
+    /// The words with which the graph fills texts up to the longest.
+    pub fillings: &'k [&'k str],
 }
 
 impl Known<'_> {

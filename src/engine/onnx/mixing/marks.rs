@@ -1,9 +1,11 @@
 //! What of the batch a value holds, and how operators pass it on.
 
 use super::super::facts;
+use super::super::graph::{Graph, Node};
 use super::super::infer::Dim;
 use super::Search;
 use super::axes::Known;
+use std::sync::Arc;
 
 /// What of the batch a value holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,22 +104,22 @@ impl Search<'_> {
     }
 }
 
-/// Whether a vocabulary has the word with which shorter rows are filled up.
-fn counts_filling(known: &Known<'_>) -> bool {
-    let filling = |id: usize| {
-        let tokenizer = known.graph.nodes.iter().find(|node| node.outputs.first() == Some(&Some(id)));
-        tokenizer.and_then(|node| node.attributes.find_text("pad_value").ok().flatten()).cloned()
-    };
-    let mut id = known.node.input(0);
-    // Back over what only lays the words out.
-    while let Some(at) = id {
-        let node = known.graph.nodes.iter().find(|node| node.outputs.contains(&Some(at)));
-        match node {
-            Some(node) if facts::of(&node.op).lays_out => id = node.input(0),
-            _ => break,
-        }
+/// The words with which a graph fills texts up to the longest.
+pub(super) fn fillings(graph: &Graph) -> Vec<&str> {
+    graph.nodes.iter().filter_map(filling).collect()
+}
+
+fn filling(node: &Node) -> Option<&str> {
+    match node.op.as_str() {
+        "Tokenizer" => node.attributes.find_text("pad_value").ok().flatten().map(String::as_str),
+        "StringSplit" => Some(""),
+        _ => None,
     }
-    let word = id.and_then(filling).unwrap_or_default();
+}
+
+/// Whether a vocabulary has a word with which shorter rows are filled up.
+fn counts_filling(known: &Known<'_>) -> bool {
     let pool = known.node.attributes.find_texts("pool_strings").ok().flatten();
-    pool.is_none_or(|pool| pool.iter().any(|text| **text == *word))
+    let counts = |pool: &Vec<_>| pool.iter().any(|text: &Arc<str>| known.fillings.contains(&&**text));
+    known.fillings.is_empty() || pool.is_none_or(counts)
 }

@@ -184,3 +184,61 @@ fn words_that_fill_rows_up_are_not_counted_unless_they_are_in_the_vocabulary() {
         );
     }
 }
+
+/// A loop in a loop, and so on, each of which hands its states on by one place a round.
+fn nested(depth: usize, states: usize) -> Graph {
+    let mut graph = Graph::default();
+    let (round, go) = (graph.new_value("round"), graph.new_value("go"));
+    let carried: Vec<ValueId> = (0..states).map(|at| graph.new_value(format!("s{at}"))).collect();
+    graph.inputs = [round, go].into_iter().chain(carried.iter().copied()).collect();
+    let mut gives = carried;
+    if depth > 0 {
+        let outputs: Vec<ValueId> = (0..states).map(|at| graph.new_value(format!("o{at}"))).collect();
+        let mut attributes = crate::engine::onnx::Attributes::default();
+        let body = crate::engine::onnx::Attribute::Graph(Box::new(nested(depth - 1, states)));
+        attributes.set("body", body);
+        graph.nodes.push(Node {
+            name: format!("loop {depth}"),
+            domain: String::new(),
+            op: "Loop".to_owned(),
+            version: 18,
+            inputs: [None, None].into_iter().chain(gives.iter().copied().map(Some)).collect(),
+            outputs: outputs.iter().copied().map(Some).collect(),
+            attributes,
+        });
+        gives = outputs;
+    }
+    gives.rotate_right(1);
+    graph.outputs = [go].into_iter().chain(gives).collect();
+    graph
+}
+
+#[test]
+fn loops_within_loops_are_looked_into_for_so_long() {
+    let graph = nested(3, 5);
+    let batch = HashSet::new();
+    let given = vec![Fact::default(); graph.inputs.len()];
+    let mut marks = vec![Marks::default(); graph.inputs.len()];
+    marks[2].rows = true;
+    let look = |left: usize| {
+        let left = Cell::new(left);
+        let search = Search { batch: &batch, depth: 0, left: &left };
+        search.graph(&graph, &given, &marks, &Symbols::default())
+    };
+    // Each body is looked into until what its states hold grows no more.
+    assert!(look(infer::size(&graph)).unwrap_err().contains("take too long"));
+    assert!(look(infer::size(&graph) * MAX_LOOKS).unwrap()[1..].iter().all(|state| state.rows));
+}
+
+#[test]
+fn a_loop_that_need_not_run_gives_what_it_was_given() {
+    let mut body = nested(0, 1);
+    let constant = body.new_value("constant");
+    body.outputs[1] = constant;
+    body.constants.insert(constant, crate::tensor::Tensor::from_vec(vec![1], vec![1_f32]).unwrap());
+    let mut text = Text::new("x: float32[N, 4]", &[], "s = Loop(-, -, x); m = ReduceMax(s); y = Div(x, m)");
+    text.graph.outputs.push(text.ids["y"]);
+    text.graph.nodes[0].attributes.set("body", crate::engine::onnx::Attribute::Graph(Box::new(body)));
+    let batch: HashSet<Symbol> = text.symbols.find("N").into_iter().collect();
+    assert!(search(&text.graph, &text.facts, &batch, &text.symbols).is_some());
+}
