@@ -107,15 +107,7 @@ fn refused() -> Vec<Case> {
     let picture = |name| zeros(case(name), &[1, 16, 4, 4]);
     vec![
         case("range").number("n", 1 << 33).node("Range", &["i0", "n!", "one"], &[]).number("one", 1),
-        case("mask")
-            .number("n", 60_000)
-            .number("one", 1)
-            .other("Range", &["i0", "n!", "one"], "r", &[])
-            .list("first", &[0])
-            .list("last", &[1])
-            .other("Unsqueeze", &["r", "first"], "row", &[])
-            .other("Unsqueeze", &["r", "last"], "column", &[])
-            .node("Less", &["row", "column"], &[]),
+        mask(case("mask"), 60_000).node("Less", &["row", "column"], &[]),
         case("expand").list("s", &[1 << 20, 1 << 12]).node("Expand", &["i0", "s!"], &[]),
         zeros(case("tile"), &[1 << 16]).list("s", &[1 << 16]).node("Tile", &["z", "s!"], &[]),
         zeros(case("pad"), &[16]).list("s", &[1 << 31, 1 << 31]).node("Pad", &["z", "s!"], &[]),
@@ -287,21 +279,24 @@ fn sequence() -> Case {
         .node("ConcatFromSequence", &["all"], &[attribute_int("axis", 0)])
 }
 
+/// The numbers below `n` as a row and as a column: what the mask of a transformer compares.
+fn mask(case: Case, n: i64) -> Case {
+    case.number("n", n)
+        .number("one", 1)
+        .other("Range", &["i0", "n!", "one"], "r", &[])
+        .list("first", &[0])
+        .list("last", &[1])
+        .other("Unsqueeze", &["r", "first"], "row", &[])
+        .other("Unsqueeze", &["r", "last"], "column", &[])
+}
+
 /// What runs, and took many times as much as it gives.
 fn survived() -> Vec<Case> {
     let million = |name| zeros(case(name), &[1 << 10, 1 << 10]);
     let whole = |name| million(name).other("Cast", &["z"], "i", &[attribute_int("to", 7)]);
     vec![
         case("long range").number("n", 1 << 22).number("one", 1).node("Range", &["i0", "n!", "one"], &[]),
-        case("wide mask")
-            .number("n", 3000)
-            .number("one", 1)
-            .other("Range", &["i0", "n!", "one"], "r", &[])
-            .list("first", &[0])
-            .list("last", &[1])
-            .other("Unsqueeze", &["r", "first"], "row", &[])
-            .other("Unsqueeze", &["r", "last"], "column", &[])
-            .node("LessOrEqual", &["row", "column"], &[]),
+        mask(case("wide mask"), 3000).node("LessOrEqual", &["row", "column"], &[]),
         whole("sum").node("ReduceSum", &["i"], &[]),
         whole("non zero").number("one", 1).other("Add", &["i", "one!"], "j", &[]).node(
             "NonZero",
