@@ -66,6 +66,8 @@ impl Decode for NumberDecode {
             height: 1,
             rgb: Bytes::from_static(b"rgb"),
             region: Region { left: 0.0, top: 0.0, width: 1.0, height: 1.0 },
+            input: (1, 1),
+            orientation: image::metadata::Orientation::NoTransforms,
         });
         Ok(Decoded { tensor: Tensor::from_vec(vec![1], vec![value]).unwrap(), origin })
     }

@@ -29,7 +29,7 @@ const NARROW: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("spec", &["diagnostic"]),
     ("store", &["diagnostic", "memory", "tensor", "plan"]),
-    ("picture", &["memory", "tensor", "plan"]),
+    ("picture", &["diagnostic", "memory", "tensor", "spec", "plan"]),
     ("scheduler", &["memory", "sync", "tensor", "plan"]),
     ("watch", &[]),
 ];

@@ -1,6 +1,7 @@
 //! Options that several formats share: dtypes, shapes, colours, sources.
 
 use crate::diagnostic::{At, Diagnostic, Report};
+pub use crate::picture::options::color;
 use crate::plan::{Mend, Mismatch, TensorType};
 use crate::spec::document::{Expected, Reader, Value};
 use crate::tensor::{DType, byte_len};
@@ -79,29 +80,6 @@ pub fn canonical(codec: &impl Serialize) -> serde_json::Value {
         Ok(value) => value,
         // A key that is no string, which no codec has.
         Err(error) => serde_json::json!({ "error": error.to_string() }),
-    }
-}
-
-/// `"#ff3b30"` or `[255, 59, 48]`.
-pub fn color(value: &At<Value>) -> Result<[u8; 3], Expected> {
-    let wanted = || Expected::new("a colour").help("write it as \"#ff3b30\" or as [255, 59, 48]");
-    match &value.value {
-        Value::String(s) => {
-            let hex =
-                s.strip_prefix('#').filter(|h| h.len() == 6 && h.bytes().all(|b| b.is_ascii_hexdigit()));
-            let hex = hex.and_then(|h| u32::from_str_radix(h, 16).ok()).ok_or_else(wanted)?;
-            let [_, r, g, b] = hex.to_be_bytes();
-            Ok([r, g, b])
-        }
-        Value::Array(items) => {
-            let level = |item: &At<Value>| match item.value {
-                Value::Integer(n) => u8::try_from(n).map_err(|_| wanted()),
-                _ => Err(wanted()),
-            };
-            let levels = items.iter().map(level).collect::<Result<Vec<u8>, _>>()?;
-            levels.try_into().map_err(|_| wanted())
-        }
-        _ => Err(wanted()),
     }
 }
 

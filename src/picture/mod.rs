@@ -6,9 +6,13 @@
 //! - 16-bit samples keep their high byte; gray and palette become RGB; CMYK and YCCK follow Pillow.
 //! - Transparency is dropped, as Pillow's `convert("RGB")` drops it, unless a background is given.
 
+pub mod frame;
 mod jpeg;
+mod normalise;
+pub mod options;
 mod other;
 pub mod pixels;
+pub mod prepare;
 pub mod resample;
 pub mod resize;
 pub mod size;
@@ -62,22 +66,22 @@ impl Limits {
     }
 }
 
-/// Reads a picture to upright RGB in `rgb` (whatever it held before) and gives its width and height.
-/// `spare` is room to work in.
+/// Reads a picture to upright RGB in `rgb` (whatever it held before) and gives its width and height, and how it was
+/// turned. `spare` is room to work in.
 pub fn read(
     bytes: &[u8],
     limits: Limits,
     background: Option<[u8; 3]>,
     rgb: &mut Vec<u8>,
     spare: &mut Vec<u8>,
-) -> Result<(u32, u32), DecodeError> {
+) -> Result<(u32, u32, Orientation), DecodeError> {
     let (width, height, orientation) = read_stored(bytes, limits, background, rgb)?;
     if orientation == Orientation::NoTransforms {
-        return Ok((width, height));
+        return Ok((width, height, orientation));
     }
-    let turned = turn::upright(rgb, width, height, orientation, spare);
+    let (width, height) = turn::upright(rgb, width, height, orientation, spare);
     std::mem::swap(rgb, spare);
-    Ok(turned)
+    Ok((width, height, orientation))
 }
 
 /// Reads a picture to RGB in `rgb` as the file holds it, and gives its width and height and how it is to be turned.

@@ -1,5 +1,6 @@
 //! EXIF orientation: stored pixels to upright ones.
 
+use super::frame::turns_sides;
 use image::metadata::Orientation;
 
 /// Writes the upright picture into `out` and gives its width and height. `rgb` is `width * height * 3` bytes.
@@ -22,7 +23,7 @@ pub fn upright(
         Orientation::Rotate270FlipH => |x, y, w, h| (w - 1 - y, h - 1 - x),
         Orientation::Rotate270 => |x, y, w, _| (w - 1 - y, x),
     };
-    let (new_w, new_h) = if orientation.to_exif() >= 5 { (height, width) } else { (width, height) };
+    let (new_w, new_h) = if turns_sides(orientation) { (height, width) } else { (width, height) };
     out.clear();
     out.reserve(rgb.len());
     for y in 0..new_h as usize {

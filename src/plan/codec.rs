@@ -8,6 +8,7 @@ use crate::diagnostic::{At, Report};
 use crate::spec;
 use crate::tensor::Tensor;
 use bytes::Bytes;
+use image::metadata::Orientation;
 use serde_json::value::RawValue;
 use std::fmt::Debug;
 
@@ -149,6 +150,10 @@ pub struct Origin {
     pub rgb: Bytes,
     /// What of the picture the tensor shows.
     pub region: Region,
+    /// Width and height of the tensor.
+    pub input: (u32, u32),
+    /// How the picture was turned upright.
+    pub orientation: Orientation,
 }
 
 /// The rectangle that a decoded tensor covers, in pixels of the picture it came from: a part of it where

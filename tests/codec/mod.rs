@@ -1,6 +1,7 @@
 //! The codecs through their registry, as the plan uses them.
 
 mod arrays;
+mod crop;
 mod encodes;
 mod hostile;
 mod json;

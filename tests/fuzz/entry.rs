@@ -114,7 +114,7 @@ pub fn json(bytes: &[u8]) {
 pub fn picture(bytes: &[u8]) {
     let limits = Limits { pixels: 1 << 20, side: 4096 };
     let (mut rgb, mut spare) = (vec![], vec![]);
-    if let Ok((width, height)) = picture::read(bytes, limits, Some([9, 9, 9]), &mut rgb, &mut spare) {
+    if let Ok((width, height, _)) = picture::read(bytes, limits, Some([9, 9, 9]), &mut rgb, &mut spare) {
         assert_eq!(rgb.len(), width as usize * height as usize * 3);
     }
 }

@@ -2,18 +2,16 @@
 //!
 //! Upright, in RGB, BGR or gray; brought to `size`; then `(level * scale - mean) / std` for each channel.
 
-use super::normalise;
 use crate::codec::options;
 use crate::codec::payload;
-use crate::diagnostic::{At, Diagnostic, Report};
-use crate::picture::pixels::{self, Color, Layout, Normalise, Table};
-use crate::picture::resample::{self, Filter};
-use crate::picture::resize::{Fit, Pixels, Target, resize};
+use crate::diagnostic::Report;
+pub use crate::picture::options::DECIDE_TYPE;
+use crate::picture::prepare::{Prepare, Prepared};
 use crate::picture::size::Hint;
 use crate::picture::{self, Limits};
-use crate::plan::{Decode, DecodeError, Decoded, Example, Mend, Origin, Payload, Region, TensorType};
+use crate::plan::{Decode, DecodeError, Decoded, Example, Mend, Origin, Payload, TensorType};
 use crate::spec;
-use crate::spec::document::{Expected, Reader, Value};
+use crate::spec::document::Reader;
 use bytes::Bytes;
 use serde::Serialize;
 use std::any::Any;
@@ -23,118 +21,16 @@ use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct ImageDecode {
-    /// `None` keeps the picture's own size.
-    target: Option<Target>,
-    color: Color,
-    layout: Layout,
-    normalise: Normalise,
-    /// Follows from `normalise`.
-    #[serde(skip)]
-    table: Table,
+    prepare: Prepare,
     background: Option<[u8; 3]>,
     limits: Limits,
 }
 
-/// The most pixels that `size` may ask for.
-const MAX_TARGET: i64 = 1 << 26;
-
-/// The options that decide what type the decode gives.
-pub const DECIDE_TYPE: &[&str] = &["size", "color", "layout", "dtype"];
-
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Arc<dyn Decode>> {
-    let size = read_size(options, report);
-    let fit = options.choice(
-        "fit",
-        &[("stretch", Fit::Stretch), ("cover", Fit::Cover), ("contain", Fit::Contain)],
-        report,
-    );
-    let filters = [
-        ("nearest", Filter::Nearest),
-        ("box", Filter::Box),
-        ("bilinear", Filter::Bilinear),
-        ("hamming", Filter::Hamming),
-        ("bicubic", Filter::Bicubic),
-        ("lanczos", Filter::Lanczos),
-    ];
-    let filter = options.choice("filter", &filters, report);
-    let pad = options.take_as("pad", report, options::color);
-    for (key, given) in
-        [("fit", fit.as_ref().map(|v| &v.place)), ("filter", filter.as_ref().map(|v| &v.place))]
-    {
-        if let (Some(place), false) = (given, options.has("size")) {
-            report.push(
-                Diagnostic::error(format!("`{key}` in {} has no effect without `size`", options.what()))
-                    .at(place, "")
-                    .help("add the size that the model takes: `size = [width, height]`"),
-            );
-        }
-    }
-    if let (Some(pad), true) = (&pad, fit.as_ref().is_none_or(|f| f.value != Fit::Contain)) {
-        report.push(
-            Diagnostic::error(format!("`pad` in {} has no effect", options.what()))
-                .at(&pad.place, "")
-                .help("pictures are padded with `fit = \"contain\"` alone"),
-        );
-    }
-    let colors = [("rgb", Color::Rgb), ("bgr", Color::Bgr), ("gray", Color::Gray)];
-    let color = options.choice("color", &colors, report).map_or(Color::Rgb, |c| c.value);
-    let layouts = [("nchw", Layout::Nchw), ("nhwc", Layout::Nhwc)];
-    let layout = options.choice("layout", &layouts, report).map_or(Layout::Nchw, |l| l.value);
-    let normalise = normalise::read(color.channels(), options, report);
-    let background = options.take_as("background", report, options::color);
+    let prepare = picture::options::prepare(options, report);
+    let background = options.take_as("background", report, picture::options::color);
     let limits = read_limits(options, report);
-    let normalise = normalise?;
-    let decode = ImageDecode {
-        target: size.map(|size| Target {
-            size: size.value,
-            fit: fit.map_or(Fit::Stretch, |f| f.value),
-            filter: filter.map_or(Filter::Bilinear, |f| f.value),
-            pad: match (pad.map_or([0; 3], |p| p.value), color) {
-                (pad, Color::Gray) => [pixels::luma(pad); 3],
-                (pad, _) => pad,
-            },
-        }),
-        color,
-        layout,
-        table: Table::new(&normalise),
-        normalise,
-        background: background.map(|b| b.value),
-        limits,
-    };
-    Some(Arc::new(decode))
-}
-
-/// `size = [width, height]`, or one number for a square.
-fn read_size(options: &mut Reader<'_>, report: &mut Report) -> Option<At<(u32, u32)>> {
-    let wanted = || {
-        Expected::new("[width, height], each from 1 to 16384")
-            .help("the width comes first: a model that takes [N, 3, 480, 640] wants `size = [640, 480]`")
-    };
-    let side = |value: &At<Value>| match value.value {
-        Value::Integer(n @ 1..=16_384) => Ok(n),
-        _ => Err(wanted()),
-    };
-    options.take_as("size", report, |value| {
-        let (w, h) = match &value.value {
-            Value::Array(sides) => match sides.as_slice() {
-                [w, h] => (side(w)?, side(h)?),
-                _ => return Err(wanted()),
-            },
-            Value::Integer(_) => (side(value)?, side(value)?),
-            Value::String(s) => match s.split_once(['x', 'X', '*', ',']).map(|(w, h)| (w.trim(), h.trim())) {
-                Some((w, h)) if w.parse::<u16>().is_ok() && h.parse::<u16>().is_ok() => {
-                    return Err(Expected::new("[width, height], each from 1 to 16384")
-                        .help(format!("write `size = [{w}, {h}]`")));
-                }
-                _ => return Err(wanted()),
-            },
-            _ => return Err(wanted()),
-        };
-        if w * h > MAX_TARGET {
-            return Err(Expected::new(format!("of at most {MAX_TARGET} pixels")));
-        }
-        Ok((w as u32, h as u32))
-    })
+    Some(Arc::new(ImageDecode { prepare: prepare?, background: background.map(|b| b.value), limits }))
 }
 
 fn read_limits(options: &mut Reader<'_>, report: &mut Report) -> Limits {
@@ -153,13 +49,7 @@ impl Decode for ImageDecode {
     }
 
     fn produces(&self) -> TensorType {
-        let (width, height) = self.target.map(|to| (to.size.0 as usize, to.size.1 as usize)).unzip();
-        let channels = Some(self.color.channels());
-        let dims = match self.layout {
-            Layout::Nchw => vec![channels, height, width],
-            Layout::Nhwc => vec![height, width, channels],
-        };
-        TensorType { dtype: Some(self.table.dtype()), dims: Some(dims) }
+        self.prepare.produces()
     }
 
     fn keeps_picture(&self) -> bool {
@@ -167,19 +57,19 @@ impl Decode for ImageDecode {
     }
 
     fn missing_size(&self) -> Option<&'static str> {
-        self.target.is_none().then_some("size")
+        self.prepare.target.is_none().then_some("size")
     }
 
     fn mend(&self, wanted: &TensorType) -> Vec<Mend> {
         let mut mends: Vec<Mend> = options::mend_dtype(&self.produces(), wanted).into_iter().collect();
         if let Some(dims) = &wanted.dims {
-            mends.extend(self.mend_dims(dims));
+            mends.extend(self.prepare.mend_dims(dims));
         }
         mends
     }
 
     fn range(&self) -> Option<(f64, f64)> {
-        Some(self.normalise.range())
+        Some(self.prepare.normalise.range())
     }
 
     fn extensions(&self) -> &'static [&'static str] {
@@ -223,18 +113,9 @@ impl Decode for ImageDecode {
             // It is refused.
             Size::Told(..) | Size::None => return 0,
         };
-        let channels = self.color.channels() as u64;
-        let element = self.table.dtype().size() as u64;
-        let after = match &self.target {
-            Some(to) => {
-                let (width, lines) = (u64::from(to.size.0), u64::from(to.size.1));
-                // Lines that are narrowed already, those that are done, and the tensor.
-                width * channels * (height + lines * (1 + element))
-            }
-            None => pixels.saturating_mul(channels * element),
-        };
-        // RGB, the same turned, and gray.
-        working.max(pixels.saturating_mul(7).saturating_add(after)).saturating_add(base64_bytes(payload))
+        let after = self.prepare.working_bytes(pixels, height);
+        // RGB, and the same turned.
+        working.max(pixels.saturating_mul(6).saturating_add(after)).saturating_add(base64_bytes(payload))
     }
 
     fn decode(&self, payload: &Payload, keep_origin: bool) -> Result<Decoded, DecodeError> {
@@ -291,10 +172,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 struct Scratch {
     rgb: Vec<u8>,
     spare: Vec<u8>,
-    gray: Vec<u8>,
-    inner: Vec<u8>,
-    resized: Vec<u8>,
-    resample: resample::Buffers,
 }
 
 thread_local! {
@@ -306,57 +183,9 @@ impl Scratch {
     const KEPT: usize = 16 << 20;
 
     fn shrink(&mut self) {
-        let own = [&self.rgb, &self.spare, &self.gray, &self.inner, &self.resized];
-        let held = own.iter().map(|b| b.capacity()).sum::<usize>() + self.resample.held();
-        if held > Self::KEPT {
+        if self.rgb.capacity() + self.spare.capacity() > Self::KEPT {
             *self = Self::default();
         }
-    }
-}
-
-impl ImageDecode {
-    /// The changes with which the picture would have these axes: planes ("nchw": channels, height, width) or pixels
-    /// ("nhwc": height, width, channels).
-    fn mend_dims(&self, wanted: &[Option<usize>]) -> Vec<Mend> {
-        let [first, second, third] = *wanted else {
-            let axes = wanted.len();
-            return vec![Mend::Impossible(format!(
-                "an image decode gives three axes; the model wants {axes} beside the batch"
-            ))];
-        };
-        let channels = |dim: Option<usize>| matches!(dim, Some(1 | 3));
-        let layout = match (channels(first), channels(third)) {
-            (true, false) => Layout::Nchw,
-            (false, true) => Layout::Nhwc,
-            _ => self.layout,
-        };
-        let (count, height, width) = match layout {
-            Layout::Nchw => (first, second, third),
-            Layout::Nhwc => (third, first, second),
-        };
-        let option = |key, value: String| Mend::Option { key, value };
-        let mut mends = vec![];
-        if layout != self.layout {
-            let name = if layout == Layout::Nchw { "nchw" } else { "nhwc" };
-            mends.push(option("layout", format!("\"{name}\"")));
-        }
-        if count.is_some_and(|count| count != self.color.channels()) {
-            mends.push(match count {
-                Some(1) => option("color", "\"gray\"".into()),
-                Some(3) => option("color", "\"rgb\"".into()),
-                _ => {
-                    Mend::Impossible("an image decode gives 3 channels, or 1 with `color = \"gray\"`".into())
-                }
-            });
-        }
-        let own = self.target.map(|to| (to.size.0 as usize, to.size.1 as usize));
-        let (own_width, own_height) = own.unzip();
-        if let (Some(w), Some(h)) = (width.or(own_width), height.or(own_height))
-            && own != Some((w, h))
-        {
-            mends.push(option("size", format!("[{w}, {h}]")));
-        }
-        mends
     }
 }
 
@@ -378,32 +207,16 @@ impl ImageDecode {
         limits: Limits,
         keep_origin: bool,
     ) -> Result<Decoded, DecodeError> {
-        let Scratch { rgb, spare, gray, inner, resized, resample } = scratch;
-        let (width, height) = picture::read(bytes, limits, self.background, rgb, spare)?;
-        let channels = self.color.channels();
-        let source: &[u8] = if self.color == Color::Gray {
-            pixels::to_gray(rgb, gray);
-            gray
-        } else {
-            rgb
-        };
-        let (pixels, (w, h), region) = match &self.target {
-            Some(to) => {
-                let from = Pixels { bytes: source, width, height, channels };
-                let region = resize(from, to, resample, inner, resized);
-                (resized.as_slice(), to.size, region)
-            }
-            None => {
-                let whole = Region { left: 0.0, top: 0.0, width: width.into(), height: height.into() };
-                (source, (width, height), whole)
-            }
-        };
-        let tensor = self
-            .table
-            .tensor(pixels, w as usize, h as usize, self.color, self.layout)
+        let Scratch { rgb, spare } = scratch;
+        let (width, height, orientation) = picture::read(bytes, limits, self.background, rgb, spare)?;
+        let Prepared { tensor, region, input } = self
+            .prepare
+            .whole(rgb, (width, height))
             .map_err(|error| DecodeError::Invalid(error.to_string()))?;
-        let origin =
-            keep_origin.then(|| Origin { width, height, rgb: Bytes::from(std::mem::take(rgb)), region });
+        let origin = keep_origin.then(|| {
+            let rgb = Bytes::from(std::mem::take(rgb));
+            Origin { width, height, rgb, region, input, orientation }
+        });
         Ok(Decoded { tensor, origin })
     }
 }

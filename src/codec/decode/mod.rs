@@ -7,4 +7,3 @@ pub mod raw;
 
 mod cells;
 mod nested;
-mod normalise;

@@ -84,10 +84,13 @@ pub fn nearest(
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use image::metadata::Orientation;
 
     fn origin(width: u32, height: u32, region: [f64; 4]) -> Origin {
         let [left, top, w, h] = region;
-        Origin { width, height, rgb: Bytes::new(), region: Region { left, top, width: w, height: h } }
+        let region = Region { left, top, width: w, height: h };
+        let orientation = Orientation::NoTransforms;
+        Origin { width, height, rgb: Bytes::new(), region, input: (width, height), orientation }
     }
 
     #[test]

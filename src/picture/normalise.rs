@@ -1,7 +1,7 @@
-//! The options of an image decode that turn levels into elements: `dtype`, `scale`, `mean` and `std`.
+//! The options that turn levels into elements: `dtype`, `scale`, `mean` and `std`.
 
+use super::pixels::Normalise;
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::picture::pixels::Normalise;
 use crate::spec::document::{Expected, Reader, Value, number};
 use crate::tensor::DType;
 
