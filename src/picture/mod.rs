@@ -6,6 +6,7 @@
 //! - 16-bit samples keep their high byte; gray and palette become RGB; CMYK and YCCK follow Pillow.
 //! - Transparency is dropped, as Pillow's `convert("RGB")` drops it, unless a background is given.
 
+pub mod detect;
 pub mod frame;
 mod jpeg;
 mod normalise;
