@@ -51,6 +51,7 @@ pub use whole::needs;
 pub use batching::{Alone, Basis, Batching, Declaration, Mixing};
 pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
+pub use step::condition;
 
 pub use crate::spec::read::is_name;
 pub use crate::spec::{Address, Links, Network, PerClient, Priority};

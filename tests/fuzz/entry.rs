@@ -5,6 +5,7 @@ use bytes::Bytes;
 use rserve::codec::registry;
 use rserve::diagnostic::{At, Report, SourceText, render};
 use rserve::picture::{self, Limits};
+use rserve::plan::condition::{self, Kind, Scalar};
 use rserve::plan::{
     Capacity, Codecs, DecodePlan, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Payload, Port, Signature,
     VersionFacts, compile, needs,
@@ -50,6 +51,49 @@ fn version() -> VersionFacts {
         labels: BTreeMap::from([("labels.txt".to_owned(), labels.into())]),
         texts: BTreeSet::new(),
         weights: 1000,
+    }
+}
+
+/// A condition of `when`: parsed, checked against sources of any kind, and evaluated.
+pub fn condition(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let condition = match condition::parse(text) {
+        Ok(condition) => condition,
+        Err(mistake) => return assert!(text.get(mistake.at.clone()).is_some(), "{mistake:?}"),
+    };
+    let canonical = condition.to_string();
+    let again = condition::parse(&canonical).map(|again| again.to_string());
+    assert_eq!(again.as_ref(), Ok(&canonical), "of {text:?}");
+    let labels = ["truck", "bus"].map(str::to_owned);
+    let kinds = [
+        Some(Kind::Number(DType::F32)),
+        Some(Kind::Number(DType::I64)),
+        Some(Kind::Bool),
+        Some(Kind::Class { labels: Some(&labels) }),
+        Some(Kind::Class { labels: None }),
+        Some(Kind::Text),
+        Some(Kind::List),
+        Some(Kind::Many("float32[5]".into())),
+        None,
+    ];
+    let values = [
+        Scalar::Float(0.85, DType::F16),
+        Scalar::Float(f64::NAN, DType::F64),
+        Scalar::Int(i128::MIN),
+        Scalar::Bool(true),
+        Scalar::Text("bus".into()),
+        Scalar::Class(1, Some("bus".into())),
+    ];
+    let sources = condition.sources().len();
+    for first in 0..kinds.len() {
+        let kinds: Vec<_> =
+            (0..sources).map(|source| kinds[(first + source) % kinds.len()].clone()).collect();
+        for mistake in condition.check(&kinds) {
+            assert!(text.get(mistake.at.clone()).is_some(), "{mistake:?}");
+        }
+        let values: Vec<_> =
+            (0..sources).map(|source| values[(first + source) % values.len()].clone()).collect();
+        condition.evaluate(&values);
     }
 }
 

@@ -181,6 +181,48 @@ fn pipeline_files() {
 }
 
 #[test]
+fn conditions_of_when() {
+    let seeds = [
+        "sure < 0.85 and not (faces == 0 or blurred)",
+        "kind in [\"truck\", 'bus'] and kind != \"car\"",
+        "a.score-1 >= -1e-3 or b not in [1, 2, 3]",
+        "0.5 > x and x != y and ok == true",
+    ];
+    let words = [
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        "\"",
+        "'",
+        "and ",
+        " or ",
+        "not ",
+        " in ",
+        "==",
+        "!=",
+        "<",
+        ">=",
+        "=",
+        "&&",
+        "true",
+        "-1",
+        "1e999",
+        "0.",
+        "340282366920938463463374607431768211455",
+        "a.b-c",
+        "\"truk\"",
+        "é",
+        "\u{202e}",
+        "\n",
+        "≤",
+        "%",
+    ];
+    hunt("condition", &seeds.map(|seed| seed.as_bytes().to_vec()), &words, entry::condition);
+}
+
+#[test]
 fn bodies_of_requests() {
     let seeds: [&[u8]; 9] = [
         b"\0--B\r\nContent-Disposition: form-data; name=\"image\"; filename=\"p\"\r\n\r\nGIF89a\r\n--B\r\nContent-Disposition: form-data; name=\"json\"\r\nContent-Type: application/json\r\n\r\n[1,2]\r\n--B--\r\n",

@@ -2,6 +2,7 @@
 //! a step is made of is known to the file of its kind alone.
 
 pub mod call;
+pub mod condition;
 mod signature;
 
 pub use signature::{Accepted, StepInput, StepSignature};
