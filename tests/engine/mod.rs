@@ -12,6 +12,7 @@ mod entry;
 mod greedy;
 mod hostile;
 mod limits;
+mod mistyped;
 mod mutated;
 mod networks;
 mod npy;

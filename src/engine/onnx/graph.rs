@@ -31,11 +31,48 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// What the file declares each output to be.
     pub output_types: Vec<OutputType>,
+    /// The types that the file declares of its values.
+    pub declared: HashMap<ValueId, ValueType>,
     /// Initialisers, and what the optimiser computed.
     pub constants: HashMap<ValueId, Tensor>,
     /// The values of the graph around it that a graph inside a node reads. The node has them as its last inputs, graph
     /// after graph, in this order.
     pub captures: Vec<ValueId>,
+}
+
+/// What a value is; `None` is an element type that is not known, or not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    Tensor(DType),
+    /// A list of tensors of one element type.
+    Sequence(Option<DType>),
+    /// Something or nothing; the element type is that of a tensor.
+    Optional(Option<DType>),
+}
+
+impl ValueType {
+    /// Whether a value cannot be both.
+    pub fn differs(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Sequence(a), Self::Sequence(b)) | (Self::Optional(a), Self::Optional(b)) => {
+                a.zip(b).is_some_and(|(a, b)| a != b)
+            }
+            _ => self != other,
+        }
+    }
+}
+
+/// `float32`, or `a sequence of float32`.
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensor(dtype) => f.write_str(dtype.name()),
+            Self::Sequence(None) => f.write_str("a sequence"),
+            Self::Sequence(Some(dtype)) => write!(f, "a sequence of {dtype}"),
+            Self::Optional(None) => f.write_str("an optional"),
+            Self::Optional(Some(dtype)) => write!(f, "an optional {dtype}"),
+        }
+    }
 }
 
 /// A declared type; where a length is not declared it is 0, as that of what has no elements.

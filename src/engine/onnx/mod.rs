@@ -23,5 +23,5 @@ mod wire;
 
 pub use attribute::{Attribute, Attributes};
 pub use cut::read as read_file;
-pub use graph::{Graph, Model, Node, OutputType, ValueId};
+pub use graph::{Graph, Model, Node, OutputType, ValueId, ValueType};
 pub use read::read;

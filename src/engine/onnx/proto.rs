@@ -41,6 +41,9 @@ pub struct GraphProto {
     pub input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
+    /// What the file says of values within the graph.
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "15")]
     pub sparse_initializer: Vec<SparseTensorProto>,
 }
@@ -183,11 +186,11 @@ pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorTypeProto>,
     #[prost(message, optional, tag = "4")]
-    pub sequence_type: Option<OtherTypeProto>,
+    pub sequence_type: Option<HolderTypeProto>,
     #[prost(message, optional, tag = "5")]
     pub map_type: Option<OtherTypeProto>,
     #[prost(message, optional, tag = "9")]
-    pub optional_type: Option<OtherTypeProto>,
+    pub optional_type: Option<HolderTypeProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -196,6 +199,13 @@ pub struct TensorTypeProto {
     pub elem_type: i32,
     #[prost(message, optional, tag = "2")]
     pub shape: Option<TensorShapeProto>,
+}
+
+/// The type of a sequence, or of what may be left out.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HolderTypeProto {
+    #[prost(message, optional, boxed, tag = "1")]
+    pub elem_type: Option<Box<TypeProto>>,
 }
 
 /// A type that is told from the others, but not looked into.

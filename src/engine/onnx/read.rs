@@ -184,6 +184,9 @@ impl Reader<'_> {
             scope.graph.outputs.push(id);
             scope.graph.output_types.push(signature::output_type(output));
         }
+        for value in proto.value_info.iter().chain(&proto.input).chain(&proto.output) {
+            scope.declare_type(&value.name, signature::value_type(value))?;
+        }
         let Scope { mut graph, free, .. } = scope;
         sort(&mut graph)?;
         Ok((graph, free))

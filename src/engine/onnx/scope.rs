@@ -1,6 +1,6 @@
 //! The names of one graph, and the order of its nodes.
 
-use super::graph::{Graph, Node, ValueId};
+use super::graph::{Graph, Node, ValueId, ValueType};
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 /// A name that a graph reads but does not give.
@@ -26,6 +26,19 @@ impl Scope {
             return Err(format!("{what} {name:?}: something else in the graph has that name"));
         }
         Ok(id)
+    }
+
+    /// Notes the type that the file declares of a value; an error where an initialiser is of another.
+    pub fn declare_type(&mut self, name: &str, declared: Option<ValueType>) -> Result<(), String> {
+        let (Some(id), Some(declared)) = (self.ids.get(name), declared) else { return Ok(()) };
+        if let Some(constant) = self.graph.constants.get(id)
+            && ValueType::Tensor(constant.dtype()).differs(declared)
+        {
+            let given = constant.dtype();
+            return Err(format!("initialiser {name:?} is {given}, and the file declares it {declared}"));
+        }
+        self.graph.declared.insert(*id, declared);
+        Ok(())
     }
 
     pub fn resolve(&mut self, name: &str, reader: impl Fn() -> String) -> ValueId {

@@ -1,9 +1,10 @@
 //! The declared types of a graph's inputs and outputs.
 
 use super::element::{dtype, type_name};
-use super::graph::OutputType;
-use super::proto::{DimensionProto, ValueInfoProto};
+use super::graph::{OutputType, ValueType};
+use super::proto::{DimensionProto, HolderTypeProto, TypeProto, ValueInfoProto};
 use crate::plan::{Dim, Port};
+use crate::tensor::DType;
 
 pub fn port(value: &ValueInfoProto) -> Result<Port, String> {
     let name = value.name.clone();
@@ -38,6 +39,21 @@ pub fn output_type(value: &ValueInfoProto) -> OutputType {
     let length = |d: &DimensionProto| d.dim_value.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| s.dim.iter().map(length).collect());
     OutputType { dtype: tensor.and_then(|t| dtype(t.elem_type)), dims: dims.unwrap_or_default() }
+}
+
+/// The type that a file declares of a value; `None` where it declares none that rserve has.
+pub fn value_type(value: &ValueInfoProto) -> Option<ValueType> {
+    let declared = value.r#type.as_ref()?;
+    // A sequence may hold maps too, of which a tensor of scores is served.
+    let held = |holder: &HolderTypeProto| tensor_dtype(holder.elem_type.as_deref()?);
+    tensor_dtype(declared)
+        .map(ValueType::Tensor)
+        .or_else(|| Some(ValueType::Sequence(Some(held(declared.sequence_type.as_ref()?)?))))
+        .or_else(|| Some(ValueType::Optional(Some(held(declared.optional_type.as_ref()?)?))))
+}
+
+fn tensor_dtype(declared: &TypeProto) -> Option<DType> {
+    dtype(declared.tensor_type.as_ref()?.elem_type)
 }
 
 fn dim(dim: &DimensionProto) -> Result<Dim, String> {

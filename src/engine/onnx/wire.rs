@@ -40,7 +40,7 @@ impl Kind {
             (Kind::Node, 5) | (Kind::Function, 11) => Kind::Attribute,
             (Kind::Graph, 5) | (Kind::Attribute, 5) | (Kind::Sparse, 1 | 2) => Kind::Tensor,
             (Kind::Graph, 15) | (Kind::Attribute, 22) => Kind::Sparse,
-            (Kind::Model, 8) | (Kind::Graph, 11 | 12) | (Kind::Tensor, 6 | 13) => Kind::Other,
+            (Kind::Model, 8) | (Kind::Graph, 11..=13) | (Kind::Tensor, 6 | 13) => Kind::Other,
             (Kind::Node, 1 | 2) | (Kind::Attribute, 9) | (Kind::Function, 4 | 5 | 9) => Kind::Other,
             _ => return None,
         })

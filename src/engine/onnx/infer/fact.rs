@@ -1,6 +1,7 @@
 //! What is known of one value.
 
 use super::dim::Dim;
+use crate::engine::onnx::ValueType;
 use crate::tensor::{DType, Tensor};
 
 /// Elements of an integer tensor that are followed one by one.
@@ -13,6 +14,8 @@ const MAX_RANK: usize = 64;
 pub struct Fact {
     /// The element type; not known of what is no tensor.
     pub dtype: Option<DType>,
+    /// What it is, where it is no tensor.
+    pub other: Option<ValueType>,
     /// The lengths of the axes, where the rank is known.
     pub dims: Option<Vec<Dim>>,
     /// The elements of a short list of integers or bools, or of a single one: what shapes are computed from.
@@ -21,24 +24,36 @@ pub struct Fact {
 
 impl Fact {
     pub fn new(dtype: DType, dims: Vec<Dim>) -> Self {
-        Self { dtype: Some(dtype), dims: Some(dims), elements: None }
+        Self { dtype: Some(dtype), dims: Some(dims), ..Self::default() }
     }
 
     /// A value of known lengths, whose type is for the schema to say.
     pub fn of_dims(dims: impl Into<Option<Vec<Dim>>>) -> Self {
-        Self { dtype: None, dims: dims.into(), elements: None }
+        Self { dims: dims.into(), ..Self::default() }
+    }
+
+    /// A value of which nothing but its type is known.
+    pub fn of_type(value: ValueType) -> Self {
+        match value {
+            ValueType::Tensor(dtype) => Self { dtype: Some(dtype), ..Self::default() },
+            other => Self { other: Some(other), ..Self::default() },
+        }
+    }
+
+    pub fn value_type(&self) -> Option<ValueType> {
+        self.dtype.map(ValueType::Tensor).or(self.other)
     }
 
     /// A list of integers.
     pub fn list(elements: Vec<Dim>) -> Self {
         let dims = Some(vec![elements.len().into()]);
         let elements = Some(elements).filter(|elements| elements.len() <= MAX_ELEMENTS);
-        Self { dtype: None, dims, elements }
+        Self { dims, elements, ..Self::default() }
     }
 
     /// A single integer.
     pub fn scalar(element: Dim) -> Self {
-        Self { dtype: None, dims: Some(vec![]), elements: Some(vec![element]) }
+        Self { dims: Some(vec![]), elements: Some(vec![element]), ..Self::default() }
     }
 
     pub fn of_constant(tensor: &Tensor) -> Self {
@@ -70,15 +85,16 @@ impl Fact {
     }
 
     /// What is known of a value that is one or the other.
-    pub fn either(&self, other: &Self) -> Self {
-        let dims = match (&self.dims, &other.dims) {
+    pub fn either(&self, of: &Self) -> Self {
+        let dims = match (&self.dims, &of.dims) {
             (Some(a), Some(b)) if a.len() == b.len() => {
                 Some(a.iter().zip(b).map(|(a, b)| if a.same(b) { a.clone() } else { Dim::Unknown }).collect())
             }
             _ => None,
         };
-        let dtype = self.dtype.filter(|dtype| Some(*dtype) == other.dtype);
-        Self { dtype, dims, elements: None }
+        let dtype = self.dtype.filter(|dtype| Some(*dtype) == of.dtype);
+        let same = self.other.filter(|other| Some(*other) == of.other);
+        Self { dtype, other: same, dims, elements: None }
     }
 }
 

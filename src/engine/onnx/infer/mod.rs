@@ -17,7 +17,7 @@ pub mod text;
 pub use dim::{Dim, Symbol, Symbols};
 pub use fact::{Fact, integers};
 
-use super::graph::{Graph, Model, Node};
+use super::graph::{Graph, Model, Node, ValueId};
 use crate::engine::UnsupportedNode;
 use crate::plan::{self, Port};
 use std::collections::HashMap;
@@ -28,8 +28,8 @@ pub struct Inference {
     /// What is known of each value, by [`ValueId`](super::ValueId).
     pub facts: Vec<Fact>,
     pub symbols: Symbols,
-    /// Nodes whose inputs are of types that do not go together, those of graphs inside nodes included. ONNX Runtime
-    /// refuses a model that has one.
+    /// Nodes whose values are of types that do not go together, or that have too few or too many of them; those of graphs
+    /// inside nodes included. ONNX Runtime refuses a model that has one.
     pub mistyped: Vec<UnsupportedNode>,
     /// Nodes whose inputs have lengths that do not go together, whatever the symbols stand for: they cannot run.
     pub misshapen: Vec<UnsupportedNode>,
@@ -137,7 +137,7 @@ pub fn declared(ports: &[Port], symbols: &mut Symbols) -> Vec<Fact> {
         let dims = port.dims.as_ref();
         let dims =
             dims.map(|dims| dims.iter().enumerate().map(|(axis, d)| dim(port, axis, d, symbols)).collect());
-        Fact { dtype: port.dtype, dims, elements: None }.bounded()
+        Fact { dtype: port.dtype, ..Fact::of_dims(dims) }.bounded()
     };
     ports.iter().map(fact).collect()
 }
@@ -172,30 +172,27 @@ impl Walk<'_> {
             let known = self.node(graph, node, &inputs);
             for (id, fact) in node.outputs.iter().zip(known) {
                 if let Some(id) = id {
+                    self.compare(graph, node, *id, &fact);
                     facts[*id] = fact;
                 }
             }
         }
-        self.declared_types(graph, &facts);
         facts
     }
 
-    /// Names the nodes that give an output of another type than the graph declares of it.
-    fn declared_types(&mut self, graph: &Graph, facts: &[Fact]) {
-        for (id, declared) in graph.outputs.iter().zip(&graph.output_types) {
-            let (Some(declared), Some(given)) = (declared.dtype, facts[*id].dtype) else { continue };
-            let by = |node: &&Node| node.outputs.contains(&Some(*id));
-            if declared != given
-                && let Some(node) = graph.nodes.iter().find(by)
-            {
-                let name = &graph.values[*id];
-                add(
-                    self.mistyped,
-                    node,
-                    format!("it gives {given}, and output {name:?} is declared {declared}"),
-                );
-            }
+    /// Names a node that gives a value of another type than the graph declares of it.
+    fn compare(&mut self, graph: &Graph, node: &Node, id: ValueId, fact: &Fact) {
+        let (Some(declared), Some(given)) = (graph.declared.get(&id), fact.value_type()) else { return };
+        if !given.differs(*declared) {
+            return;
         }
+        let is_output = graph.outputs.contains(&id);
+        // ONNX Runtime, too, believes a constant rather than what is said of it on the way.
+        if node.is("Constant") && !is_output {
+            return;
+        }
+        let (what, name) = (if is_output { "output" } else { "value" }, &graph.values[id]);
+        add(self.mistyped, node, format!("it gives {given}, and {what} {name:?} is declared {declared}"));
     }
 
     fn node(&mut self, graph: &Graph, node: &Node, inputs: &[Fact]) -> Vec<Fact> {
@@ -211,7 +208,9 @@ impl Walk<'_> {
         });
         facts.resize(node.outputs.len(), Fact::default());
         for (fact, dtype) in facts.iter_mut().zip(types) {
-            fact.dtype = fact.dtype.or(dtype);
+            if fact.other.is_none() {
+                fact.dtype = fact.dtype.or(dtype);
+            }
         }
         facts.into_iter().map(Fact::bounded).collect()
     }

@@ -1,7 +1,7 @@
-//! Which element types each operator takes and gives, as the published schemas say.
+//! How many values each operator takes and gives, and of which element types, as the published schemas say.
 
 use super::fact::Fact;
-use crate::engine::onnx::Node;
+use crate::engine::onnx::{Node, ValueId};
 use crate::tensor::DType;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -42,6 +42,8 @@ enum Of {
 #[derive(Clone, Copy, PartialEq)]
 enum Repeat {
     Once,
+    /// Once, or left out.
+    Optional,
     /// Any number of values of one type.
     Alike,
     /// Any number of values, each of a type of its own.
@@ -68,20 +70,85 @@ impl Schema {
         Some(((if domain == "ai.onnx" { "" } else { domain }, op), schema))
     }
 
+    /// Whether nothing but a tensor may be at that port.
+    fn takes_tensors(&self, port: &Port) -> bool {
+        match port.of {
+            Of::One(_) => true,
+            Of::Variable(name) => self.variables.contains_key(name),
+        }
+    }
+
+    /// An error where a node has more values than the operator, or lacks one that it needs. `own` are the inputs that
+    /// graphs inside the node do not capture.
+    fn count(&self, node: &Node, own: usize) -> Result<(), String> {
+        // What is left out at the end is not counted.
+        let named = |values: &[Option<ValueId>]| values.iter().rposition(Option::is_some);
+        let own_inputs = &node.inputs[..own.min(node.inputs.len())];
+        let sides = [
+            ("inputs, and takes", &self.inputs, own_inputs),
+            ("outputs, and gives", &self.outputs, &node.outputs[..]),
+        ];
+        for (side, ports, values) in sides {
+            if let Some(last) = named(values).filter(|last| Self::port(ports, *last).is_none()) {
+                return Err(format!("it has {} {side} {}", last + 1, ports.len()));
+            }
+        }
+        let lacks = |(index, port): &(usize, &Port)| {
+            port.repeat == Repeat::Once && (*index >= own || node.input(*index).is_none())
+        };
+        match self.inputs.iter().enumerate().find(lacks) {
+            Some((index, _)) => Err(format!("input {index} is left out, which it needs")),
+            None => Ok(()),
+        }
+    }
+
+    /// What each type variable stands for, and the input that says so.
+    fn bind(&self, inputs: &[Fact]) -> Result<BTreeMap<&'static str, (DType, usize)>, String> {
+        let mut bound = BTreeMap::new();
+        for (index, fact) in inputs.iter().enumerate() {
+            let Some(port) = Self::port(&self.inputs, index) else { continue };
+            if let Some(other) = fact.other.filter(|_| self.takes_tensors(port)) {
+                return Err(format!("input {index} is {other}, and it takes a tensor"));
+            }
+            let Some(given) = fact.dtype else { continue };
+            match port.of {
+                Of::One(wanted) if wanted == given => {}
+                Of::One(wanted) => return Err(format!("input {index} is {given}, and it takes {wanted}")),
+                Of::Variable(name) => {
+                    if self.variables.get(name).is_some_and(|types| !types.contains(&given)) {
+                        return Err(format!("input {index} is {given}, which it does not take"));
+                    }
+                    if port.repeat == Repeat::Apart {
+                        continue;
+                    }
+                    let (first, at) = *bound.entry(name).or_insert((given, index));
+                    if first != given {
+                        return Err(format!(
+                            "input {at} is {first} and input {index} is {given}, where both must be of one type"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(bound)
+    }
+
     /// The port that a value is at; the last one may be repeated.
     fn port(ports: &[Port], index: usize) -> Option<&Port> {
-        ports.get(index).or_else(|| ports.last().filter(|last| last.repeat != Repeat::Once))
+        ports.get(index).or_else(|| ports.last().filter(|last| last.is_repeated()))
     }
 }
 
 impl Port {
     fn parse(text: &'static str) -> Self {
-        let (name, repeat) = match (text.strip_suffix('*'), text.strip_suffix('~')) {
-            (Some(name), _) => (name, Repeat::Alike),
-            (_, Some(name)) => (name, Repeat::Apart),
-            _ => (text, Repeat::Once),
-        };
+        let marks = [('?', Repeat::Optional), ('*', Repeat::Alike), ('~', Repeat::Apart)];
+        let marked = marks.into_iter().find_map(|(mark, repeat)| Some((text.strip_suffix(mark)?, repeat)));
+        let (name, repeat) = marked.unwrap_or((text, Repeat::Once));
         Self { of: dtype(name).map_or(Of::Variable(name), Of::One), repeat }
+    }
+
+    fn is_repeated(&self) -> bool {
+        matches!(self.repeat, Repeat::Alike | Repeat::Apart)
     }
 }
 
@@ -116,37 +183,17 @@ fn dtype(short: &str) -> Option<DType> {
 }
 
 /// The type of each output of a node, where its inputs and its schema decide it. An error where the inputs are of
-/// types that do not go together, or that the operator does not take.
+/// types that do not go together or that the operator does not take, or where it has too few or too many of them.
 pub fn output_types(node: &Node, inputs: &[Fact]) -> Result<Vec<Option<DType>>, String> {
     let versions = SCHEMAS.get(&(node.domain.as_str(), node.op.as_str()));
     let version = if node.domain.is_empty() { node.version } else { i64::MAX };
     let Some(schema) = versions.and_then(|all| all.iter().rfind(|schema| schema.since <= version)) else {
         return Ok(vec![None; node.outputs.len()]);
     };
-    let mut bound: BTreeMap<&str, (DType, usize)> = BTreeMap::new();
-    for (index, fact) in inputs.iter().enumerate() {
-        let (Some(given), Some(port)) = (fact.dtype, Schema::port(&schema.inputs, index)) else { continue };
-        match port.of {
-            Of::One(wanted) if wanted == given => {}
-            Of::One(wanted) => return Err(format!("input {index} is {given}, and it takes {wanted}")),
-            Of::Variable(name) => {
-                if let Some(types) = schema.variables.get(name)
-                    && !types.contains(&given)
-                {
-                    return Err(format!("input {index} is {given}, which it does not take"));
-                }
-                if port.repeat == Repeat::Apart {
-                    continue;
-                }
-                let (first, at) = *bound.entry(name).or_insert((given, index));
-                if first != given {
-                    return Err(format!(
-                        "input {at} is {first} and input {index} is {given}, where both must be of one type"
-                    ));
-                }
-            }
-        }
-    }
+    let captures: usize = node.attributes.graphs().iter().map(|(_, graph)| graph.captures.len()).sum();
+    let own = node.inputs.len().saturating_sub(captures);
+    schema.count(node, own)?;
+    let bound = schema.bind(&inputs[..own.min(inputs.len())])?;
     let output = |index| {
         let port = Schema::port(&schema.outputs, index)?;
         match port.of {

@@ -5,8 +5,8 @@ From the schemas of the onnx package, and of ONNX Runtime for the domain com.mic
 
     domain op since: inputs -> outputs; variable=types ...
 
-An input or output is the name of a type variable or of a type, with `*` after the last one where it may be repeated
-with one type, and `~` where each of them may be of a type of its own. A variable's types are all that any version of
+An input or output is the name of a type variable or of a type, with `?` where it may be left out, `*` after the last
+one where it may be repeated with one type, and `~` where each of them may be of a type of its own. A variable's types are all that any version of
 the operator takes, by their short names; a variable without types may be a sequence or an optional too.
 """
 import re
@@ -61,6 +61,8 @@ def ports(formal, constraints, names):
         if "variadic" in option:
             homogeneous = getattr(port, "is_homogeneous", getattr(port, "isHomogeneous", True))
             text += "*" if homogeneous else "~"
+        elif "optional" in option:
+            text += "?"
         yield text
 
 
@@ -86,7 +88,7 @@ def main(page):
             names = {name: types for name, types in union.items() if types is not None}
             constraints = {name: names.get(name) for name in allowed(schema)}
             given = list(ports(schema.inputs, constraints, names)), list(ports(schema.outputs, constraints, names))
-            used = {p.rstrip("*~") for p in given[0] + given[1]}
+            used = {p.rstrip("?*~") for p in given[0] + given[1]}
             variables = " ".join(f"{name}={','.join(sorted(types))}" for name, types in sorted(names.items())
                                  if name in used and len(types) > 1)
             body = f"{' '.join(given[0])} -> {' '.join(given[1])}; {variables}".rstrip("; ").strip()

@@ -2,7 +2,7 @@
 
 use super::text::{Constants, Text};
 use super::*;
-use crate::engine::onnx::OutputType;
+use crate::engine::onnx::ValueType;
 use crate::tensor::DType;
 
 #[test]
@@ -164,7 +164,7 @@ fn a_node_that_gives_another_type_than_is_declared_is_named() {
     let output = text.ids["y"];
     text.graph.outputs.push(output);
     for (declared, named) in [(DType::I64, 0), (DType::F32, 1)] {
-        text.graph.output_types = vec![OutputType { dtype: Some(declared), dims: vec![] }];
+        text.graph.declared.insert(output, ValueType::Tensor(declared));
         let mistyped = text.inference().mistyped;
         assert_eq!(mistyped.len(), named, "{mistyped:?}");
         assert!(mistyped.iter().all(|node| node.why.contains("is declared float32")), "{mistyped:?}");

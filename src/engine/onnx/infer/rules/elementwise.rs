@@ -1,9 +1,9 @@
 //! Operators that compute element by element, and those that leave the shape as it is.
 
 use super::{Call, Ruled};
-use crate::engine::onnx::element;
 use crate::engine::onnx::infer::dim::{Dim, Symbols};
 use crate::engine::onnx::infer::fact::Fact;
+use crate::tensor::DType;
 
 /// The first output has the shape of the first input.
 pub fn same(call: &mut Call<'_, '_>) -> Ruled {
@@ -107,14 +107,14 @@ pub fn cast(call: &mut Call<'_, '_>) -> Ruled {
     if call.node.op == "Identity" {
         return Ok(vec![fact]);
     }
-    let dtype = i32::try_from(call.int("to", 0)).ok().and_then(element::dtype);
+    let dtype = call.dtype_named("to", 0);
     let whole = dtype.is_some_and(|dtype| matches!(dtype.name(), "int64" | "int32" | "uint64" | "bool"));
     let mut elements = fact.elements.filter(|_| whole);
     if dtype.is_some_and(|dtype| dtype.name() == "bool") {
         let truth = |e: &Dim| if let Dim::Fixed(n) = e { Dim::Fixed((*n != 0).into()) } else { Dim::Unknown };
         elements = elements.map(|all| all.iter().map(truth).collect());
     }
-    Ok(vec![Fact { dtype, dims: fact.dims, elements }])
+    Ok(vec![Fact { dtype, dims: fact.dims, elements, ..Fact::default() }])
 }
 
 pub fn cast_like(call: &mut Call<'_, '_>) -> Ruled {
@@ -122,23 +122,28 @@ pub fn cast_like(call: &mut Call<'_, '_>) -> Ruled {
 }
 
 pub fn bit_cast(call: &mut Call<'_, '_>) -> Ruled {
-    let dtype = i32::try_from(call.int("to", 0)).ok().and_then(element::dtype);
+    let dtype = call.dtype_named("to", 0);
     Ok(vec![Fact { dtype, ..Fact::of_dims(call.dims(0)) }])
 }
 
 pub fn dropout(call: &mut Call<'_, '_>) -> Ruled {
     let dims = call.dims(0);
-    Ok(vec![Fact::of_dims(dims.clone()), Fact::of_dims(dims)])
+    // Before opset 10 the mask was of the type of the input.
+    let mask = if call.node.version < 10 { call.fact(0).dtype } else { Some(DType::Bool) };
+    Ok(vec![Fact::of_dims(dims.clone()), Fact { dtype: mask, ..Fact::of_dims(dims) }])
 }
 
-/// The mean and the inverse deviation have lengths of 1 from the axis on.
+/// The mean and the inverse deviation have lengths of 1 from the axis on, and a type of their own.
 pub fn layer_norm(call: &mut Call<'_, '_>) -> Ruled {
-    let Some(dims) = call.dims(0) else { return Ok(vec![]) };
+    let dims = call.dims(0);
     let mut reduced = dims.clone();
-    if let Some(axis) = super::index(call.int("axis", -1), dims.len()) {
-        reduced[axis..].fill(Dim::Fixed(1));
+    if let Some(dims) = &mut reduced
+        && let Some(axis) = super::index(call.int("axis", -1), dims.len())
+    {
+        dims[axis..].fill(Dim::Fixed(1));
     }
-    Ok(vec![Fact::of_dims(dims), Fact::of_dims(reduced.clone()), Fact::of_dims(reduced)])
+    let moments = Fact { dtype: call.dtype_named("stash_type", 1), ..Fact::of_dims(reduced) };
+    Ok(vec![Fact::of_dims(dims), moments.clone(), moments])
 }
 
 pub fn skip_norm(call: &mut Call<'_, '_>) -> Ruled {

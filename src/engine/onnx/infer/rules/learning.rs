@@ -53,17 +53,24 @@ fn labels(call: &mut Call<'_, '_>) -> Ruled {
         "CategoryMapper" if call.fact(0).dtype == Some(DType::String) => Some(DType::I64),
         "CategoryMapper" => call.fact(0).dtype.map(|_| DType::String),
         _ => {
-            let tensor = call.node.attributes.find_tensor("values_tensor").ok().flatten();
-            let lists = [
-                ("values_strings", DType::String),
-                ("values_int64s", DType::I64),
-                ("values_floats", DType::F32),
-            ];
-            let list = lists.into_iter().find(|(name, _)| count(call, name).is_some());
-            tensor.map(|tensor| tensor.dtype()).or(list.map(|(_, dtype)| dtype))
+            let (keys, given) = (encoded(call, "keys"), call.fact(0).dtype);
+            if let (Some(keys), Some(given)) = (keys, given)
+                && keys != given
+            {
+                call.mistyped(format!("input 0 is {given} and its keys are {keys}"));
+            }
+            encoded(call, "values")
         }
     };
     Ok(vec![Fact { dtype, ..Fact::of_dims(call.dims(0)) }])
+}
+
+/// The element type of the keys or the values of a LabelEncoder.
+fn encoded(call: &Call<'_, '_>, of: &str) -> Option<DType> {
+    let tensor = call.node.attributes.find_tensor(&format!("{of}_tensor")).ok().flatten();
+    let lists = [("strings", DType::String), ("int64s", DType::I64), ("floats", DType::F32)];
+    let list = lists.into_iter().find(|(list, _)| count(call, &format!("{of}_{list}")).is_some());
+    tensor.map(|tensor| tensor.dtype()).or(list.map(|(_, dtype)| dtype))
 }
 
 fn one_hot(call: &mut Call<'_, '_>) -> Ruled {

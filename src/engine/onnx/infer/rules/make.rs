@@ -1,9 +1,9 @@
 //! Operators that make a tensor of numbers given to them, and those of text.
 
 use super::{Call, Ruled};
+use crate::engine::onnx::Attribute;
 use crate::engine::onnx::infer::dim::Dim;
 use crate::engine::onnx::infer::fact::Fact;
-use crate::engine::onnx::{Attribute, element};
 use crate::tensor::DType;
 
 pub fn constant(call: &mut Call<'_, '_>) -> Ruled {
@@ -37,7 +37,7 @@ pub fn of_shape(call: &mut Call<'_, '_>) -> Ruled {
     };
     let rank = call.dims(0).and_then(|dims| dims.first()?.fixed()).filter(|rank| *rank < 64);
     let dims = shape.or_else(|| rank.map(|rank| vec![Dim::Unknown; rank]));
-    Ok(vec![Fact { dtype: Some(dtype), dims, elements }])
+    Ok(vec![Fact { dtype: Some(dtype), dims, elements, ..Fact::default() }])
 }
 
 pub fn range(call: &mut Call<'_, '_>) -> Ruled {
@@ -56,24 +56,20 @@ pub fn range(call: &mut Call<'_, '_>) -> Ruled {
     Ok(vec![Fact::of_dims(vec![length])])
 }
 
-fn declared(call: &Call<'_, '_>, name: &str, default: i64) -> Option<DType> {
-    element::dtype(i32::try_from(call.int(name, default)).ok()?)
-}
-
 pub fn random(call: &mut Call<'_, '_>) -> Ruled {
     let dims = call.ints("shape").map(|shape| shape.into_iter().map(Dim::Fixed).collect::<Vec<_>>());
-    Ok(vec![Fact { dtype: declared(call, "dtype", 1), ..Fact::of_dims(dims) }])
+    Ok(vec![Fact { dtype: call.dtype_named("dtype", 1), ..Fact::of_dims(dims) }])
 }
 
 pub fn window(call: &mut Call<'_, '_>) -> Ruled {
     let size = call.fact(0).elements.and_then(|all| all.first().cloned()).unwrap_or(Dim::Unknown);
-    Ok(vec![Fact { dtype: declared(call, "output_datatype", 1), ..Fact::of_dims(vec![size]) }])
+    Ok(vec![Fact { dtype: call.dtype_named("output_datatype", 1), ..Fact::of_dims(vec![size]) }])
 }
 
 pub fn multinomial(call: &mut Call<'_, '_>) -> Ruled {
     let batch = call.dims(0).and_then(|dims| dims.first().cloned()).unwrap_or(Dim::Unknown);
     let dims = vec![batch, Dim::Fixed(call.int("sample_size", 1))];
-    Ok(vec![Fact { dtype: declared(call, "dtype", 6), ..Fact::of_dims(dims) }])
+    Ok(vec![Fact { dtype: call.dtype_named("dtype", 6), ..Fact::of_dims(dims) }])
 }
 
 /// Strings that are removed make the last axis shorter.

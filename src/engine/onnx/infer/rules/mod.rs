@@ -12,13 +12,15 @@ mod pick;
 mod product;
 mod recurrent;
 mod reduce;
+mod sequence;
+mod typed;
 mod window;
 
 use super::Walk;
 use super::dim::Dim;
 use super::fact::Fact;
-use crate::engine::onnx::{Attribute, Node, ValueId};
-use crate::tensor::Tensor;
+use crate::engine::onnx::{Attribute, Node, ValueId, element};
+use crate::tensor::{DType, Tensor};
 use std::collections::HashMap;
 
 /// What is known of the outputs of a node; fewer than it has where nothing is known of the last ones.
@@ -36,6 +38,11 @@ pub struct Call<'a, 'w> {
 }
 
 impl Call<'_, '_> {
+    /// Says that the node's types do not go together, whatever their lengths are.
+    pub fn mistyped(&mut self, why: String) {
+        super::add(self.walk.mistyped, self.node, why);
+    }
+
     pub fn fact(&self, input: usize) -> Fact {
         self.inputs.get(input).cloned().unwrap_or_default()
     }
@@ -60,6 +67,11 @@ impl Call<'_, '_> {
 
     pub fn int(&self, name: &str, default: i64) -> i64 {
         self.node.attributes.int(name, default).unwrap_or(default)
+    }
+
+    /// The element type that an attribute names by its code.
+    pub fn dtype_named(&self, name: &str, default: i64) -> Option<DType> {
+        element::dtype(i32::try_from(self.int(name, default)).ok()?)
     }
 
     pub fn ints(&self, name: &str) -> Option<Vec<i64>> {
@@ -201,12 +213,6 @@ fn standard(op: &str) -> Option<Rule> {
         | "GroupNormalization"
         | "RMSNormalization"
         | "Trilu"
-        | "EyeLike"
-        | "RandomNormalLike"
-        | "RandomUniformLike"
-        | "Bernoulli"
-        | "QuantizeLinear"
-        | "DequantizeLinear"
         | "ReverseSequence"
         | "ScatterElements"
         | "ScatterND"
@@ -214,6 +220,10 @@ fn standard(op: &str) -> Option<Rule> {
         | "TensorScatter"
         | "RegexFullMatch"
         | "RotaryEmbedding" => elementwise::same,
+        "EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" => typed::like,
+        "QuantizeLinear" => typed::quantized,
+        "DequantizeLinear" => typed::dequantized,
+        "MelWeightMatrix" => typed::mel,
         "LayerNormalization" => elementwise::layer_norm,
         "BatchNormalization" => elementwise::batch_norm,
         "Dropout" => elementwise::dropout,
@@ -270,6 +280,7 @@ fn standard(op: &str) -> Option<Rule> {
         "If" => control::branch,
         "Loop" => control::repeat,
         "Scan" => control::scan,
+        _ if sequence::find(op).is_some() => return sequence::find(op),
         "StringNormalizer" => make::normalized_strings,
         "StringSplit" => make::split_strings,
         "TfIdfVectorizer" => make::ngrams,
@@ -279,10 +290,10 @@ fn standard(op: &str) -> Option<Rule> {
 
 fn microsoft(op: &str) -> Option<Rule> {
     Some(match op {
-        "Gelu" | "FastGelu" | "BiasGelu" | "QuickGelu" | "BiasSoftmax" | "QuantizeLinear"
-        | "DequantizeLinear" | "QLinearLeakyRelu" | "QLinearSigmoid" | "QLinearSoftmax" | "BiasAdd" => {
-            elementwise::same
-        }
+        "QuantizeLinear" => typed::quantized,
+        "QGemm" => typed::quantized_gemm,
+        "Gelu" | "FastGelu" | "BiasGelu" | "QuickGelu" | "BiasSoftmax" | "DequantizeLinear"
+        | "QLinearLeakyRelu" | "QLinearSigmoid" | "QLinearSoftmax" | "BiasAdd" => elementwise::same,
         "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => elementwise::skip_norm,
         "FusedMatMul" | "TransposeMatMul" => product::fused_mat_mul,
         "FusedGemm" | "GemmFastGelu" => product::gemm,
