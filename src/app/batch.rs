@@ -17,7 +17,7 @@ use crate::lifecycle::{Lifecycle, Precautions};
 use crate::offline::{
     self, Begin, EarlierRun, Flow, Glob, Identity, Inputs, List, RunSpec, Selection, Shard, Stopped, Summary,
 };
-use crate::plan::{Entry, Pipeline, Plan};
+use crate::plan::{DecodePlan, Entry, Pipeline, Plan};
 use alone::in_flight;
 use entry::OfflineEntry;
 use std::path::PathBuf;
@@ -111,7 +111,7 @@ fn ready(compiled: &Compiled, batch: &Batch) -> Result<Ready, Trouble> {
     let list = offline::find(&inputs, &output, &pipeline.offline.decodes, &wanted, &mut stdin)
         .map_err(|stopped| trouble(&stopped))?;
     if list.total == 0 && batch.shard.is_none() {
-        return Err(Trouble::Given(nothing_to_do(batch, &pipeline)));
+        return Err(Trouble::Given(nothing_to_do(batch, &pipeline, &list.without_rows)));
     }
     Ok(Ready { pipeline, list, output })
 }
@@ -289,13 +289,15 @@ fn pipeline(plan: &Plan, name: &str) -> Result<Arc<Pipeline>, Trouble> {
     })
 }
 
-fn nothing_to_do(batch: &Batch, pipeline: &Pipeline) -> String {
+fn nothing_to_do(batch: &Batch, pipeline: &Pipeline, without_rows: &[String]) -> String {
     let inputs: Vec<String> = batch.inputs.iter().map(|p| format!("`{}`", p.display())).collect();
-    let takes: Vec<String> = pipeline
-        .offline
-        .decodes
-        .iter()
-        .map(|d| format!("decode `{}` takes .{}", d.name, d.decode.extensions().join(", .")))
-        .collect();
-    format!("nothing to do in {}: {}", inputs.join(", "), takes.join("; "))
+    let why: Vec<String> = match without_rows {
+        [] => {
+            let takes =
+                |d: &DecodePlan| format!("decode `{}` takes .{}", d.name, d.decode.extensions().join(", ."));
+            pipeline.offline.decodes.iter().map(takes).collect()
+        }
+        names => names.iter().map(|name| format!("`{name}` has no rows")).collect(),
+    };
+    format!("nothing to do in {}: {}", inputs.join(", "), why.join("; "))
 }

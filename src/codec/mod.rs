@@ -124,4 +124,5 @@ fn look_up<T>(
 #[cfg(test)]
 mod tests;
 
+pub use decode::cells;
 pub use decode::npy::tensor as npy_tensor;

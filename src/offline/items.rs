@@ -55,6 +55,8 @@ pub struct List {
     pub misfits: u64,
     /// Files of other kinds, which are left alone.
     pub others: u64,
+    /// The names of files that may hold rows and hold none.
+    pub without_rows: Vec<String>,
     /// The digest of the names and sizes of all items, whatever the shard.
     pub digest: blake3::Hash,
 }

@@ -161,8 +161,15 @@ impl Listing {
             self.sort();
         }
         let others = self.others;
+        let without = |entry: &&Entry| {
+            let rows = if let EntryKind::Rows(index) = entry.kind { Some(index as usize) } else { None };
+            rows.and_then(|index| self.row_files.get(index)).is_some_and(|file| file.count == 0)
+        };
+        let without_rows =
+            self.entries.iter().filter(without).map(|entry| self.name(entry).to_owned()).collect();
         let (file, digest) = self.write(decodes, wanted).map_err(Stopped::list)?;
-        let mut list = List { file, wanted: wanted.clone(), total: 0, misfits: 0, others, digest };
+        let wanted = wanted.clone();
+        let mut list = List { file, wanted, total: 0, misfits: 0, others, without_rows, digest };
         list.count(decodes)?;
         Ok(list)
     }

@@ -2,6 +2,7 @@
 
 mod array;
 mod json;
+mod quotes;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use crate::plan::{DecodePlan, Payload};
 use array::Array;
 use bytes::Bytes;
 use csv::ByteRecord;
+use quotes::Quotes;
 use record::Columns;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -37,7 +39,7 @@ pub enum Row {
 /// The rows of a file, one after the other.
 pub enum Rows {
     Lines { file: BufReader<File>, folder: Arc<Path> },
-    Records { reader: Box<csv::Reader<File>>, columns: Arc<Columns>, first: Option<ByteRecord> },
+    Records { reader: Box<csv::Reader<Quotes<File>>>, columns: Arc<Columns>, first: Option<ByteRecord> },
     Slices { array: Arc<Array>, next: u64 },
 }
 
@@ -52,7 +54,8 @@ impl RowFormat {
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             "csv" | "tsv" => {
                 let line = first_line(path)?;
-                let delimiter = delimiter.unwrap_or_else(|| record::delimiter(&line, decodes));
+                let named = delimiter.or_else(|| record::named_delimiter(&line));
+                let delimiter = named.unwrap_or_else(|| record::delimiter(&line, decodes));
                 Some(Self::Csv { delimiter })
             }
             "npy" => {
@@ -74,20 +77,33 @@ impl Rows {
         Ok(match kind {
             RowFormat::JsonLines => Self::Lines { file: BufReader::new(file()?), folder: folder.into() },
             RowFormat::Csv { delimiter } => {
-                let mut reader = csv::ReaderBuilder::new();
-                let reader = reader.has_headers(false).flexible(true).delimiter(delimiter);
-                let mut reader = reader.from_reader(file()?);
-                let mut first = ByteRecord::new();
-                if !reader.read_byte_record(&mut first).map_err(|e| e.to_string())? {
-                    return Err("it is empty".to_owned());
-                }
-                let (columns, is_header) = Columns::find(&first, decodes, folder)?;
-                let columns = Arc::new(columns);
-                let first = (!is_header).then_some(first);
-                Self::Records { reader: Box::new(reader), columns, first }
+                let names_delimiter = record::named_delimiter(&first_line(path)?).is_some();
+                Self::table(file()?, delimiter, names_delimiter, decodes, folder)?
             }
             RowFormat::Npy => Self::Slices { array: Arc::new(Array::open(path)?), next: 0 },
         })
+    }
+
+    /// `names_delimiter` where a line comes before the header that says what stands between the cells.
+    fn table(
+        file: File,
+        delimiter: u8,
+        names_delimiter: bool,
+        decodes: &[DecodePlan],
+        folder: &Path,
+    ) -> Result<Self, String> {
+        let mut reader = csv::ReaderBuilder::new();
+        let reader = reader.has_headers(false).flexible(true).delimiter(delimiter);
+        let mut reader = reader.from_reader(Quotes::new(file, delimiter));
+        let mut first = ByteRecord::new();
+        for _ in 0..1 + usize::from(names_delimiter) {
+            if !reader.read_byte_record(&mut first).map_err(|e| e.to_string())? {
+                return Err("it is empty".to_owned());
+            }
+        }
+        let (columns, is_header) = Columns::find(&first, decodes, folder)?;
+        let first = (!is_header).then_some(first);
+        Ok(Self::Records { reader: Box::new(reader), columns: Arc::new(columns), first })
     }
 
     /// The number of rows from here on.

@@ -3,6 +3,7 @@
 use super::house::root;
 use super::run::{get, json, start};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A pipeline of every kind of decode, and of several together.
@@ -113,11 +114,10 @@ fn every_line_that_is_printed_works() {
     assert!(line("past").unwrap().contains("-F 'old=[[[0.5, 0.5, 0.5, 0.5]],"), "{printed:?}");
 }
 
-#[test]
-fn a_table_is_asked_for_as_tables_are_written() {
-    let folder = tempfile::tempdir().unwrap();
+/// A pipeline of two columns, numbers and texts, that gives them back.
+fn columns(folder: &Path) -> PathBuf {
     let store = root().join("tests/fixtures/tables");
-    let file = folder.path().join("columns.toml");
+    let file = folder.join("columns.toml");
     let text = format!(
         "[store]\npath = {store:?}\n[device]\nuse = \"cpu\"\n[models.columns]\n[pipelines.columns]\n\
          decode.age = {{ format = \"json\" }}\ndecode.city = {{ format = \"json\", dtype = \"string\" }}\n\
@@ -126,6 +126,45 @@ fn a_table_is_asked_for_as_tables_are_written() {
          [pipelines.columns.steps]\ns = {{ model = \"columns\", inputs = {{ age = \"age\", city = \"city\" }} }}\n"
     );
     fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn what_is_wrong_with_a_table_is_told_before_any_row_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = columns(folder.path());
+    let output = folder.path().join("output");
+    for (table, told) in [
+        (
+            "age,city\n1,a\n2,\"b\n3,c\n",
+            "the quote that opens in line 3 is never closed, and all after it would be one cell",
+        ),
+        ("age,city,age\n1,a,2\n", "columns 1 (`age`) and 3 (`age`) are both for decode `age`"),
+        ("age,city\n", "`in.csv` has no rows"),
+    ] {
+        let input = folder.path().join("in.csv");
+        fs::write(&input, table).unwrap();
+        let [file, input, output] = [&file, &input, &output].map(|path| path.to_str().unwrap());
+        let said = super::house::say(&[
+            "batch",
+            file,
+            "--pipeline",
+            "columns",
+            "--input",
+            input,
+            "--output",
+            output,
+        ]);
+        assert_eq!(said.code, 1, "{}", said.err);
+        assert!(said.err.contains(told), "{}", said.err);
+    }
+    assert!(!output.exists());
+}
+
+#[test]
+fn a_table_is_asked_for_as_tables_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = columns(folder.path());
     let server = start(&[file.to_str().unwrap()]);
     let url = format!("http://{}/columns/predict", server.address);
     let curl = |arguments: &[&str]| {
@@ -166,6 +205,8 @@ fn a_table_is_asked_for_as_tables_are_written() {
     assert_eq!(batch("again.csv", "second", &[]), of("again.csv"));
     fs::write(folder.path().join("odd.csv"), "city^age\na; b^1.5\n42^\n^NA\n").unwrap();
     assert_eq!(batch("odd.csv", "third", &["--delimiter", "^"]), of("odd.csv"));
+    fs::write(folder.path().join("excel.csv"), "sep=^\r\ncity^age\r\na; b^1.5\r\n42^\\N\r\n^\r\n").unwrap();
+    assert_eq!(batch("excel.csv", "excel", &[]), of("excel.csv"));
     // The same rows through the server, which reads them as this one does.
     let via = format!("http://{}", server.address);
     assert_eq!(batch("in.csv", "via", &["--via", &via]), of("in.csv"));

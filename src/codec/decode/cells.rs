@@ -5,10 +5,11 @@
 
 use crate::tensor::DType;
 
-/// What pandas takes for a missing value where it is not told otherwise (`na_values`).
+/// What pandas takes for a missing value where it is not told otherwise (`na_values`), and what MySQL and PostgreSQL write
+/// for one.
 const MISSING: &[&str] = &[
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
-    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+    "\\N", "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ];
 
 /// Writes a cell as one element of JSON. The error says what the cell is, without saying which.
@@ -26,17 +27,28 @@ pub fn element(dtype: DType, cell: &str, out: &mut String) -> Result<(), String>
         let shown = if cell.is_empty() { "an empty cell".to_owned() } else { format!("`{cell}`") };
         return Err(format!("{shown} is a value that is missing, which {dtype} does not have; floats do"));
     }
-    let truth = match cell {
-        "true" | "True" | "TRUE" => Some(true),
-        "false" | "False" | "FALSE" => Some(false),
-        _ => None,
-    };
-    match (dtype, truth) {
+    match (dtype, truth(dtype, cell)) {
         (DType::Bool, Some(truth)) => out.push_str(if truth { "true" } else { "false" }),
         (_, Some(truth)) => out.push(if truth { '1' } else { '0' }),
         (_, None) => out.push_str(&number(dtype, cell)?),
     }
     Ok(())
+}
+
+/// Whether a cell is read as a number, or as one that is missing, where one is wanted.
+pub fn is_number(cell: &str) -> bool {
+    element(DType::F64, cell, &mut String::new()).is_ok()
+}
+
+/// PostgreSQL writes booleans as a letter, which elsewhere is none.
+fn truth(dtype: DType, cell: &str) -> Option<bool> {
+    match cell {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        "t" if dtype == DType::Bool => Some(true),
+        "f" if dtype == DType::Bool => Some(false),
+        _ => None,
+    }
 }
 
 /// A number as JSON has them.
@@ -123,6 +135,8 @@ mod tests {
         {
             assert_eq!(json(DType::Bool, cell), Ok(wanted.into()));
         }
+        assert_eq!((json(DType::Bool, "t"), json(DType::Bool, "f")), (Ok("true".into()), Ok("false".into())));
+        assert!(json(DType::F32, "t").is_err());
         assert_eq!(json(DType::Bool, "yes"), Err("`yes` is not true or false".into()));
     }
 }

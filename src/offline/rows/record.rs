@@ -1,6 +1,7 @@
 //! Records of CSV, as pandas, spreadsheets and databases write them: the columns are called as the decodes.
 
 use super::{is_of, read_file, reads_json, refused};
+use crate::codec::cells;
 use crate::offline::Refused;
 use crate::plan::{DecodePlan, Payload};
 use csv::ByteRecord;
@@ -32,7 +33,7 @@ impl Columns {
     pub fn find(first: &ByteRecord, decodes: &[DecodePlan], folder: &Path) -> Result<(Self, bool), String> {
         let names = names(first);
         let decodes = columns(&names, decodes)?;
-        let all_numbers = matches!(decodes.as_slice(), [Cells::Elements(_)]) && are_numbers(&names);
+        let all_numbers = matches!(decodes.as_slice(), [Cells::Elements(_)]) && are_values(&names);
         let width = names.len();
         let names = if all_numbers { vec![] } else { names };
         Ok((Self { decodes, names, width, folder: folder.to_owned() }, !all_numbers))
@@ -66,8 +67,9 @@ fn names(first: &ByteRecord) -> Vec<String> {
     first.iter().map(name).collect()
 }
 
-fn are_numbers(names: &[String]) -> bool {
-    names.iter().all(|name| name.parse::<f64>().is_ok())
+/// Whether they are numbers, of which any may be missing, and no names of columns.
+fn are_values(names: &[String]) -> bool {
+    names.iter().all(|name| cells::is_number(name))
 }
 
 /// The columns in which each decode finds its value. Columns that no decode is called after are passed over; where they
@@ -76,22 +78,14 @@ fn columns(names: &[String], decodes: &[DecodePlan]) -> Result<Vec<Cells>, Strin
     let mut found = vec![];
     for decode in decodes {
         let json = reads_json(decode);
-        let named = names.iter().position(|name| is_of(name, decode));
-        let numbered: Vec<usize> = (0..)
-            .map_while(|i| {
-                let called = |name: &str| {
-                    let index = name.rsplit_once('_').filter(|(start, _)| is_of(start, decode));
-                    index.is_some_and(|(_, index)| index == i.to_string())
-                };
-                names.iter().position(|name| called(name))
-            })
-            .collect();
+        let named = only(names, decode, |name| is_of(name, decode))?;
+        let numbered = numbered(names, decode)?;
         found.push(match (named, decodes) {
             (Some(column), _) if json => Cells::Value(column),
             (Some(column), _) => Cells::Path(column),
             (None, _) if json && !numbered.is_empty() => Cells::Elements(numbered),
             (None, [_]) if json => Cells::Elements((0..names.len()).collect()),
-            (None, [_]) => match names.iter().position(|name| name == "path") {
+            (None, [_]) => match only(names, decode, |name| name == "path")? {
                 Some(column) => Cells::Path(column),
                 None => return Err(no_column(decode, names)),
             },
@@ -99,6 +93,43 @@ fn columns(names: &[String], decodes: &[DecodePlan]) -> Result<Vec<Cells>, Strin
         });
     }
     Ok(found)
+}
+
+/// The columns `x_0`, `x_1` and on.
+fn numbered(names: &[String], decode: &DecodePlan) -> Result<Vec<usize>, String> {
+    let at = |index: usize| {
+        only(names, decode, |name| {
+            let parts = name.rsplit_once('_').filter(|(start, _)| is_of(start, decode));
+            parts.is_some_and(|(_, end)| end == index.to_string())
+        })
+    };
+    (0..).map(at).map_while(Result::transpose).collect()
+}
+
+/// The column that a decode reads; an error where several are called so that it might be any of them.
+fn only(names: &[String], decode: &DecodePlan, is: impl Fn(&str) -> bool) -> Result<Option<usize>, String> {
+    let mut found = names.iter().enumerate().filter(|(_, name)| is(name));
+    match (found.next(), found.next()) {
+        (Some((a, x)), Some((b, y))) => Err(format!(
+            "columns {} (`{x}`) and {} (`{y}`) are both for decode `{}`; name or remove one of them otherwise",
+            a + 1,
+            b + 1,
+            decode.name
+        )),
+        (found, _) => Ok(found.map(|(column, _)| column)),
+    }
+}
+
+/// The delimiter that a line before the header names, as Excel has it: `sep=;`.
+pub fn named_delimiter(line: &[u8]) -> Option<u8> {
+    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+    let end = line.iter().rposition(|byte| !b"\r\n".contains(byte))?;
+    let line = &line[..=end];
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    match line {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] => Some(*delimiter),
+        _ => None,
+    }
 }
 
 /// The delimiter of a table whose first line this is: the first by which the decodes find their columns, as

@@ -40,6 +40,47 @@ fn columns_are_found_by_name_or_are_all_numbers() {
     assert!(find("1|2", &one).unwrap().1.eq(&false), "numbers are no header");
     assert!(find("a|2", &one).unwrap().1);
     assert!(find("a|b", &[json("x"), json("y")]).is_err());
+    for first in ["1||3", "|NaN|2", "True|0.5", "\\N|1", "|"] {
+        assert!(!find(first, &one).unwrap().1, "{first}: values, of which some are missing");
+    }
+    for first in ["|a", "1|x"] {
+        assert!(find(first, &one).unwrap().1, "{first}");
+    }
+}
+
+#[test]
+fn two_columns_for_one_decode_are_refused() {
+    let json =
+        |name: &str| DecodePlan { name: name.into(), decode: std::sync::Arc::new(Json), keep_origin: false };
+    let find = |names: &[&str]| Columns::find(&ByteRecord::from(names.to_vec()), &[json("x")], Path::new(""));
+    let error = find(&["id", "x", "b", "x"]).map(drop).unwrap_err();
+    assert!(error.starts_with("columns 2 (`x`) and 4 (`x`) are both for decode `x`"), "{error}");
+    let error = find(&["x_0", "x_1", "x_0"]).map(drop).unwrap_err();
+    assert!(error.starts_with("columns 1 (`x_0`) and 3 (`x_0`)"), "{error}");
+    assert!(find(&["a", "x", "a"]).is_ok(), "what is passed over may be there twice");
+}
+
+#[test]
+fn a_line_before_the_header_names_the_delimiter() {
+    for (line, wanted) in [
+        ("sep=;\r\n", Some(b';')),
+        ("\u{feff}SEP=\t\n", Some(b'\t')),
+        ("\"sep=,\"\n", Some(b',')),
+        ("sep=\n", None),
+        ("sep=;;\n", None),
+        ("sep\n", None),
+        ("", None),
+    ] {
+        assert_eq!(record::named_delimiter(line.as_bytes()), wanted, "{line:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "\u{feff}sep=|\r\nx_0|x_1\r\n1|2\r\n3|4\r\n").unwrap();
+    let decode = DecodePlan { name: "x".into(), decode: std::sync::Arc::new(Json), keep_origin: false };
+    let decodes = [decode];
+    let kind = RowFormat::of(&path, &decodes, None).unwrap().unwrap();
+    assert_eq!(kind, RowFormat::Csv { delimiter: b'|' });
+    assert_eq!(Rows::open(kind, &path, &decodes).unwrap().count(), Ok(2));
 }
 
 #[test]
