@@ -39,7 +39,8 @@ pub struct Running {
     refused: Mutex<Option<Refusal>>,
     /// Held while files are looked at: their texts as they were last looked at.
     looked: Mutex<Option<Files>>,
-    threads: CodecThreads,
+    /// Where bodies are read, items decoded and answers encoded.
+    pub threads: CodecThreads,
 }
 
 /// The plan that is served.

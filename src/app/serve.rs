@@ -101,7 +101,7 @@ async fn serving(
     config.set_client_rules(client_rules(plan));
     let running = Running::new(paths, overrides, &compiled, &lifecycle, &metrics, &memory, &config);
     let host = Arc::new(HostOf::new(running.clone()));
-    let server = Server::new(host.clone(), config.clone(), limits, metrics.clone());
+    let server = Server::new(host.clone(), config.clone(), limits, metrics.clone(), running.threads.clone());
     let health = plan.server.health.as_ref();
     let health = health.map(|at| answer_health(at, health_limits, server.clone())).transpose()?;
     let (stop, stopped) = watch::channel(false);

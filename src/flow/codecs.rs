@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The number of bytes from which on work is moved off the threads that serve connections.
-pub(super) const HEAVY: usize = 256 << 10;
+pub const HEAVY: usize = 256 << 10;
 
 /// The number of bytes from which on a picture is large: those of 2 megapixels.
 const LARGE: usize = 6 << 20;
@@ -120,6 +120,20 @@ impl CodecThreads {
         let panicked = |message| Error::Panic { at: at(), message };
         let (done, reserved) = done.map_err(late)?.map_err(|error| panicked(error.to_string()))?;
         Ok((done.map_err(panicked)?, reserved))
+    }
+
+    /// Does work on a body before it is decoded, as a decode of so many bytes is done.
+    pub async fn prepare<T: Send + 'static>(
+        &self,
+        pipeline: &Arc<str>,
+        at: &str,
+        bytes: usize,
+        deadline: Instant,
+        does: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let work = Work { pipeline, is_decode: true, weight: bytes, holds: bytes, takes: 0, deadline };
+        let (done, _) = self.run(work, || at.to_owned(), does).await?;
+        Ok(done)
     }
 
     /// Waits in line.

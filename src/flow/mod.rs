@@ -14,7 +14,7 @@ mod steps;
 mod together;
 
 pub use crate::plan::Side;
-pub use codecs::CodecThreads;
+pub use codecs::{CodecThreads, HEAVY};
 pub use error::Error;
 pub use pipeline::{Pinned, Pipeline};
 pub use run::{Answer, Request, Timings, room, run};

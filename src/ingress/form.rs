@@ -6,45 +6,67 @@
 use super::problem::Problem;
 use crate::codec::document::{self, MOST_NAMED, Missing, SplitError};
 use crate::flow::Error;
-use crate::plan::{DecodeError, DecodePlan, Payload};
+use crate::plan::{DecodeError, DecodePlan, JsonValues, Payload};
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
-use hyper::HeaderMap;
-use hyper::header::CONTENT_TYPE;
 use multer::{Constraints, Multipart, SizeLimit};
 use std::fmt;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 /// Parts that a multipart body may have beside those of the decodes, such as the button of a form.
 const SPARE_PARTS: usize = 64;
 
-/// The payloads of a request, in the order of `decodes`.
-pub async fn payloads(
-    headers: &HeaderMap,
-    body: Bytes,
-    decodes: &[DecodePlan],
-) -> Result<Vec<Payload>, Problem> {
-    let declared = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let essence = declared.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if essence == "multipart/form-data" {
-        return multipart(declared, body, decodes).await;
+/// The ways in which a body is read, by its `content-type` and by what is wanted of it.
+enum Form<'a> {
+    /// It is the payload of the only decode as it is.
+    Whole,
+    /// It is the text of the only decode, which reads values.
+    Text(&'a dyn JsonValues),
+    Fields,
+    Parts,
+}
+
+impl<'a> Form<'a> {
+    /// `None` of a body that several decodes cannot read.
+    fn of(declared: &str, body: &[u8], decodes: &'a [DecodePlan]) -> Result<Option<Self>, Problem> {
+        let essence = essence(declared);
+        if essence == "multipart/form-data" {
+            return Ok(Some(Self::Parts));
+        }
+        if essence.starts_with("multipart/") {
+            return Err(Problem::wrong_type(format!(
+                "of multipart bodies `multipart/form-data` alone is taken, not `{essence}`"
+            )));
+        }
+        let says_json = essence == "application/json" || essence.ends_with("+json");
+        // What `curl -d` calls everything that it sends.
+        let may_be_json = essence.is_empty() || essence == "application/x-www-form-urlencoded";
+        Ok(match decodes {
+            // A decode of JSON reads the document itself, whatever curl calls it.
+            [one] => Some(match one.decode.json() {
+                Some(values) if essence == "text/plain" => Self::Text(values),
+                None if says_json => Self::Fields,
+                _ => Self::Whole,
+            }),
+            _ if says_json || (may_be_json && body.trim_ascii_start().starts_with(b"{")) => {
+                Some(Self::Fields)
+            }
+            _ => None,
+        })
     }
-    if essence.starts_with("multipart/") {
-        return Err(Problem::wrong_type(format!(
-            "of multipart bodies `multipart/form-data` alone is taken, not `{essence}`"
-        )));
-    }
-    let says_json = essence == "application/json" || essence.ends_with("+json");
-    // What `curl -d` calls everything that it sends.
-    let may_be_json = essence.is_empty() || essence == "application/x-www-form-urlencoded";
-    match decodes {
-        // A decode of JSON reads the document itself, whatever curl calls it.
-        [one] => match one.decode.json() {
-            Some(values) if essence == "text/plain" => Ok(vec![field(one, values.field(body))?]),
-            None if says_json => json_fields(&body, decodes),
-            _ => Ok(vec![Payload::Bytes(body)]),
-        },
-        _ if says_json || (may_be_json && body.trim_ascii_start().starts_with(b"{")) => {
-            json_fields(&body, decodes)
+}
+
+/// The payloads of a body that is called `declared`, in the order of `decodes`. It computes, and is to be called where
+/// that holds up nobody.
+pub fn payloads(declared: &str, body: Bytes, decodes: &[DecodePlan]) -> Result<Vec<Payload>, Problem> {
+    match (Form::of(declared, &body, decodes)?, decodes) {
+        (Some(Form::Whole), _) => Ok(vec![Payload::Bytes(body)]),
+        (Some(Form::Text(values)), [one, ..]) => Ok(vec![field(one, values.field(body))?]),
+        (Some(Form::Fields), _) => json_fields(&body, decodes),
+        (Some(Form::Parts), _) => {
+            let parts = at_once(multipart(declared, body, decodes));
+            parts.unwrap_or_else(|| Err(Problem::internal("a multipart body was waited for")))
         }
         _ => Err(Problem::wrong_type(format!(
             "this pipeline takes several things at once ({}); send `multipart/form-data` with a field for \
@@ -55,13 +77,32 @@ pub async fn payloads(
     }
 }
 
-/// Whether a body is as `curl -d @photo.jpg` sends a file: without its line ends, by the name of a form.
-pub fn has_lost_line_ends(headers: &HeaderMap, body: &[u8]) -> bool {
-    let declared = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let is_text = matches!(body.first(), None | Some(b'{' | b'['));
+/// Whether the payloads of a body are copies of parts of it, rather than the body itself.
+pub fn is_copied(declared: &str, decodes: &[DecodePlan]) -> bool {
+    decodes.len() != 1 || !matches!(Form::of(declared, b"", decodes), Ok(Some(Form::Whole)))
+}
+
+fn essence(declared: &str) -> String {
+    declared.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// What a future gives that waits for nothing.
+fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
+    }
+}
+
+/// Whether a body may be as `curl -d @photo.jpg` sends a file, by what it is called.
+pub fn may_have_lost_line_ends(declared: &str) -> bool {
     declared.starts_with("application/x-www-form-urlencoded")
-        && !is_text
-        && !body.iter().any(|b| b"\r\n".contains(b))
+}
+
+/// Whether a body is as `curl -d @photo.jpg` sends a file: without its line ends, by the name of a form.
+pub fn has_lost_line_ends(declared: &str, body: &[u8]) -> bool {
+    let is_text = matches!(body.first(), None | Some(b'{' | b'['));
+    may_have_lost_line_ends(declared) && !is_text && !body.iter().any(|b| b"\r\n".contains(b))
 }
 
 /// The error of a body that [`has_lost_line_ends`], with what may be behind it.

@@ -30,6 +30,7 @@ mod pages;
 mod pins;
 mod predict;
 mod problem;
+mod reading;
 mod request_id;
 mod routes;
 mod server;
@@ -55,21 +56,12 @@ pub use via::{ViaAnswer, ViaClient, ViaError};
 
 use crate::plan::{DecodePlan, Payload};
 use bytes::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::http::HeaderValue;
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 
 /// Every answer is whole before it is sent.
 type Response = hyper::Response<outgoing::Outgoing>;
 
 /// A body as its `content-type` has it, to one payload for each decode; else the status that it is answered with.
-pub async fn payloads(
-    content_type: &str,
-    body: Bytes,
-    decodes: &[DecodePlan],
-) -> Result<Vec<Payload>, StatusCode> {
-    let mut headers = HeaderMap::new();
-    let value = HeaderValue::from_str(content_type).map_err(|_| StatusCode::BAD_REQUEST)?;
-    headers.insert(CONTENT_TYPE, value);
-    form::payloads(&headers, body, decodes).await.map_err(|problem| problem.status())
+pub fn payloads(content_type: &str, body: Bytes, decodes: &[DecodePlan]) -> Result<Vec<Payload>, StatusCode> {
+    form::payloads(content_type, body, decodes).map_err(|problem| problem.status())
 }

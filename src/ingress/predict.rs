@@ -6,6 +6,7 @@ use super::clients::RequestMemory;
 use super::coding::Coding;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
+use super::reading::Arrived;
 use super::routes::Route;
 use super::server::Server;
 use super::{Response, Versions, accept, answer, form, pages, pins, timeout, via_protocol};
@@ -104,21 +105,11 @@ async fn answered(
         let max_body = server.config.max_body();
         let bytes = body.collect(&head.headers, max_body, &mut reserved, server.limits.body_idle).await?;
         body_is_whole = true;
-        let bytes = match coding {
-            Coding::Identity => bytes,
-            _ => server.unpack(coding, bytes, max_body, memory, &mut reserved).await?,
-        };
-        let length = bytes.len();
-        // Parts of a form and fields of a document are copied out of it.
-        let copied = if entry.decodes.len() > 1 { length } else { 0 };
-        reserved.hold(length.saturating_add(copied))?;
-        let lost = form::has_lost_line_ends(&head.headers, &bytes);
-        request.payloads = form::payloads(&head.headers, bytes, &entry.decodes).await?;
-        let read =
-            entry.decodes.iter().zip(&request.payloads).map(|(plan, payload)| plan.decode.unfolded(payload));
-        reserved.hold(read.fold(length.saturating_add(copied), usize::saturating_add))?;
+        let arrived = Arrived::new(&head.headers, coding, bytes, max_body);
+        let read = arrived.read(server, route, side, deadline, memory, &mut reserved).await?;
+        request.payloads = read.payloads;
         let answer = handler.run(&versions, request).await;
-        answer.map_err(|error| match lost {
+        answer.map_err(|error| match read.has_lost_line_ends {
             true => Problem::from(form::explained(&entry.decodes, error)),
             false => Problem::from(error),
         })

@@ -32,6 +32,8 @@ enum Target {
 
 pub struct Route {
     pub pipeline: Arc<Pipeline>,
+    /// The pipeline's name, as those who wait for a thread are told apart.
+    pub name: Arc<str>,
     pub handler: Arc<dyn Handler>,
     pub metrics: RouteMetrics,
     /// The media type of each encode of the online entry.
@@ -69,6 +71,7 @@ impl Routes {
             let pipeline = handler.pipeline().clone();
             Route {
                 metrics: metrics.route(&pipeline.name),
+                name: pipeline.name.as_str().into(),
                 offline: pipeline.offline.digest(),
                 media_types: pipeline.online.encodes.iter().map(media_type).collect(),
                 pipeline,

@@ -1,9 +1,7 @@
 //! A request to a response: finds what its path leads to, contains panics, puts on what every answer has.
 
 use super::body::Inbound;
-use super::body_memory::BodyMemory;
 use super::clients::{ClientRules, RequestMemory};
-use super::coding::Coding;
 use super::dynamic::DynamicConfig;
 use super::limits::Limits;
 use super::listener::Respond;
@@ -14,8 +12,8 @@ use super::request_id::{REQUEST_ID, request_id};
 use super::routes::{Builtin, Found, Routes};
 use super::socket::ConnectionState;
 use super::{Host, Metrics, Response, framing, pages};
+use crate::flow::CodecThreads;
 use crate::scheduler::panic_message;
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
@@ -28,7 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -39,8 +36,8 @@ pub struct Server {
     pub(super) limits: Limits,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    /// A permit for each body that may be unpacked at once.
-    unpacking: Arc<Semaphore>,
+    /// Where bodies are unpacked and split, in one line with what is decoded.
+    pub(super) threads: CodecThreads,
 }
 
 impl Server {
@@ -49,38 +46,14 @@ impl Server {
         config: Arc<DynamicConfig>,
         limits: Limits,
         metrics: Arc<Metrics>,
+        threads: CodecThreads,
     ) -> Arc<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let unpacking = Arc::new(Semaphore::new(cores));
-        Arc::new(Self { host, config, limits, metrics, draining: AtomicBool::new(false), unpacking })
+        Arc::new(Self { host, config, limits, metrics, draining: AtomicBool::new(false), threads })
     }
 
     /// Has `/healthz/ready` say no from here on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-    }
-
-    /// Unpacks a body on a thread that may compute.
-    pub(super) async fn unpack(
-        &self,
-        coding: Coding,
-        packed: Bytes,
-        limit: usize,
-        memory: &RequestMemory,
-        reserved: &mut BodyMemory,
-    ) -> Result<Bytes, Problem> {
-        // The semaphore is never closed. The permit goes along: a request that is given up makes no room for
-        // another before the work is done.
-        let permit = self.unpacking.clone().acquire_owned().await.ok();
-        let mut held = std::mem::replace(reserved, BodyMemory::nothing(memory));
-        let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let unpacked = coding.unpack(packed, limit, &mut held);
-            (held, unpacked)
-        });
-        let (held, unpacked) = work.await.map_err(|error| Problem::internal(error.to_string()))?;
-        *reserved = held;
-        unpacked
     }
 
     async fn answer(

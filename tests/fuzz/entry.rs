@@ -14,9 +14,7 @@ use rserve::spec::document::{Value, parse};
 use rserve::spec::{Codec, read};
 use rserve::tensor::DType;
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 /// A pipeline file: read, compiled with models that are there whatever they are called, and what is said of it.
 pub fn toml(bytes: &[u8]) {
@@ -115,8 +113,9 @@ pub fn body(bytes: &[u8]) {
     let all: Vec<DecodePlan> = all.iter().zip(["image", "json", "npy", "raw"]).map(decode).collect();
     let alone = [decode((&"format = \"json\", dtype = \"string\"", "json"))];
     for decodes in [&all[..], &alone, &all[..1]] {
-        let parts = rserve::ingress::payloads(kind, Bytes::copy_from_slice(body), decodes);
-        let Ok(parts) = block_on(parts) else { continue };
+        let Ok(parts) = rserve::ingress::payloads(kind, Bytes::copy_from_slice(body), decodes) else {
+            continue;
+        };
         assert_eq!(parts.len(), decodes.len());
         for (part, decode) in parts.iter().zip(decodes) {
             decode_one(decode, part);
@@ -186,15 +185,4 @@ fn try_decode(options: &str, name: &str) -> Option<DecodePlan> {
     let codec = Codec { name: name.clone(), format, options: value.with(table.clone()) };
     let decode = registry().decode(&codec, &mut report)?;
     Some(DecodePlan { name: name.value, decode, keep_origin: true })
-}
-
-/// Drives a future that waits for nothing outside of itself.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
-            return done;
-        }
-    }
 }

@@ -178,3 +178,24 @@ async fn a_packed_body_is_unpacked_within_the_size_of_a_body() {
         assert_eq!(client.reply().await.text(), "reply[P]");
     }
 }
+
+/// A document of 15 MB kept a thread that serves connections, health among them, for more than a second.
+#[tokio::test]
+async fn long_bodies_are_read_where_they_hold_up_nobody() {
+    let rig = start(rserve::ingress::Limits { max_body: 16 << 20, ..short() }).await;
+    // All connections are served on this thread.
+    let here = format!("reply[{:?}]", std::thread::current().id());
+    let short = "who?".to_owned();
+    let long = "who?".repeat(100_000);
+    for (kind, of) in [("text/plain", None), (FORM, Some("values"))] {
+        let body = |text: &str| of.map_or(text.to_owned(), |name| form(&[(name, text)]));
+        assert_eq!(post(&rig, "json", kind, body(&short)).await.text(), here, "{kind}");
+        let reply = post(&rig, "json", kind, body(&long)).await;
+        assert!(reply.status == 200 && reply.text() != here, "{kind}: {}", reply.text());
+    }
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+    packed.write_all(short.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let reply = post(&rig, "json", "text/plain\r\ncontent-encoding: gzip", packed).await;
+    assert!(reply.status == 200 && reply.text() != here, "{}", reply.text());
+}

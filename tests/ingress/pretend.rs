@@ -1,6 +1,6 @@
 //! A server whose pipelines echo what they were given.
 
-use rserve::flow::{Answer, Error, Request, Timings};
+use rserve::flow::{Answer, CodecThreads, Error, Request, Timings};
 use rserve::ingress::documents::{PlanStatus, Reloaded, Status, Stored};
 use rserve::ingress::{
     Admin, BoxFuture, Done, DynamicConfig, Handler, Host, Limits, Metrics, Order, Routes, Sample, SampleKind,
@@ -49,11 +49,14 @@ impl Decode for Format {
     }
 }
 
-/// Text stays as it is, but that of an "abacus" is no number.
+/// Text stays as it is, but that of an "abacus" is no number, and of "who?" it is the thread that reads it.
 impl JsonValues for Format {
     fn field(&self, text: bytes::Bytes) -> Result<Payload, DecodeError> {
         match text.as_ref() {
             b"abacus" => Err(DecodeError::Invalid("`abacus` is not a number".into())),
+            text if text.starts_with(b"who?") => {
+                Ok(Payload::Bytes(format!("{:?}", std::thread::current().id()).into()))
+            }
             _ => Ok(Payload::Bytes(text)),
         }
     }
@@ -344,7 +347,13 @@ pub async fn start_with(limits: Limits, memory: Budget) -> Rig {
     let listener = bind(&"127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let address = listener.address().unwrap();
     let config = DynamicConfig::new(routes, &limits, &memory);
-    let server = Server::new(echo.clone(), config.clone(), limits.clone(), metrics.clone());
+    let server = Server::new(
+        echo.clone(),
+        config.clone(),
+        limits.clone(),
+        metrics.clone(),
+        CodecThreads::new(1, &memory),
+    );
     let serving = tokio::spawn(listener.serve(server.clone(), stopped.clone()));
     let listener = bind(&"127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
     let admin = listener.address().unwrap();
