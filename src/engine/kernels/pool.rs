@@ -1,7 +1,7 @@
 //! The greatest element of windows over planes of any rank, one axis after another.
 
 use super::arch;
-use super::share::{share_chunks, threads_for};
+use super::share::{is_stopped, share_chunks, threads_for};
 
 /// The windows of one axis. Each has the positions `first`, `first + dilation`, .. that lie in the input, `count` of them.
 pub struct Axis {
@@ -16,6 +16,9 @@ pub struct Window {
     pub first: usize,
     pub count: usize,
 }
+
+/// Comparisons in one window after which a look at whether the run is to end costs nothing.
+const LONG: usize = 1 << 10;
 
 /// Comparisons under which threads do not pay.
 const PARALLEL_FROM: usize = 40_000;
@@ -64,6 +67,9 @@ fn along<T: Copy + PartialOrd>(from: &[T], axis: &Axis, inner: usize, to: &mut [
     let rows = to.chunks_exact_mut(axis.windows.len() * inner);
     for (from, to) in from.chunks_exact(axis.size * inner).zip(rows) {
         for (window, to) in axis.windows.iter().zip(to.chunks_exact_mut(inner)) {
+            if window.count.saturating_mul(inner) > LONG && is_stopped() {
+                return;
+            }
             for tap in 0..window.count {
                 let at = (window.first + tap * axis.dilation) * inner;
                 let row = &from[at..at + inner];

@@ -1,18 +1,18 @@
 //! Conv with one, two or three spatial axes, and FusedConv: with a sum and an activation after it.
 
-use super::window::{self, AutoPad, Window};
+use super::pieces::{LONG, joined, part};
+use super::window::{self, AutoPad, Slide, Window};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::{Conv2d, Geometry};
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
-use crate::engine::ops::shape::concat;
-use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site, one};
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::{DType, Tensor};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
+use std::ops::Range;
 
 struct Conv<B: Accelerator> {
     window: Window,
@@ -224,40 +224,99 @@ pub fn conv<B: Accelerator>(
         cx.check(from_burn(x.dtype()), dims)?;
     }
     let even = slides.iter().all(|s| s.pads.0 == s.pads.1);
-    let x = if even { x } else { window::padded::<B>(x, &slides, 0.0, cx)? };
-    let at = |axis: usize| {
-        let slide = slides[axis];
-        (slide.stride, if even { slide.pads.0 } else { 0 }, slide.dilation)
-    };
-    let at_once = |x, weight, bias| match slides.len() {
+    let (x, slides) = if even { (x, slides) } else { without_pads::<B>(x, &slides, cx)? };
+    in_pieces::<B>(Operands { x, weight, bias, groups }, &slides, cx, LONG)
+}
+
+/// What a convolution reads, whose sizes go together.
+struct Operands<B: Accelerator> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    groups: usize,
+}
+
+/// The input with its pads filled, and slides that have none.
+fn without_pads<B: Accelerator>(
+    x: FloatTensor<B>,
+    slides: &[Slide],
+    cx: &Context<B>,
+) -> Result<(FloatTensor<B>, Vec<Slide>), OpError> {
+    let x = window::padded::<B>(x, slides, 0.0, cx)?;
+    Ok((x, slides.iter().map(|slide| Slide { pads: (0, 0), ..*slide }).collect()))
+}
+
+/// Convolves in one call of the backend, or in several where that is more than `most` multiply-adds: some items of the batch at a time, or else
+/// some groups, some channels of the result, some of its rows.
+///
+/// REQUIRES pads that are alike at both ends.
+fn in_pieces<B: Accelerator>(
+    given: Operands<B>,
+    slides: &[Slide],
+    cx: &Context<B>,
+    most: usize,
+) -> Result<FloatTensor<B>, OpError> {
+    let Operands { x, weight, bias, groups } = &given;
+    let (batch, outputs) = (x.shape()[0], weight.shape()[0]);
+    let taps = weight.shape()[1..].iter().copied().fold(1, usize::saturating_mul);
+    let work = slides.iter().map(|s| s.out).chain([batch, outputs, taps]).fold(1, usize::saturating_mul);
+    if !B::ON_HOST || work <= most {
+        return at_once(given, slides);
+    }
+    let bias_of = |range: &Range<usize>| bias.as_ref().map(|bias| part::<B>(bias, 0, range));
+    if batch > 1 {
+        return joined(batch, work / most, 0, cx, &mut |range| {
+            let (weight, bias) = (weight.clone(), bias.clone());
+            in_pieces(
+                Operands { x: part::<B>(x, 0, &range), weight, bias, groups: *groups },
+                slides,
+                cx,
+                most,
+            )
+        });
+    }
+    if *groups > 1 {
+        let (of_x, of_y) = (weight.shape()[1], outputs / groups);
+        return joined(*groups, work / most, 1, cx, &mut |range| {
+            let (from, to) = (range.start * of_x..range.end * of_x, range.start * of_y..range.end * of_y);
+            let (x, weight) = (part::<B>(x, 1, &from), part::<B>(weight, 0, &to));
+            in_pieces(Operands { x, weight, bias: bias_of(&to), groups: range.len() }, slides, cx, most)
+        });
+    }
+    if outputs > 1 {
+        return joined(outputs, work / most, 1, cx, &mut |range| {
+            let (x, weight) = (x.clone(), part::<B>(weight, 0, &range));
+            in_pieces(Operands { x, weight, bias: bias_of(&range), groups: 1 }, slides, cx, most)
+        });
+    }
+    // One channel of one item.
+    let Some(axis) = slides.iter().position(|slide| slide.out > 1) else { return at_once(given, slides) };
+    let (whole, slides) = without_pads::<B>(x.clone(), slides, cx)?;
+    joined(slides[axis].out, work / most, axis + 2, cx, &mut |range| {
+        let Slide { kernel, stride, dilation, .. } = slides[axis];
+        let rows = range.start * stride..(range.end - 1) * stride + (kernel - 1) * dilation + 1;
+        let mut some = slides.clone();
+        some[axis].out = range.len();
+        let (weight, bias) = (weight.clone(), bias.clone());
+        in_pieces(
+            Operands { x: part::<B>(&whole, axis + 2, &rows), weight, bias, groups: 1 },
+            &some,
+            cx,
+            most,
+        )
+    })
+}
+
+fn at_once<B: Accelerator>(given: Operands<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
+    let Operands { x, weight, bias, groups } = given;
+    let at = |axis: usize| (slides[axis].stride, slides[axis].pads.0, slides[axis].dilation);
+    match slides.len() {
         1 => Ok(B::conv1d(x, weight, bias, options(at, groups))),
         2 => Ok(B::conv2d(x, weight, bias, options(at, groups))),
         3 => Ok(B::conv3d(x, weight, bias, options(at, groups))),
         axes => Err(OpError::from(format!("a convolution over {axes} axes is not supported"))),
-    };
-    let taps: usize = kernel.iter().product::<usize>().saturating_mul(*per_group);
-    let of_channel = out.iter().product::<usize>().saturating_mul(taps) / outputs;
-    if !B::ON_HOST || groups > 1 || of_channel.saturating_mul(*outputs) <= LONG {
-        return at_once(x, weight, bias);
     }
-    // Some channels of the result at a time, as the backend does not look at whether the run is to end.
-    let per = (LONG / of_channel.max(1)).max(1);
-    let mut parts: Vec<Part> = filter.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
-    let mut results = Vec::new();
-    for start in (0..*outputs).step_by(per) {
-        cx.run.go_on()?;
-        parts[0] = Part { start, count: per.min(outputs - start), step: 1 };
-        let some = |t: &FloatTensor<B>, parts: &[Part]| {
-            slice(Value::<B>::Float(t.clone()), parts)?.float(&cx.device)
-        };
-        let bias = bias.as_ref().map(|bias| some(bias, &parts[..1])).transpose()?;
-        results.push(Value::Float(at_once(x.clone(), some(&weight, &parts)?, bias)?));
-    }
-    concat::join(results, 1, cx)?.float(&cx.device)
 }
-
-/// Multiply-adds of a convolution that the backend computes without a look at whether the run is to end: about a second.
-const LONG: usize = 1 << 32;
 
 fn options<const N: usize>(at: impl Fn(usize) -> (usize, usize, usize), groups: usize) -> ConvOptions<N> {
     ConvOptions::new(
@@ -266,4 +325,49 @@ fn options<const N: usize>(at: impl Fn(usize) -> (usize, usize, usize), groups: 
         std::array::from_fn(|a| at(a).2),
         groups,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+    use burn_flex::{Flex, FlexDevice, FlexTensor};
+
+    fn tensor(shape: &[usize]) -> FlexTensor {
+        let len: usize = shape.iter().product();
+        let elements: Vec<f32> = (0..len).map(|i| ((i * 37 + 11) % 19) as f32 - 9.0).collect();
+        FlexTensor::from_data(TensorData::new(elements, shape.to_vec()))
+    }
+
+    #[test]
+    fn pieces_make_what_the_whole_makes() {
+        let cx = Context::<Flex>::alone(FlexDevice, 1 << 24);
+        for (x, weight, groups, pads) in [
+            (vec![3, 4, 9, 7], vec![6, 2, 3, 2], 2, [1, 0]),
+            (vec![1, 4, 9, 7], vec![4, 1, 2, 3], 4, [0, 2]),
+            (vec![1, 3, 11, 1], vec![1, 3, 4, 1], 1, [3, 0]),
+            (vec![1, 1, 1, 40], vec![1, 1, 1, 3], 1, [0, 1]),
+        ] {
+            let slides: Vec<Slide> = (0..2)
+                .map(|axis| {
+                    let (kernel, stride, dilation, pads) = (weight[axis + 2], 2, 2 - axis, pads[axis]);
+                    let out = (x[axis + 2] + 2 * pads - (kernel - 1) * dilation - 1) / stride + 1;
+                    Slide { kernel, stride, dilation, pads: (pads, pads), out }
+                })
+                .collect();
+            let given = || Operands::<Flex> {
+                x: tensor(&x),
+                weight: tensor(&weight),
+                bias: Some(tensor(&weight[..1])),
+                groups,
+            };
+            let whole = at_once(given(), &slides).unwrap();
+            for most in [1, 20, 300, 5000] {
+                let pieces = in_pieces(given(), &slides, &cx, most).unwrap();
+                assert_eq!(pieces.shape(), whole.shape());
+                let numbers = |t: &FlexTensor| Value::<Flex>::Float(t.clone()).into_host().unwrap().to_f64();
+                assert_eq!(numbers(&pieces), numbers(&whole), "{x:?} {weight:?} {most}");
+            }
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! ConvTranspose with one, two or three spatial axes.
 
+use super::pieces::{LONG, joined, part, ranges};
 use super::window::{AutoPad, Window};
 use crate::engine::backend::Accelerator;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, from_burn};
 use burn::tensor::ops::{ConvTransposeOptions, FloatTensor};
 use burn::tensor::{Slice, TensorMetadata};
+use std::ops::Range;
 
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
@@ -161,24 +163,8 @@ fn run<B: Accelerator>(
             (c.stride, 0, 0, c.dilation)
         }
     };
-    fn options<const N: usize>(
-        at: impl Fn(usize) -> (usize, usize, usize, usize),
-        groups: usize,
-    ) -> ConvTransposeOptions<N> {
-        ConvTransposeOptions::new(
-            std::array::from_fn(|a| at(a).0),
-            std::array::from_fn(|a| at(a).1),
-            std::array::from_fn(|a| at(a).2),
-            std::array::from_fn(|a| at(a).3),
-            groups,
-        )
-    }
-    let mut y = match cuts.len() {
-        1 => B::conv_transpose1d(x, weight, bias.clone(), options(at, groups)),
-        2 => B::conv_transpose2d(x, weight, bias.clone(), options(at, groups)),
-        3 => B::conv_transpose3d(x, weight, bias.clone(), options(at, groups)),
-        axes => return Err(format!("a convolution over {axes} axes is not supported").into()),
-    };
+    let at: Vec<_> = (0..cuts.len()).map(at).collect();
+    let mut y = in_pieces::<B>(Operands { x, weight, bias: bias.clone(), groups }, &at, cx, LONG)?;
     if alike {
         return Ok(y);
     }
@@ -204,4 +190,141 @@ fn run<B: Accelerator>(
         .map(|(start, count)| Slice::new(start as isize, Some((start + count) as isize), 1))
         .collect();
     Ok(B::float_slice(y, &keep))
+}
+
+/// What a transposed convolution reads, whose sizes go together.
+struct Operands<B: Accelerator> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    groups: usize,
+}
+
+/// The stride, the pads, what is added at the end, and the dilation of an axis.
+type At = (usize, usize, usize, usize);
+
+/// Convolves in one call of the backend, or in several where that is more than `most` multiply-adds: some items of the batch at a time, or else
+/// some groups, some channels of the result, some of the input's.
+fn in_pieces<B: Accelerator>(
+    given: Operands<B>,
+    at: &[At],
+    cx: &Context<B>,
+    most: usize,
+) -> Result<FloatTensor<B>, OpError> {
+    let Operands { x, weight, bias, groups } = &given;
+    let (batch, per_group) = (x.shape()[0], weight.shape()[1]);
+    let taps = weight.shape()[2..].iter().copied().fold(per_group, usize::saturating_mul);
+    let work = x.shape().iter().copied().fold(taps, usize::saturating_mul);
+    if !B::ON_HOST || work <= most {
+        return at_once(given, at);
+    }
+    let bias_of = |range: &Range<usize>| bias.as_ref().map(|bias| part::<B>(bias, 0, range));
+    if batch > 1 {
+        return joined(batch, work / most, 0, cx, &mut |range| {
+            let (weight, bias) = (weight.clone(), bias.clone());
+            in_pieces(Operands { x: part::<B>(x, 0, &range), weight, bias, groups: *groups }, at, cx, most)
+        });
+    }
+    if *groups > 1 {
+        let of_x = x.shape()[1] / groups;
+        return joined(*groups, work / most, 1, cx, &mut |range| {
+            let from = range.start * of_x..range.end * of_x;
+            let to = range.start * per_group..range.end * per_group;
+            let (x, weight) = (part::<B>(x, 1, &from), part::<B>(weight, 0, &from));
+            in_pieces(Operands { x, weight, bias: bias_of(&to), groups: range.len() }, at, cx, most)
+        });
+    }
+    if per_group > 1 {
+        return joined(per_group, work / most, 1, cx, &mut |range| {
+            let (x, weight) = (x.clone(), part::<B>(weight, 1, &range));
+            in_pieces(Operands { x, weight, bias: bias_of(&range), groups: 1 }, at, cx, most)
+        });
+    }
+    let mut sum = None;
+    for range in ranges(x.shape()[1], work / most) {
+        cx.run.go_on()?;
+        let work = work / x.shape()[1] * range.len();
+        if work > MOST {
+            return Err(OpError::size(format!(
+                "one channel of it takes {work} multiplications, and {MOST} are the most"
+            )));
+        }
+        let (x, weight) = (part::<B>(x, 1, &range), part::<B>(weight, 0, &range));
+        let bias = if sum.is_none() { bias.clone() } else { None };
+        let y = at_once::<B>(Operands { x, weight, bias, groups: 1 }, at)?;
+        sum = Some(match sum {
+            Some(sum) => B::float_add(sum, y),
+            None => y,
+        });
+    }
+    sum.ok_or_else(|| "it has no channels".into())
+}
+
+/// Multiply-adds of one channel of one item to one of the result, which are never cut: some seconds.
+const MOST: usize = LONG * 4;
+
+fn at_once<B: Accelerator>(given: Operands<B>, at: &[At]) -> Result<FloatTensor<B>, OpError> {
+    fn options<const N: usize>(at: &[At], groups: usize) -> ConvTransposeOptions<N> {
+        ConvTransposeOptions::new(
+            std::array::from_fn(|a| at[a].0),
+            std::array::from_fn(|a| at[a].1),
+            std::array::from_fn(|a| at[a].2),
+            std::array::from_fn(|a| at[a].3),
+            groups,
+        )
+    }
+    let Operands { x, weight, bias, groups } = given;
+    match at.len() {
+        1 => Ok(B::conv_transpose1d(x, weight, bias, options(at, groups))),
+        2 => Ok(B::conv_transpose2d(x, weight, bias, options(at, groups))),
+        3 => Ok(B::conv_transpose3d(x, weight, bias, options(at, groups))),
+        axes => Err(format!("a convolution over {axes} axes is not supported").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+    use burn_flex::{Flex, FlexDevice, FlexTensor};
+
+    fn tensor(shape: &[usize]) -> FlexTensor {
+        let len: usize = shape.iter().product();
+        let elements: Vec<f32> = (0..len).map(|i| ((i * 37 + 11) % 19) as f32 - 9.0).collect();
+        FlexTensor::from_data(TensorData::new(elements, shape.to_vec()))
+    }
+
+    #[test]
+    fn pieces_make_what_the_whole_makes() {
+        let cx = Context::<Flex>::alone(FlexDevice, 1 << 24);
+        for (x, weight, groups) in [
+            (vec![3, 4, 5, 4], vec![4, 3, 3, 2], 2),
+            (vec![1, 4, 5, 4], vec![4, 1, 2, 3], 4),
+            (vec![1, 6, 4, 3], vec![6, 1, 3, 3], 1),
+        ] {
+            let at = [(2, 1, 1, 1), (1, 0, 0, 2)];
+            let given = || Operands::<Flex> {
+                x: tensor(&x),
+                weight: tensor(&weight),
+                bias: Some(tensor(&[weight[1] * groups])),
+                groups,
+            };
+            let whole = at_once(given(), &at).unwrap();
+            for most in [1, 20, 300, 5000] {
+                let pieces = in_pieces(given(), &at, &cx, most).unwrap();
+                assert_eq!(pieces.shape(), whole.shape());
+                let numbers = |t: &FlexTensor| Value::<Flex>::Float(t.clone()).into_host().unwrap().to_f64();
+                assert_eq!(numbers(&pieces), numbers(&whole), "{x:?} {weight:?} {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_cut_and_takes_for_ever_is_refused() {
+        let cx = Context::<Flex>::alone(FlexDevice, 1 << 30);
+        let (x, weight) = (tensor(&[1, 1, 1 << 18]), tensor(&[1, 1, 1 << 18]));
+        let error =
+            in_pieces(Operands::<Flex> { x, weight, bias: None, groups: 1 }, &[(1, 0, 0, 1)], &cx, LONG);
+        assert!(error.unwrap_err().reason.contains("are the most"));
+    }
 }

@@ -37,10 +37,11 @@ pub fn response<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
         };
         let zeros = B::float_zeros(padded.into(), &cx.device, x.dtype().into());
         let squares = B::float_slice_assign(zeros, &channels(before), squares);
-        let sum = (0..=before + after)
-            .map(|start| B::float_slice(squares.clone(), &channels(start)))
-            .reduce(B::float_add)
-            .ok_or("it has no channels")?;
+        let mut sum = B::float_slice(squares.clone(), &channels(0));
+        for start in 1..=before + after {
+            cx.run.go_on()?;
+            sum = B::float_add(sum, B::float_slice(squares.clone(), &channels(start)));
+        }
         let base = B::float_add_scalar(B::float_mul_scalar(sum, (alpha / size as f64).into()), bias.into());
         one(Value::Float(B::float_div(x, B::float_powf_scalar(base, beta.into()))))
     }))

@@ -175,7 +175,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
         let mut y = if dims.contains(&0) || left[1] == 0 {
             B::float_zeros(dims.into(), &cx.device, a.dtype().into())
         } else {
-            B::matmul(a, b)
+            multiply(Value::Float(a), Value::Float(b), cx)?.float(&cx.device)?
         };
         if alpha != 1.0 {
             y = B::float_mul_scalar(y, alpha.into());

@@ -11,6 +11,7 @@ mod linear_attention;
 mod local;
 mod matmul;
 mod norm;
+mod pieces;
 mod pool;
 mod rotary;
 mod state_conv;
