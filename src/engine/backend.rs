@@ -73,6 +73,12 @@ pub trait Accelerator: Backend {
         map_in_burn::<Self>(x, map)
     }
 
+    /// What `f` makes of the tensor, which looks at each element by itself: of one that is long some elements at a time,
+    /// so that it can be given up.
+    fn each(x: FloatTensor<Self>, f: Each<'_, Self>) -> FloatTensor<Self> {
+        f(x)
+    }
+
     /// An activation of each element.
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
         activate_in_burn::<Self>(x, activation)
@@ -163,8 +169,15 @@ pub trait Accelerator: Backend {
 /// Makes the elements of a tensor from those of others.
 pub type Compute<'a, T> = &'a dyn Fn(&[&[f32]]) -> Result<T, String>;
 
+/// A function of each element of a tensor by itself, in Burn's operations.
+pub type Each<'a, B> = &'a (dyn Fn(FloatTensor<B>) -> FloatTensor<B> + Sync);
+
 impl Accelerator for Flex {
     const ON_HOST: bool = true;
+
+    fn each(x: FlexTensor, f: Each<'_, Self>) -> FlexTensor {
+        flex::each(x, f)
+    }
 
     fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
         if flex::is_plain(&a) && flex::is_plain(&b) {

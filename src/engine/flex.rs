@@ -2,12 +2,13 @@
 //! kernel.
 
 use super::kernels::attention::{Attention, Head};
+use super::kernels::elementwise;
 use super::kernels::matmul::{Activation, After, Batched, Operand, Packed, multiply};
 use super::kernels::memory::Floats;
 use super::kernels::softmax;
 use super::kernels::strided::{self, Binary, View};
 use super::ops::broadcast;
-use burn::tensor::{Bytes, DType, Shape, TensorData};
+use burn::tensor::{Bytes, DType, Element, Shape, TensorData};
 use burn_flex::{FlexTensor, Layout};
 
 /// Rows under which packing the right-hand side costs more than it brings.
@@ -86,6 +87,36 @@ pub fn dense(x: FlexTensor) -> FlexTensor {
     let ready =
         packed && layout.start_offset() == 0 && layout.has_positive_strides() && holds_nothing_else(&x);
     if ready { x } else { contiguous(&x) }
+}
+
+/// Elements from which on a function of each is given some of them at a time, and how many.
+const LONG: usize = 1 << 20;
+const SOME: usize = 1 << 16;
+
+/// What `f` makes of the tensor, which looks at each element by itself and gives its type.
+pub fn each(x: FlexTensor, f: &(dyn Fn(FlexTensor) -> FlexTensor + Sync)) -> FlexTensor {
+    if x.layout().num_elements() < LONG {
+        return f(x);
+    }
+    match x.dtype() {
+        DType::F32 => in_pieces::<f32>(x, f),
+        DType::F64 => in_pieces::<f64>(x, f),
+        DType::F16 => in_pieces::<half::f16>(x, f),
+        DType::BF16 => in_pieces::<half::bf16>(x, f),
+        _ => f(x),
+    }
+}
+
+fn in_pieces<E: Element + bytemuck::Pod>(
+    x: FlexTensor,
+    f: &(dyn Fn(FlexTensor) -> FlexTensor + Sync),
+) -> FlexTensor {
+    let mut x = dense(x);
+    elementwise::in_pieces(x.storage_mut::<E>(), SOME, &|elements| {
+        let y = contiguous(&f(FlexTensor::from_data(TensorData::new(elements.to_vec(), [elements.len()]))));
+        elements.copy_from_slice(y.storage::<E>());
+    });
+    x
 }
 
 /// The tensor in another shape: a view where its elements lie so that there is one.

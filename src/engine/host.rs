@@ -1,6 +1,7 @@
 //! Elements of host tensors: what shape arithmetic needs, and operators that are about moving or comparing
 //! elements rather than about speed.
 
+use super::kernels::is_stopped;
 use super::onnx;
 use crate::tensor::{DType, Rounding, SmallFloat, Tensor};
 use bytes::Bytes;
@@ -154,11 +155,46 @@ pub fn room<T>(len: usize) -> Result<Vec<T>, String> {
     Ok(room)
 }
 
+/// All items, or an error where there is no memory for them, or the run is to end.
+pub fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, String> {
+    let mut collected = room(items.len())?;
+    let mut looks = Looks::default();
+    for item in items {
+        looks.look()?;
+        collected.push(item);
+    }
+    Ok(collected)
+}
+
 /// So many elements that are all alike, or an error where there is no memory for them.
 pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, String> {
     let mut filled = room(len)?;
-    filled.resize(len, value);
+    while filled.len() < len {
+        Looks::look_now()?;
+        filled.resize(len.min(filled.len() + LOOK), value.clone());
+    }
     Ok(filled)
+}
+
+/// Elements between two looks at whether the run that the thread works for is to end.
+const LOOK: usize = 1 << 16;
+
+/// Counts the elements that a loop goes over, so that it ends where its run is to end.
+#[derive(Default)]
+pub struct Looks(usize);
+
+impl Looks {
+    /// An error once the run is to end. To be asked for every element.
+    #[inline]
+    pub fn look(&mut self) -> Result<(), String> {
+        self.0 = self.0.wrapping_add(1);
+        if self.0.is_multiple_of(LOOK) { Self::look_now() } else { Ok(()) }
+    }
+
+    /// An error once the run is to end. To be asked for every some ten thousand elements.
+    pub fn look_now() -> Result<(), String> {
+        if is_stopped() { Err("the run was ended".into()) } else { Ok(()) }
+    }
 }
 
 /// The number of elements of a shape, or an error where no number is so large.
@@ -222,10 +258,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The elements as numbers; none where they are strings.
+/// The elements as numbers; none where they are strings. They end early where the run of the thread is to end.
 pub fn numbers(t: &Tensor) -> impl ExactSizeIterator<Item = Number> + Clone + '_ {
     let reader = Reader::new(t);
-    (0..reader.len()).map(move |index| reader.at(index))
+    walk(&[reader.len()], &[1], 0).map(move |index| reader.at(index))
 }
 
 /// Makes a tensor of numbers, one at a time.
@@ -307,7 +343,9 @@ pub fn try_from_numbers<E: From<String>>(
     numbers: impl IntoIterator<Item = Result<Number, E>>,
 ) -> Result<Tensor, E> {
     let mut writer = Writer::new(dtype, count(&shape)?)?;
+    let mut looks = Looks::default();
     for number in numbers {
+        looks.look()?;
         writer.push(number?);
     }
     Ok(writer.finish(shape)?)
@@ -394,6 +432,8 @@ pub fn walk(dims: &[usize], steps: &[usize], start: usize) -> Walk {
 }
 
 /// Walks over a shape without a list of where it leads.
+///
+/// It ends early where the run that its thread works for is to end: what is half done then is never used.
 #[derive(Clone, Debug)]
 pub struct Walk {
     outer: Vec<Axis>,
@@ -432,6 +472,10 @@ impl Iterator for Walk {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         self.left = self.left.checked_sub(1)?;
+        if self.left % LOOK == LOOK - 1 && is_stopped() {
+            self.left = 0;
+            return None;
+        }
         let at = self.offset;
         self.last.index += 1;
         if self.last.index < self.last.size {
@@ -462,9 +506,11 @@ pub fn pick(
 ) -> Result<Tensor, String> {
     const OUTSIDE: &str = "an index lies outside the tensor";
     let len = count(&shape)?;
+    let mut looks = Looks::default();
     if let Some(from) = t.strings() {
         let mut picked = room(len)?;
         for index in indices {
+            looks.look()?;
             picked.push(from.get(index).ok_or(OUTSIDE)?.clone());
         }
         return texts(shape, picked);
@@ -474,6 +520,7 @@ pub fn pick(
             let from = cells::<$cell>(t);
             let mut picked = room(len)?;
             for index in indices {
+                looks.look()?;
                 picked.push(*from.get(index).ok_or(OUTSIDE)?);
             }
             tensor::<$cell>(t.dtype(), shape, picked)

@@ -41,6 +41,12 @@ pub fn activate(activation: Activation, values: &mut [f32]) {
     });
 }
 
+/// Calls `f` for `per` elements after the other, on several threads.
+pub fn in_pieces<T: Send>(values: &mut [T], per: usize, f: &(dyn Fn(&mut [T]) + Sync)) {
+    let threads = threads_for(values.len(), per);
+    share_chunks(values, per, threads, &|_, values| f(values));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

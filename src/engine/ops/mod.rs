@@ -25,6 +25,8 @@ pub mod scalars;
 mod sequence;
 pub mod shape;
 mod signal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod vision;
 

@@ -1,6 +1,6 @@
 //! Activations with settings: piecewise linear and exponential ones.
 
-use super::smooth::build;
+use super::smooth::at_once;
 use crate::engine::backend::Accelerator;
 use crate::engine::host::{self, Number};
 use crate::engine::kernels::Activation;
@@ -12,7 +12,7 @@ fn attribute<B: Accelerator>(site: &Site<'_, B>, name: &str, default: f32) -> Re
 }
 
 fn activate<B: Accelerator>(activation: Activation) -> Result<BoxOp<B>, String> {
-    build::<B>(move |x| B::activate(x, activation))
+    at_once::<B>(move |x| B::activate(x, activation))
 }
 
 /// max(0, min(1, alpha · x + beta))

@@ -13,6 +13,16 @@ pub fn build<B: Accelerator>(
     f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
 ) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
+        let x = inputs.take(0)?.float(&cx.device)?;
+        one(Value::Float(B::each(x, &|x| in_single::<B>(x, &f))))
+    }))
+}
+
+/// As [`build`], of what looks by itself at whether the run is to end.
+pub fn at_once<B: Accelerator>(
+    f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
+) -> Result<BoxOp<B>, String> {
+    Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         one(Value::Float(in_single::<B>(inputs.take(0)?.float(&cx.device)?, &f)))
     }))
 }
@@ -33,7 +43,7 @@ pub fn in_single<B: Accelerator>(
 
 /// A function that the backend has a form of its own for.
 pub fn map<B: Accelerator>(map: Map) -> Result<BoxOp<B>, String> {
-    build(move |x| B::map(x, map))
+    at_once(move |x| B::map(x, map))
 }
 
 /// max(x, 0), of integers too.

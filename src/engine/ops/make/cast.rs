@@ -95,7 +95,7 @@ fn truncated(x: &Tensor, dtype: DType) -> Result<Tensor, String> {
     };
     let number = |v: &f32| Number::Float((*v).into());
     for_element!(dtype, T => {
-        let cells = floats.iter().map(|v| <T as Cell>::from_number(number(v))).collect();
+        let cells = host::collected(floats.iter().map(|v| <T as Cell>::from_number(number(v))))?;
         host::tensor::<T>(dtype, x.shape().to_vec(), cells)
     })
 }
@@ -103,7 +103,7 @@ fn truncated(x: &Tensor, dtype: DType) -> Result<Tensor, String> {
 fn on_host(x: &Tensor, dtype: DType, rules: Rules) -> Result<Tensor, String> {
     let shape = x.shape().to_vec();
     if dtype == DType::String {
-        let texts = host::numbers(x).map(|n| text(n, x.dtype())).collect();
+        let texts = host::collected(host::numbers(x).map(|n| text(n, x.dtype())))?;
         return host::texts(shape, texts);
     }
     let code = host::small_code(dtype, rules.saturate, rules.rounding);

@@ -201,7 +201,7 @@ fn power<B: Accelerator>(
         let lowest = B::float_equal_elem(base.clone(), f64::NEG_INFINITY.into(), out);
         B::float_mask_fill(B::float_sqrt(base), lowest, f64::INFINITY.into())
     } else {
-        B::float_powf_scalar(base, exponent.into())
+        B::each(base, &|base| B::float_powf_scalar(base, exponent.into()))
     }
 }
 

@@ -105,7 +105,7 @@ pub fn logic<B: Accelerator>(op: Logic) -> Result<BoxOp<B>, String> {
 pub fn not<B: Accelerator>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| match inputs.take(0)? {
         Value::Host(a) => {
-            let flipped: Vec<bool> = a.bytes().iter().map(|b| *b == 0).collect();
+            let flipped = host::collected(a.bytes().iter().map(|b| *b == 0))?;
             let tensor = crate::tensor::Tensor::from_bools(a.shape().to_vec(), flipped);
             one(Value::Host(tensor.map_err(|e| e.to_string())?))
         }

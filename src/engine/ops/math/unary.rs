@@ -98,7 +98,7 @@ fn numeric_or<B: Accelerator>(
     ints: Option<fn(i128) -> i128>,
 ) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| match inputs.take(0)? {
-        Value::Float(x) => one(Value::Float(on_device(x))),
+        Value::Float(x) => one(Value::Float(B::each(x, &on_device))),
         x => {
             let x = x.into_host()?;
             let results = host::numbers(&x).map(|v| match (v, ints) {
@@ -114,7 +114,7 @@ fn numeric_or<B: Accelerator>(
 /// Always computed on the device.
 pub fn device<B: Accelerator>(on_device: OnDevice<B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
-        one(Value::Float(on_device(inputs.take(0)?.float(&cx.device)?)))
+        one(Value::Float(B::each(inputs.take(0)?.float(&cx.device)?, &on_device)))
     }))
 }
 

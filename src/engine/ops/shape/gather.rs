@@ -9,16 +9,16 @@ use crate::tensor::Tensor;
 
 /// Indices that may count from the end, checked.
 fn positions(indices: &[i64], dim: usize) -> Result<Vec<usize>, String> {
-    indices
-        .iter()
-        .map(|i| {
-            let from_start = if *i < 0 { i.saturating_add(dim as i64) } else { *i };
-            match usize::try_from(from_start) {
-                Ok(at) if at < dim => Ok(at),
-                _ => Err(format!("index {i} lies outside an axis of {dim}")),
-            }
-        })
-        .collect()
+    let mut looks = host::Looks::default();
+    let position = |i: &i64| {
+        looks.look()?;
+        let from_start = if *i < 0 { i.saturating_add(dim as i64) } else { *i };
+        match usize::try_from(from_start) {
+            Ok(at) if at < dim => Ok(at),
+            _ => Err(format!("index {i} lies outside an axis of {dim}")),
+        }
+    };
+    indices.iter().map(position).collect()
 }
 
 pub fn gather<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
@@ -134,8 +134,10 @@ pub fn tuple_offsets<B: Accelerator>(
     let tuples: usize = outer.iter().product();
     let per_batch = tuples.checked_div(batch_count).unwrap_or(0).max(1);
     let batch_size: usize = dims[batch..].iter().product();
+    let mut looks = host::Looks::default();
     let starts = (0..tuples)
         .map(|tuple| {
+            looks.look()?;
             let mut start = tuple / per_batch * batch_size;
             for (level, index) in given[tuple * depth..(tuple + 1) * depth].iter().enumerate() {
                 start += positions(&[*index], dims[batch + level])?[0] * own[batch + level];

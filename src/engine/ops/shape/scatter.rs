@@ -109,7 +109,9 @@ fn scatter(
     for_element!(x.dtype(), T => {
         let mut cells = host::cells::<T>(x).into_owned();
         let new = host::cells::<T>(updates);
+        let mut looks = host::Looks::default();
         for (run, offset) in offsets.iter().enumerate() {
+            looks.look()?;
             for (old, new) in cells[*offset..offset + width].iter_mut().zip(&new[run * width..]) {
                 *old = reduction.apply(*old, *new);
             }

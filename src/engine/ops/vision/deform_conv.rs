@@ -76,6 +76,9 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
+/// Windows between two looks at whether the run is to end.
+const LOOK: usize = 1 << 12;
+
 struct Reading {
     size: [usize; 2],
     slides: [Slide; 2],
@@ -113,6 +116,9 @@ impl Reading {
             let pixels = &pixels[map * plane..][..plane];
             let shift = &offsets[(group * taps + tap) * 2 * area..][..2 * area];
             for (window, to) in out.iter_mut().enumerate() {
+                if window % LOOK == LOOK - 1 && cx.run.stop().is_set() {
+                    return;
+                }
                 let base = |slide: &Slide, out: usize, tap: usize| {
                     (out * slide.stride + tap * slide.dilation) as f64 - slide.pads.0 as f64
                 };

@@ -5,6 +5,7 @@ use crate::engine::host;
 use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
+use crate::scheduler::StopFlag;
 use rayon::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -75,13 +76,15 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
             let mut out = host::filled(T::default(), host::count(&dims)?)?;
             let regions = rois.par_chunks(4).zip(images);
             out.par_chunks_mut((area * channels).max(1)).zip(regions).for_each(|(out, (roi, image))| {
-                // What is left undone is never used.
-                if cx.run.stop().is_set() {
+                let stop = cx.run.stop();
+                if stop.is_set() {
                     return;
                 }
                 let region = settings.region(roi, [height, width]);
                 let planes = pixels[image * channels * plane..].chunks(plane);
-                out.chunks_mut(area).zip(planes).for_each(|(out, map)| settings.pool(&region, map, width, out));
+                out.chunks_mut(area)
+                    .zip(planes)
+                    .for_each(|(out, map)| settings.pool(&region, map, width, out, stop));
             });
             from_reals(dtype, dims, out)?
         })))
@@ -117,7 +120,15 @@ impl Settings {
         [side(0), side(1)]
     }
 
-    fn pool<T: Real>(&self, [rows, columns]: &[Along; 2], map: &[T], width: usize, out: &mut [T]) {
+    /// What is left undone once `stop` is set is never used.
+    fn pool<T: Real>(
+        &self,
+        [rows, columns]: &[Along; 2],
+        map: &[T],
+        width: usize,
+        out: &mut [T],
+        stop: &StopFlag,
+    ) {
         let samples = rows.count * columns.count;
         let scale = T::of(1.0 / samples.max(1.0));
         for (bin, to) in out.iter_mut().enumerate() {
@@ -127,6 +138,9 @@ impl Settings {
             let mut sum = T::default();
             let mut max = if outside { Some(T::default()) } else { None };
             for y in ys {
+                if stop.is_set() {
+                    return;
+                }
                 for x in xs {
                     let at = |row: usize, column: usize| map[row * width + column];
                     let four = [
