@@ -7,6 +7,7 @@
 //! - Transparency is dropped, as Pillow's `convert("RGB")` drops it, unless a background is given.
 
 pub mod detect;
+pub mod draw;
 pub mod frame;
 mod jpeg;
 mod normalise;
