@@ -19,6 +19,7 @@ pub mod resample;
 pub mod resize;
 pub mod size;
 mod tiff;
+pub mod tile;
 mod turn;
 
 use crate::plan::DecodeError;

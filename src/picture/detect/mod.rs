@@ -2,10 +2,13 @@
 //!
 //! - `layout`: what a box is in each form of output; `rows` reads them.
 //! - `suppress`: of boxes that lie on each other, the best.
+//! - `mask`, `points`: what else a row says of the thing in its box.
 //!
 //! What is no finite number never counts: neither a score nor an edge of a box.
 
 pub mod layout;
+pub mod mask;
+pub mod points;
 mod rows;
 mod suppress;
 #[cfg(test)]

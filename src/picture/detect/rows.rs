@@ -202,7 +202,7 @@ impl Layout {
 }
 
 /// The elements as float32.
-fn numbers(tensor: &Tensor) -> Cow<'_, [f32]> {
+pub fn numbers(tensor: &Tensor) -> Cow<'_, [f32]> {
     match tensor.elements::<f32>() {
         Some(elements) => elements,
         None => tensor.to_f64().into_iter().map(|n| n as f32).collect::<Vec<f32>>().into(),
