@@ -14,6 +14,7 @@ import numpy as np
 import canvas
 import imaging
 import roads
+import signs
 import terrain
 
 TRAIN, VALID, SHIPPED, HELD_OUT = 1, 2, 4, 11
@@ -37,7 +38,30 @@ def ground(seed: int, index: int):
     return imaging.stretched(picture, imaging.TERRAIN_SIDE), scene.safety, np.float32(scene.spot)
 
 
-KINDS = {"road": road, "ground": ground}
+MOST_SIGNS = 8
+CROPS = 3  # of each sign, around boxes as a detector may give them
+
+
+def road_signs(seed: int, index: int):
+    """Square [160, 160, 3] uint8, boxes [8, 4] in its pixels, kinds [8] (-1 where there is none), and
+    what is cut out around each box, uint8 [8, 3, 32, 32, 3]."""
+    rng = canvas.generator(seed, index + 2_000_000)
+    scene = signs.draw(rng, surface=index % len(roads.SURFACES))
+    picture = canvas.through_jpeg(rng, scene.picture)
+    square, (scale, shift) = imaging.padded(picture, imaging.DETECTOR_SIDE)
+    boxes, kinds = np.zeros((MOST_SIGNS, 4), np.float32), np.full(MOST_SIGNS, -1, np.int64)
+    side = imaging.READER_SIDE
+    crops = np.zeros((MOST_SIGNS, CROPS, side, side, 3), np.uint8)
+    for k, (box, kind) in enumerate(zip(scene.boxes, scene.kinds)):
+        boxes[k], kinds[k] = box * np.tile(scale, 2) + np.tile(shift, 2), kind
+        sides = np.tile(box[2:] - box[:2], 2)
+        for n in range(CROPS):
+            off = np.clip(rng.normal(0, 0.06, 4), -0.15, 0.15) * sides if n else 0
+            crops[k, n] = imaging.cut(picture, box + off, side)
+    return square, boxes, kinds, crops
+
+
+KINDS = {"road": road, "ground": ground, "signs": road_signs}
 
 
 def _draw(job):

@@ -10,6 +10,7 @@ import torch
 
 import models
 import roads
+import signs
 import store
 import terrain
 
@@ -17,28 +18,40 @@ OPSET = 17
 INPUTS = {
     "road-mask": {"image": (3, 64, 64)},
     "surface": {"image": (3, 64, 64), "mask": (1, 64, 64)},
+    "surface-small": {"image": (3, 64, 64)},
     "landing-safety": {"image": (3, 96, 96)},
     "landing-spot": {"safety": (4, 96, 96)},
+    "sign-detector": {"image": (3, 160, 160)},
+    "sign-reader": {"image": (3, 32, 32)},
 }
 OUTPUTS = {
-    "road-mask": ["mask"],
-    "surface": ["probabilities"],
-    "landing-safety": ["classes"],
-    "landing-spot": ["centre", "radius", "confidence"],
+    "road-mask": {"mask": (1, 64, 64)},
+    "surface": {"probabilities": (5,)},
+    "surface-small": {"probabilities": (5,)},
+    "landing-safety": {"classes": (4, 96, 96)},
+    "landing-spot": {"centre": (2,), "radius": (1,), "confidence": (1,)},
+    "sign-detector": {"boxes": (5, 400)},
+    "sign-reader": {"probabilities": (10,)},
 }
-LABELS = {"surface": roads.SURFACES, "landing-safety": terrain.SAFETY}
+LABELS = {
+    "surface": roads.SURFACES,
+    "surface-small": roads.SURFACES,
+    "landing-safety": terrain.SAFETY,
+    "sign-detector": ("sign",),
+    "sign-reader": signs.KINDS,
+}
 
 
 def write(model: torch.nn.Module, name: str, version: int) -> str:
     """Writes the model and its labels; says what was written."""
     model = models.folded(copy.deepcopy(model))
     example = tuple(torch.rand(2, *shape) for shape in INPUTS[name].values())
-    names = list(INPUTS[name]) + OUTPUTS[name]
+    names = [*INPUTS[name], *OUTPUTS[name]]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "model.onnx"
         torch.onnx.export(
             model, example, str(plain), dynamo=False, opset_version=OPSET,
-            input_names=list(INPUTS[name]), output_names=OUTPUTS[name],
+            input_names=list(INPUTS[name]), output_names=list(OUTPUTS[name]),
             dynamic_axes={n: {0: "N"} for n in names},
         )  # fmt: skip
         graph = onnx.load(plain)
@@ -77,12 +90,11 @@ def tidy(graph: onnx.ModelProto, name: str) -> None:
         node.name = f"{node.op_type}_{counts[node.op_type]}"
         node.doc_string = ""
         del node.metadata_props[:]
-    shapes = {"mask": (1, 64, 64), "probabilities": (5,), "classes": (4, 96, 96), "centre": (2,), "radius": (1,), "confidence": (1,)}
     for value in graph.graph.output:
         axes = value.type.tensor_type.shape
         del axes.dim[:]
         axes.dim.add().dim_param = "N"
-        for size in shapes[value.name]:
+        for size in OUTPUTS[name][value.name]:
             axes.dim.add().dim_value = size
     del graph.graph.value_info[:]
 
@@ -120,5 +132,5 @@ if __name__ == "__main__":
     print("| Model | Version | Size | Multiply-adds of one picture | Nodes | Operators |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     for name in INPUTS:
-        for version in store.VERSIONS:
+        for version in store.VERSIONS[name]:
             print(describe(name, version))

@@ -1,4 +1,4 @@
-"""The four networks, in two sizes: version 1 and version 2, with the same inputs and outputs.
+"""The seven networks; four of them in two sizes, version 1 and version 2, with the same inputs and outputs.
 
 They are built for a CPU that answers thousands of requests a second: a strided stem, most of the
 work on a 16x16 or 24x24 grid, one step back up at the end, a dozen plain operators. Batch
@@ -169,4 +169,87 @@ class LandingSpot(nn.Module):
         return centre, torch.relu(radius), torch.sigmoid(trust)
 
 
-MODELS = {"road-mask": RoadMask, "surface": Surface, "landing-safety": LandingSafety, "landing-spot": LandingSpot}
+class SurfaceSmall(nn.Module):
+    """image [N,3,64,64] -> probabilities [N,5]; without a mask, for a quarter of the work of the two networks."""
+
+    def __init__(self, version: int):
+        super().__init__()
+        self.stem = Block(3, 8, stride=2)
+        self.second = Block(8, 16, stride=2)
+        self.down = Block(16, 24, stride=2)
+        self.classes = nn.Linear(48, 5)
+
+    def logits(self, image):
+        x = self.down(self.second(self.stem(image)))
+        # The mean says what most of the picture is like, the maximum finds the road in it.
+        pools = nn.functional.adaptive_avg_pool2d(x, 1), nn.functional.adaptive_max_pool2d(x, 1)
+        return self.classes(torch.flatten(torch.cat(pools, 1), 1))
+
+    def forward(self, image):
+        return torch.softmax(self.logits(image), 1)
+
+
+class SignDetector(nn.Module):
+    """image [N,3,160,160] -> boxes [N,5,400]: for each cell of a 20x20 grid the middle, the width and the
+    height of the box that it says, in pixels of the image, and the score that it is a sign."""
+
+    STRIDE, GRID = 8, 20
+
+    def __init__(self, version: int):
+        super().__init__()
+        self.stem = Block(3, 8, stride=2)
+        self.second = Block(8, 16, stride=2)
+        self.third = Block(16, 32, stride=2)
+        self.flat = Block(32, 32)
+        self.down = Block(32, 48, stride=2)
+        self.wide = Block(48, 48)
+        self.up = Block(48, 32, kernel=2, stride=2, up=True)
+        self.last = Block(32, 32)
+        self.head = nn.Conv2d(32, 5, 1)
+        axis = (torch.arange(self.GRID) + 0.5) * self.STRIDE
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        self.register_buffer("cells", torch.stack([x.flatten(), y.flatten()])[None])
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([1.0, 1.0, 1.0, 1.0, -4.0]))
+
+    def maps(self, image):
+        """Left, top, right and bottom of each cell's box from the cell, in pixels, and the logit of its score."""
+        fine = self.flat(self.third(self.second(self.stem(image))))
+        x = self.last(fine + self.up(self.wide(self.down(fine))))
+        x = self.head(x).reshape(-1, 5, self.GRID * self.GRID)
+        return nn.functional.softplus(x[:, :4]) * self.STRIDE, x[:, 4:]
+
+    def forward(self, image):
+        reach, score = self.maps(image)
+        before, after = reach[:, :2], reach[:, 2:]
+        return torch.cat([self.cells + (after - before) * 0.5, before + after, torch.sigmoid(score)], 1)
+
+
+class SignReader(nn.Module):
+    """image [N,3,32,32], what was cut out around a sign -> probabilities [N,10] of its kinds."""
+
+    def __init__(self, version: int):
+        super().__init__()
+        self.stem = Block(3, 16, stride=2)
+        self.second = Block(16, 32, stride=2)
+        self.down = Block(32, 48, stride=2)
+        self.hidden = nn.Linear(48 * 16, 48)
+        self.kinds = nn.Linear(48, 10)
+
+    def logits(self, image):
+        x = self.down(self.second(self.stem(image)))
+        return self.kinds(torch.relu(self.hidden(torch.flatten(x, 1))))
+
+    def forward(self, image):
+        return torch.softmax(self.logits(image), 1)
+
+
+MODELS = {
+    "road-mask": RoadMask,
+    "surface": Surface,
+    "surface-small": SurfaceSmall,
+    "landing-safety": LandingSafety,
+    "landing-spot": LandingSpot,
+    "sign-detector": SignDetector,
+    "sign-reader": SignReader,
+}

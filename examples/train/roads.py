@@ -22,7 +22,8 @@ class RoadScene:
     surface: int  # index into SURFACES
 
 
-def draw(rng, size=None, surface=None) -> RoadScene:
+def draw(rng, size=None, surface=None, furnish=None) -> RoadScene:
+    """A scene; `furnish` is given the image and gives it back with more in it, before it is photographed."""
     w, h = size or canvas.random_size(rng)
     side = min(h, w)
     surface = int(rng.integers(len(SURFACES))) if surface is None else surface
@@ -66,6 +67,9 @@ def draw(rng, size=None, surface=None) -> RoadScene:
     dark = rng.uniform(0.25, 0.6)
     image = over.lay_over(rng, image, 0.06, dark)
     image = stamps.lay_over(rng, image, 0.14, dark)
+
+    if furnish is not None:
+        image = furnish(image)
 
     seen = (road > 0.5) & (np.asarray(stamps.mask) == 0)
     return RoadScene(canvas.photograph(rng, image), Image.fromarray(seen.astype(np.uint8) * 255), surface)

@@ -1,4 +1,4 @@
-"""Draws examples/images: 40 road and 40 terrain pictures of the series SHIPPED, with their truth.
+"""Draws examples/images: 40 road, 40 terrain and 40 sign pictures of the series SHIPPED, with their truth.
 
 They are the first forty scenes of that series, whatever the models say of them: the surfaces and
 the sizes take turns. Small pictures are PNG or JPEG, large ones JPEG.
@@ -12,6 +12,7 @@ import numpy as np
 import canvas
 import dataset
 import roads
+import signs
 import store
 import terrain
 
@@ -19,6 +20,10 @@ COUNT = 40
 SIZES = (
     (128, 128), (96, 96), (160, 120), (320, 240), (120, 160), (256, 256), (480, 200),
     (112, 112), (240, 320), (640, 480), (144, 108), (200, 150), (96, 168),
+)  # fmt: skip
+SIGN_SIZES = (
+    (320, 240), (256, 256), (240, 320), (400, 300), (480, 320), (300, 169), (640, 480),
+    (360, 270), (224, 224), (270, 360), (333, 250), (420, 236), (280, 210),
 )  # fmt: skip
 IMAGES = store.EXAMPLES / "images"
 
@@ -32,8 +37,8 @@ def save(rng, picture, folder: Path, stem: str, index: int) -> str:
     return f"{stem}.jpg"
 
 
-def write_truth(folder: Path, header: list[str], rows: list[list]) -> None:
-    with open(folder / "truth.csv", "w", newline="") as file:
+def write_truth(folder: Path, header: list[str], rows: list[list], name: str = "truth.csv") -> None:
+    with open(folder / name, "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(header)
         table.writerows(sorted(rows))
@@ -63,6 +68,18 @@ def landing_spot() -> None:
     write_truth(folder, ["file", "x", "y", "radius", "safe_fraction"], rows)
 
 
+def road_signs() -> None:
+    folder, rows, boxes = emptied(IMAGES / "road-signs"), [], []
+    for index in range(COUNT):
+        rng = canvas.generator(dataset.SHIPPED, index + 2_000_000)
+        scene = signs.draw(rng, SIGN_SIZES[index % len(SIGN_SIZES)], index % len(roads.SURFACES))
+        file = save(rng, scene.picture, folder, f"signs-{index + 1:02}", index)
+        rows.append([file, roads.SURFACES[scene.surface], len(scene.kinds)])
+        boxes += [[file, signs.KINDS[kind], *map(int, box)] for box, kind in zip(scene.boxes, scene.kinds)]
+    write_truth(folder, ["file", "surface", "signs"], rows)
+    write_truth(folder, ["file", "kind", "x0", "y0", "x1", "y1"], boxes, "signs.csv")
+
+
 def emptied(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir():
@@ -73,3 +90,4 @@ def emptied(folder: Path) -> Path:
 if __name__ == "__main__":
     road()
     landing_spot()
+    road_signs()

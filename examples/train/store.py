@@ -7,7 +7,15 @@ import numpy as np
 import onnxruntime
 
 EXAMPLES = Path(__file__).resolve().parent.parent
-VERSIONS = (1, 2)
+VERSIONS = {
+    "road-mask": (1, 2),
+    "surface": (1, 2),
+    "surface-small": (1,),
+    "landing-safety": (1, 2),
+    "landing-spot": (1, 2),
+    "sign-detector": (1,),
+    "sign-reader": (1,),
+}
 
 
 def path(name: str, version: int) -> Path:

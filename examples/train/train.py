@@ -1,6 +1,6 @@
 """Trains the models and writes examples/models/<model>/<version>/model.onnx.
 
-    python examples/train/train.py                        # everything, about an hour on two cores
+    python examples/train/train.py                        # everything, over an hour on two cores
     python examples/train/train.py --model road-mask --version 2
 
 The scenes are drawn first (dataset.py) and kept in .cache/. A model whose input is another model's
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+import boxes as boxes_of
 import dataset
 import export
 import imaging
@@ -39,10 +40,13 @@ RECIPES = {
     ("road-mask", 2): Recipe(16000, 36, rate=6e-3),
     ("surface", 1): Recipe(4000, 18, augment=False),
     ("surface", 2): Recipe(16000, 30, rate=6e-3),
+    ("surface-small", 1): Recipe(8000, 40, rate=6e-3),
     ("landing-safety", 1): Recipe(4000, 12, augment=False),
     ("landing-safety", 2): Recipe(12000, 22, rate=5e-3),
     ("landing-spot", 1): Recipe(4000, 14, augment=False),
     ("landing-spot", 2): Recipe(12000, 14),
+    ("sign-detector", 1): Recipe(4000, 18, rate=4e-3, batch=32),
+    ("sign-reader", 1): Recipe(4000, 12, rate=4e-3, batch=128),
 }
 SHARPER = 2.5  # landing-spot's own softmax is so much sharper than the one it learns with, so that it settles on one place
 SAFE_SHARE = 0.98  # of a disc's pixels that must be safe for the disc to count as safe
@@ -107,7 +111,7 @@ def upstream(name: str, version: int, pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(chunks)
 
 
-# --- the four models
+# --- the models
 
 
 def pictures(pixels: np.ndarray, rows) -> torch.Tensor:
@@ -155,6 +159,23 @@ def train_surface(version, recipe, seed):
 
     def report():
         said = model.logits(pictures(seen, slice(None)), seen_masks).argmax(1).numpy()
+        return f"accuracy {(said == seen_kinds).mean():.3f}"
+
+    fit(model, len(pixels), recipe, seed, loss_of, report)
+    return model
+
+
+def train_surface_small(version, recipe, seed):
+    pixels, _, kinds = dataset.scenes("road", dataset.TRAIN, recipe.scenes, cached=True)
+    seen, _, seen_kinds = dataset.scenes("road", dataset.VALID, 600, cached=True)
+    model = models.SurfaceSmall(version)
+
+    def loss_of(rows, rng):
+        (image,) = turned([relit(pictures(pixels, rows), rng)], rng)
+        return F.cross_entropy(model.logits(image), torch.from_numpy(kinds[rows]), label_smoothing=0.03)
+
+    def report():
+        said = model.logits(pictures(seen, slice(None))).argmax(1).numpy()
         return f"accuracy {(said == seen_kinds).mean():.3f}"
 
     fit(model, len(pixels), recipe, seed, loss_of, report)
@@ -243,11 +264,104 @@ def train_landing_spot(version, recipe, seed):
     return model
 
 
+def moved(image: torch.Tensor, boxes: torch.Tensor, rng: np.random.Generator):
+    """Pictures mirrored, shifted and zoomed, each by itself, and the boxes [n, k, 4] with them."""
+    n, side = len(image), image.shape[-1]
+    zoom = torch.from_numpy(np.float32(np.exp(rng.uniform(-0.25, 0.25, n))))
+    mirror = torch.from_numpy(np.float32(rng.choice((-1.0, 1.0), n)))
+    shift = torch.from_numpy(np.float32(rng.uniform(-0.12, 0.12, (n, 2))))
+    back = torch.zeros(n, 2, 3)
+    back[:, 0, 0], back[:, 1, 1], back[:, :, 2] = mirror / zoom, 1 / zoom, shift
+    image = F.grid_sample(image, F.affine_grid(back, list(image.shape), align_corners=False), align_corners=False)
+    corners = boxes.view(n, -1, 2, 2) / side * 2 - 1
+    scale = torch.stack([mirror * zoom, zoom], 1)[:, None, None]
+    corners = ((corners - shift[:, None, None]) * scale + 1) * side / 2
+    low, high = corners.amin(2).clamp(0, side), corners.amax(2).clamp(0, side)
+    return image, torch.cat([low, high], 2)
+
+
+def overlap(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """IoU and generalised IoU of boxes [n, 4] pair by pair."""
+    area = lambda box: (box[:, 2:] - box[:, :2]).clamp(min=0).prod(1)
+    shared = area(torch.cat([torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])], 1))
+    hull = area(torch.cat([torch.minimum(a[:, :2], b[:, :2]), torch.maximum(a[:, 2:], b[:, 2:])], 1))
+    joined = area(a) + area(b) - shared
+    iou = shared / joined.clamp(min=1e-6)
+    return iou, iou - (hull - joined) / hull.clamp(min=1e-6)
+
+
+def cells_of(boxes: torch.Tensor, there: torch.Tensor, cells: torch.Tensor, stride: int):
+    """For each cell [n, 400] the box it has to say, or -1: those within a box and near its middle, of several
+    boxes the smallest; and the cell that holds the middle in any case."""
+    x, y = cells[0, 0], cells[0, 1]
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+    dx, dy = (x - middle[..., 0:1]).abs(), (y - middle[..., 1:2]).abs()
+    inside = (x > boxes[..., 0:1]) & (x < boxes[..., 2:3]) & (y > boxes[..., 1:2]) & (y < boxes[..., 3:4])
+    good = inside & (dx < 1.5 * stride) & (dy < 1.5 * stride) | (dx <= stride / 2) & (dy <= stride / 2)
+    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
+    good &= (there & (size > 12))[..., None]
+    cost = torch.where(good, size[..., None], torch.inf)
+    least, which = cost.min(1)
+    return torch.where(least.isfinite(), which, -1)
+
+
+def train_sign_detector(version, recipe, seed):
+    pixels, boxes, kinds, _ = dataset.scenes("signs", dataset.TRAIN, recipe.scenes, cached=True)
+    seen, seen_boxes, seen_kinds, _ = dataset.scenes("signs", dataset.VALID, 400, cached=True)
+    model = models.SignDetector(version)
+
+    def loss_of(rows, rng):
+        image, truth = moved(pictures(pixels, rows), torch.from_numpy(boxes[rows]), rng)
+        there = torch.from_numpy(kinds[rows] >= 0)
+        which = cells_of(truth, there, model.cells, model.STRIDE)
+        reach, score = model.maps(relit(image, rng))
+        row, cell = (which >= 0).nonzero(as_tuple=True)
+        wanted = truth[row, which[row, cell]]
+        place, reach = model.cells[0, :, cell].T, reach[row, :, cell]
+        said = torch.cat([place - reach[:, :2], place + reach[:, 2:]], 1)
+        target = (which >= 0).float()
+        p = torch.sigmoid(score[:, 0])
+        off = (target - p).abs()
+        found = (off**1.5 * F.binary_cross_entropy_with_logits(score[:, 0], target, reduction="none")).sum()
+        _, general = overlap(said, wanted)
+        return (found + (1 - general).sum()) / max(1, len(row))
+
+    def report():
+        said = np.concatenate([model(pictures(seen, slice(i, i + 100))).numpy() for i in range(0, len(seen), 100)])
+        truth = [b[k >= 0] for b, k in zip(seen_boxes, seen_kinds)]
+        return f"mAP {boxes_of.average_precision([boxes_of.found(row, 0.02) for row in said], truth):.3f}"
+
+    fit(model, len(pixels), recipe, seed, loss_of, report)
+    return model
+
+
+def train_sign_reader(version, recipe, seed):
+    _, _, kinds, crops = dataset.scenes("signs", dataset.TRAIN, recipe.scenes, cached=True)
+    _, _, seen_kinds, seen_crops = dataset.scenes("signs", dataset.VALID, 400, cached=True)
+    crops, kinds = crops[kinds >= 0], kinds[kinds >= 0]
+    seen, seen_kinds = seen_crops[seen_kinds >= 0][:, 1], seen_kinds[seen_kinds >= 0]
+    model = models.SignReader(version)
+
+    def loss_of(rows, rng):
+        image = pictures(crops, (rows, rng.integers(dataset.CROPS, size=len(rows))))
+        return F.cross_entropy(model.logits(relit(image, rng)), torch.from_numpy(kinds[rows]), label_smoothing=0.03)
+
+    def report():
+        said = model.logits(pictures(seen, slice(None))).argmax(1).numpy()
+        return f"accuracy {(said == seen_kinds).mean():.3f}"
+
+    fit(model, len(crops), recipe, seed, loss_of, report)
+    return model
+
+
 TRAIN = {
     "road-mask": train_road_mask,
     "surface": train_surface,
+    "surface-small": train_surface_small,
     "landing-safety": train_landing_safety,
     "landing-spot": train_landing_spot,
+    "sign-detector": train_sign_detector,
+    "sign-reader": train_sign_reader,
 }
 
 
@@ -262,7 +376,7 @@ def main():
     if options.threads:
         torch.set_num_threads(options.threads)
     for name in options.model or TRAIN:
-        for version in options.version or store.VERSIONS:
+        for version in options.version or store.VERSIONS[name]:
             recipe = RECIPES[name, version]
             if options.quick:
                 recipe = Recipe(min(recipe.scenes, 1500), 3, augment=recipe.augment)
