@@ -14,6 +14,7 @@
 //! | [`store`] | the model store on disk: layout, versions, digests | what a model computes |
 //! | [`picture`] | pictures of all formats to upright RGB, resized and cut; pixels to numbers | options, requests |
 //! | [`codec`] | bytes to tensors and back, a file a format | HTTP, folders |
+//! | [`steps`] | operations: what steps do that call no model, a file an operation | models, HTTP, folders |
 //! | [`scheduler`] | queues, forming batches, the device's own threads | the engine |
 //! | [`engine`] | an ONNX graph on Burn tensors. The only room that knows Burn | requests |
 //! | [`lifecycle`] | a version's states, what to load and drop, the swap | HTTP |
@@ -41,6 +42,7 @@ pub mod picture;
 pub mod store;
 
 pub mod codec;
+pub mod steps;
 
 pub mod scheduler;
 

@@ -7,9 +7,9 @@ use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side,
 use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened};
 use rserve::memory::{Budget, Use};
 use rserve::plan::{
-    self, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Encode, EncodeError, EncodeId,
-    EncodeInput, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, InputPlan, Origin, OutputPlan,
-    Payload, Region, RowContext, Rows, Step, TensorType, VersionFacts,
+    self, Calls, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Does, Encode, EncodeError,
+    EncodeId, EncodePlan, EncodeSource, Entry, Example, Format, Id, IdVec, Input, InputPlan, Origin,
+    OutputPlan, Payload, Reads, Region, RowContext, Rows, Step, TensorType, VersionFacts,
 };
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
@@ -84,9 +84,9 @@ impl Encode for TextEncode {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        let one = |input: &EncodeInput| {
-            let value = input.tensor.to_f64()[0];
+    fn encode(&self, inputs: &[Input], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let one = |input: &Input| {
+            let value = input.tensor().unwrap().to_f64()[0];
             let label = input.labels.as_ref().map(|labels| labels[value as usize].as_str());
             label.map_or_else(|| value.to_string(), str::to_owned)
         };
@@ -106,7 +106,7 @@ impl Rows for TextEncode {
     fn header(&self) -> Result<Vec<u8>, EncodeError> {
         Ok(vec![])
     }
-    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
         let values = String::from_utf8(self.encode(inputs, None)?).unwrap();
         Ok(format!("{} {values} by {}\n", context.item, context.models).into_bytes())
     }
@@ -144,9 +144,15 @@ impl Loadable for Ready {
 fn step(name: &str, model: usize, inputs: &[usize], output: Option<usize>, to_host: bool) -> Step {
     Step {
         name: name.into(),
-        calls: String::new(),
-        model: id(model),
-        inputs: inputs.iter().map(|slot| InputPlan { name: "x".into(), slot: id(*slot) }).collect(),
+        does: Does::Call(Calls { model: id(model), name: String::new(), batch: 16 }),
+        each: None,
+        makes: None,
+        when: None,
+        within: None,
+        inputs: inputs
+            .iter()
+            .map(|slot| InputPlan { name: "x".into(), slot: id(*slot), reads: Reads::One, labels: None })
+            .collect(),
         outputs: vec![OutputPlan {
             name: "y".into(),
             ty: TensorType::default(),
@@ -210,7 +216,8 @@ fn diamond_on(threads: CodecThreads, decode: NumberDecode) -> Setup {
         .into(),
         encodes: vec![encode("sum", &[3, 1], None, &[0, 1, 2]), encode("left", &[1], Some(0), &[0]), name]
             .into(),
-        slots: 4,
+        slots: vec![None; 4].into(),
+        ..Entry::default()
     });
     let pipeline = plan::Pipeline {
         name: "diamond".into(),
@@ -257,7 +264,7 @@ async fn fan_out_and_join() {
     assert_eq!(&**pinned.models(), "left@2, right@2, join@2");
     let answer = run(&pinned, request("5", &[id(0), id(1)])).await.unwrap();
     assert_eq!(texts(&answer), [(0, "25 10"), (1, "10 drawn")]);
-    assert!(answer.timings.steps.iter().all(|timing| timing.is_some_and(|timing| timing.batch == 1)));
+    assert!(answer.timings.steps.iter().all(|timing| timing.is_some_and(|timing| timing.timing.batch == 1)));
     assert_eq!((answer.timings.decodes.len(), answer.timings.encodes.len()), (1, 2));
 }
 
@@ -327,7 +334,7 @@ async fn every_cause_has_its_error() {
     match error("-1", &[id(1)]).await {
         Error::Input { step, model, reason } => {
             assert_eq!(
-                (step.as_str(), model.as_str(), reason.as_str()),
+                (step.name.as_str(), model.as_str(), reason.as_str()),
                 ("left", "left@2", "-1 is negative")
             );
         }
@@ -335,7 +342,7 @@ async fn every_cause_has_its_error() {
     }
     match error("666", &[id(1)]).await {
         Error::Step { step, reason, .. } => {
-            assert_eq!(step, "left");
+            assert_eq!(step.name, "left");
             assert!(reason.contains("the number of the beast"), "{reason}");
         }
         other => panic!("{other}"),
@@ -570,11 +577,11 @@ impl Encode for Meeting {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         if !self.meet() {
             return Err(EncodeError::Unforeseen("nobody else came".into()));
         }
-        Ok(inputs[0].tensor.to_f64()[0].to_string().into_bytes())
+        Ok(inputs[0].tensor()?.to_f64()[0].to_string().into_bytes())
     }
 }
 
@@ -591,7 +598,8 @@ async fn decodes_and_encodes_of_one_item_are_under_way_at_once() {
         decodes: vec![decode("left"), decode("right")].into(),
         steps: IdVec::default(),
         encodes: vec![encode("one", 0), encode("two", 1)].into(),
-        slots: 2,
+        slots: vec![None; 2].into(),
+        ..Entry::default()
     });
     let pipeline = plan::Pipeline {
         name: "pair".into(),

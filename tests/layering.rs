@@ -11,7 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["spec"],
     &["plan"],
     &["store", "picture"],
-    &["codec"],
+    &["codec", "steps"],
     &["scheduler"],
     &["engine"],
     &["lifecycle"],

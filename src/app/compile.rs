@@ -4,11 +4,11 @@ use super::Trouble;
 use super::facts;
 use super::token::token;
 use crate::diagnostic::{Diagnostic, Report, SourceText, Span};
+use crate::engine;
 use crate::lifecycle::Precautions;
 use crate::memory::{Budget, process_limit};
 use crate::plan::{self, Capacity, Facts, Plan};
 use crate::spec::{self, DeviceUse, Spec};
-use crate::{codec, engine};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -98,7 +98,7 @@ impl Compiled {
         }
         let gathered = facts::gather(&plan::needs(&specs), precautions, background);
         let capacity = engine::capacity();
-        match plan::compile(&specs, &gathered.facts, &capacity, &codec::registry(), &mut report) {
+        match plan::compile(&specs, &gathered.facts, &capacity, super::registries(), &mut report) {
             Some(plan) => Ok(Self {
                 plan: Arc::new(plan),
                 report,

@@ -1,7 +1,6 @@
 //! Whether a new version can take its place in the plan: the plan is compiled with it, as if the files had
 //! asked for it.
 
-use crate::codec;
 use crate::diagnostic::{At, Level, Report, render};
 use crate::lifecycle::{Fit, Serving};
 use crate::plan::{self, Capacity, Facts, ModelFacts, VersionFacts};
@@ -61,7 +60,7 @@ impl Fit for PlanFit {
         let models = chosen.into_iter().map(|(name, one)| (name, facts(one))).collect();
         let facts = Facts { stores: BTreeMap::from([(store.clone(), Ok(models))]) };
         let mut report = Report::default();
-        if plan::compile(&specs, &facts, &self.capacity, &codec::registry(), &mut report).is_some() {
+        if plan::compile(&specs, &facts, &self.capacity, super::registries(), &mut report).is_some() {
             return Ok(());
         }
         report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);

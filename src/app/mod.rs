@@ -25,6 +25,11 @@ mod via;
 mod watchdog;
 mod watching;
 
+/// All formats and operations of rserve.
+fn registries() -> crate::plan::Registries<'static> {
+    crate::plan::Registries { codecs: crate::codec::registry(), operations: crate::steps::registry() }
+}
+
 pub use batch::{Batch, Done, DryRun, What, batch, dry_run, only, trouble};
 pub use compile::{Compiled, DEFAULT_PATH, compile};
 pub use overrides::{Listen, Overrides};

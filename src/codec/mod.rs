@@ -51,8 +51,8 @@ const ENCODES: &[(&str, ReadEncode)] = &[
 ];
 
 /// All formats of rserve.
-pub fn registry() -> impl Codecs {
-    Registry
+pub fn registry() -> &'static dyn Codecs {
+    &Registry
 }
 
 struct Registry;

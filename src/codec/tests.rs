@@ -2,7 +2,7 @@
 
 use super::registry;
 use crate::diagnostic::{At, Report, SourceText, Span};
-use crate::plan::{Bound, Codecs, SourceRef, TensorType};
+use crate::plan::{Bound, Presence, SourceRef, TensorType};
 use crate::spec::Codec;
 use crate::spec::document::{Value, parse};
 use crate::tensor::DType;
@@ -250,6 +250,7 @@ fn encode_options(text: &str, dims: &[usize], dtype: DType) -> serde_json::Value
         labels: source.labels.map(|file| (file, dims.first().copied().unwrap_or(0))),
         from: source.from,
         note: None,
+        presence: Presence::default(),
     };
     let bound: Vec<Option<Bound>> = draft.sources().into_iter().map(|source| Some(bound(source))).collect();
     let encode = draft.bind(&bound, &mut report);

@@ -1,15 +1,17 @@
 //! One item: what holds for all of its way, and its decodes and encodes.
 
+use super::calls::refused;
 use super::codecs::{HEAVY, Work};
 use super::error::Error;
 use super::pipeline::Pinned;
 use super::run::Request;
-use super::steps::refused;
+use super::slots::{Cell, Slots};
+use super::start::{Inputs, labels};
 use super::together;
 use crate::memory::Reservation;
 use crate::plan::{
-    DecodeId, DecodePlan, EncodeError, EncodeId, EncodeInput, EncodePlan, Entry, IdVec, Labels, Origin,
-    Payload, RowContext, SlotId, StepId,
+    DecodeId, DecodePlan, Does, EncodeError, EncodeId, EncodePlan, Entry, IdVec, Input, Origin, Payload,
+    RowContext, Step, StepId,
 };
 use crate::scheduler::{RunError, Sender, Terms, Value};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub(super) struct Item<'a> {
 /// What one decode gave.
 pub(super) struct Decoded {
     pub(super) value: Value,
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
     pub(super) took: Duration,
     /// The memory of what was decoded, until the item ends.
     _held: Reservation,
@@ -56,23 +58,33 @@ impl<'a> Item<'a> {
             };
             encode.needs.iter().for_each(|step| needed[*step] = true);
         }
+        for refusal in &entry.refusals {
+            refusal.needs.iter().for_each(|step| needed[*step] = true);
+        }
         Ok(Self { pinned, entry, terms, needed, encodes: request.encodes, row: request.row })
     }
 
     /// Whether every model that the item needs would take it now.
     pub(super) fn room(&self) -> Result<(), Error> {
         for (step, _) in self.entry.steps.iter().zip(&self.needed).filter(|(_, needed)| **needed) {
-            let generation = &self.pinned.generations[step.model];
+            // What may not run is no reason to turn the item away, and a list waits for room.
+            let sure = step.each.is_none() && step.when.is_none() && step.within.is_none();
+            let Some(model) = step.model().filter(|_| sure) else { continue };
+            let generation = &self.pinned.generations[model];
             let room = generation.replicas.room(self.terms);
             room.map_err(|rejected| refused(rejected, &generation.tag))?;
         }
         Ok(())
     }
 
-    /// Whether the picture that a decode reads is drawn on by any of the encodes asked for.
+    /// Whether the picture that a decode reads is wanted by any of the encodes asked for, or by an operation.
     fn is_drawn_on(&self, decode: DecodeId) -> bool {
         let drawn_on = |encode: &EncodeId| self.entry.encodes[*encode].origin == Some(decode);
-        self.entry.decodes[decode].keep_origin && self.encodes.iter().any(drawn_on)
+        let read = |(step, plan): (StepId, &Step)| {
+            self.needed[step] && matches!(plan.does, Does::Operation { on: Some(on), .. } if on == decode)
+        };
+        self.entry.decodes[decode].keep_origin
+            && (self.encodes.iter().any(drawn_on) || self.entry.steps.enumerate().any(read))
     }
 
     /// Decodes all payloads, those that are heavy side by side.
@@ -116,7 +128,7 @@ impl<'a> Item<'a> {
     /// Makes all encodes that are asked for, those that are heavy side by side.
     pub(super) async fn encode(
         &self,
-        slots: &IdVec<SlotId, Option<Value>>,
+        slots: &Slots<'_>,
         decoded: &IdVec<DecodeId, Decoded>,
         models: &Arc<str>,
     ) -> Result<Vec<Encoded>, Error> {
@@ -127,7 +139,7 @@ impl<'a> Item<'a> {
     async fn encode_one(
         &self,
         plan: &EncodePlan,
-        slots: &IdVec<SlotId, Option<Value>>,
+        slots: &Slots<'_>,
         decoded: &IdVec<DecodeId, Decoded>,
         models: &Arc<str>,
     ) -> Result<Encoded, Error> {
@@ -138,19 +150,21 @@ impl<'a> Item<'a> {
         }
         let failed = |error: EncodeError| Error::Encode { encode: plan.name.clone(), error };
         let origin = plan.origin.and_then(|decode| decoded.get(decode)?.origin.clone());
-        let sources = self.sources(plan, slots).map_err(failed)?;
-        let weight = sources.iter().map(|(value, _)| match value {
-            Value::Host(tensor) => tensor.bytes().len(),
-            // To bring it down waits for the device.
-            Value::Device(_) => HEAVY,
-        });
+        let sources: Inputs = plan
+            .sources
+            .iter()
+            .map(|source| (slots.cell(source.slot, None, 0), labels(self.pinned, source.labels.as_ref())))
+            .collect();
+        // To bring down what is on a device waits for that.
+        let weight = sources.iter().map(|(cell, _)| cell.host_bytes().unwrap_or(HEAVY));
         let weight =
             weight.chain(origin.as_ref().map(|origin| origin.rgb.len())).fold(0, usize::saturating_add);
         let encode = plan.encode.clone();
         let row = self.row.filter(|_| encode.rows().is_some()).map(str::to_owned);
         let models = models.clone();
         let does = move || -> Result<Vec<u8>, EncodeError> {
-            let inputs = sources.into_iter().map(bring_down).collect::<Result<Vec<_>, _>>();
+            let input = |(cell, labels): (Cell, _)| Ok(Input { given: cell.bring_down()?, labels });
+            let inputs = sources.into_iter().map(input).collect::<Result<Vec<_>, RunError>>();
             let inputs = inputs.map_err(|error| EncodeError::Unforeseen(error.to_string()))?;
             match (&row, encode.rows()) {
                 (Some(item), Some(rows)) => rows.row(&RowContext { item, models: &models }, &inputs),
@@ -161,33 +175,8 @@ impl<'a> Item<'a> {
         let (bytes, _) = self.pinned.pipeline.threads.run(work, at, does).await?;
         Ok(Encoded { bytes: bytes.map_err(failed)?, took: started.elapsed() })
     }
-
-    /// What an encode reads, with the labels of the generation that computed it.
-    fn sources(
-        &self,
-        plan: &EncodePlan,
-        slots: &IdVec<SlotId, Option<Value>>,
-    ) -> Result<Vec<(Value, Option<Labels>)>, EncodeError> {
-        let source = |source: &crate::plan::EncodeSource| {
-            let value = slots.get(source.slot).cloned().flatten();
-            let value = value.ok_or_else(|| EncodeError::Unforeseen("a source was not computed".into()))?;
-            let labels = source.labels.as_ref().and_then(|(model, file)| {
-                self.pinned.generations.get(*model)?.facts.labels.get(file).cloned()
-            });
-            Ok((value, labels))
-        };
-        plan.sources.iter().map(source).collect()
-    }
 }
 
 fn decode_name(plan: &DecodePlan) -> String {
     format!("decode `{}`", plan.name)
-}
-
-fn bring_down((value, labels): (Value, Option<Labels>)) -> Result<EncodeInput, RunError> {
-    let tensor = match value {
-        Value::Host(tensor) => tensor,
-        Value::Device(resident) => resident.to_host()?,
-    };
-    Ok(EncodeInput { tensor, labels })
 }

@@ -4,17 +4,21 @@
 //! pinned, so that it never sees two versions. It knows neither HTTP nor folders: who calls it hands in
 //! payloads and takes bytes.
 
+mod calls;
 mod codecs;
+mod compute;
 mod error;
 mod item;
 mod line;
 mod pipeline;
 mod run;
+mod slots;
+mod start;
 mod steps;
 mod together;
 
 pub use crate::plan::Side;
 pub use codecs::{CodecThreads, HEAVY};
-pub use error::Error;
+pub use error::{AtStep, Error};
 pub use pipeline::{Pinned, Pipeline};
-pub use run::{Answer, Request, Timings, room, run};
+pub use run::{Answer, Request, StepTiming, Timings, room, run};

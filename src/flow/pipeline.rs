@@ -109,7 +109,7 @@ impl Pinned {
     /// The models that steps of an entry call, of the steps for which `ran` says so.
     pub(super) fn models_of(&self, entry: &Entry, ran: impl Fn(StepId) -> bool) -> Arc<str> {
         let steps = entry.steps.enumerate().filter(|(step, _)| ran(*step));
-        let mut called: Vec<CalledId> = steps.map(|(_, step)| step.model).collect();
+        let mut called: Vec<CalledId> = steps.filter_map(|(_, step)| step.model()).collect();
         called.sort_unstable();
         called.dedup();
         if called.len() == self.generations.len() {

@@ -3,9 +3,11 @@
 use super::error::Error;
 use super::item::Item;
 use super::pipeline::Pinned;
+use super::slots::{Cell, Slots};
+use super::start::holds;
 use super::steps::run_steps;
-use crate::plan::{DecodeId, EncodeId, IdVec, Payload, Priority, Side, SlotId, StepId};
-use crate::scheduler::{Sender, Timing, Value};
+use crate::plan::{DecodeId, EncodeId, Entry, IdVec, Payload, Priority, Side, SlotId, StepId};
+use crate::scheduler::{Sender, Timing};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,9 +43,27 @@ pub struct Answer {
 pub struct Timings {
     pub decodes: IdVec<DecodeId, Duration>,
     /// `None` for a step that was not needed.
-    pub steps: IdVec<StepId, Option<Timing>>,
+    pub steps: IdVec<StepId, Option<StepTiming>>,
     /// The time of each encode, in the order of [`Answer::encoded`].
     pub encodes: Vec<Duration>,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepTiming {
+    /// The time from its start until all its elements had ended.
+    pub took: Duration,
+    /// Of a model call: where the time went of the element that took longest.
+    pub timing: Timing,
+    /// Of a model call: the parts that its elements had of the device time of their batches, and of the batches.
+    pub device: Duration,
+    pub batches: f64,
+    /// The elements that it ran for; 1 where it runs once.
+    pub ran: usize,
+    /// The elements for which it was skipped, or made nothing.
+    pub skipped: usize,
+    /// The elements that were given up as they took longer than `within`.
+    pub late: usize,
 }
 
 /// Takes one item through the pipeline. Dropping the future gives up whatever is still queued.
@@ -60,14 +80,16 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
     // Before anything is spent on an item that one of its models would turn away.
     item.room()?;
     let decoded = item.decode(payloads).await?;
-    let mut slots: IdVec<SlotId, Option<Value>> = vec![None; entry.slots].into();
+    let mut slots = Slots::new(entry);
     for (decode, decoded) in decoded.enumerate() {
-        slots[SlotId::of_decode(decode)] = Some(decoded.value.clone());
+        slots.fill(SlotId::of_decode(decode), vec![Cell::Here(decoded.value.clone())]);
     }
+    let origins = decoded.iter().map(|decoded| decoded.origin.clone()).collect();
     let held = pinned.pipeline.threads.reserve(0);
     let mut held = held.map_err(|full| Error::NoMemory { at: "the steps".to_owned(), full })?;
-    let steps = run_steps(&item, pinned.pipeline.wants(side), &mut slots, &mut held).await?;
-    let models = pinned.models_of(entry, |step| steps[step].is_some());
+    let steps = run_steps(&item, pinned.pipeline.wants(side), &mut slots, origins, &mut held).await?;
+    refuse(pinned, entry, &slots)?;
+    let models = pinned.models_of(entry, |step| steps[step].is_some_and(|timing| timing.ran > 0));
     let encoded = item.encode(&slots, &decoded, &models).await?;
     let timings = Timings {
         decodes: decoded.iter().map(|decoded| decoded.took).collect(),
@@ -76,6 +98,18 @@ pub async fn run(pinned: &Pinned, request: Request<'_>) -> Result<Answer, Error>
     };
     let encoded = encodes.iter().copied().zip(encoded.into_iter().map(|encoded| encoded.bytes)).collect();
     Ok(Answer { models, encoded, timings })
+}
+
+/// Refuses an item for what the steps found, where the entry says so.
+fn refuse(pinned: &Pinned, entry: &Entry, slots: &Slots<'_>) -> Result<(), Error> {
+    for refusal in &entry.refusals {
+        let holds = holds(pinned, slots, &refusal.when, None, 0);
+        let holds = holds.map_err(|error| Error::Operation { step: "refuse".to_owned().into(), error })?;
+        if holds {
+            return Err(Error::Refused { status: refusal.status, say: refusal.say.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Whether every model that an item needs would take it now. The request's payloads do not matter.

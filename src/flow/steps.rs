@@ -1,59 +1,81 @@
 //! The steps of one item: each starts as soon as what it reads is there, so that independent steps run at
 //! the same time. One task carries them all.
 
+use super::calls::{Calls, Rows, Spent};
+use super::compute::{Computing, Outcomes, compute};
 use super::error::Error;
 use super::item::Item;
 use super::pipeline::{Pinned, Wants};
-use crate::lifecycle::Copied;
+use super::run::StepTiming;
+use super::slots::{Cell, Slots};
+use super::start::{self, Inputs};
 use crate::memory::Reservation;
-use crate::plan::{Entry, IdVec, SlotId, StepId};
-use crate::scheduler::{Done, ItemError, Rejected, RunError, Stopped, Terms, Ticket, Timing, Value, Want};
+use crate::plan::{DecodeId, Does, Entry, IdVec, Made, Origin, Step, StepId};
+use crate::scheduler::{Terms, Value};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-
-/// Why a model did not take an item.
-pub(super) fn refused(rejected: Rejected, model: &str) -> Error {
-    match rejected {
-        Rejected::Full { retry_after } => Error::Full { model: model.to_owned(), retry_after },
-        Rejected::Closed => Error::Closed { model: model.to_owned() },
-    }
-}
+use std::time::Instant;
+use tokio::time::Sleep;
 
 /// Where one item's steps stand.
-struct Steps<'a> {
+struct Steps<'a, 's> {
     pinned: &'a Pinned,
     entry: &'a Entry,
     wants: &'a Wants,
-    slots: &'a mut IdVec<SlotId, Option<Value>>,
+    slots: &'s mut Slots<'a>,
+    /// The pictures that operations read.
+    origins: IdVec<DecodeId, Option<Origin>>,
     terms: Terms,
     /// Needed and not yet started, in an order in which each comes after those that it reads from.
     waiting: Vec<StepId>,
-    running: Vec<(StepId, Ticket)>,
-    /// What each step was given, where a shadow is to be given the same.
-    copied: IdVec<StepId, Option<Vec<Value>>>,
+    running: Vec<Running<'a>>,
     /// The memory of what the steps gave.
-    held: &'a mut Reservation,
-    timings: IdVec<StepId, Option<Timing>>,
+    held: &'s mut Reservation,
+    timings: IdVec<StepId, Option<StepTiming>>,
+}
+
+/// A step that has started.
+struct Running<'a> {
+    id: StepId,
+    began: Instant,
+    /// The number of elements that it runs for, and of those that it skips.
+    elements: usize,
+    skipped: usize,
+    /// When it is given up.
+    until: Option<Pin<Box<Sleep>>>,
+    work: Work<'a>,
+}
+
+enum Work<'a> {
+    Calls(Calls<'a>),
+    Operation(Computing<'a>),
+}
+
+/// What a step gave.
+enum Gave {
+    Rows(Rows, Spent),
+    Made(Outcomes),
 }
 
 /// Runs the steps that are needed and fills their slots. The first error ends them all: what is queued is given up.
-pub(super) async fn run_steps(
-    item: &Item<'_>,
-    wants: &Wants,
-    slots: &mut IdVec<SlotId, Option<Value>>,
+pub(super) async fn run_steps<'a>(
+    item: &Item<'a>,
+    wants: &'a Wants,
+    slots: &mut Slots<'a>,
+    origins: IdVec<DecodeId, Option<Origin>>,
     held: &mut Reservation,
-) -> Result<IdVec<StepId, Option<Timing>>, Error> {
+) -> Result<IdVec<StepId, Option<StepTiming>>, Error> {
     let Item { pinned, entry, terms, ref needed, .. } = *item;
     let mut steps = Steps {
         pinned,
         entry,
         wants,
         slots,
+        origins,
         terms,
         waiting: entry.steps.ids().filter(|step| needed[*step]).collect(),
         running: vec![],
-        copied: entry.steps.with(None),
         held,
         timings: entry.steps.with(None),
     };
@@ -61,13 +83,13 @@ pub(super) async fn run_steps(
     match tokio::time::timeout_at(terms.deadline.into(), all).await {
         Ok(done) => done.map(|()| steps.timings),
         Err(_) => {
-            let first = steps.running.iter().map(|(step, _)| *step).min();
+            let first = steps.running.iter().map(|running| running.id).min();
             Err(steps.past_deadline(first))
         }
     }
 }
 
-impl Steps<'_> {
+impl<'a> Steps<'a, '_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if let Err(error) = self.start_ready() {
@@ -79,13 +101,12 @@ impl Steps<'_> {
             let mut progress = false;
             let mut at = 0;
             while at < self.running.len() {
-                let (step, ticket) = &mut self.running[at];
-                let step = *step;
-                match Pin::new(ticket).poll(context) {
+                match self.running[at].poll(context) {
                     Poll::Pending => at += 1,
-                    Poll::Ready(outcome) => {
-                        self.running.swap_remove(at);
-                        if let Err(error) = self.ended(step, outcome) {
+                    Poll::Ready(gave) => {
+                        let running = self.running.swap_remove(at);
+                        let ended = gave.and_then(|gave| self.ended(&running, gave));
+                        if let Err(error) = ended {
                             return Poll::Ready(Err(error));
                         }
                         progress = true;
@@ -98,89 +119,141 @@ impl Steps<'_> {
         }
     }
 
-    /// Submits every step whose inputs are there.
+    /// Starts every step whose inputs are there.
     fn start_ready(&mut self) -> Result<(), Error> {
         let mut at = 0;
         while at < self.waiting.len() {
-            let step = self.waiting[at];
-            let inputs = &self.entry.steps[step].inputs;
-            let values: Option<Vec<Value>> =
-                inputs.iter().map(|input| self.slots.get(input.slot).cloned().flatten()).collect();
-            let Some(values) = values else {
+            let id = self.waiting[at];
+            let step = &self.entry.steps[id];
+            if !start::is_ready(self.slots, step) {
                 at += 1;
                 continue;
-            };
-            self.waiting.remove(at);
-            let generation = &self.pinned.generations[self.entry.steps[step].model];
-            if generation.shadow.is_some() {
-                self.copied[step] = Some(values.clone());
             }
-            let wants = self.wants[step].clone();
-            let (values, wants) = match &generation.answering.align {
-                Some(align) => (align.inputs(&values), align.wants(&wants, &Want::Drop).into()),
-                None => (values, wants),
-            };
-            let ticket = generation.replicas.submit(values, wants, self.terms);
-            self.running.push((step, ticket.map_err(|rejected| refused(rejected, &generation.tag))?));
+            self.waiting.remove(at);
+            let running = self.start(id, step)?;
+            self.running.push(running);
         }
         Ok(())
     }
 
-    fn ended(&mut self, step: StepId, outcome: Result<Done, ItemError>) -> Result<(), Error> {
-        let name = || self.entry.steps[step].name.clone();
-        let done = match outcome {
-            Ok(done) => done,
-            Err(ItemError::Deadline | ItemError::Run(RunError::Stopped(Stopped::Abandoned))) => {
-                return Err(self.past_deadline(Some(step)));
+    fn start(&mut self, id: StepId, step: &'a Step) -> Result<Running<'a>, Error> {
+        let inputs = start::inputs(self.pinned, self.slots, id, step)?;
+        let elements = inputs.len();
+        let skipped = inputs.iter().filter(|inputs| inputs.is_none()).count();
+        let work = match &step.does {
+            Does::Call(calls) => {
+                let values = inputs.into_iter().map(|inputs| inputs.map(values)).collect();
+                let generation = &self.pinned.generations[calls.model];
+                let wants = &self.wants[id];
+                Work::Calls(Calls::new(step, generation, wants, self.terms, calls.batch, values))
             }
-            Err(ItemError::Run(RunError::Stopped(Stopped::TooLong))) => {
-                return Err(Error::TooLong { step: name(), model: self.model(step) });
-            }
-            Err(ItemError::Run(RunError::Memory { reason, for_good })) => {
-                return Err(Error::StepMemory { step: name(), model: self.model(step), reason, for_good });
-            }
-            Err(ItemError::Closed) => return Err(Error::Closed { model: self.model(step) }),
-            Err(ItemError::Run(RunError::Input(reason))) => {
-                return Err(Error::Input { step: name(), model: self.model(step), reason });
-            }
-            Err(ItemError::Run(error @ (RunError::Failed(_) | RunError::Rows { .. }))) => {
-                let reason = error.to_string();
-                return Err(Error::Step { step: name(), model: self.model(step), reason });
+            Does::Operation { operation, on } => {
+                let origin = on.and_then(|decode| self.origins.get(decode)?.clone());
+                let deadline = self.terms.deadline;
+                Work::Operation(compute(self.pinned, step, operation, inputs, origin, deadline)?)
             }
         };
-        let generation = &self.pinned.generations[self.entry.steps[step].model];
-        let outputs = match &generation.answering.align {
-            Some(align) => align.outputs(done.outputs),
-            None => done.outputs,
-        };
-        if let (Some(shadow), Some(inputs)) = (&generation.shadow, self.copied[step].take()) {
-            shadow.offer(Copied { inputs, outputs: outputs.clone() });
-        }
-        let mut outputs = outputs.into_iter();
-        for output in &self.entry.steps[step].outputs {
-            let value = outputs.next().flatten();
-            if let Some(slot) = output.slot.and_then(|slot| self.slots.get_mut(slot)) {
-                if value.is_none() {
-                    let reason = "the model did not give an output that is read".to_owned();
-                    return Err(Error::Step { step: name(), model: self.model(step), reason });
+        let until = step.within.map(|within| Box::pin(tokio::time::sleep(within)));
+        Ok(Running { id, began: Instant::now(), elements, skipped, until, work })
+    }
+
+    fn ended(&mut self, running: &Running<'_>, gave: Gave) -> Result<(), Error> {
+        let step = &self.entry.steps[running.id];
+        let ran = running.elements - running.skipped;
+        let mut timing =
+            StepTiming { skipped: running.skipped, took: running.began.elapsed(), ..StepTiming::default() };
+        match gave {
+            Gave::Rows(rows, spent) => {
+                timing.ran = spent.ran;
+                timing.late = ran - spent.ran;
+                timing.timing = spent.longest;
+                (timing.device, timing.batches) = (spent.device, spent.batches);
+                if running.elements == 1 && spent.ran == 1 {
+                    timing.took = spent.longest.queued + spent.longest.device;
                 }
-                // It waits in its slot until the item ends.
-                let bytes = value.as_ref().map_or(0, Value::host_bytes);
-                let grown = self.pinned.pipeline.threads.grow(self.held, bytes);
-                grown.map_err(|full| Error::NoMemory { at: format!("step `{}`", name()), full })?;
-                *slot = value;
+                self.fill_rows(step, rows)?;
+            }
+            Gave::Made(outcomes) => {
+                timing.ran = outcomes.iter().flatten().count();
+                timing.late = ran - timing.ran;
+                let nothing = |made: &&Made| matches!(made, Made::Nothing);
+                let nothing = outcomes.iter().flatten().filter(nothing).count();
+                (timing.ran, timing.skipped) = (timing.ran - nothing, timing.skipped + nothing);
+                self.fill_made(step, outcomes)?;
             }
         }
-        self.timings[step] = Some(done.timing);
+        self.timings[running.id] = Some(timing);
         self.terms.begun = true;
         Ok(())
+    }
+
+    /// The outputs of a model.
+    fn fill_rows(&mut self, step: &Step, mut rows: Rows) -> Result<(), Error> {
+        for (output, plan) in step.outputs.iter().enumerate() {
+            let Some(slot) = plan.slot else { continue };
+            let take = |row: &mut Option<Vec<Option<Value>>>| {
+                let value = row.as_mut().and_then(|outputs| outputs.get_mut(output)?.take());
+                value.map_or(Cell::Absent, Cell::Here)
+            };
+            let cells: Vec<Cell> = rows.iter_mut().map(take).collect();
+            self.hold(step, &cells)?;
+            self.slots.fill(slot, cells);
+        }
+        Ok(())
+    }
+
+    /// What an operation made.
+    fn fill_made(&mut self, step: &Step, outcomes: Outcomes) -> Result<(), Error> {
+        let mut cells: Vec<Vec<Cell>> = step.outputs.iter().map(|_| vec![]).collect();
+        let mut lengths = vec![];
+        for made in outcomes {
+            match made {
+                Some(Made::Values(values)) => {
+                    let mut values = values.into_iter();
+                    for cells in &mut cells {
+                        cells
+                            .push(values.next().map_or(Cell::Absent, |value| Cell::Here(Value::Host(value))));
+                    }
+                }
+                Some(Made::List { length, outputs }) => {
+                    lengths.push(Some(length));
+                    let mut outputs = outputs.into_iter();
+                    for cells in &mut cells {
+                        let mut values = outputs.next().unwrap_or_default().into_iter();
+                        let value = || values.next().map_or(Cell::Absent, |v| Cell::Here(Value::Host(v)));
+                        cells.extend(std::iter::repeat_with(value).take(length));
+                    }
+                }
+                Some(Made::Nothing) | None if step.makes.is_some() => lengths.push(None),
+                Some(Made::Nothing) | None => cells.iter_mut().for_each(|cells| cells.push(Cell::Absent)),
+            }
+        }
+        if let Some(list) = step.makes {
+            self.slots.fill_list(list, &lengths);
+        }
+        for (plan, cells) in step.outputs.iter().zip(cells) {
+            if let Some(slot) = plan.slot {
+                self.hold(step, &cells)?;
+                self.slots.fill(slot, cells);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reserves the memory of values that wait in their slot until the item ends.
+    fn hold(&mut self, step: &Step, cells: &[Cell]) -> Result<(), Error> {
+        let bytes =
+            cells.iter().map(|cell| if let Cell::Here(value) = cell { value.host_bytes() } else { 0 });
+        let bytes = bytes.fold(0, u64::saturating_add);
+        let grown = self.pinned.pipeline.threads.grow(self.held, bytes);
+        grown.map_err(|full| Error::NoMemory { at: format!("step `{}`", step.name), full })
     }
 
     fn all_ran(&self) -> Result<(), Error> {
         match self.waiting.first() {
             None => Ok(()),
             Some(step) => Err(Error::Step {
-                step: self.entry.steps[*step].name.clone(),
+                step: self.entry.steps[*step].name.clone().into(),
                 model: self.model(*step),
                 reason: "nothing computes what it reads".to_owned(),
             }),
@@ -193,8 +266,51 @@ impl Steps<'_> {
         Error::Deadline { at }
     }
 
-    /// "surface@2"
+    /// "surface@2"; of an operation its name.
     fn model(&self, step: StepId) -> String {
-        self.pinned.generations[self.entry.steps[step].model].tag.clone()
+        match &self.entry.steps[step].does {
+            Does::Call(calls) => self.pinned.generations[calls.model].tag.clone(),
+            Does::Operation { operation, .. } => operation.name().to_owned(),
+        }
     }
+}
+
+impl Running<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Gave, Error>> {
+        let gave = match &mut self.work {
+            Work::Calls(calls) => match calls.poll(context) {
+                Poll::Ready(Ok(())) => Some(Ok(calls.gave())),
+                Poll::Ready(Err(error)) => Some(Err(error)),
+                Poll::Pending => None,
+            },
+            Work::Operation(computing) => match computing.as_mut().poll(context) {
+                Poll::Ready(made) => Some(made.map(Gave::Made)),
+                Poll::Pending => None,
+            },
+        };
+        if let Some(gave) = gave {
+            return Poll::Ready(gave);
+        }
+        let Some(until) = &mut self.until else { return Poll::Pending };
+        if until.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        // What is late counts as not run.
+        Poll::Ready(Ok(match &mut self.work {
+            Work::Calls(calls) => calls.gave(),
+            Work::Operation(_) => Gave::Made((0..self.elements).map(|_| None).collect()),
+        }))
+    }
+}
+
+impl Calls<'_> {
+    fn gave(&mut self) -> Gave {
+        Gave::Rows(std::mem::take(&mut self.rows), self.spent)
+    }
+}
+
+/// The values of a model's inputs, which are there.
+fn values(inputs: Inputs) -> Vec<Value> {
+    let value = |(cell, _)| if let Cell::Here(value) = cell { Some(value) } else { None };
+    inputs.into_iter().filter_map(value).collect()
 }

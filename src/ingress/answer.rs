@@ -58,7 +58,7 @@ fn server_timing(entry: &Entry, answer: &Answer, total: Duration) -> String {
     }
     for (step, timing) in entry.steps.iter().zip(steps) {
         if let Some(timing) = timing {
-            add(&step.name, timing.queued + timing.device);
+            add(&step.name, timing.took);
         }
     }
     for ((encode, _), took) in answer.encoded.iter().zip(encodes) {

@@ -4,7 +4,7 @@ use super::outgoing::Outgoing;
 use super::{Response, coding};
 use crate::flow;
 use crate::lifecycle::NotReady;
-use crate::plan::{DecodeError, EncodeError};
+use crate::plan::{DecodeError, EncodeError, OperationError};
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
@@ -28,6 +28,8 @@ pub enum Kind {
     TooLarge,
     WrongType,
     Unprocessable,
+    /// The pipeline refuses what its steps found, with a status of its own.
+    Refused(StatusCode),
     QueueFull,
     ClientFull,
     Internal,
@@ -49,6 +51,7 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(status) => status,
             Self::QueueFull | Self::ClientFull => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
@@ -70,6 +73,7 @@ impl Kind {
             Self::TooLarge => ("too-large", "This is too large"),
             Self::WrongType => ("wrong-type", "This type of content is not taken here"),
             Self::Unprocessable => ("unprocessable", "The content cannot be worked with"),
+            Self::Refused(_) => ("refused", "The pipeline refuses this"),
             Self::QueueFull => ("queue-full", "Too many requests wait already"),
             Self::ClientFull => ("client-full", "This client has too much in flight"),
             Self::Internal => ("internal", "The server failed to answer this"),
@@ -200,6 +204,11 @@ impl Problem {
         Self::new(Kind::Unprocessable, detail)
     }
 
+    pub fn refused(status: u16, say: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+        Self::new(Kind::Refused(status), say)
+    }
+
     pub fn queue_full(detail: impl Into<String>, retry_after: Duration) -> Self {
         Self::new(Kind::QueueFull, detail).retry_after((retry_after.as_secs_f64().ceil() as u32).max(1))
     }
@@ -243,8 +252,12 @@ impl From<flow::Error> for Problem {
                 .with("decode", decode)
             }
             Error::Input { step, reason, .. } => {
-                Self::unprocessable(format!("step `{step}`: {reason}")).with("step", step)
+                Self::unprocessable(format!("{step}: {reason}")).with("step", step.name)
             }
+            Error::Operation { ref step, error: OperationError::Input(_) } => {
+                Self::unprocessable(error.to_string()).with("step", step.name.clone())
+            }
+            Error::Refused { status, say } => Self::refused(status, say),
             Error::Full { model, retry_after } => {
                 Self::queue_full(format!("the queue of model `{model}` is full"), retry_after)
                     .with("model", model)
@@ -266,21 +279,24 @@ impl From<flow::Error> for Problem {
             Error::Deadline { at } => {
                 Self::deadline(format!("the time allowed for this pipeline ran out at {at}")).with("at", at)
             }
-            Error::TooLong { step, model } => Self::deadline(format!(
-                "model `{model}` ran for longer than it may (`max_run`) at step `{step}`"
-            ))
-            .with("at", format!("step `{step}`"))
-            .with("model", model),
+            Error::TooLong { step, model } => {
+                Self::deadline(format!("model `{model}` ran for longer than it may (`max_run`) at {step}"))
+                    .with("at", step.to_string())
+                    .with("model", model)
+            }
             Error::StepMemory { step, reason, for_good, .. } => {
-                let detail = format!("step `{step}`: {reason}");
-                if for_good { Self::unprocessable(detail) } else { Self::no_room(detail) }.with("step", step)
+                let detail = format!("{step}: {reason}");
+                if for_good { Self::unprocessable(detail) } else { Self::no_room(detail) }
+                    .with("step", step.name)
             }
             Error::Encode { ref encode, error: EncodeError::Nothing(_) } => {
                 Self::unprocessable(error.to_string()).with("encode", encode.clone())
             }
-            Error::Step { .. } | Error::Encode { .. } | Error::Panic { .. } | Error::Request(_) => {
-                Self::internal(error.to_string())
-            }
+            Error::Step { .. }
+            | Error::Operation { .. }
+            | Error::Encode { .. }
+            | Error::Panic { .. }
+            | Error::Request(_) => Self::internal(error.to_string()),
         }
     }
 }
@@ -325,9 +341,9 @@ mod tests {
         assert_eq!(status(decode(DecodeError::TooLarge("x".into()))), 413);
         assert_eq!(status(decode(DecodeError::WrongType("x".into()))), 415);
         assert_eq!(status(decode(DecodeError::Invalid("x".into()))), 422);
-        assert_eq!(status(Error::Input { step: mask(), model: mask(), reason: "x".into() }), 422);
+        assert_eq!(status(Error::Input { step: mask().into(), model: mask(), reason: "x".into() }), 422);
         assert_eq!(status(Error::Full { model: mask(), retry_after: Duration::ZERO }), 429);
-        assert_eq!(status(Error::Step { step: mask(), model: mask(), reason: "x".into() }), 500);
+        assert_eq!(status(Error::Step { step: mask().into(), model: mask(), reason: "x".into() }), 500);
         assert_eq!(status(Error::Panic { at: "decode `photo`".into(), message: "x".into() }), 500);
         assert_eq!(status(Error::Request("x".into())), 500);
         let served = vec![1, 2];
@@ -337,14 +353,14 @@ mod tests {
         assert_eq!(status(Error::Closed { model: mask() }), 503);
         assert_eq!(status(Error::Deadline { at: "step `mask`".into() }), 504);
         let memory =
-            |for_good| Error::StepMemory { step: mask(), model: mask(), reason: "x".into(), for_good };
+            |for_good| Error::StepMemory { step: mask().into(), model: mask(), reason: "x".into(), for_good };
         assert_eq!((status(memory(true)), status(memory(false))), (422, 503));
         let full =
             |most| crate::memory::Full { purpose: crate::memory::Use::Decoded, wanted: 2, free: 0, most };
         let no_memory = |most| Error::NoMemory { at: "decode `photo`".into(), full: full(most) };
         assert_eq!((status(no_memory(1)), status(no_memory(2))), (413, 503));
         assert_eq!(status(Error::Crowded { at: mask(), retry_after: Duration::ZERO }), 429);
-        assert_eq!(status(Error::TooLong { step: mask(), model: mask() }), 504);
+        assert_eq!(status(Error::TooLong { step: mask().into(), model: mask() }), 504);
     }
 
     #[tokio::test]

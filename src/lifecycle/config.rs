@@ -7,7 +7,7 @@ use super::load::Target;
 use super::samples::{Feed, Feeds};
 use crate::plan::memory::Allowed;
 use crate::plan::{
-    BatchPolicy, Declaration, DeviceId, ModelId, Plan, Rollout, StoreRoot, VersionFacts, Writer,
+    self, BatchPolicy, Declaration, DeviceId, ModelId, Plan, Rollout, StoreRoot, VersionFacts, Writer,
 };
 use crate::scheduler::{Device, Instance, Policy};
 use crate::sync::{Mutex, lock};
@@ -169,7 +169,7 @@ fn feeds(plan: &Plan, model: ModelId) -> Feeds {
     let mut feeds = Feeds::new();
     for pipeline in &plan.pipelines {
         for entry in [&pipeline.online, &pipeline.offline] {
-            let steps = entry.steps.iter().filter(|step| pipeline.models.get(step.model) == Some(&model));
+            let steps = entry.steps.iter().filter(|step| calls(pipeline, step) == Some(model));
             for input in steps.flat_map(|step| &step.inputs) {
                 if let Some(Writer::Decode(decode)) = entry.writer(input.slot) {
                     let decode = &entry.decodes[decode].decode;
@@ -182,13 +182,18 @@ fn feeds(plan: &Plan, model: ModelId) -> Feeds {
     feeds
 }
 
+/// The model that a step of a pipeline calls.
+fn calls(pipeline: &plan::Pipeline, step: &plan::Step) -> Option<ModelId> {
+    pipeline.models.get(step.model()?).copied()
+}
+
 /// The names of the outputs that something reads.
 fn outputs_read(plan: &Plan, model: ModelId) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for pipeline in &plan.pipelines {
         let entries = [&pipeline.online, &pipeline.offline];
         let steps = entries.into_iter().flat_map(|entry| &entry.steps);
-        for step in steps.filter(|step| pipeline.models.get(step.model) == Some(&model)) {
+        for step in steps.filter(|step| calls(pipeline, step) == Some(model)) {
             let read = step.outputs.iter().filter(|output| output.slot.is_some());
             names.extend(read.map(|output| output.name.clone()));
         }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::plan::{
-    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
-    Format, IdVec, Origin, Payload, RowContext, Rows, TensorType,
+    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodePlan, Entry, Example, Format, IdVec,
+    Input, Origin, Payload, RowContext, Rows, TensorType,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Encode for Written {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, _: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError::Unforeseen("the flow of these tests does not encode".into()))
     }
     fn rows(&self) -> Option<&dyn Rows> {
@@ -65,7 +65,7 @@ impl Rows for Written {
     fn header(&self) -> Result<Vec<u8>, EncodeError> {
         Ok(b"item,text\n".to_vec())
     }
-    fn row(&self, _: &RowContext<'_>, _: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+    fn row(&self, _: &RowContext<'_>, _: &[Input]) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError::Unforeseen("the flow of these tests does not encode".into()))
     }
 }
@@ -82,7 +82,8 @@ fn entry() -> Arc<Entry> {
         decodes: vec![DecodePlan { name: "text".into(), decode: Arc::new(Text), keep_origin: false }].into(),
         steps: IdVec::default(),
         encodes: vec![encode("rows", true), encode("files", false)].into(),
-        slots: 1,
+        slots: vec![None; 1].into(),
+        ..Entry::default()
     })
 }
 

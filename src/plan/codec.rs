@@ -188,6 +188,8 @@ pub enum DecodeError {
 pub struct SourceRef {
     /// "surface.probabilities", "mask" or "photo".
     pub from: At<String>,
+    /// It is the list of this name that is meant, and not a tensor: how many elements there are.
+    pub is_list: bool,
     /// A labels file beside the model that computes the source.
     pub labels: Option<At<String>>,
 }
@@ -202,6 +204,26 @@ pub struct Bound {
     pub labels: Option<(At<String>, usize)>,
     /// The signature's line of the model output, for notes: "model `surface` gives probabilities: …".
     pub note: Option<String>,
+    /// Where it is there.
+    pub presence: Presence,
+}
+
+/// Where a source is there: once for an item, for each element of lists, or perhaps not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// The steps that make the lists for each of whose elements it is there, the outermost first.
+    pub each: Vec<String>,
+    /// It may be absent, for an item or for an element.
+    pub maybe: bool,
+    /// It is the list itself, and no tensor.
+    pub is_list: bool,
+}
+
+impl Presence {
+    /// Whether every item has just one.
+    pub fn is_once(&self) -> bool {
+        self.each.is_empty() && !self.maybe && !self.is_list
+    }
 }
 
 /// An encode whose options are read and whose sources are not yet resolved.
@@ -210,6 +232,10 @@ pub trait Draft: Debug {
     /// The decode whose picture is drawn on or whose size is resized to: `on = "photo"`.
     fn on(&self) -> Option<At<String>> {
         None
+    }
+    /// Whether it can write sources that are lists, or may be absent. The plan refuses them to all others.
+    fn takes_lists(&self) -> bool {
+        false
     }
     /// `bound` is in the order of [`Draft::sources`], `None` for a source that does not resolve, which was
     /// reported. Reports a type that the encode cannot take, labels that do not count what the axis has, and
@@ -223,10 +249,49 @@ pub trait Draft: Debug {
 
 /// One source at run time.
 #[derive(Clone, Debug)]
-pub struct EncodeInput {
-    pub tensor: Tensor,
-    /// The labels of the generation that computed the tensor.
+pub struct Input {
+    pub given: Given,
+    /// The labels of the generation that computed it.
     pub labels: Option<Labels>,
+}
+
+/// The value of a source for one item.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// It is not there: its step was skipped.
+    Absent,
+    One(Tensor),
+    /// A list itself, which has so many elements.
+    Length(usize),
+    /// What each element of a list has. Lists within lists are nested.
+    Each(Vec<Given>),
+}
+
+impl Given {
+    /// The one tensor, where it is that.
+    pub fn one(&self) -> Option<&Tensor> {
+        if let Self::One(tensor) = self { Some(tensor) } else { None }
+    }
+
+    /// The bytes of all its tensors.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Absent | Self::Length(_) => 0,
+            Self::One(tensor) => tensor.bytes().len(),
+            Self::Each(elements) => elements.iter().map(Self::bytes).fold(0, usize::saturating_add),
+        }
+    }
+}
+
+impl Input {
+    /// The one tensor that an encode of what is there once for each item reads.
+    pub fn tensor(&self) -> Result<&Tensor, EncodeError> {
+        self.given.one().ok_or_else(|| {
+            EncodeError::Unforeseen(
+                "a source is not there, or there several times, that is foreseen once".into(),
+            )
+        })
+    }
 }
 
 /// An answer cannot be encoded.
@@ -267,7 +332,7 @@ pub trait Encode: Send + Sync + Debug {
         self.about().extension
     }
     /// Makes one whole answer, as over HTTP or as a file of its own. `inputs` is in the order of [`Draft::sources`].
-    fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
+    fn encode(&self, inputs: &[Input], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
     /// How the format gathers items into one table offline, where it does.
     fn rows(&self) -> Option<&dyn Rows> {
         None
@@ -279,7 +344,7 @@ pub trait Rows: Send + Sync {
     /// What stands before the first row, line end included; empty where nothing does.
     fn header(&self) -> Result<Vec<u8>, EncodeError>;
     /// Makes one row, with its line end.
-    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError>;
+    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError>;
 }
 
 /// What every row carries beside the encode's own fields.

@@ -1,6 +1,5 @@
 //! Specs, facts and capacity to a plan: one sequence of rules, each of which reports all that it finds.
 
-use super::codec::Codecs;
 use super::id::LoadedId;
 use super::memory::{Allowed, Need};
 use super::models::{self, Loaded};
@@ -9,18 +8,14 @@ use super::place::{Placement, place};
 use super::scope::Scope;
 use super::whole::Whole;
 use super::{
-    BatchPolicy, Capacity, Device, DeviceFacts, DeviceId, Facts, IdVec, Model, ModelId, Plan, declared,
-    rollout, routes, server, unused,
+    BatchPolicy, Capacity, Device, DeviceFacts, DeviceId, Facts, IdVec, Model, ModelId, Plan, Registries,
+    declared, rollout, routes, server, unused,
 };
 use crate::diagnostic::{Diagnostic, Report};
 use crate::spec::Spec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest batch where the model says nothing.
-const BATCH: usize = 16;
-/// How many requests may wait where the model says nothing.
-const QUEUE: usize = 256;
 /// How long a batch may run where the file does not say.
 const MAX_RUN: Duration = Duration::from_secs(60);
 
@@ -31,22 +26,27 @@ pub fn compile(
     specs: &[Spec],
     facts: &Facts,
     capacity: &Capacity,
-    codecs: &dyn Codecs,
+    registries: Registries<'_>,
     report: &mut Report,
 ) -> Option<Plan> {
     let whole = Whole::new(specs, report)?;
     server::memory(specs, capacity, report);
     let facts = declared::applied(&whole, facts);
     let loaded = models::load(&whole, &facts, report);
-    let scopes: Vec<Scope<'_>> =
-        whole.pipelines.iter().map(|spec| Scope::new(spec, &whole, &loaded, report)).collect();
+    let scopes: Vec<Scope<'_>> = whole
+        .pipelines
+        .iter()
+        .map(|spec| Scope::new(spec, &whole, &loaded, registries.operations, report))
+        .collect();
     let used = unused::models(&whole, &scopes, &loaded, report);
     let placement = place(&whole, &loaded, &used, capacity, report);
     let devices = placement.as_ref().map_or_else(|| loaded.with(vec![DeviceId::Cpu]), |p| p.of.clone());
 
     let drafts: Vec<Draft> = scopes
         .iter()
-        .filter_map(|scope| super::pipeline::compile(scope, &whole, &loaded, &devices, codecs, report))
+        .filter_map(|scope| {
+            super::pipeline::compile(scope, &whole, &loaded, &devices, registries.codecs, report)
+        })
         .collect();
     routes::check(&whole.pipelines, report);
     let models: Option<IdVec<ModelId, Model>> =
@@ -144,7 +144,7 @@ fn model(
         report.push(alone.help.iter().fold(d, |d, help| d.help(help)));
     }
     let sizes: Arc<[usize]> = batch.filter(|_| !one).map_or_else(Arc::default, |b| b.sizes.as_slice().into());
-    let max = sizes.last().copied().or(batch.and_then(|b| b.max)).unwrap_or(BATCH);
+    let max = sizes.last().copied().or(batch.and_then(|b| b.max)).unwrap_or(models::BATCH);
     Some(Model {
         name: loaded.name().to_owned(),
         store: whole.store.value.clone(),
@@ -159,7 +159,7 @@ fn model(
         },
         declaration: declared::of(loaded.spec),
         warm: loaded.spec.warm.as_ref().is_none_or(|warm| warm.value),
-        queue: loaded.spec.queue.as_ref().map_or(QUEUE, |q| q.value),
+        queue: models::queue(loaded.spec),
         max_run: loaded.spec.max_run.as_ref().map_or(MAX_RUN, |t| t.value),
         rollout: rollout::of(loaded.spec),
         texts: whole.texts.clone(),

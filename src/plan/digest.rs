@@ -5,7 +5,7 @@
 //! this text are equal. So everything that changes an answer is in it, and nothing else: no device, no
 //! share, no number of a slot. The models' files are told apart by their own digests.
 
-use super::{DecodePlan, EncodePlan, Entry, SlotId, Step, Writer};
+use super::{DecodePlan, Does, EncodePlan, Entry, Guard, InputPlan, SlotId, Step, Writer};
 use serde_json::{Map, Value, json};
 
 /// What the digests of today begin with. Another one is given whenever the text changes that is digested,
@@ -30,12 +30,50 @@ impl Entry {
             .iter()
             .map(|encode| json!({ "name": encode.name, "is": self.described(encode) }))
             .collect();
-        json!({ "decodes": decodes, "steps": steps, "encodes": encodes })
+        let mut whole = json!({ "decodes": decodes, "steps": steps, "encodes": encodes });
+        if !self.refusals.is_empty() {
+            let refusals = self.refusals.iter().map(|refusal| {
+                json!({ "when": self.described_guard(&refusal.when), "status": refusal.status, "say": refusal.say })
+            });
+            whole["refusals"] = refusals.collect();
+        }
+        whole
     }
 
+    /// A part that is not there is left out, so that plans without it keep their digest.
     fn described_step(&self, step: &Step) -> Value {
-        let inputs: Vec<Value> = step.inputs.iter().map(|input| self.source(input.slot)).collect();
-        json!({ "model": step.calls, "inputs": inputs })
+        let inputs: Vec<Value> = step.inputs.iter().map(|input| self.described_input(input)).collect();
+        let mut described = match &step.does {
+            Does::Call(calls) => json!({ "model": calls.name, "inputs": inputs }),
+            Does::Operation { operation, on } => json!({
+                "op": operation.name(),
+                "options": operation.options(),
+                "inputs": inputs,
+                "on": on.map(|decode| self.source(SlotId::of_decode(decode))),
+            }),
+        };
+        if let Some(list) = step.each {
+            described["each"] = json!(self.lists[list].name);
+        }
+        if let Some(guard) = &step.when {
+            described["when"] = self.described_guard(guard);
+        }
+        if let Some(within) = step.within {
+            described["within"] = json!(within.as_secs_f64());
+        }
+        described
+    }
+
+    fn described_input(&self, input: &InputPlan) -> Value {
+        match &input.labels {
+            None => self.source(input.slot),
+            Some((_, file)) => json!({ "from": self.source(input.slot), "labels": file }),
+        }
+    }
+
+    fn described_guard(&self, guard: &Guard) -> Value {
+        let sources: Vec<Value> = guard.sources.iter().map(|source| self.described_input(source)).collect();
+        json!({ "condition": guard.condition.to_string(), "sources": sources })
     }
 
     /// What an encode of this entry point does: its options, and where each of its sources comes from.
@@ -57,6 +95,7 @@ impl Entry {
         match self.writer(slot) {
             Some(Writer::Decode(decode)) => json!({ "decode": self.decodes[decode].name }),
             Some(Writer::Step(step, output)) => json!({ "step": self.steps[step].name, "output": output }),
+            Some(Writer::List(step)) => json!({ "list": self.steps[step].name }),
             None => Value::Null,
         }
     }

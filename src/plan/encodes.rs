@@ -2,13 +2,14 @@
 
 use super::codec::{Bound, Draft};
 use super::entry::{Ground, View, reach};
-use super::id::{LoadedId, ScopeDecodeId};
+use super::id::ScopeDecodeId;
+use super::made::{self, LabelFile};
 use super::models::Loaded;
-use super::scope::{Resolved, Scope, Source, note};
+use super::scope::{Resolved, Scope, Source, Wish, note};
 use super::slots::Layout;
 use super::types::type_of;
 use super::whole::Whole;
-use super::{Codecs, EncodePlan, EncodeSource, IdVec, SourceRef};
+use super::{Codecs, EncodePlan, EncodeSource, Presence, SourceRef, TensorType};
 use crate::diagnostic::{At, Diagnostic, Report};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -46,14 +47,16 @@ pub fn read_encodes<'a>(
         let Some(draft) = draft else { continue };
         let what = format!("encode `{}`", codec.name.value);
         let wanted = draft.sources();
-        let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, whole, report)).collect();
+        let wish = |wanted: &SourceRef| if wanted.is_list { Wish::List } else { Wish::Tensor };
+        let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, wish(w), whole, report)).collect();
         let on = draft.on().map(|on| resolve_on(scope, view, &on, &what, whole, report));
         all.push(ReadEncode { codec, draft, wanted, sources, on });
     }
     (all, complete)
 }
 
-fn resolve_on(
+/// The decode whose picture is meant by `on`.
+pub fn resolve_on(
     scope: &Scope<'_>,
     view: &View<'_>,
     on: &At<String>,
@@ -98,8 +101,10 @@ pub fn bind(
     let mut bound = vec![];
     let mut sources: Vec<Option<EncodeSource>> = vec![];
     let (needed, _) = reach(scope, encode.reads());
+    let takes_lists = encode.draft.takes_lists();
     for (wanted, source) in encode.wanted.iter().zip(&encode.sources) {
         let (to, read) = bind_source(ground, view, wanted, *source, layout, report).unzip();
+        let to = to.filter(|bound: &Bound| takes_lists || is_once(bound, &encode.codec.name, report));
         bound.push(to);
         sources.push(read);
     }
@@ -109,7 +114,7 @@ pub fn bind(
         None => None,
         Some(on) => match on.known()? {
             Source::Decode(decode) => Some(layout.decode(decode)?),
-            Source::Output { .. } => return None,
+            Source::Output { .. } | Source::List(_) => return None,
         },
     };
     let needs = needed.iter().filter_map(|s| layout.position(*s)).collect::<BTreeSet<_>>();
@@ -133,9 +138,9 @@ fn bind_source(
 ) -> Option<(Bound, EncodeSource)> {
     let scope = ground.scope;
     let source = source.known()?;
-    let (labels, note_text) = describe(scope, wanted, source, ground.models, report);
+    let (labels, note_text) = describe(ground, view, wanted, source, report);
     if let Source::Output { step, output: Some(output) } = source
-        && let Some(port) = scope.steps[step].output(output)
+        && let Some(port) = scope.steps[step].port(output)
         && port.dtype.is_none()
         && port.declared != "unknown"
     {
@@ -147,57 +152,74 @@ fn bind_source(
         report.push(note(d, note_text).help("an encode takes tensors; the model's other outputs are served"));
         return None;
     }
+    let ty = match source {
+        Source::List(_) => TensorType::default(),
+        _ => type_of(scope, view, source)?,
+    };
     let bound = Bound {
         from: wanted.from.clone(),
-        ty: type_of(scope, view, source)?,
-        labels: labels.clone(),
+        ty,
+        labels: labels.as_ref().map(|labels| (labels.file.clone(), labels.count)),
         note: note_text,
+        presence: ground.presences.of(scope, source),
     };
-    let model = if let Source::Output { step, .. } = source { scope.steps[step].model } else { None };
-    let position = ground.called.position(|m| Some(*m) == model);
     let read = EncodeSource {
         slot: layout.slot_of(source)?,
-        labels: labels.zip(position).map(|((file, _), position)| (position, file.value)),
+        labels: labels.and_then(|labels| layout.labels(&labels, ground.called)),
     };
     Some((bound, read))
 }
 
-type FoundLabels = (At<String>, usize);
+/// Reports a source that is not there just once, to an encode that can only write such ones.
+fn is_once(bound: &Bound, encode: &At<String>, report: &mut Report) -> bool {
+    let Presence { each, maybe, .. } = &bound.presence;
+    let from = &bound.from;
+    let d = match each.last() {
+        Some(list) => Diagnostic::error(format!(
+            "`{}` is there once for each `{list}`, and encode `{}` writes one value",
+            from.value, encode.value
+        ))
+        .help("`op = \"stack\"` makes one array of them all; json, jsonl, csv and parquet write lists"),
+        None if *maybe => Diagnostic::error(format!(
+            "`{}` may be absent, and encode `{}` has no way to say so",
+            from.value, encode.value
+        ))
+        .help(
+            "json writes null for what is absent; `op = \"first\"` puts something else in its place: \
+             `from = [\"IT\", \"OTHER\"]`",
+        ),
+        None => return true,
+    };
+    report.push(d.at(&from.place, ""));
+    false
+}
 
-/// The labels that are wanted of a source, looked up beside its model; and the line of its signature.
+/// The labels that are wanted of a source, or that it brings along; and the line of its signature.
 fn describe(
-    scope: &Scope<'_>,
+    ground: &Ground<'_, '_>,
+    view: &View<'_>,
     wanted: &SourceRef,
     source: Source,
-    models: &IdVec<LoadedId, Loaded<'_>>,
     report: &mut Report,
-) -> (Option<FoundLabels>, Option<String>) {
-    let Source::Output { step, output } = source else {
-        if let Some(labels) = &wanted.labels {
-            report.push(
-                Diagnostic::error(format!(
-                    "`{}` is a decode, beside which there are no labels",
-                    wanted.from.value
-                ))
-                .at(&labels.place, "")
-                .help("labels are a file beside the `model.onnx` of the step that computes the source"),
-            );
-        }
-        return (None, None);
+) -> (Option<LabelFile>, Option<String>) {
+    let line = match source {
+        Source::Output { step, output: Some(output) } => ground.scope.steps[step].gives(output),
+        _ => None,
     };
-    let node = &scope.steps[step];
-    let line = output.and_then(|output| node.gives(output));
-    let Some(model) = node.model.map(|m| &models[m]) else { return (None, line) };
-    let labels = wanted.labels.as_ref().and_then(|file| find_labels(model, file, line.as_ref(), report));
+    let labels = match &wanted.labels {
+        Some(file) => made::beside(ground.scope, source, &wanted.from, file, ground.models, report),
+        None => made::labels_of(view, source),
+    };
     (labels, line)
 }
 
-fn find_labels(
+/// The labels in a file beside a model, where each of its versions has it: the file and the number of labels.
+pub fn find_labels(
     model: &Loaded<'_>,
     file: &At<String>,
     line: Option<&String>,
     report: &mut Report,
-) -> Option<FoundLabels> {
+) -> Option<(At<String>, usize)> {
     let mut count = None;
     for (version, facts) in model.versions.iter().rev() {
         let Some(labels) = facts.labels.get(&file.value) else {

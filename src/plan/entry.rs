@@ -2,10 +2,15 @@
 
 use super::encodes::{ReadEncode, bind};
 use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
+use super::made::MadeStep;
 use super::models::Loaded;
-use super::scope::{Scope, Source};
+use super::refuse::ReadRefusal;
+use super::scope::{FeedTo, Scope, Source};
 use super::slots::Layout;
-use super::{CalledId, Codecs, Decode, DecodeId, DecodePlan, DeviceId, Entry, IdVec, Side, Step, StepId};
+use super::step::presence::Presences;
+use super::{
+    CalledId, Codecs, Decode, DecodeId, DecodePlan, DeviceId, Entry, IdVec, Refusal, Side, Step, StepId,
+};
 use crate::diagnostic::{Diagnostic, Report, Span};
 use crate::spec;
 use std::collections::BTreeSet;
@@ -18,6 +23,10 @@ pub struct View<'a> {
     /// The decodes by their names; `None` where this entry point lacks one.
     pub decodes: IdVec<ScopeDecodeId, Option<ReadDecode<'a>>>,
     pub encodes: Vec<&'a spec::Codec>,
+    /// Requests that are refused here.
+    pub refusals: &'a [spec::Refusal],
+    /// The operations with the types of what they give; `None` for calls of models, and where that is not known.
+    pub made: IdVec<ScopeStepId, Option<MadeStep>>,
 }
 
 #[derive(Clone)]
@@ -61,6 +70,8 @@ impl<'a> View<'a> {
                 .map(|(index, name)| Some(find(name).map(&mut read)?.read_as(scope, index)))
                 .collect(),
             encodes: encodes.iter().collect(),
+            refusals: own.as_ref().map_or(&[], |entry| &entry.refusals),
+            made: scope.steps.with(None),
         }
     }
 }
@@ -93,7 +104,7 @@ pub fn reach(
             Source::Decode(index) => {
                 decodes.insert(index);
             }
-            Source::Output { step, .. } => {
+            Source::Output { step, .. } | Source::List(step) => {
                 if steps.insert(step) {
                     open.extend(scope.steps[step].feeds.iter().filter_map(|f| f.source.probable()));
                 }
@@ -106,6 +117,7 @@ pub fn reach(
 /// What both entry points of a pipeline are put together from.
 pub struct Ground<'g, 'a> {
     pub scope: &'g Scope<'a>,
+    pub presences: &'g Presences,
     /// Every step, after those that it reads from.
     pub order: &'g [ScopeStepId],
     pub models: &'g IdVec<LoadedId, Loaded<'a>>,
@@ -125,34 +137,41 @@ pub fn assemble(
     ground: &Ground<'_, '_>,
     view: &View<'_>,
     encodes: Vec<ReadEncode<'_>>,
+    refusals: &[ReadRefusal<'_>],
     report: &mut Report,
 ) -> Option<Entry> {
     let scope = ground.scope;
-    let (needed, used) = reach(scope, encodes.iter().flat_map(ReadEncode::reads));
+    let read = encodes.iter().flat_map(ReadEncode::reads).chain(refusals.iter().flat_map(ReadRefusal::reads));
+    let (needed, used) = reach(scope, read);
     lacking(scope, view, &needed, &encodes, report);
     let decodes: Vec<ScopeDecodeId> = used.into_iter().filter(|i| view.decodes[*i].is_some()).collect();
     let steps: Vec<ScopeStepId> = ground.order.iter().copied().filter(|s| needed.contains(s)).collect();
 
-    let mut layout = Layout::new(scope, &decodes, &steps);
+    let mut layout = Layout::new(scope, ground.presences, ground.models, &decodes, &steps);
     for step in &steps {
-        for feed in &scope.steps[*step].feeds {
+        let node = &scope.steps[*step];
+        for feed in &node.feeds {
             if let Some(Source::Output { step: producer, output: Some(output) }) = feed.source.known() {
-                let apart = match (scope.steps[*step].model, scope.steps[producer].model) {
+                let apart = match (node.model, scope.steps[producer].model) {
+                    _ if matches!(feed.to, FeedTo::Condition(_)) => true,
                     (Some(a), Some(b)) => apart(&ground.devices[a], &ground.devices[b]),
-                    _ => false,
+                    // Operations read on the host.
+                    (model, _) => model.is_none(),
                 };
                 layout.read(producer, output, apart);
             }
         }
     }
-    for source in encodes.iter().flat_map(|e| &e.sources) {
-        if let Some(Source::Output { step, output: Some(output) }) = source.known() {
+    let on_host = encodes.iter().flat_map(|e| e.sources.iter().filter_map(|source| source.known()));
+    for source in on_host.chain(refusals.iter().flat_map(ReadRefusal::reads)) {
+        if let Source::Output { step, output: Some(output) } = source {
             layout.read(step, output, true);
         }
     }
     layout.number();
 
-    let mut origins = BTreeSet::new();
+    let mut origins: BTreeSet<Source> =
+        steps.iter().filter_map(|step| scope.steps[*step].fed(FeedTo::Picture)).collect();
     let mut planned = vec![];
     let mut complete = true;
     for encode in encodes {
@@ -171,9 +190,18 @@ pub fn assemble(
         })
     };
     let decodes: Option<IdVec<DecodeId, DecodePlan>> = decodes.iter().map(decode_plan).collect();
-    let steps: Option<IdVec<StepId, Step>> = steps.iter().map(|s| layout.step(*s, ground.called)).collect();
-    let slots = layout.slots;
-    let entry = Entry { decodes: decodes?, steps: steps?, encodes: planned.into(), slots };
+    let steps: Option<IdVec<StepId, Step>> =
+        steps.iter().map(|s| layout.step(*s, view, ground.called)).collect();
+    let refusals = refusals.iter().map(|refusal| refusal.finish(scope, view, &layout, ground.called));
+    let refusals: Option<Vec<Refusal>> = refusals.collect();
+    let entry = Entry {
+        decodes: decodes?,
+        steps: steps?,
+        encodes: planned.into(),
+        refusals: refusals?,
+        lists: layout.lists(),
+        slots: layout.levels(),
+    };
     complete.then_some(entry)
 }
 
@@ -185,7 +213,7 @@ fn lacking(
     encodes: &[ReadEncode<'_>],
     report: &mut Report,
 ) {
-    let feeds = needed.iter().flat_map(|s| &scope.steps[*s].feeds).map(|f| (f.from, f.source));
+    let feeds = needed.iter().flat_map(|s| &scope.steps[*s].feeds).map(|f| (&f.from, f.source));
     let wanted = encodes.iter().flat_map(|e| e.wanted.iter().map(|w| &w.from).zip(e.sources.iter().copied()));
     for (from, source) in feeds.chain(wanted) {
         if let Some(Source::Decode(index)) = source.known()

@@ -42,6 +42,9 @@ ids! {
     /// A step of an entry: its position in [`super::Entry::steps`].
     pub struct StepId;
 
+    /// A list that a step of an entry makes: its position in [`super::Entry::lists`].
+    pub struct ListId;
+
     /// An encode of an entry: its position in [`super::Entry::encodes`].
     pub struct EncodeId;
 

@@ -1,7 +1,7 @@
 //! Specs, model signatures and device capacity to a checked [`Plan`], or every diagnostic at once.
 //!
 //! Pure: no I/O, no clock, no await. What is known of the store and the machine comes in as [`Facts`] and
-//! [`Capacity`]; codecs come in through [`codec::Codecs`].
+//! [`Capacity`]; formats and operations come in through [`Registries`].
 
 pub mod batching;
 pub mod capacity;
@@ -9,6 +9,7 @@ pub mod codec;
 pub mod facts;
 pub mod graph;
 pub mod memory;
+pub mod operation;
 pub mod signature;
 
 mod compile;
@@ -18,18 +19,20 @@ mod encodes;
 mod entry;
 mod fit;
 mod id;
+mod made;
 mod models;
 mod order;
 mod overcommitted;
 mod pipeline;
 mod place;
+mod refuse;
 mod rollout;
 mod root;
 mod routes;
 mod scope;
 mod server;
 mod slots;
-mod step;
+pub mod step;
 mod texts;
 mod types;
 mod unused;
@@ -37,14 +40,18 @@ mod whole;
 
 pub use capacity::{Capacity, DeviceFacts, DeviceId};
 pub use codec::{
-    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, EncodeInput, Example, Format,
-    JsonValues, Mend, Origin, Payload, Region, RowContext, Rows, SourceRef,
+    Bound, Codecs, Decode, DecodeError, Decoded, Draft, Encode, EncodeError, Example, Format, Given, Input,
+    JsonValues, Mend, Origin, Payload, Presence, Region, RowContext, Rows, SourceRef,
+};
+pub use operation::{
+    BoundOperation, Made, Operand, Operation, OperationDraft, OperationError, Operations, OutputType, Reads,
+    Registries,
 };
 
 pub use compile::compile;
 pub use digest::are_comparable;
 pub use fit::Mismatch;
-pub use id::{CalledId, DecodeId, EncodeId, Id, IdVec, ModelId, SlotId, StepId};
+pub use id::{CalledId, DecodeId, EncodeId, Id, IdVec, ListId, ModelId, SlotId, StepId};
 pub use models::interchangeable;
 pub use whole::needs;
 
@@ -232,8 +239,8 @@ pub enum Side {
 }
 
 /// The graph as one entry point runs it. Values live in numbered slots: first one for each decode, then
-/// the outputs of steps that something reads.
-#[derive(Debug)]
+/// the outputs of steps that something reads, then the lists.
+#[derive(Debug, Default)]
 pub struct Entry {
     pub decodes: IdVec<DecodeId, DecodePlan>,
     /// The steps that an encode of this entry point needs, in an order in which every step comes after those it reads
@@ -241,28 +248,103 @@ pub struct Entry {
     pub steps: IdVec<StepId, Step>,
     /// Online: the first is the default answer.
     pub encodes: IdVec<EncodeId, EncodePlan>,
-    /// The number of slots.
-    pub slots: usize,
+    /// Requests that are refused for what the steps found.
+    pub refusals: Vec<Refusal>,
+    /// The lists, each after the one whose elements it is made for.
+    pub lists: IdVec<ListId, List>,
+    /// The slots, each with the innermost list for each of whose elements it has a value.
+    pub slots: IdVec<SlotId, Option<ListId>>,
+}
+
+/// A list that a step makes.
+#[derive(Clone, Debug)]
+pub struct List {
+    /// The name of the step.
+    pub name: String,
+    pub step: StepId,
+    /// The list for each of whose elements there is such a list.
+    pub within: Option<ListId>,
+    /// The slot of the list itself.
+    pub slot: SlotId,
+    /// The most elements that it may have.
+    pub most: usize,
+}
+
+/// Requests are refused where the condition holds.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub when: Guard,
+    /// The HTTP status.
+    pub status: u16,
+    /// What the client is told.
+    pub say: String,
+    /// The steps that must have run, ascending.
+    pub needs: Vec<StepId>,
+}
+
+/// A condition and where its sources are found.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    pub condition: step::Condition,
+    /// In the order of [`step::Condition::sources`].
+    pub sources: Vec<InputPlan>,
 }
 
 #[derive(Debug)]
 pub struct DecodePlan {
     pub name: String,
     pub decode: Arc<dyn Decode>,
-    /// Whether an encode draws on the item or resizes to it, so that [`Decoded::origin`] is wanted.
+    /// Whether an encode or an operation reads the picture itself, so that [`Decoded::origin`] is wanted.
     pub keep_origin: bool,
 }
 
 #[derive(Debug)]
 pub struct Step {
     pub name: String,
-    /// The name of the model that it calls.
-    pub calls: String,
-    pub model: CalledId,
-    /// The inputs, in the order of the step's signature.
+    pub does: Does,
+    /// The list for each of whose elements it runs.
+    pub each: Option<ListId>,
+    /// The list that it makes; its outputs are then there for each element of that.
+    pub makes: Option<ListId>,
+    /// The inputs, in the order of the step's signature or of the operation's operands.
     pub inputs: Vec<InputPlan>,
+    /// It runs where this holds.
+    pub when: Option<Guard>,
+    /// It is given up after so long, and counts as not run.
+    pub within: Option<Duration>,
     /// The outputs, in the order of the step's signature.
     pub outputs: Vec<OutputPlan>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Does {
+    Call(Calls),
+    Operation {
+        operation: Arc<dyn Operation>,
+        /// The decode whose [`Origin`] it reads.
+        on: Option<DecodeId>,
+    },
+}
+
+/// A call of a model.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    pub model: CalledId,
+    /// The model's name.
+    pub name: String,
+    /// The rows that the batches of all its replicas hold together.
+    pub batch: usize,
+}
+
+impl Step {
+    /// The model that it calls.
+    pub fn model(&self) -> Option<CalledId> {
+        match &self.does {
+            Does::Call(calls) => Some(calls.model),
+            Does::Operation { .. } => None,
+        }
+    }
 }
 
 /// An input of a step.
@@ -271,6 +353,9 @@ pub struct InputPlan {
     pub name: String,
     /// The slot that it reads.
     pub slot: SlotId,
+    pub reads: Reads,
+    /// A file of labels that goes with it: the model beside whose `model.onnx` it is, and its name.
+    pub labels: Option<(CalledId, String)>,
 }
 
 /// An output of a step.
@@ -349,12 +434,24 @@ impl Model {
     }
 }
 
+impl Entry {
+    /// A list and those that it lies in, the outermost first.
+    pub fn lineage(&self, list: Option<ListId>) -> Vec<ListId> {
+        let mut lineage: Vec<ListId> =
+            std::iter::successors(list, |list| self.lists.get(*list)?.within).collect();
+        lineage.reverse();
+        lineage
+    }
+}
+
 /// Who fills a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     Decode(DecodeId),
     /// A step, and which of its outputs.
     Step(StepId, usize),
+    /// The step that makes the list of this slot.
+    List(StepId),
 }
 
 impl Entry {
@@ -362,6 +459,9 @@ impl Entry {
     pub fn writer(&self, slot: SlotId) -> Option<Writer> {
         if let Some(decode) = self.decodes.ids().find(|decode| SlotId::of_decode(*decode) == slot) {
             return Some(Writer::Decode(decode));
+        }
+        if let Some(list) = self.lists.iter().find(|list| list.slot == slot) {
+            return Some(Writer::List(list.step));
         }
         self.steps.enumerate().find_map(|(id, step)| {
             let output = step.outputs.iter().position(|output| output.slot == Some(slot))?;

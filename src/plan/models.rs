@@ -37,6 +37,28 @@ impl<'a> Loaded<'a> {
     }
 }
 
+/// How many requests may wait for a model.
+pub fn queue(spec: &spec::Model) -> usize {
+    spec.queue.as_ref().map_or(QUEUE, |queue| queue.value)
+}
+
+/// The largest batch of a model, as the file says it.
+pub fn largest_batch(spec: &spec::Model) -> usize {
+    spec.batch.as_ref().and_then(|batch| batch.max.or(batch.sizes.last().copied())).unwrap_or(BATCH)
+}
+
+/// The rows that one batch of each of its replicas holds.
+pub fn rows_at_once(spec: &spec::Model) -> usize {
+    let replicas = spec.replicas.as_ref().map_or(1, |replicas| replicas.value);
+    largest_batch(spec).saturating_mul(replicas)
+}
+
+/// The largest batch where the model says nothing.
+pub const BATCH: usize = 16;
+
+/// How many requests may wait where the model says nothing.
+const QUEUE: usize = 256;
+
 fn describe(name: &str, version: u64, signature: &Signature) -> String {
     let mut text = format!("model `{name}`, version {version}");
     for (word, ports) in [("takes", &signature.inputs), ("gives", &signature.outputs)] {

@@ -42,7 +42,7 @@ pub fn order(scope: &Scope<'_>, report: &mut Report) -> Order {
 }
 
 fn read_step(source: Option<Source>) -> Option<ScopeStepId> {
-    if let Some(Source::Output { step, .. }) = source { Some(step) } else { None }
+    source.and_then(Source::step)
 }
 
 /// Tells of a cycle. Each step of `path` reads from the next, and the last from the first.

@@ -2,7 +2,8 @@
 
 use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
 use super::models::Loaded;
-use super::step::{StepSignature, call};
+use super::operation::{OperationDraft, Operations, Reads};
+use super::step::{Condition, StepOutput, StepSignature, call, guard, operation};
 use super::whole::Whole;
 use super::{IdVec, Port};
 use crate::diagnostic::{At, Diagnostic, Report, nearest, shown};
@@ -23,17 +24,55 @@ pub struct ScopeStep<'a> {
     pub spec: &'a spec::Step,
     /// The model that it calls, where it is known.
     pub model: Option<LoadedId>,
+    /// The operation that it is, where it is known.
+    pub operation: Option<Box<dyn OperationDraft>>,
     /// What it takes and gives, where that is known.
     pub signature: Option<StepSignature<'a>>,
-    pub feeds: Vec<Feed<'a>>,
+    /// The condition on which it runs, where it has one that can be read.
+    pub when: Option<Condition>,
+    pub feeds: Vec<Feed>,
 }
 
-/// One entry of a step's `inputs`.
-pub struct Feed<'a> {
-    pub from: &'a At<String>,
-    /// The input of the step's signature that is fed, where it has that one.
-    pub port: Option<usize>,
+/// A source that a step reads.
+pub struct Feed {
+    pub from: At<String>,
+    pub to: FeedTo,
     pub source: Resolved,
+}
+
+/// The part of a step that reads a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedTo {
+    /// An input of the step's signature; `None` where it has not the one that is named.
+    Port(Option<usize>),
+    /// An operand of the operation.
+    Operand(usize),
+    /// The picture that the operation reads.
+    Picture,
+    /// The list whose elements an operation gathers.
+    Over,
+    /// The list for each of whose elements the step runs.
+    Each,
+    /// A source of the condition.
+    Condition(usize),
+}
+
+impl Feed {
+    /// The input of the step's signature that is fed.
+    pub fn port(&self) -> Option<usize> {
+        if let FeedTo::Port(port) = self.to { port } else { None }
+    }
+}
+
+/// What a reader can do with a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It reads tensors.
+    Tensor,
+    /// It wants a list itself.
+    List,
+    /// It reads tensors, and a list as the number of its elements.
+    TensorOrLength,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +83,18 @@ pub enum Source {
         step: ScopeStepId,
         output: Option<usize>,
     },
+    /// The list that a step makes, by itself.
+    List(ScopeStepId),
+}
+
+impl Source {
+    /// The step that computes it.
+    pub fn step(self) -> Option<ScopeStepId> {
+        match self {
+            Self::Decode(_) => None,
+            Self::Output { step, .. } | Self::List(step) => Some(step),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,23 +119,39 @@ impl Resolved {
 
 impl<'a> ScopeStep<'a> {
     /// What it gives; nothing where its signature is not known.
-    pub fn outputs(&self) -> &[&'a Port] {
+    pub fn outputs(&self) -> &[StepOutput<'a>] {
         self.signature.as_ref().map_or(&[], |signature| &signature.outputs)
     }
 
-    pub fn output(&self, index: usize) -> Option<&'a Port> {
-        self.outputs().get(index).copied()
+    /// The output of the model that it calls.
+    pub fn port(&self, output: usize) -> Option<&'a Port> {
+        self.outputs().get(output)?.port
+    }
+
+    /// The name of an output as it is written after the step's.
+    pub fn output_name(&self, output: usize) -> Option<&'a str> {
+        Some(self.outputs().get(output)?.name)
+    }
+
+    /// Where it makes a list, the most elements that this may have.
+    pub fn makes_list(&self) -> Option<usize> {
+        self.operation.as_ref()?.makes_list()
+    }
+
+    /// The source of the first feed to that part of it.
+    pub fn fed(&self, to: FeedTo) -> Option<Source> {
+        self.feeds.iter().find(|feed| feed.to == to)?.source.known()
     }
 
     /// One of its outputs, as a note below a message: "model `surface` gives probabilities: float32[5]".
     pub fn gives(&self, output: usize) -> Option<String> {
         let signature = self.signature.as_ref()?;
-        Some(format!("{} gives {}", signature.computed_by, signature.outputs.get(output)?))
+        Some(format!("{} gives {}", signature.computed_by, signature.outputs.get(output)?.port?))
     }
 
     /// The type that a feed of it is to be of, as people are told it.
-    pub fn takes(&self, feed: &Feed<'_>) -> Option<&'a Port> {
-        self.signature.as_ref()?.inputs.get(feed.port?)?.port()
+    pub fn takes(&self, feed: &Feed) -> Option<&'a Port> {
+        self.signature.as_ref()?.inputs.get(feed.port()?)?.port()
     }
 }
 
@@ -93,22 +160,72 @@ impl<'a> Scope<'a> {
         spec: &'a spec::Pipeline,
         whole: &Whole<'_>,
         models: &IdVec<LoadedId, Loaded<'a>>,
+        operations: &dyn Operations,
         report: &mut Report,
     ) -> Self {
         let mut scope = Self { spec, decodes: decode_names(spec), steps: IdVec::default(), clash: false };
         for step in &spec.steps {
             scope.clash |= clash(spec, step, report);
             let model = step.model.as_ref().and_then(|name| find_model(name, step, whole, models, report));
-            let signature = model.and_then(|m| call::signature(&models[m]));
-            scope.steps.push(ScopeStep { spec: step, model, signature, feeds: vec![] });
+            let operation = step.op.as_ref().and_then(|_| operations.read(step, report));
+            let signature = match &operation {
+                Some(draft) => Some(operation::signature(step, &**draft)),
+                None => model.and_then(|m| call::signature(&models[m])),
+            };
+            let when = step.when.as_ref().and_then(|when| guard::read(when, report));
+            scope.steps.push(ScopeStep { spec: step, model, operation, signature, when, feeds: vec![] });
         }
         for step in scope.steps.ids() {
-            scope.steps[step].feeds = scope.feeds(step, whole, report);
+            let mut feeds = scope.inputs(step, whole, report);
+            scope.operands(step, whole, &mut feeds, report);
+            scope.guards(step, whole, &mut feeds, report);
+            scope.steps[step].feeds = feeds;
         }
         scope
     }
 
-    fn feeds(&self, index: ScopeStepId, whole: &Whole<'_>, report: &mut Report) -> Vec<Feed<'a>> {
+    /// The sources of an operation.
+    fn operands(&self, index: ScopeStepId, whole: &Whole<'_>, feeds: &mut Vec<Feed>, report: &mut Report) {
+        let node = &self.steps[index];
+        let Some(draft) = &node.operation else { return };
+        let what = node.spec.what();
+        for (at, operand) in draft.operands().into_iter().enumerate() {
+            let wish = if operand.reads == Reads::Length { Wish::List } else { Wish::Tensor };
+            let source = self.resolve(&operand.from, &what, wish, whole, report);
+            feeds.push(Feed { from: operand.from, to: FeedTo::Operand(at), source });
+        }
+        // Another name than that of a decode is refused where the operation is bound.
+        if let Some(on) = draft.on()
+            && let Some(decode) = self.decodes.position(|name| *name == on.value)
+        {
+            let source = Resolved::Known(Source::Decode(decode));
+            feeds.push(Feed { from: on, to: FeedTo::Picture, source });
+        }
+        if let Some(over) = draft.over() {
+            let source = self.resolve(&over, &what, Wish::List, whole, report);
+            feeds.push(Feed { from: over, to: FeedTo::Over, source });
+        }
+    }
+
+    /// The list for each of whose elements a step runs, and the sources of its condition.
+    fn guards(&self, index: ScopeStepId, whole: &Whole<'_>, feeds: &mut Vec<Feed>, report: &mut Report) {
+        let node = &self.steps[index];
+        let what = node.spec.what();
+        if let Some(each) = &node.spec.each {
+            let source = self.resolve(each, &what, Wish::List, whole, report);
+            feeds.push(Feed { from: each.clone(), to: FeedTo::Each, source });
+        }
+        if let (Some(condition), Some(text)) = (&node.when, &node.spec.when) {
+            let what = format!("`when` of {what}");
+            for (at, from) in guard::sources(condition, text).into_iter().enumerate() {
+                let source = self.resolve(&from, &what, Wish::TensorOrLength, whole, report);
+                feeds.push(Feed { from, to: FeedTo::Condition(at), source });
+            }
+        }
+    }
+
+    /// The sources of a model's inputs.
+    fn inputs(&self, index: ScopeStepId, whole: &Whole<'_>, report: &mut Report) -> Vec<Feed> {
         let node = &self.steps[index];
         let mut meant = vec![];
         let mut feeds = vec![];
@@ -133,15 +250,15 @@ impl<'a> Scope<'a> {
                 };
                 report.push(note(d, signature.described.clone()));
             }
-            let what = format!("step `{}`", node.spec.name.value);
-            feeds.push(Feed { from, port, source: self.resolve(from, &what, whole, report) });
+            let source = self.resolve(from, &node.spec.what(), Wish::Tensor, whole, report);
+            feeds.push(Feed { from: from.clone(), to: FeedTo::Port(port), source });
         }
         if let Some(signature) = &node.signature
             && !whole.broken
             && !node.spec.broken
         {
             for (port, input) in signature.inputs.iter().enumerate() {
-                if feeds.iter().any(|f| f.port == Some(port)) || meant.contains(&input.name) {
+                if feeds.iter().any(|f| f.port() == Some(port)) || meant.contains(&input.name) {
                     continue;
                 }
                 let d = Diagnostic::error(format!(
@@ -165,20 +282,29 @@ impl<'a> Scope<'a> {
         &self,
         from: &At<String>,
         reader: &str,
+        wish: Wish,
         whole: &Whole<'_>,
         report: &mut Report,
     ) -> Resolved {
         let decode = self.decodes.position(|d| *d == from.value);
         match (decode, self.step(from)) {
             (Some(_), Some(_)) => return Resolved::Guess(None),
+            (Some(decode), None) if wish == Wish::List => {
+                self.no_list(from, report);
+                return Resolved::Guess(Some(Source::Decode(decode)));
+            }
             (Some(decode), None) => return Resolved::Known(Source::Decode(decode)),
-            (None, Some(step)) => return self.only_output(step, from, report),
+            (None, Some(step)) => return self.whole_step(step, from, wish, report),
             (None, None) => {}
         }
         // Names and outputs may both hold dots, so every dot may be the one between them.
         for (dot, _) in from.match_indices('.') {
             let (name, output) = (&from[..dot], &from[dot + 1..]);
             if let Some(step) = self.step(name) {
+                if wish == Wish::List {
+                    self.no_list(from, report);
+                    return Resolved::Guess(Some(Source::Output { step, output: None }));
+                }
                 return self.output(step, output, from, report);
             }
             if let Some(decode) = self.decodes.position(|d| *d == name) {
@@ -213,6 +339,38 @@ impl<'a> Scope<'a> {
         self.steps.position(|s| s.spec.name.value == name)
     }
 
+    /// A source that is the name of a step alone.
+    fn whole_step(&self, step: ScopeStepId, from: &At<String>, wish: Wish, report: &mut Report) -> Resolved {
+        let node = &self.steps[step];
+        match (node.makes_list(), wish) {
+            (Some(_), Wish::List | Wish::TensorOrLength) => Resolved::Known(Source::List(step)),
+            (None, Wish::List) => {
+                // What it makes is not known where its operation could not be read.
+                if node.signature.is_some() || node.spec.op.is_none() {
+                    self.no_list(from, report);
+                }
+                Resolved::Guess(Some(Source::Output { step, output: None }))
+            }
+            (None, _) if node.operation.is_some() => {
+                Resolved::Known(Source::Output { step, output: Some(0) })
+            }
+            _ => self.only_output(step, from, report),
+        }
+    }
+
+    /// Reports that what should be a list is none.
+    fn no_list(&self, from: &At<String>, report: &mut Report) {
+        let lists = self.steps.iter().filter(|step| step.makes_list().is_some());
+        let lists: Vec<&str> = lists.map(|step| step.spec.name.value.as_str()).collect();
+        let d = Diagnostic::error(format!("`{}` is no list", from.value)).at(&from.place, "");
+        let step = from.value.split_once('.').map(|(step, _)| step);
+        report.push(match step.filter(|step| lists.contains(step)) {
+            Some(step) => d.help(format!("the list itself is `{step}`")),
+            None if lists.is_empty() => d.help("lists are made by operations: `boxes`, `tiles` and `split`"),
+            None => d.nearest(from, lists),
+        });
+    }
+
     fn only_output(&self, step: ScopeStepId, from: &At<String>, report: &mut Report) -> Resolved {
         let Some(signature) = &self.steps[step].signature else {
             return Resolved::Known(Source::Output { step, output: None });
@@ -221,7 +379,7 @@ impl<'a> Scope<'a> {
             [_] => Resolved::Known(Source::Output { step, output: Some(0) }),
             outputs => {
                 let choices: Vec<String> =
-                    outputs.iter().map(|o| format!("`{}.{}`", from.value, shown(&o.name))).collect();
+                    outputs.iter().map(|o| format!("`{}.{}`", from.value, shown(o.name))).collect();
                 report.push(
                     Diagnostic::error(format!(
                         "step `{}` has {} outputs: say which one is meant",
@@ -248,7 +406,7 @@ impl<'a> Scope<'a> {
         report.push(match (nearest(output, signature.output_names()), signature.outputs.as_slice()) {
             (Some(near), _) => d.help(format!("did you mean `{name}.{}`?", shown(near))),
             (None, [only]) => {
-                d.help(format!("its one output is `{name}.{}`, or `{name}` for short", shown(&only.name)))
+                d.help(format!("its one output is `{name}.{}`, or `{name}` for short", shown(only.name)))
             }
             (None, _) => d.help(format!("its outputs: {}", list(signature.output_names()))),
         });
@@ -262,7 +420,7 @@ impl<'a> Scope<'a> {
         for (step, node) in self.steps.enumerate() {
             let name = &node.spec.name.value;
             let outputs = node.outputs();
-            if outputs.len() < 2 {
+            if outputs.len() < 2 || node.operation.is_some() {
                 all.push((name.clone(), Source::Output { step, output: None }));
             }
             for (index, output) in outputs.iter().enumerate() {

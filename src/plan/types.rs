@@ -13,7 +13,11 @@ use crate::spec;
 pub fn type_of(scope: &Scope<'_>, view: &View<'_>, source: Source) -> Option<TensorType> {
     match source {
         Source::Decode(index) => view.decodes.get(index)?.as_ref()?.decode.as_ref().map(|d| d.produces()),
-        Source::Output { step, output } => Some(scope.steps[step].output(output?)?.item_type()),
+        Source::Output { step, output } => match scope.steps[step].port(output?) {
+            Some(port) => Some(port.item_type()),
+            None => Some(view.made[step].as_ref()?.outputs.get(output?)?.ty.clone()),
+        },
+        Source::List(_) => None,
     }
 }
 
@@ -24,12 +28,12 @@ pub fn check(scope: &Scope<'_>, views: [&View<'_>; 2], cyclic: &[ScopeStepId], r
         for (step, node) in scope.steps.enumerate() {
             let Some(signature) = &node.signature else { continue };
             for feed in &node.feeds {
-                let (Some(port), Some(source)) = (feed.port, feed.source.known()) else { continue };
+                let (Some(port), Some(source)) = (feed.port(), feed.source.known()) else { continue };
                 let around = |from: ScopeStepId| cyclic.contains(&step) && cyclic.contains(&from);
                 let Some(gives) = type_of(scope, view, source) else { continue };
                 let decode = match source {
-                    Source::Output { step: from, .. } if around(from) => continue,
-                    Source::Output { .. } => None,
+                    Source::Output { step: from, .. } | Source::List(from) if around(from) => continue,
+                    Source::Output { .. } | Source::List(_) => None,
                     Source::Decode(index) => view.decodes[index].as_ref(),
                 };
                 let flow = Flow { scope, view, step, node, signature, feed, source, decode, gives };
@@ -79,7 +83,7 @@ struct Flow<'f, 'a> {
     step: ScopeStepId,
     node: &'f ScopeStep<'a>,
     signature: &'f StepSignature<'a>,
-    feed: &'f Feed<'a>,
+    feed: &'f Feed,
     source: Source,
     /// Where the source is a decode.
     decode: Option<&'f ReadDecode<'a>>,
@@ -161,7 +165,7 @@ impl Flow<'_, '_> {
             let ports = node.outputs();
             ports.iter().enumerate().map(move |(output, port)| {
                 let short =
-                    if ports.len() == 1 { name.clone() } else { format!("{name}.{}", shown(&port.name)) };
+                    if ports.len() == 1 { name.clone() } else { format!("{name}.{}", shown(port.name)) };
                 (short, Source::Output { step, output: Some(output) })
             })
         });
@@ -180,8 +184,8 @@ impl Flow<'_, '_> {
 
     /// Whether what is read here is what another input takes that reads it.
     fn fits_elsewhere(&self) -> bool {
-        let takes = |node: &ScopeStep<'_>, feed: &Feed<'_>| Some(node.takes(feed)?.item_type());
-        let fits = |node: &ScopeStep<'_>, feed: &Feed<'_>| {
+        let takes = |node: &ScopeStep<'_>, feed: &Feed| Some(node.takes(feed)?.item_type());
+        let fits = |node: &ScopeStep<'_>, feed: &Feed| {
             feed.source.known() == Some(self.source)
                 && takes(node, feed).is_some_and(|takes| self.gives.mismatch(&takes).is_none())
         };
@@ -216,7 +220,7 @@ fn decode_place(codec: &spec::Codec, mends: &[Mend], mismatch: Mismatch) -> Span
 /// What may have any size cannot go where the model takes one size only.
 fn any_size(
     read: &ReadDecode<'_>,
-    feed: &Feed<'_>,
+    feed: &Feed,
     input: &Port,
     gives: &TensorType,
     takes: &TensorType,

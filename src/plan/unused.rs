@@ -20,10 +20,10 @@ pub fn models(
     let steps = || scopes.iter().flat_map(|s| &s.steps);
     // A call that could not be read or is yet to be written, or of a name that is nearly right, may mean it.
     let unread = whole.broken
-        || steps().any(|s| s.spec.model.is_none())
+        || steps().any(|s| s.spec.model.is_none() && s.spec.op.is_none())
         || scopes.iter().any(|scope| scope.steps.is_empty());
     let meant: BTreeSet<&str> = steps()
-        .filter(|s| s.model.is_none())
+        .filter(|s| s.model.is_none() && s.spec.op.is_none())
         .filter_map(|s| nearest(s.spec.model.as_ref()?, models.iter().map(Loaded::name)))
         .collect();
     let used: IdVec<ModelId, LoadedId> =
@@ -66,8 +66,8 @@ pub fn steps(scope: &Scope<'_>, used: &BTreeSet<ScopeStepId>, report: &mut Repor
     }
 }
 
-fn is_output_of(feed: &super::scope::Feed<'_>, step: ScopeStepId) -> bool {
-    matches!(feed.source.probable(), Some(super::scope::Source::Output { step: s, .. }) if s == step)
+fn is_output_of(feed: &super::scope::Feed, step: ScopeStepId) -> bool {
+    feed.source.probable().and_then(super::scope::Source::step) == Some(step)
 }
 
 /// Decodes and encodes that neither entry point has any use for. `used` are the decodes that each reads.

@@ -5,6 +5,8 @@ use super::queue::DropReason;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Upper bounds of the histogram's buckets, in rows; one more bucket holds what is larger.
 pub const BATCH_BUCKETS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -17,6 +19,8 @@ pub const WAIT_BUCKETS: [f64; 14] =
 #[derive(Debug, Default)]
 pub struct Counters {
     queue: AtomicU64,
+    /// Told whenever items leave the queue.
+    left: Notify,
     limit: AtomicU64,
     running: AtomicU64,
     submitted: AtomicU64,
@@ -74,7 +78,15 @@ pub struct Snapshot {
 
 impl Counters {
     pub(super) fn queue_is(&self, len: usize) {
-        self.queue.store(len as u64, Relaxed);
+        let before = self.queue.swap(len as u64, Relaxed);
+        if (len as u64) < before {
+            self.left.notify_waiters();
+        }
+    }
+
+    /// Ends once an item has left the queue after this was called.
+    pub(super) fn left(&self) -> Notified<'_> {
+        self.left.notified()
     }
 
     pub(super) fn limit_is(&self, limit: usize) {

@@ -19,6 +19,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::futures::Notified;
 use tokio::sync::oneshot;
 
 /// How an instance is served.
@@ -177,6 +178,11 @@ impl Instance {
     /// Whether the queue is not full, as far as is known without a look at it.
     pub fn is_roomy(&self) -> bool {
         self.counters.has_room()
+    }
+
+    /// Ends once an item has left the queue.
+    pub(super) fn left(&self) -> Notified<'_> {
+        self.counters.left()
     }
 
     /// Items that wait or run.

@@ -33,7 +33,7 @@ pub use device::{Device, Instance, Policy};
 pub use executor::{Executor, OwnThreads, SharedPool};
 pub use lanes::{Patience, Stuck};
 pub use queue::Terms;
-pub use replicas::Replicas;
+pub use replicas::{Replicas, RoomMade};
 pub(crate) use run::panic_message;
 pub use runner::{Batch, Memory, Resident, RunError, Runner, StagedBatch, Value, Want};
 pub use state::{ModelUsage, Usage};

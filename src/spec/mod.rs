@@ -212,16 +212,47 @@ pub struct Codec {
     pub options: At<Table>,
 }
 
-/// One entry of `steps`.
+/// One entry of `steps`: a call of a model, or an operation.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub name: At<String>,
-    /// `None` where it could not be read, which was reported.
+    /// The model that is called. `None` where the step is an operation, or could not be read, which was reported.
     pub model: Option<At<String>>,
+    /// The operation, where the step is one.
+    pub op: Option<At<String>>,
     /// Model input to source, in the order of the file.
     pub inputs: Vec<(At<String>, At<String>)>,
+    /// The step that makes the list for each of whose elements this one runs.
+    pub each: Option<At<String>>,
+    /// The condition on which it runs.
+    pub when: Option<At<String>>,
+    /// It is given up after so long, and counts as not run.
+    pub within: Option<At<Duration>>,
+    /// All keys. Those of an operation are for the operation itself to read.
+    pub options: At<Table>,
     /// Inputs may be missing that were written and could not be read, which was reported.
     pub broken: bool,
+}
+
+impl Step {
+    /// The keys that a step may have whatever it does.
+    pub const KEYS: &[&'static str] = &["op", "each", "when", "within"];
+
+    /// What the step is, in the words of an error message.
+    pub fn what(&self) -> String {
+        format!("step `{}`", self.name.value)
+    }
+}
+
+/// One entry of `refuse`: a request is refused where the condition holds.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub place: Span,
+    pub when: Option<At<String>>,
+    /// The HTTP status; 422 where left out.
+    pub status: Option<At<u16>>,
+    /// What the client is told.
+    pub say: Option<At<String>>,
 }
 
 /// `[pipelines.NAME.online]` or `[pipelines.NAME.offline]`: what differs at this entry point.
@@ -236,4 +267,6 @@ pub struct Entry {
     pub route: Option<At<String>>,
     pub decodes: Vec<Codec>,
     pub encodes: Vec<Codec>,
+    /// Online only.
+    pub refusals: Vec<Refusal>,
 }

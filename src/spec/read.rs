@@ -7,8 +7,8 @@ use super::setting::{
     networks, one_version, positive_duration, route, size, traffic, version,
 };
 use super::{
-    Batch, Codec, Device, Entry, Links, Model, PerClient, Pipeline, Priority, Reload, Server, Spec, Step,
-    Store,
+    Batch, Codec, Device, Entry, Links, Model, PerClient, Pipeline, Priority, Refusal, Reload, Server, Spec,
+    Step, Store,
 };
 use crate::diagnostic::{At, Diagnostic, Report, SourceText, Span, nearest};
 use std::path::PathBuf;
@@ -239,14 +239,44 @@ fn entry(pipeline: &str, which: &str, t: &At<&Table>, report: &mut Report) -> En
     let table = mended(&what, t.value, &["decode", "encode"], report);
     let mut r = Reader::new(what, &table, &t.place);
     let route = if which == "online" { r.take_as("route", report, route) } else { None };
+    let refusals = if which == "online" { refusals(&mut r, report) } else { vec![] };
     let entry = Entry {
         place: t.place.clone(),
         route,
         decodes: named(&mut r, "decode", report, |n, t, report| codec("decode", n, t, report)),
         encodes: named(&mut r, "encode", report, |n, t, report| codec("encode", n, t, report)),
+        refusals,
     };
     r.finish(report);
     entry
+}
+
+/// `refuse = [{ when = "faces == 0", status = 422, say = "no face in the picture" }]`
+fn refusals(r: &mut Reader<'_>, report: &mut Report) -> Vec<Refusal> {
+    let what = format!("`refuse` of {}", r.what());
+    let example = "an array of tables";
+    let help = "as in `refuse = [{ when = \"faces == 0\", status = 422, say = \"no face in the picture\" }]`";
+    let tables = r.take_as("refuse", report, |v| match &v.value {
+        Value::Array(items) => items
+            .iter()
+            .map(|item| match &item.value {
+                Value::Table(table) => Ok(item.with(table)),
+                _ => Err(Expected::new(example).help(help)),
+            })
+            .collect::<Result<Vec<_>, _>>(),
+        _ => Err(Expected::new(example).help(help)),
+    });
+    let read = |table: At<&Table>| {
+        let mut r = Reader::new(what.clone(), table.value, &table.place);
+        let when = r.string("when", report);
+        r.require("when", "say when: `when = \"faces == 0\"`");
+        let status = r.integer("status", 400..=499, report).map(|s| s.map(|s| s as u16));
+        let say = r.string("say", report);
+        r.require("say", "say what the client is told: `say = \"no face in the picture\"`");
+        r.finish(report);
+        Refusal { place: table.place.clone(), when, status, say }
+    };
+    tables.map(|tables| tables.value.into_iter().map(read).collect()).unwrap_or_default()
 }
 
 /// The format alone is read; the other options are for the codec of that format.
@@ -281,8 +311,26 @@ fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
     let what = format!("step `{}`", name.value);
     let table = mended(&what, t.value, &["model", "inputs"], report);
     let mut r = Reader::new(what, &table, &name.place);
+    let op = r.string("op", report);
+    let each = r.string("each", report);
+    let when = r.string("when", report);
+    let within = r.take_as("within", report, positive_duration);
+    if r.has("op") {
+        if let (Some(op), Some((key, _))) = (&op, table.entries.iter().find(|(key, _)| key.value == "model"))
+        {
+            report.push(
+                Diagnostic::error(format!("{} is a model call and an operation at once", r.what()))
+                    .at(&key.place, "")
+                    .at(&op.place, "")
+                    .help("a step does one of them: `model = \"NAME\"` or `op = \"OPERATION\"`"),
+            );
+        }
+        let broken = op.is_none() || t.value.broken;
+        let options = t.with(table.clone());
+        return Step { name, model: None, op, inputs: vec![], each, when, within, options, broken };
+    }
     let model = r.string("model", report);
-    r.require("model", "say which model it calls: `model = \"NAME\"`");
+    r.require("model", "say which model it calls: `model = \"NAME\"`, or what it does: `op = \"OPERATION\"`");
     let mut inputs = vec![];
     let written =
         r.take_as("inputs", report, |v| match &v.value {
@@ -305,7 +353,8 @@ fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
         }
     }
     r.finish(report);
-    Step { name, model, inputs, broken }
+    let options = t.with(table.clone());
+    Step { name, model, op, inputs, each, when, within, options, broken }
 }
 
 fn not_a_source(step: &str, input: &str, source: &At<Value>) -> Diagnostic {

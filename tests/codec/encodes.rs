@@ -1,13 +1,13 @@
 //! Answers: what is written, and what is refused before anything runs.
 
 use super::{bind, decoded, f32s, fixture, input, labelled, text};
-use rserve::plan::{EncodeError, EncodeInput, Origin, Region, RowContext};
+use rserve::plan::{EncodeError, Input, Origin, Region, RowContext};
 use rserve::tensor::Tensor;
 use std::io::{Seek, Write};
 
 const LABELS: [&str; 3] = ["asphalt", "gravel", "a \"b\", c"];
 
-fn scores() -> EncodeInput {
+fn scores() -> Input {
     labelled(f32s(&[3], &[0.1, 0.725, 0.175]), &LABELS)
 }
 

@@ -10,7 +10,9 @@ mod resize;
 
 use bytes::Bytes;
 use rserve::diagnostic::{At, Report, SourceText};
-use rserve::plan::{Bound, Codecs, Decode, DecodeError, Decoded, Encode, EncodeInput, Payload, TensorType};
+use rserve::plan::{
+    Bound, Decode, DecodeError, Decoded, Encode, Given, Input, Payload, Presence, TensorType,
+};
 use rserve::spec::Codec;
 use rserve::spec::document::{Value, parse};
 use rserve::tensor::{DType, Tensor};
@@ -100,6 +102,7 @@ fn bind(options: &str, sources: &[(&str, usize)]) -> Result<Arc<dyn Encode>, Vec
                 ty: ty(text),
                 labels: wanted.labels.map(|file| (file, *labels)),
                 note: Some(format!("model `m` gives {text}")),
+                presence: Presence::default(),
             })
         })
         .collect();
@@ -116,12 +119,12 @@ fn bind(options: &str, sources: &[(&str, usize)]) -> Result<Arc<dyn Encode>, Vec
     })
 }
 
-fn input(tensor: Tensor) -> EncodeInput {
-    EncodeInput { tensor, labels: None }
+fn input(tensor: Tensor) -> Input {
+    Input { given: Given::One(tensor), labels: None }
 }
 
-fn labelled(tensor: Tensor, labels: &[&str]) -> EncodeInput {
-    EncodeInput { tensor, labels: Some(labels.iter().map(|l| l.to_string()).collect()) }
+fn labelled(tensor: Tensor, labels: &[&str]) -> Input {
+    Input { given: Given::One(tensor), labels: Some(labels.iter().map(|l| l.to_string()).collect()) }
 }
 
 fn f32s(shape: &[usize], elements: &[f32]) -> Tensor {

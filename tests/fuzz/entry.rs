@@ -7,8 +7,8 @@ use rserve::diagnostic::{At, Report, SourceText, render};
 use rserve::picture::{self, Limits};
 use rserve::plan::condition::{self, Kind, Scalar};
 use rserve::plan::{
-    Capacity, Codecs, DecodePlan, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Payload, Port, Signature,
-    VersionFacts, compile, needs,
+    Capacity, DecodePlan, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Payload, Port, Registries,
+    Signature, VersionFacts, compile, needs,
 };
 use rserve::spec::document::{Value, parse};
 use rserve::spec::{Codec, read};
@@ -31,7 +31,8 @@ pub fn toml(bytes: &[u8]) {
     }
     let cpu = DeviceFacts { id: DeviceId::Cpu, name: "two cores".into(), memory: None };
     let capacity = Capacity { devices: vec![cpu], no_cuda: None };
-    let _ = compile(&specs, &facts, &capacity, &registry(), &mut report);
+    let registries = Registries { codecs: registry(), operations: rserve::steps::registry() };
+    let _ = compile(&specs, &facts, &capacity, registries, &mut report);
     let text = render(&report, false);
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "it reaches a terminal: {text:?}");
 }

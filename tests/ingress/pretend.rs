@@ -9,8 +9,8 @@ use rserve::ingress::{
 use rserve::lifecycle::NotReady;
 use rserve::memory::Budget;
 use rserve::plan::{
-    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodeInput, EncodePlan, Entry, Example,
-    IdVec, JsonValues, Origin, Payload, Pipeline, TensorType,
+    Decode, DecodeError, DecodePlan, Decoded, Encode, EncodeError, EncodePlan, Entry, Example, IdVec, Input,
+    JsonValues, Origin, Payload, Pipeline, TensorType,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Encode for Format {
     fn options(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
-    fn encode(&self, _: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, _: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError::Unforeseen("nothing here encodes".into()))
     }
 }
@@ -104,7 +104,8 @@ pub fn pipeline(name: &str, decodes: &[(&str, &'static str)]) -> Pipeline {
             .collect(),
         steps: IdVec::default(),
         encodes: vec![encode("reply", "json"), encode("overlay", "png")].into(),
-        slots: decodes.len(),
+        slots: vec![None; decodes.len()].into(),
+        ..Entry::default()
     });
     Pipeline {
         name: name.into(),

@@ -11,7 +11,8 @@ mod valid;
 
 use rserve::diagnostic::{Report, SourceText, render};
 use rserve::plan::{
-    Capacity, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Plan, Port, Signature, VersionFacts, compile,
+    Capacity, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Plan, Port, Registries, Signature, VersionFacts,
+    compile,
 };
 use rserve::spec;
 use rserve::tensor::DType;
@@ -158,7 +159,8 @@ pub fn compile_with(facts: &Facts, capacity: &Capacity, files: &[(&str, &str)]) 
     let mut report = Report::default();
     let specs: Vec<spec::Spec> =
         files.iter().map(|(path, text)| spec::read(&SourceText::new(path, *text), &mut report)).collect();
-    let plan = compile(&specs, facts, capacity, &rserve::codec::registry(), &mut report);
+    let registries = Registries { codecs: rserve::codec::registry(), operations: rserve::steps::registry() };
+    let plan = compile(&specs, facts, capacity, registries, &mut report);
     assert_eq!(plan.is_none(), report.has_errors(), "{}", render(&report, false));
     (plan, report)
 }

@@ -28,15 +28,18 @@ fn the_whole_language_compiles_to_this() {
     );
     assert_eq!(*road.models, *ids(&[0, 1]));
     let online = &road.online;
-    assert_eq!(online.slots, 3);
+    assert_eq!(online.slots.len(), 3);
     assert!(online.decodes[id(0)].keep_origin);
     let mask = &online.steps[id(0)];
-    assert_eq!((mask.name.as_str(), mask.model, inputs(mask)), ("mask", id(0), vec![("image", id(0))]));
+    assert_eq!(
+        (mask.name.as_str(), mask.model(), inputs(mask)),
+        ("mask", Some(id(0)), vec![("image", id(0))])
+    );
     assert_eq!(outputs(mask), [("mask", Some(id(1)), true)]);
     let surface = &online.steps[id(1)];
     assert_eq!(
-        (surface.model, inputs(surface), outputs(surface)),
-        (id(1), vec![("image", id(0)), ("mask", id(1))], vec![("probabilities", Some(id(2)), true)])
+        (surface.model(), inputs(surface), outputs(surface)),
+        (Some(id(1)), vec![("image", id(0)), ("mask", id(1))], vec![("probabilities", Some(id(2)), true)])
     );
     let [reply, overlay] = &*online.encodes else { panic!("{:?}", online.encodes) };
     assert_eq!((reply.name.as_str(), reply.needs.as_slice(), reply.origin), ("reply", &*ids(&[0, 1]), None));

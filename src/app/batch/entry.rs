@@ -21,7 +21,7 @@ pub struct OfflineEntry {
     pinned: Pinned,
     /// All encodes of the entry.
     encodes: Vec<EncodeId>,
-    /// For each step, how many rows its model's batches may have.
+    /// For each step, how many rows its model's batches may have; 0 where it calls none.
     most: IdVec<StepId, usize>,
 }
 
@@ -29,7 +29,8 @@ impl OfflineEntry {
     pub fn new(pinned: Pinned, plan: &Plan) -> Self {
         let entry = &pinned.plan().offline;
         let pipeline = pinned.plan();
-        let most = |step: &Step| plan.models[pipeline.models[step.model]].batch.max;
+        let most =
+            |step: &Step| step.model().map_or(0, |model| plan.models[pipeline.models[model]].batch.max);
         Self { encodes: entry.encodes.ids().collect(), most: entry.steps.iter().map(most).collect(), pinned }
     }
 
@@ -40,11 +41,10 @@ impl OfflineEntry {
             ..TimeSpent::default()
         };
         for (timing, most) in timings.steps.iter().zip(&self.most) {
-            let Some(timing) = timing else { continue };
-            let rows = timing.batch.max(1) as u32;
-            spent.models += timing.device / rows;
-            spent.rows += 1.0;
-            spent.places += *most as f64 / f64::from(rows);
+            let Some(timing) = timing.filter(|_| *most > 0) else { continue };
+            spent.models += timing.device;
+            spent.rows += timing.ran as f64;
+            spent.places += *most as f64 * timing.batches;
         }
         spent
     }
@@ -106,15 +106,26 @@ fn refused(error: flow::Error) -> Refused {
         Error::Decode { decode, error } => (decode, error.to_string()),
         Error::Input { step, reason, .. }
         | Error::Step { step, reason, .. }
-        | Error::StepMemory { step, reason, .. } => (step, reason),
+        | Error::StepMemory { step, reason, .. } => refused_at(step, reason),
+        Error::Operation { step, error } => refused_at(step, error.to_string()),
+        Error::Refused { say, .. } => ("refuse".to_owned(), say),
         Error::Encode { encode, error } => (encode, error.to_string()),
         Error::Full { ref model, .. } | Error::Closed { ref model } => (model.clone(), error.to_string()),
         Error::NotReady(ref not_ready) => (not_ready.model().to_owned(), error.to_string()),
-        Error::TooLong { ref step, .. } => (step.clone(), error.to_string()),
+        Error::TooLong { ref step, .. } => (step.name.clone(), error.to_string()),
         Error::Crowded { ref at, .. } | Error::NoMemory { ref at, .. } => (at.clone(), error.to_string()),
         Error::Deadline { at } => (at, "it took longer than an hour".to_owned()),
         Error::Panic { at, message } => (at, format!("panicked: {message}")),
         Error::Request(reason) => ("flow".to_owned(), reason),
     };
     Refused { step, reason }
+}
+
+/// A step and what is wrong there, with the element where it runs for several.
+fn refused_at(step: flow::AtStep, reason: String) -> (String, String) {
+    let reason = match step.element {
+        None => reason,
+        Some((element, all)) => format!("{element} of {all}: {reason}"),
+    };
+    (step.name, reason)
 }

@@ -10,7 +10,7 @@ use crate::codec::fields::number::numbers;
 use crate::codec::fields::{self, Answer, As, Field, draft};
 use crate::codec::options;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
+use crate::plan::{Bound, Draft, Encode, EncodeError, Format, Input, Origin, RowContext, Rows};
 use crate::spec;
 use crate::spec::document::Reader;
 use serde::Serialize;
@@ -89,7 +89,7 @@ impl Encode for CsvEncode {
         options::canonical(self)
     }
 
-    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let mut out = record(self.names())?;
         out.extend(record(self.cells(inputs)?)?);
         Ok(out)
@@ -108,7 +108,7 @@ impl Rows for CsvEncode {
         record(names)
     }
 
-    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
         let mut cells = vec![context.item.to_owned()];
         cells.extend(self.cells(inputs)?);
         cells.push(context.models.to_owned());
@@ -121,7 +121,7 @@ impl CsvEncode {
         self.fields.iter().flat_map(|(_, columns)| columns.iter().cloned()).collect()
     }
 
-    fn cells(&self, inputs: &[EncodeInput]) -> Result<Vec<String>, EncodeError> {
+    fn cells(&self, inputs: &[Input]) -> Result<Vec<String>, EncodeError> {
         let mut cells = vec![];
         for ((field, columns), input) in self.fields.iter().zip(inputs) {
             let before = cells.len();
@@ -158,7 +158,7 @@ impl CsvEncode {
                 return Err(EncodeError::Unforeseen(format!(
                     "field `{}`: the model gave {:?}, {got} values for {} columns",
                     field.name,
-                    input.tensor,
+                    input.given,
                     columns.len()
                 )));
             }

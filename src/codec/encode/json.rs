@@ -3,7 +3,7 @@
 use crate::codec::fields::{self, Field, draft};
 use crate::codec::options;
 use crate::diagnostic::Report;
-use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin};
+use crate::plan::{Draft, Encode, EncodeError, Format, Input, Origin};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Encode for JsonEncode {
         options::canonical(&self.fields)
     }
 
-    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::with_capacity(256);
         out.push(b'{');
         fields::write_members(&self.fields, inputs, &mut out)?;

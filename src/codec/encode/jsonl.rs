@@ -3,7 +3,7 @@
 use crate::codec::fields::{self, Field, draft};
 use crate::codec::options;
 use crate::diagnostic::Report;
-use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
+use crate::plan::{Draft, Encode, EncodeError, Format, Input, Origin, RowContext, Rows};
 use crate::spec;
 use crate::spec::document::Reader;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Encode for JsonlEncode {
         options::canonical(&self.fields)
     }
 
-    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let mut out = vec![b'{'];
         fields::write_members(&self.fields, inputs, &mut out)?;
         out.extend_from_slice(b"}\n");
@@ -46,7 +46,7 @@ impl Rows for JsonlEncode {
         Ok(vec![])
     }
 
-    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
         let mut out = b"{\"item\":".to_vec();
         fields::write_string(context.item, &mut out);
         out.push(b',');

@@ -3,7 +3,7 @@
 use crate::codec::npy::Header;
 use crate::codec::options;
 use crate::diagnostic::{At, Diagnostic, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
+use crate::plan::{Bound, Draft, Encode, EncodeError, Format, Input, Origin, SourceRef};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
@@ -23,7 +23,7 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
 
 impl Draft for NpyDraft {
     fn sources(&self) -> Vec<SourceRef> {
-        vec![SourceRef { from: self.from.clone(), labels: None }]
+        vec![SourceRef { from: self.from.clone(), is_list: false, labels: None }]
     }
 
     fn bind(self: Box<Self>, bound: &[Option<Bound>], report: &mut Report) -> Option<Arc<dyn Encode>> {
@@ -49,10 +49,11 @@ impl Encode for NpyEncode {
         serde_json::Value::Null
     }
 
-    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        let [EncodeInput { tensor, .. }] = inputs else {
+    fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+        let [input] = inputs else {
             return Err(EncodeError::Unforeseen("npy takes one source".into()));
         };
+        let tensor = input.tensor()?;
         if !tensor.dtype().is_number() {
             return Err(EncodeError::Unforeseen(format!(
                 "the model gave {tensor:?}, where npy holds numbers"

@@ -10,7 +10,7 @@ use crate::codec::fields::{self, Answer, As, Field, Number, draft};
 use crate::codec::options;
 use crate::codec::parquet::{self, Cell, Column, ColumnType};
 use crate::diagnostic::Report;
-use crate::plan::{Draft, Encode, EncodeError, EncodeInput, Format, Origin, RowContext, Rows};
+use crate::plan::{Draft, Encode, EncodeError, Format, Input, Origin, RowContext, Rows};
 use crate::spec;
 use crate::spec::document::Reader;
 use crate::tensor::DType;
@@ -82,7 +82,7 @@ impl Encode for ParquetEncode {
         options::canonical(self)
     }
 
-    fn encode(&self, inputs: &[EncodeInput], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let columns: Vec<Column> = self.columns().cloned().collect();
         let failed = |error: std::io::Error| EncodeError::Unforeseen(error.to_string());
         let header = parquet::header(&columns).map_err(failed)?;
@@ -107,7 +107,7 @@ impl Rows for ParquetEncode {
         parquet::header(&columns).map_err(|error| EncodeError::Unforeseen(error.to_string()))
     }
 
-    fn row(&self, context: &RowContext<'_>, inputs: &[EncodeInput]) -> Result<Vec<u8>, EncodeError> {
+    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
         let mut cells = vec![Cell::Text(context.item.to_owned())];
         cells.extend(self.cells(inputs)?);
         cells.push(Cell::Text(context.models.to_owned()));
@@ -120,7 +120,7 @@ impl ParquetEncode {
         self.fields.iter().flat_map(|(_, columns)| columns)
     }
 
-    fn cells(&self, inputs: &[EncodeInput]) -> Result<Vec<Cell>, EncodeError> {
+    fn cells(&self, inputs: &[Input]) -> Result<Vec<Cell>, EncodeError> {
         let mut cells = vec![];
         for ((field, columns), input) in self.fields.iter().zip(inputs) {
             let before = cells.len();
@@ -135,7 +135,7 @@ impl ParquetEncode {
 fn answer(
     field: &Field,
     columns: &[Column],
-    input: &EncodeInput,
+    input: &Input,
     cells: &mut Vec<Cell>,
 ) -> Result<(), EncodeError> {
     let Some(first) = columns.first() else { return Ok(()) };

@@ -8,7 +8,7 @@ use super::palette::{self, Shade};
 use crate::codec::classes::{self, ClassMap, NO_CLASS};
 use crate::codec::options;
 use crate::diagnostic::{At, Diagnostic, Report, Span};
-use crate::plan::{Bound, Draft, Encode, EncodeError, EncodeInput, Format, Origin, SourceRef};
+use crate::plan::{Bound, Draft, Encode, EncodeError, Format, Input, Origin, SourceRef};
 use crate::spec;
 use crate::spec::document::{Expected, Reader, Value, number};
 use crate::tensor::{DType, Tensor};
@@ -159,7 +159,7 @@ fn content(kind: As, dims: &[Option<usize>], dtype: Option<DType>) -> Result<Con
 
 impl Draft for PngDraft {
     fn sources(&self) -> Vec<SourceRef> {
-        vec![SourceRef { from: self.from.clone(), labels: self.labels.clone() }]
+        vec![SourceRef { from: self.from.clone(), is_list: false, labels: self.labels.clone() }]
     }
 
     fn on(&self) -> Option<At<String>> {
@@ -226,11 +226,12 @@ impl Encode for PngEncode {
         options::canonical(&self.0)
     }
 
-    fn encode(&self, inputs: &[EncodeInput], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
+    fn encode(&self, inputs: &[Input], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let options = &self.0;
-        let [EncodeInput { tensor, .. }] = inputs else {
+        let [input] = inputs else {
             return Err(EncodeError::Unforeseen("png takes one source".into()));
         };
+        let tensor = input.tensor()?;
         if options.on && origin.is_none() {
             return Err(EncodeError::Unforeseen("the picture to draw on is missing".into()));
         }

@@ -3,7 +3,7 @@
 use super::number::{Number, numbers};
 use super::{As, Field};
 use crate::codec::classes::{self, ClassMap, NO_CLASS};
-use crate::plan::{EncodeError, EncodeInput, Labels};
+use crate::plan::{EncodeError, Input, Labels};
 use crate::tensor::Tensor;
 use std::io::Write;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub enum Answer {
 }
 
 impl Field {
-    pub fn answer(&self, input: &EncodeInput) -> Result<Answer, EncodeError> {
-        let tensor = &input.tensor;
+    pub fn answer(&self, input: &Input) -> Result<Answer, EncodeError> {
+        let tensor = input.tensor()?;
         let labels = self.labelled.then(|| input.labels.clone()).flatten();
         let unforeseen = |wanted: &str| {
             EncodeError::Unforeseen(format!(
@@ -90,7 +90,7 @@ impl Field {
     }
 
     /// Writes the field's value as JSON.
-    pub fn write_json(&self, input: &EncodeInput, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub fn write_json(&self, input: &Input, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self.answer(input)? {
             Answer::Values(tensor) => {
                 if let Some(strings) = tensor.strings() {

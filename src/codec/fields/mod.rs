@@ -13,7 +13,7 @@ pub use answer::{Answer, label, write_string};
 pub use number::Number;
 
 use crate::diagnostic::{At, Diagnostic, Report, Span};
-use crate::plan::{EncodeError, EncodeInput, SourceRef};
+use crate::plan::{EncodeError, Input, SourceRef};
 use crate::spec::document::{Reader, Table, Value};
 use serde::Serialize;
 
@@ -191,12 +191,12 @@ fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) 
 
 impl FieldDraft {
     pub fn source(&self) -> SourceRef {
-        SourceRef { from: self.from.clone(), labels: self.labels.clone() }
+        SourceRef { from: self.from.clone(), is_list: false, labels: self.labels.clone() }
     }
 }
 
 /// The members of a JSON object, without its braces.
-pub fn write_members(fields: &[Field], inputs: &[EncodeInput], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub fn write_members(fields: &[Field], inputs: &[Input], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     for (index, (field, input)) in fields.iter().zip(inputs).enumerate() {
         if index > 0 {
             out.push(b',');

@@ -11,7 +11,7 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
-use super::{Entry, Model, Pipeline, Plan, Side, SlotId, Writer};
+use super::{Does, Entry, Model, Pipeline, Plan, Side, SlotId, Step, Writer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -105,7 +105,6 @@ impl<'a> Drawing<'a> {
 
     fn steps(&mut self, plan: &Plan, side: Side, entry: &Entry) {
         for step in &entry.steps {
-            let model = &plan.models[self.pipeline.models[step.model]];
             if self.find(Kind::Step, &step.name, None).is_some() {
                 continue;
             }
@@ -114,7 +113,7 @@ impl<'a> Drawing<'a> {
             self.boxes.push(DrawnBox {
                 kind: Kind::Step,
                 name: step.name.clone(),
-                detail: format!("{}, {}", versions(model), share(model)),
+                detail: self.detail(plan, entry, step),
                 entry: None,
                 inputs: step.inputs.iter().map(|input| clean(&input.name)).collect(),
                 outputs: step.outputs.iter().map(|o| (name(&o.name), o.ty.to_string())).collect(),
@@ -126,6 +125,21 @@ impl<'a> Drawing<'a> {
                 self.arrow(side, entry, input.slot, (to, at), false);
             }
         }
+    }
+
+    /// What a step does and on which terms: "road-mask@2, 0.7 of cpu", "crop, for each plate, when sure < 0.85".
+    fn detail(&self, plan: &Plan, entry: &Entry, step: &Step) -> String {
+        let mut parts = match &step.does {
+            Does::Call(calls) => {
+                let model = &plan.models[self.pipeline.models[calls.model]];
+                vec![versions(model), share(model)]
+            }
+            Does::Operation { operation, .. } => vec![operation.name().to_owned()],
+        };
+        parts.extend(step.each.map(|list| format!("for each {}", entry.lists[list].name)));
+        parts.extend(step.when.as_ref().map(|guard| format!("when {}", guard.condition)));
+        parts.extend(step.within.map(|within| format!("within {within:?}")));
+        parts.join(", ")
     }
 
     fn encodes(&mut self, side: Side, entry: &Entry, other: &Entry) {
@@ -173,6 +187,7 @@ impl<'a> Drawing<'a> {
             Some(Writer::Step(step, output)) => {
                 self.find(Kind::Step, &entry.steps[step].name, None).map(|b| (b, output))
             }
+            Some(Writer::List(step)) => self.find(Kind::Step, &entry.steps[step].name, None).map(|b| (b, 0)),
             None => None,
         };
         if let Some(from) = from {
@@ -189,6 +204,7 @@ fn source(entry: &Entry, slot: SlotId, drawing: &Drawing<'_>) -> String {
     match entry.writer(slot) {
         None => String::new(),
         Some(Writer::Decode(decode)) => entry.decodes[decode].name.clone(),
+        Some(Writer::List(step)) => entry.steps[step].name.clone(),
         Some(Writer::Step(step, output)) => {
             let name = &entry.steps[step].name;
             let outputs = drawing.find(Kind::Step, name, None).map(|b| &drawing.boxes[b].outputs);

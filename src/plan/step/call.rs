@@ -1,6 +1,6 @@
 //! The signature of a step that calls a model.
 
-use super::{Accepted, StepInput, StepSignature};
+use super::{Accepted, StepInput, StepOutput, StepSignature};
 use crate::plan::models::Loaded;
 
 /// The signature of a call of a model: that of its default version, whose inputs have to be what every other
@@ -20,6 +20,11 @@ pub fn signature<'a>(model: &Loaded<'a>) -> Option<StepSignature<'a>> {
         computed_by: format!("model `{}`", model.name()),
         described: model.describe(),
         inputs: inputs.map(|port| StepInput { name: &port.name, accepted: accepted(&port.name) }).collect(),
-        outputs: facts.signature.outputs.iter().collect(),
+        outputs: facts
+            .signature
+            .outputs
+            .iter()
+            .map(|port| StepOutput { name: &port.name, port: Some(port) })
+            .collect(),
     })
 }

@@ -9,7 +9,15 @@ pub struct StepSignature<'a> {
     /// The whole signature as a note below a message.
     pub described: Option<String>,
     pub inputs: Vec<StepInput<'a>>,
-    pub outputs: Vec<&'a Port>,
+    pub outputs: Vec<StepOutput<'a>>,
+}
+
+/// An output of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct StepOutput<'a> {
+    pub name: &'a str,
+    /// The output of the model, where a model computes it. The types of others follow from what they are computed from.
+    pub port: Option<&'a Port>,
 }
 
 /// An input of a step.
@@ -40,7 +48,7 @@ impl<'a> StepSignature<'a> {
     }
 
     pub fn output_names(&self) -> impl Iterator<Item = &'a str> + Clone + '_ {
-        self.outputs.iter().map(|output| output.name.as_str())
+        self.outputs.iter().map(|output| output.name)
     }
 }
 

@@ -1,0 +1,203 @@
+//! The operations of one entry point, bound to the types of what they read there.
+
+use super::codec::Bound;
+use super::encodes::{find_labels, resolve_on};
+use super::entry::View;
+use super::id::{LoadedId, ScopeStepId};
+use super::models::Loaded;
+use super::operation::{Operand, Operation, Reads};
+use super::scope::{FeedTo, Scope, Source};
+use super::step::guard::{self, Known};
+use super::step::presence::Presences;
+use super::types::type_of;
+use super::whole::Whole;
+use super::{IdVec, Labels, TensorType};
+use crate::diagnostic::{At, Diagnostic, Report};
+use std::sync::Arc;
+
+/// An operation as one entry point has it.
+#[derive(Clone, Debug)]
+pub struct MadeStep {
+    pub operation: Arc<dyn Operation>,
+    /// What it reads, each with the labels that it is given.
+    pub operands: Vec<(Operand, Option<LabelFile>)>,
+    pub outputs: Vec<MadeOutput>,
+}
+
+/// What an output of an operation is.
+#[derive(Clone, Debug)]
+pub struct MadeOutput {
+    pub ty: TensorType,
+    /// The labels of the classes that it holds.
+    pub labels: Option<LabelFile>,
+}
+
+/// A file of labels beside a model.
+#[derive(Clone, Debug)]
+pub struct LabelFile {
+    pub model: LoadedId,
+    pub file: At<String>,
+    /// The number of labels.
+    pub count: usize,
+}
+
+/// What is known of the pipeline while its operations are bound.
+pub struct Binding<'b, 'a> {
+    pub scope: &'b Scope<'a>,
+    pub presences: &'b Presences,
+    pub models: &'b IdVec<LoadedId, Loaded<'a>>,
+    pub whole: &'b Whole<'a>,
+}
+
+impl Binding<'_, '_> {
+    /// Binds all operations, in an order in which each comes after those that it reads from; then checks all conditions.
+    pub fn operations(&self, order: &[ScopeStepId], view: &mut View<'_>, report: &mut Report) {
+        for step in order {
+            view.made[*step] = self.operation(*step, view, report);
+        }
+        for step in order {
+            self.condition(*step, view, report);
+        }
+    }
+
+    fn operation(&self, step: ScopeStepId, view: &View<'_>, report: &mut Report) -> Option<MadeStep> {
+        let node = &self.scope.steps[step];
+        let draft = node.operation.as_ref()?;
+        let operands = draft.operands();
+        let mut labels = vec![];
+        let mut bound = vec![];
+        for (at, operand) in operands.iter().enumerate() {
+            let source = node.fed(FeedTo::Operand(at));
+            let file = source.and_then(|source| self.labels(view, source, operand, report));
+            bound.push(source.and_then(|source| self.bound(view, source, operand, file.as_ref())));
+            labels.push(file);
+        }
+        let on =
+            draft.on().map(|on| resolve_on(self.scope, view, &on, &node.spec.what(), self.whole, report));
+        let made = draft.bind(&bound, report)?;
+        if on.is_some_and(|on| on.known().is_none()) {
+            return None;
+        }
+        let outputs = made.outputs.into_iter().map(|output| MadeOutput {
+            ty: output.ty,
+            labels: output.labels.and_then(|operand| labels.get(operand)?.clone()),
+        });
+        let outputs = outputs.collect();
+        let operands = operands.into_iter().zip(labels).collect();
+        Some(MadeStep { operation: made.operation, operands, outputs })
+    }
+
+    fn bound(
+        &self,
+        view: &View<'_>,
+        source: Source,
+        operand: &Operand,
+        labels: Option<&LabelFile>,
+    ) -> Option<Bound> {
+        let ty = match operand.reads {
+            Reads::Length => TensorType::default(),
+            _ => type_of(self.scope, view, source)?,
+        };
+        let note = match source {
+            Source::Output { step, output: Some(output) } => self.scope.steps[step].gives(output),
+            _ => None,
+        };
+        Some(Bound {
+            from: operand.from.clone(),
+            ty,
+            labels: labels.map(|labels| (labels.file.clone(), labels.count)),
+            note,
+            presence: self.presences.of(self.scope, source),
+        })
+    }
+
+    /// The lines of the file that an operand names, or the labels that its source brings along.
+    fn labels(
+        &self,
+        view: &View<'_>,
+        source: Source,
+        operand: &Operand,
+        report: &mut Report,
+    ) -> Option<LabelFile> {
+        match &operand.file {
+            None => labels_of(view, source),
+            Some(file) => beside(self.scope, source, &operand.from, file, self.models, report),
+        }
+    }
+
+    fn condition(&self, step: ScopeStepId, view: &View<'_>, report: &mut Report) {
+        let node = &self.scope.steps[step];
+        let (Some(condition), Some(text)) = (&node.when, &node.spec.when) else { return };
+        let sources = (0..condition.sources().len()).map(|at| node.fed(FeedTo::Condition(at)));
+        let known: Vec<Option<Known>> = sources.map(|source| self.known(view, source?)).collect();
+        guard::check(condition, text, &known, report);
+    }
+
+    /// What a condition must know of a source.
+    pub fn known(&self, view: &View<'_>, source: Source) -> Option<Known> {
+        if let Source::List(_) = source {
+            return Some(Known::Length);
+        }
+        let labels =
+            labels_of(view, source).and_then(|labels| lines(&self.models[labels.model], &labels.file));
+        Some(Known::Tensor { ty: type_of(self.scope, view, source)?, labels })
+    }
+}
+
+/// The labels that a source brings along: those of the classes that an operation found.
+pub fn labels_of(view: &View<'_>, source: Source) -> Option<LabelFile> {
+    let Source::Output { step, output } = source else { return None };
+    view.made[step].as_ref()?.outputs.get(output?)?.labels.clone()
+}
+
+/// A file of labels beside the model that a source comes from.
+pub fn beside(
+    scope: &Scope<'_>,
+    source: Source,
+    from: &At<String>,
+    file: &At<String>,
+    models: &IdVec<LoadedId, Loaded<'_>>,
+    report: &mut Report,
+) -> Option<LabelFile> {
+    let Some(step) = source.step() else {
+        report.push(
+            Diagnostic::error(format!("`{}` is a decode, beside which there are no labels", from.value))
+                .at(&file.place, "")
+                .help("labels are a file beside the `model.onnx` of the step that computes the source"),
+        );
+        return None;
+    };
+    let model = model_behind(scope, step)?;
+    let line = match source {
+        Source::Output { step, output: Some(output) } => scope.steps[step].gives(output),
+        _ => None,
+    };
+    let (file, count) = find_labels(&models[model], file, line.as_ref(), report)?;
+    Some(LabelFile { model, file, count })
+}
+
+/// The model that computes what a step gives: its own, or that of the first source of an operation which has one.
+fn model_behind(scope: &Scope<'_>, step: ScopeStepId) -> Option<LoadedId> {
+    // Steps may stand in a circle, which was reported.
+    let mut seen = vec![];
+    let mut open = vec![step];
+    while let Some(step) = open.pop() {
+        if seen.contains(&step) {
+            continue;
+        }
+        seen.push(step);
+        let node = &scope.steps[step];
+        if node.operation.is_none() {
+            return node.model;
+        }
+        let operands = node.feeds.iter().filter(|feed| matches!(feed.to, FeedTo::Operand(_)));
+        let before = operands.filter_map(|feed| feed.source.known()?.step());
+        open.extend(before.collect::<Vec<_>>().into_iter().rev());
+    }
+    None
+}
+
+fn lines(model: &Loaded<'_>, file: &At<String>) -> Option<Labels> {
+    let (_, facts) = model.versions.last()?;
+    facts.labels.get(&file.value).cloned()
+}
