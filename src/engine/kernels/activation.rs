@@ -3,8 +3,7 @@
 //! Every activation is what ONNX defines it as for what is not a number too: a NaN stays one wherever the definition
 //! compares it (`x < 0 ? .. : x`), which neither the minimum nor the maximum of a processor sees to.
 
-use super::elementwise::Map;
-use super::vector::{at_least, at_most, each, over, slope_below_zero};
+use super::vector::{Map, at_least, at_most, each, over, slope_below_zero};
 use pulp::{Simd, WithSimd};
 
 #[derive(Clone, Copy, Debug, PartialEq)]

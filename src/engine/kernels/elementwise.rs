@@ -5,22 +5,7 @@ use super::activation::{Activation, Applied};
 use super::arch;
 use super::share::{share_chunks, threads_for};
 use super::vector::Each;
-
-/// A function that is applied to each element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Map {
-    /// 1 / (1 + e^-x)
-    Sigmoid,
-    /// x / (1 + e^-x)
-    Silu,
-    /// x/2 · (1 + erf(x / √2))
-    Gelu,
-    /// x · min(max(x/6 + 1/2, 0), 1)
-    HardSwish,
-    Tanh,
-    Erf,
-    Exp,
-}
+pub use super::vector::Map;
 
 /// Elements of a piece of work for a thread.
 const PIECE: usize = 1 << 13;

@@ -3,7 +3,7 @@
 //!
 //! The one file of this room that knows how Burn holds bytes.
 
-use super::blocked::{BLOCK, Lanes, Line};
+use super::lanes::{BLOCK, Lanes, Line};
 use burn_std::{AllocationController, AllocationProperty, Bytes};
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};

@@ -10,6 +10,7 @@ pub mod blocked;
 pub mod conv;
 pub mod elementwise;
 mod gate;
+mod lanes;
 pub mod matmul;
 pub mod memory;
 pub mod norm;

@@ -1,7 +1,22 @@
 //! Functions of a vector of numbers, with fused multiply-adds where the machine has them.
 
-use super::elementwise::Map;
 use pulp::{Simd, WithSimd};
+
+/// A function that is applied to each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    /// 1 / (1 + e^-x)
+    Sigmoid,
+    /// x / (1 + e^-x)
+    Silu,
+    /// x/2 · (1 + erf(x / √2))
+    Gelu,
+    /// x · min(max(x/6 + 1/2, 0), 1)
+    HardSwish,
+    Tanh,
+    Erf,
+    Exp,
+}
 
 /// A function of each element of a slice.
 pub(super) struct Each<'a> {

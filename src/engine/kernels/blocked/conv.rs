@@ -1,5 +1,6 @@
 //! A convolution whose weights are packed, and the choice of its form.
 
+use super::convolution::{Convolution, Shape};
 use super::cut::Cut;
 use super::dense::{Dense, Piece, Place};
 use super::depthwise::Depthwise;
@@ -15,13 +16,6 @@ pub enum Layout {
     /// `[batch, channels, height, width]`: the form for few channels.
     Planes,
     Blocks,
-}
-
-/// Channels and size of one image, whatever its layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    pub channels: usize,
-    pub size: [usize; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,21 +182,32 @@ impl Conv2d {
         lines.checked_mul(size_of::<Line>())?.checked_mul(rayon::current_num_threads())
     }
 
-    /// As [`Conv2d::scratch`], of the convolution by its definition whose result is of that size.
-    pub(super) fn scratch_of(&self, size: [usize; 2], to: [usize; 2], place: Place) -> Option<usize> {
-        let dense = Dense {
+    /// The convolution of images of one size to images of the other, with the weights of its form.
+    pub(super) fn of<'a>(
+        &'a self,
+        [from, to]: [[usize; 2]; 2],
+        residual: Option<&'a [Lanes]>,
+        activation: Activation,
+        out: Target,
+    ) -> Convolution<'a> {
+        Convolution {
             geometry: &self.geometry,
             kernel: self.kernel,
-            input: &[],
-            from: Shape { channels: self.channels_in, size },
+            from: Shape { channels: self.channels_in, size: from },
             to: Shape { channels: self.channels_out, size: to },
-            weights: &[],
-            bias: &[],
-            residual: None,
-            activation: Activation::None,
-            out: Target(std::ptr::null_mut()),
-            place,
-        };
+            weights: lanes(&self.weights),
+            bias: lanes(&self.bias),
+            residual,
+            activation,
+            out,
+        }
+    }
+
+    /// As [`Conv2d::scratch`], of the convolution by its definition whose result is of that size.
+    pub(super) fn scratch_of(&self, size: [usize; 2], to: [usize; 2], place: Place) -> Option<usize> {
+        let nowhere = Target(std::ptr::null_mut());
+        let conv = self.of([size, to], None, Activation::None, nowhere);
+        let dense = Dense { conv, input: &[], place };
         dense.scratch()?.checked_mul(size_of::<Line>())?.checked_mul(rayon::current_num_threads())
     }
 
@@ -220,10 +225,8 @@ impl Conv2d {
         let Some(out_size) = self.output_size(size) else {
             return refused("the kernel does not fit in the input");
         };
-        let from = Shape { channels: self.channels_in, size };
-        let to = Shape { channels: self.channels_out, size: out_size };
         // Whoever calls this has asked for both; nothing is multiplied here that is not known to fit.
-        let (Some(_), Some(total)) = (self.scratch(size), self.total(batch, to.size)) else {
+        let (Some(_), Some(total)) = (self.scratch(size), self.total(batch, out_size)) else {
             return refused("it would need more memory than there is");
         };
         let image_out = total / batch.max(1);
@@ -244,8 +247,8 @@ impl Conv2d {
             return Ok(result);
         }
         let out = Target(result.as_mut_ptr().cast::<f32>());
-        let place = Place::whole(to.size);
-        let work = Work { conv: self, batch, from, to, residual, activation, out, place };
+        let conv = self.of([size, out_size], residual, activation, out);
+        let work = Work { packed: self, conv, batch, place: Place::whole(out_size) };
         match input {
             Input::Planes(planes) => work.rows(planes),
             Input::Blocks(lanes) => match self.form {
@@ -314,16 +317,10 @@ impl Conv2d {
                 scaled.weights.extend(lines);
                 (weights, left) = (rest, left - together);
             }
-            let work = Work {
-                conv: &scaled,
-                batch: 1,
-                from: Shape { channels: self.channels_in, size },
-                to: Shape { channels: self.channels_out, size },
-                residual: residual.map(|r| &r[image * out..(image + 1) * out]),
-                activation,
-                out: Target(result.as_mut_ptr().wrapping_add(image * out).cast()),
-                place: Place::whole(size),
-            };
+            let own = residual.map(|r| &r[image * out..(image + 1) * out]);
+            let target = Target(result.as_mut_ptr().wrapping_add(image * out).cast());
+            let conv = scaled.of([size, size], own, activation, target);
+            let work = Work { packed: &scaled, conv, batch: 1, place: Place::whole(size) };
             work.dense(&input[image * per * pixels..(image + 1) * per * pixels]);
         }
         Ok(result)
@@ -338,45 +335,23 @@ pub enum Input<'a> {
 
 /// One run, cut into pieces that threads share.
 pub(super) struct Work<'a> {
-    pub conv: &'a Conv2d,
+    pub packed: &'a Conv2d,
+    pub conv: Convolution<'a>,
     pub batch: usize,
-    pub from: Shape,
-    pub to: Shape,
-    pub residual: Option<&'a [Lanes]>,
-    pub activation: Activation,
-    pub out: Target,
     pub place: Place,
 }
 
 impl Work<'_> {
-    /// The convolution by its definition, with weights that the dense form has packed.
-    fn by_definition<'b>(&'b self, input: &'b [Lanes], weights: &'b [Line]) -> Dense<'b> {
-        let conv = self.conv;
-        Dense {
-            geometry: &conv.geometry,
-            kernel: conv.kernel,
-            input,
-            from: self.from,
-            to: self.to,
-            weights: lanes(weights),
-            bias: lanes(&conv.bias),
-            residual: self.residual,
-            activation: self.activation,
-            out: self.out,
-            place: self.place,
-        }
-    }
-
     pub fn dense(&self, input: &[Lanes]) {
         let conv = self.conv;
-        let dense = self.by_definition(input, &conv.weights);
-        let positions = self.to.size[0] * self.to.size[1];
-        let groups = blocks(self.to.channels).div_ceil(tile::group());
+        let dense = Dense { conv, input, place: self.place };
+        let positions = conv.to.size[0] * conv.to.size[1];
+        let groups = blocks(conv.to.channels).div_ceil(tile::group());
         let operations = self.batch * positions * conv.weights.len();
         let threads = threads(operations);
         // Whole rows or tiles, so that only the last piece has smaller ones.
-        let unit = if dense.by_row() { self.to.size[1] } else { tile::MAX_POSITIONS };
-        let far = size_of_val(&conv.weights[..]) > FAR;
+        let unit = if dense.by_row() { conv.to.size[1] } else { tile::MAX_POSITIONS };
+        let far = size_of_val(conv.weights) > FAR;
         let cut = Cut {
             images: self.batch,
             units: positions.div_ceil(unit),
@@ -409,20 +384,10 @@ impl Work<'_> {
 
     fn winograd(&self, input: &[Lanes], side: Side) {
         let conv = self.conv;
-        let work = Winograd {
-            side,
-            pad: conv.geometry.pad_begin,
-            input,
-            from: self.from,
-            to: self.to,
-            weights: lanes(&conv.weights),
-            bias: lanes(&conv.bias),
-            residual: self.residual,
-            activation: self.activation,
-            out: self.out,
-        };
-        let dense = self.by_definition(input, &conv.plain);
-        let groups = 0..blocks(self.to.channels).div_ceil(tile::group());
+        let work = Winograd { side, conv, input };
+        let plain = Convolution { weights: lanes(&self.packed.plain), ..conv };
+        let dense = Dense { conv: plain, input, place: self.place };
+        let groups = 0..blocks(conv.to.channels).div_ceil(tile::group());
         let threads = threads(self.batch * work.tiles() * conv.weights.len());
         let together = work.together(if self.batch < threads { threads } else { 1 });
         let parts = work.tiles().div_ceil(together);
@@ -440,8 +405,8 @@ impl Work<'_> {
 
     fn depthwise(&self, input: &[Lanes]) {
         let conv = self.conv;
-        let planes = self.batch * blocks(self.to.channels);
-        let [height, width] = self.to.size;
+        let planes = self.batch * blocks(conv.to.channels);
+        let [height, width] = conv.to.size;
         let threads = threads(planes * height * width * conv.kernel[0] * conv.kernel[1]);
         // Planes, or where they do not go round, some rows of each.
         let wanted = if threads == 1 { 1 } else { threads * 4 };
@@ -452,16 +417,8 @@ impl Work<'_> {
         share(planes.div_ceil(per) * parts, threads, &|piece| {
             let (piece, part) = (piece / parts, piece % parts);
             arch().dispatch(Depthwise {
-                geometry: &conv.geometry,
-                kernel: conv.kernel,
+                conv,
                 input,
-                from: self.from.size,
-                to: self.to.size,
-                weights: lanes(&conv.weights),
-                bias: lanes(&conv.bias),
-                residual: self.residual,
-                activation: self.activation,
-                out: self.out,
                 planes: piece * per..((piece + 1) * per).min(planes),
                 rows: part * rows..((part + 1) * rows).min(height),
             });
@@ -470,27 +427,14 @@ impl Work<'_> {
 
     fn rows(&self, input: &[f32]) {
         let conv = self.conv;
-        let height = self.to.size[0];
-        let threads = threads(self.batch * height * self.to.size[1] * conv.weights.len());
+        let height = conv.to.size[0];
+        let threads = threads(self.batch * height * conv.to.size[1] * conv.weights.len());
         let pieces = if threads == 1 { self.batch } else { (threads * 4).div_ceil(self.batch) * self.batch };
         let per = height.div_ceil(pieces.div_ceil(self.batch).min(height));
         let parts = height.div_ceil(per);
         share(self.batch * parts, threads, &|piece| {
             let (image, part) = (piece / parts, piece % parts);
-            arch().dispatch(Rows {
-                geometry: &conv.geometry,
-                kernel: conv.kernel,
-                input,
-                from: self.from,
-                to: self.to,
-                weights: lanes(&conv.weights),
-                bias: lanes(&conv.bias),
-                residual: self.residual,
-                activation: self.activation,
-                out: self.out,
-                image,
-                rows: part * per..((part + 1) * per).min(height),
-            });
+            arch().dispatch(Rows { conv, input, image, rows: part * per..((part + 1) * per).min(height) });
         });
     }
 }

@@ -5,11 +5,9 @@
 //! out once, a line for each phase of the stride, and the taps of a row share them; otherwise every tap has inputs of
 //! its own. A kernel of 1 by 1 and stride 1 reads the input where it is.
 
-use super::conv::Shape;
+use super::convolution::Convolution;
 use super::tile::{self, Across, MAX_COLUMNS, MAX_POSITIONS, Reads, Writes};
-use super::{BLOCK, Lanes, Line, Target, blocks};
-use crate::engine::kernels::Activation;
-use crate::engine::kernels::conv::Geometry;
+use super::{BLOCK, Lanes, Line, blocks};
 use crate::engine::kernels::memory::{grown, left};
 use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
@@ -21,16 +19,8 @@ const PANEL: usize = 128 << 10;
 
 /// One convolution of one batch.
 pub(super) struct Dense<'a> {
-    pub geometry: &'a Geometry,
-    pub kernel: [usize; 2],
+    pub conv: Convolution<'a>,
     pub input: &'a [Lanes],
-    pub from: Shape,
-    pub to: Shape,
-    pub weights: &'a [Lanes],
-    pub bias: &'a [Lanes],
-    pub residual: Option<&'a [Lanes]>,
-    pub activation: Activation,
-    pub out: Target,
     pub place: Place,
 }
 
@@ -79,32 +69,35 @@ thread_local! {
 
 impl Dense<'_> {
     fn taps(&self) -> usize {
-        self.kernel[0] * self.kernel[1]
+        self.conv.kernel[0] * self.conv.kernel[1]
     }
 
     /// Whether every position reads its own alone.
     pub fn is_pointwise(&self) -> bool {
-        let g = self.geometry;
-        self.kernel == [1, 1] && g.stride == [1, 1] && g.pad_begin == [0, 0] && self.from.size == self.to.size
+        let g = self.conv.geometry;
+        self.conv.kernel == [1, 1]
+            && g.stride == [1, 1]
+            && g.pad_begin == [0, 0]
+            && self.conv.from.size == self.conv.to.size
     }
 
     /// Whether tiles lie in one row each, so that the taps of a row share its inputs. Narrow rows would make
     /// small tiles.
     pub fn in_rows(&self) -> bool {
-        !self.is_pointwise() && self.to.size[1] >= 10 && self.kernel[1] <= MAX_COLUMNS
+        !self.is_pointwise() && self.conv.to.size[1] >= 10 && self.conv.kernel[1] <= MAX_COLUMNS
     }
 
     /// How far the last column of taps is ahead of the first, in columns of the input, for tiles in a row.
     #[inline(always)]
     fn reach(&self) -> usize {
-        (self.kernel[1] - 1) * self.geometry.dilation[1]
+        (self.conv.kernel[1] - 1) * self.conv.geometry.dilation[1]
     }
 
     /// For tiles in a row of so many positions: the lines for each row of taps and block of channels, one for each
     /// phase of the stride that is met, and the positions of a line.
     #[inline(always)]
     fn lines(&self, count: usize) -> (usize, usize) {
-        let stride = self.geometry.stride[1];
+        let stride = self.conv.geometry.stride[1];
         (stride.min(self.reach() + 1), count + self.reach() / stride)
     }
 
@@ -116,10 +109,10 @@ impl Dense<'_> {
     /// Blocks that a tile of so many positions is laid out in.
     #[inline(always)]
     fn laid(&self, count: usize) -> usize {
-        let channels = blocks(self.from.channels);
+        let channels = blocks(self.conv.from.channels);
         if self.in_rows() {
             let (phases, length) = self.lines(count);
-            self.kernel[0] * channels * phases * length
+            self.conv.kernel[0] * channels * phases * length
         } else {
             self.taps() * channels * count
         }
@@ -128,18 +121,19 @@ impl Dense<'_> {
     /// First tap along an axis that meets the input at one of these positions, and how many from it on do.
     #[inline(always)]
     fn met(&self, axis: usize, positions: Range<usize>) -> (usize, usize) {
-        let g = self.geometry;
+        let g = self.conv.geometry;
         let (pad, stride, dilation) = (g.pad_begin[axis], g.stride[axis], g.dilation[axis]);
         let last = positions.end.saturating_sub(1) * stride;
         let first = pad.saturating_sub(last).div_ceil(dilation);
-        let end = (self.from.size[axis] + pad).saturating_sub(positions.start * stride).div_ceil(dilation);
-        (first, end.min(self.kernel[axis]).saturating_sub(first))
+        let end =
+            (self.conv.from.size[axis] + pad).saturating_sub(positions.start * stride).div_ceil(dilation);
+        (first, end.min(self.conv.kernel[axis]).saturating_sub(first))
     }
 
     /// The places of taps along both axes, for that number of positions from `first` on.
     #[inline(always)]
     fn taps_met(&self, first: usize, count: usize) -> [(usize, usize); 2] {
-        let width = self.to.size[1];
+        let width = self.conv.to.size[1];
         let (y, x) = (first / width, first % width);
         let columns = if x + count <= width { x..x + count } else { 0..width };
         [self.met(0, y..(first + count - 1) / width + 1), self.met(1, columns)]
@@ -150,9 +144,9 @@ impl Dense<'_> {
         if self.is_pointwise() {
             return Some(0);
         }
-        let positions = self.to.size[0].checked_mul(self.to.size[1])?;
-        let width = if self.by_row() { self.to.size[1] } else { MAX_POSITIONS };
-        let channels = blocks(self.from.channels).checked_mul(self.kernel[0])?;
+        let positions = self.conv.to.size[0].checked_mul(self.conv.to.size[1])?;
+        let width = if self.by_row() { self.conv.to.size[1] } else { MAX_POSITIONS };
+        let channels = blocks(self.conv.from.channels).checked_mul(self.conv.kernel[0])?;
         let of_row = if self.in_rows() {
             // Each tile has what its windows cover, in all phases. How many positions it has is for the machine to say.
             let of_tiles = |most: usize| {
@@ -162,7 +156,7 @@ impl Dense<'_> {
             let tiles = [16, 8, 1].map(tile::positions).map(of_tiles);
             channels.checked_mul(tiles.into_iter().try_fold(0, |most, tiles| Some(tiles?.max(most)))?)?
         } else {
-            channels.checked_mul(self.kernel[1])?.checked_mul(width)?
+            channels.checked_mul(self.conv.kernel[1])?.checked_mul(width)?
         };
         // More rows than one where they are small, as far as there are any.
         let rows = positions.div_ceil(width.max(1));
@@ -171,7 +165,7 @@ impl Dense<'_> {
 
     #[inline(always)]
     fn image(&self, image: usize) -> &[Lanes] {
-        let all = blocks(self.from.channels) * self.from.size[0] * self.from.size[1];
+        let all = blocks(self.conv.from.channels) * self.conv.from.size[0] * self.conv.from.size[1];
         &self.input[image * all..(image + 1) * all]
     }
 
@@ -179,11 +173,11 @@ impl Dense<'_> {
     /// channels, the columns that the windows cover, those of each phase of the stride side by side.
     #[inline(always)]
     fn lay_row(&self, image: usize, first: usize, count: usize, panel: &mut [Lanes]) {
-        let (g, [height, width]) = (self.geometry, self.from.size);
-        let (y, x) = (first / self.to.size[1], first % self.to.size[1]);
+        let (g, [height, width]) = (self.conv.geometry, self.conv.from.size);
+        let (y, x) = (first / self.conv.to.size[1], first % self.conv.to.size[1]);
         let ((phases, length), stride, pad) = (self.lines(count), g.stride[1], g.pad_begin[1]);
         let mut lines = panel.chunks_exact_mut(length);
-        for row in 0..self.kernel[0] {
+        for row in 0..self.conv.kernel[0] {
             let line_in = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
             for channel in self.image(image).chunks_exact(height * width) {
                 for phase in 0..phases {
@@ -215,10 +209,10 @@ impl Dense<'_> {
     /// position.
     #[inline(always)]
     fn lay(&self, image: usize, first: usize, count: usize, panel: &mut [Lanes]) {
-        let (g, [height, width]) = (self.geometry, self.from.size);
+        let (g, [height, width]) = (self.conv.geometry, self.conv.from.size);
         let mut corner = [[0usize; 2]; MAX_POSITIONS];
         for (index, corner) in corner[..count].iter_mut().enumerate() {
-            let (y, x) = ((first + index) / self.to.size[1], (first + index) % self.to.size[1]);
+            let (y, x) = ((first + index) / self.conv.to.size[1], (first + index) % self.conv.to.size[1]);
             *corner = [
                 (y * g.stride[0]).wrapping_sub(g.pad_begin[0]),
                 (x * g.stride[1]).wrapping_sub(g.pad_begin[1]),
@@ -226,8 +220,8 @@ impl Dense<'_> {
         }
         let mut places = [usize::MAX; MAX_POSITIONS];
         let mut lines = panel.chunks_exact_mut(count);
-        for row in 0..self.kernel[0] {
-            for column in 0..self.kernel[1] {
+        for row in 0..self.conv.kernel[0] {
+            for column in 0..self.conv.kernel[1] {
                 for (place, corner) in places[..count].iter_mut().zip(&corner) {
                     let y = corner[0].wrapping_add(row * g.dilation[0]);
                     let x = corner[1].wrapping_add(column * g.dilation[1]);
@@ -242,6 +236,74 @@ impl Dense<'_> {
             }
         }
     }
+
+    /// Lays out the inputs of tiles, one after the other.
+    #[inline(always)]
+    fn lay_tiles(&self, image: usize, tiles: impl Iterator<Item = (usize, usize)>, panel: &mut Vec<Line>) {
+        let mut place = 0;
+        for (position, count) in tiles {
+            let laid = self.laid(count);
+            grown(panel, place + laid, Line(Lanes::ZERO));
+            let panel = bytemuck::cast_slice_mut(&mut panel[place..place + laid]);
+            if self.in_rows() {
+                self.lay_row(image, position, count, panel);
+            } else {
+                self.lay(image, position, count, panel);
+            }
+            place += laid;
+        }
+    }
+
+    /// Where a tile reads its inputs: the panel that it is laid out in, or the input itself. Its weights are yet to be
+    /// said; `columns` keeps where each column of taps begins.
+    #[inline(always)]
+    fn reads<'b>(
+        &self,
+        image: usize,
+        position: usize,
+        count: usize,
+        panel: &[Line],
+        columns: &'b mut [usize; MAX_COLUMNS],
+    ) -> Reads<'b> {
+        let Convolution { geometry, kernel, from, .. } = &self.conv;
+        let inputs = blocks(from.channels);
+        // Floats of a line of the panel: one block of channels, at one tap or at a row of them.
+        let line = self.laid(count) / inputs / kernel[0] * BLOCK;
+        let (source, step, down, across): (*const f32, _, _, _) = if self.is_pointwise() {
+            let plane = from.size[0] * from.size[1];
+            let at = image * inputs * plane + position;
+            (self.input[at..].as_ptr().cast(), plane * BLOCK, 0, Across::Even(0))
+        } else if self.in_rows() {
+            let (stride, (_, length)) = (geometry.stride[1], self.lines(count));
+            let across = if stride == 1 {
+                Across::Even(geometry.dilation[1] * BLOCK)
+            } else {
+                for (column, across) in columns[..kernel[1]].iter_mut().enumerate() {
+                    let ahead = column * geometry.dilation[1];
+                    *across = (ahead % stride * length + ahead / stride) * BLOCK;
+                }
+                Across::Listed(columns)
+            };
+            (panel.as_ptr().cast(), line, line * inputs, across)
+        } else {
+            let step = count * BLOCK;
+            (panel.as_ptr().cast(), step, line * inputs, Across::Even(step * inputs))
+        };
+        let [rows, columns] = if self.is_pointwise() { [(0, 1); 2] } else { self.taps_met(position, count) };
+        Reads {
+            inputs: source,
+            first: [rows.0, columns.0],
+            taps: [rows.1, columns.1],
+            columns: kernel[1],
+            down,
+            across,
+            step,
+            full: from.channels / BLOCK,
+            tail: from.channels % BLOCK,
+            weights: std::ptr::null(),
+            ahead: std::ptr::null(),
+        }
+    }
 }
 
 impl WithSimd for Piece<'_> {
@@ -250,14 +312,10 @@ impl WithSimd for Piece<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let dense = self.dense;
-        let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
-        let (inputs, outputs) = (blocks(dense.from.channels), blocks(dense.to.channels));
-        let (full, tail) = (dense.from.channels / BLOCK, dense.from.channels % BLOCK);
-        let (plane_in, plane_out) =
-            (dense.from.size[0] * dense.from.size[1], dense.place.size[0] * dense.place.size[1]);
-        let (direct, in_rows, by_row) = (dense.is_pointwise(), dense.in_rows(), dense.by_row());
+        let most = tile::positions(S::F32_LANES);
+        let by_row = dense.by_row();
         // As many positions as stay in the cache, in tiles that are about equal; whole rows where they matter.
-        let width = if by_row { dense.to.size[1] } else { most };
+        let width = if by_row { dense.conv.to.size[1] } else { most };
         let tiles_in_row = if by_row { width.div_ceil(most) } else { 1 };
         let row_laid = tiles_in_row * dense.laid(width.div_ceil(tiles_in_row));
         let at_once = (PANEL / (row_laid * BLOCK)).max(1) * width;
@@ -269,89 +327,63 @@ impl WithSimd for Piece<'_> {
             let tiles = (start..end).step_by(span.max(1)).flat_map(|row| {
                 Tiles::new(span.min(end - row), most).map(move |(at, count)| (row + at, count))
             });
-            if !direct {
-                let mut place = 0;
-                for (position, count) in tiles.clone() {
-                    let laid = dense.laid(count);
-                    grown(&mut panel, place + laid, Line(Lanes::ZERO));
-                    let panel = bytemuck::cast_slice_mut(&mut panel[place..place + laid]);
-                    if in_rows {
-                        dense.lay_row(self.image, position, count, panel);
-                    } else {
-                        dense.lay(self.image, position, count, panel);
-                    }
-                    place += laid;
-                }
+            if !dense.is_pointwise() {
+                dense.lay_tiles(self.image, tiles.clone(), &mut panel);
             }
-            for group_index in self.groups.clone() {
-                let first = group_index * group;
-                let taken = group.min(outputs - first);
-                let out = (self.image * outputs + first) * plane_out;
-                let inner = dense.taps() * dense.from.channels;
-                let weights = &dense.weights[first * inner..];
-                // The weights of the next group, which may be far: some for each tile of this one.
-                let next = weights.get(taken * inner..).unwrap_or_default();
-                let mut nearer = next.chunks(inner).take(group);
-                let mut place = 0;
-                for (position, count) in tiles.clone() {
-                    // Floats of a line of the panel: one block of channels, at one tap or at a row of them.
-                    let line = dense.laid(count) / inputs / dense.kernel[0] * BLOCK;
-                    let mut across = [0; MAX_COLUMNS];
-                    let (source, step, down, across): (*const f32, _, _, _) = if direct {
-                        let at = self.image * inputs * plane_in + position;
-                        (dense.input[at..].as_ptr().cast(), plane_in * BLOCK, 0, Across::Even(0))
-                    } else if in_rows {
-                        let (stride, (_, length)) = (dense.geometry.stride[1], dense.lines(count));
-                        let across = if stride == 1 {
-                            Across::Even(dense.geometry.dilation[1] * BLOCK)
-                        } else {
-                            for (column, across) in across[..dense.kernel[1]].iter_mut().enumerate() {
-                                let ahead = column * dense.geometry.dilation[1];
-                                *across = (ahead % stride * length + ahead / stride) * BLOCK;
-                            }
-                            Across::Listed(&across)
-                        };
-                        (panel[place..].as_ptr().cast(), line, line * inputs, across)
-                    } else {
-                        let step = count * BLOCK;
-                        (panel[place..].as_ptr().cast(), step, line * inputs, Across::Even(step * inputs))
-                    };
-                    place += if direct { 0 } else { dense.laid(count) };
-                    let [rows, columns] = if direct { [(0, 1); 2] } else { dense.taps_met(position, count) };
-                    let position = dense.place.of(position, dense.to.size[1]);
-                    let reads = Reads {
-                        inputs: source,
-                        first: [rows.0, columns.0],
-                        taps: [rows.1, columns.1],
-                        columns: dense.kernel[1],
-                        down,
-                        across,
-                        step,
-                        full,
-                        tail,
-                        weights: weights.as_ptr().cast(),
-                        ahead: nearer.next().unwrap_or(weights).as_ptr().cast(),
-                    };
-                    let writes = Writes {
-                        bias: dense.bias[first..].as_ptr().cast(),
-                        residual: dense
-                            .residual
-                            .map_or(std::ptr::null(), |r| r[out + position..].as_ptr().cast()),
-                        out: dense.out.get().wrapping_add((out + position) * BLOCK),
-                        plane: plane_out * BLOCK,
-                        along: dense.place.stride[1] * BLOCK,
-                        activation: dense.activation,
-                    };
-                    // SAFETY: `Conv2d::run` has checked that input, residual and out have the elements that
-                    // their shapes say, and `Conv2d::new` packed weights and bias for these channels; the
-                    // panel was laid for this tile. Pieces differ in positions, groups or image, and convolutions of
-                    // the same planes in their places, so nobody else writes here.
-                    unsafe { reads.run(simd, count, taken, &writes) };
-                }
+            for group in self.groups.clone() {
+                self.group(simd, group, tiles.clone(), &panel);
             }
             start = end;
         }
         SCRATCH.set(left(panel));
+    }
+}
+
+impl Piece<'_> {
+    /// Computes one group of output channels at tiles, whose inputs the panel holds where they are laid out.
+    #[inline(always)]
+    fn group<S: Simd>(
+        &self,
+        simd: S,
+        index: usize,
+        tiles: impl Iterator<Item = (usize, usize)>,
+        panel: &[Line],
+    ) {
+        let (dense, conv) = (self.dense, &self.dense.conv);
+        let (group, outputs) = (tile::group_of(S::F32_LANES), blocks(conv.to.channels));
+        let plane = dense.place.size[0] * dense.place.size[1];
+        let first = index * group;
+        let taken = group.min(outputs - first);
+        let out = (self.image * outputs + first) * plane;
+        let inner = dense.taps() * conv.from.channels;
+        let weights = &conv.weights[first * inner..];
+        // The weights of the next group, which may be far: some for each tile of this one.
+        let next = weights.get(taken * inner..).unwrap_or_default();
+        let mut nearer = next.chunks(inner).take(group);
+        let mut laid = 0;
+        for (position, count) in tiles {
+            let mut columns = [0; MAX_COLUMNS];
+            let reads = Reads {
+                weights: weights.as_ptr().cast(),
+                ahead: nearer.next().unwrap_or(weights).as_ptr().cast(),
+                ..dense.reads(self.image, position, count, &panel[laid..], &mut columns)
+            };
+            laid += if dense.is_pointwise() { 0 } else { dense.laid(count) };
+            let at = out + dense.place.of(position, conv.to.size[1]);
+            let writes = Writes {
+                bias: conv.bias[first..].as_ptr().cast(),
+                residual: conv.residual.map_or(std::ptr::null(), |r| r[at..].as_ptr().cast()),
+                out: conv.out.get().wrapping_add(at * BLOCK),
+                plane: plane * BLOCK,
+                along: dense.place.stride[1] * BLOCK,
+                activation: conv.activation,
+            };
+            // SAFETY: `Conv2d::run` has checked that input, residual and out have the elements that
+            // their shapes say, and `Conv2d::new` packed weights and bias for these channels; the
+            // panel was laid for this tile. Pieces differ in positions, groups or image, and convolutions of
+            // the same planes in their places, so nobody else writes here.
+            unsafe { reads.run(simd, count, taken, &writes) };
+        }
     }
 }
 

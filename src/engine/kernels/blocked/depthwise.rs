@@ -3,9 +3,9 @@
 //! Where there are pads, the rows of a plane are copied between zeros just before they are read, so that every
 //! window is whole and a tile of neighbouring positions needs no cases.
 
-use super::{BLOCK, Lanes, Line, Target};
+use super::convolution::Convolution;
+use super::{BLOCK, Lanes, Line};
 use crate::engine::kernels::Activation;
-use crate::engine::kernels::conv::Geometry;
 use crate::engine::kernels::memory::{self, grown};
 use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
@@ -14,16 +14,8 @@ use std::ops::Range;
 
 /// Some rows of some planes of blocks, counted through all images.
 pub(super) struct Depthwise<'a> {
-    pub geometry: &'a Geometry,
-    pub kernel: [usize; 2],
+    pub conv: Convolution<'a>,
     pub input: &'a [Lanes],
-    pub from: [usize; 2],
-    pub to: [usize; 2],
-    pub weights: &'a [Lanes],
-    pub bias: &'a [Lanes],
-    pub residual: Option<&'a [Lanes]>,
-    pub activation: Activation,
-    pub out: Target,
     pub planes: Range<usize>,
     pub rows: Range<usize>,
 }
@@ -116,8 +108,10 @@ impl Depthwise<'_> {
     /// Height and width of what the windows of all positions cover.
     fn covered(&self) -> [usize; 2] {
         std::array::from_fn(|axis| {
-            let g = self.geometry;
-            (self.to[axis] - 1) * g.stride[axis] + (self.kernel[axis] - 1) * g.dilation[axis] + 1
+            let g = self.conv.geometry;
+            (self.conv.to.size[axis] - 1) * g.stride[axis]
+                + (self.conv.kernel[axis] - 1) * g.dilation[axis]
+                + 1
         })
     }
 }
@@ -127,19 +121,19 @@ impl WithSimd for Depthwise<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let g = self.geometry;
-        let ([height, width], [out_height, out_width]) = (self.from, self.to);
-        let blocks = self.bias.len();
-        let taps = self.kernel[0] * self.kernel[1];
+        let g = self.conv.geometry;
+        let ([height, width], [out_height, out_width]) = (self.conv.from.size, self.conv.to.size);
+        let blocks = self.conv.bias.len();
+        let taps = self.conv.kernel[0] * self.conv.kernel[1];
         let padded = g.pad_begin != [0, 0] || g.pad_end != [0, 0];
-        let [covered, line] = if padded { self.covered() } else { self.from };
+        let [covered, line] = if padded { self.covered() } else { self.conv.from.size };
         let mut scratch = SCRATCH.take();
         // What of the input's rows lies where in the scratch, of which the first row is that of the first window: the
         // rest of it is zero.
         let (left, top) = (g.pad_begin[1].min(line), g.pad_begin[0].min(covered));
         let copied = width.min(line - left);
         let start = self.rows.start * g.stride[0];
-        let reach = (self.kernel[0] - 1) * g.dilation[0] + 1;
+        let reach = (self.conv.kernel[0] - 1) * g.dilation[0] + 1;
         if padded {
             let rows = start..(self.rows.end - 1) * g.stride[0] + reach;
             grown(&mut scratch, rows.len() * line, Line(Lanes::ZERO));
@@ -153,7 +147,7 @@ impl WithSimd for Depthwise<'_> {
             let block = plane % blocks;
             let input = &self.input[plane * height * width..(plane + 1) * height * width];
             let pixels = out_height * out_width;
-            let residual = self.residual.map(|r| &r[plane * pixels..(plane + 1) * pixels]);
+            let residual = self.conv.residual.map(|r| &r[plane * pixels..(plane + 1) * pixels]);
             let mut filled = top.max(start);
             for y in self.rows.clone() {
                 if is_stopped() {
@@ -171,38 +165,38 @@ impl WithSimd for Depthwise<'_> {
                 } else {
                     input[first * line..].as_ptr().cast()
                 };
-                let out = self.out.get().wrapping_add((plane * pixels + y * out_width) * BLOCK);
+                let out = self.conv.out.get().wrapping_add((plane * pixels + y * out_width) * BLOCK);
                 for lane in (0..BLOCK).step_by(S::F32_LANES) {
                     let row = Row {
                         input: source.wrapping_add(lane),
                         down: g.dilation[0] * line * BLOCK,
                         across: g.dilation[1] * BLOCK,
                         along: g.stride[1] * BLOCK,
-                        kernel: self.kernel,
-                        weights: self.weights[block * taps..].as_ptr().cast::<f32>().wrapping_add(lane),
-                        bias: self.bias[block].0[lane..].as_ptr(),
+                        kernel: self.conv.kernel,
+                        weights: self.conv.weights[block * taps..].as_ptr().cast::<f32>().wrapping_add(lane),
+                        bias: self.conv.bias[block].0[lane..].as_ptr(),
                         residual: residual.map_or(std::ptr::null(), |r| {
                             r[y * out_width..].as_ptr().cast::<f32>().wrapping_add(lane)
                         }),
                         out: out.wrapping_add(lane),
-                        activation: self.activation,
+                        activation: self.conv.activation,
                     };
                     // SAFETY: the source has every row and column that the windows of this row cover: the
                     // scratch was made so, and an input without pads has them, as its output's size says.
                     // `Conv2d::run` has checked the elements of input and residual; nobody else writes to this
                     // piece's planes.
                     unsafe {
-                        match self.kernel[1] {
+                        match self.conv.kernel[1] {
                             3 => row.all::<S, 3>(simd, out_width),
                             5 => row.all::<S, 5>(simd, out_width),
                             _ => row.all::<S, 0>(simd, out_width),
                         }
                     }
                 }
-                if !self.activation.is_simple() {
+                if !self.conv.activation.is_simple() {
                     // SAFETY: the row was written above, by this piece.
                     let row = unsafe { std::slice::from_raw_parts_mut(out, out_width * BLOCK) };
-                    self.activation.each(simd, row);
+                    self.conv.activation.each(simd, row);
                 }
             }
         }

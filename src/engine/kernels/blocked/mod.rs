@@ -5,6 +5,7 @@
 //! others up to its end, which hold anything finite and are read as if they were not there.
 
 mod conv;
+mod convolution;
 mod cut;
 mod dense;
 mod depthwise;
@@ -24,36 +25,9 @@ pub use reorder::{from_planes, join_channels, to_planes, to_space};
 pub use resize::{Taps, resize};
 pub use transposed::ConvTranspose2d;
 
+pub use super::lanes::{BLOCK, Lanes, Line};
 use super::memory::{Lines, room};
 use super::share::{Target, share, threads_for};
-
-/// Channels that lie together.
-pub const BLOCK: usize = 16;
-
-/// Sixteen channels of one position.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(transparent)]
-pub struct Lanes(pub [f32; BLOCK]);
-
-/// A block where it is made: in one line of the cache, so that no vector lies in two.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(C, align(64))]
-pub struct Line(pub Lanes);
-
-impl Lanes {
-    pub const ZERO: Self = Self([0.0; BLOCK]);
-}
-
-// SAFETY: sixteen floats: no padding, and any bytes are floats.
-unsafe impl bytemuck::Zeroable for Lanes {}
-// SAFETY: as above.
-unsafe impl bytemuck::Pod for Lanes {}
-// SAFETY: `Lanes` is transparent.
-unsafe impl bytemuck::TransparentWrapper<[f32; BLOCK]> for Lanes {}
-// SAFETY: as above; they are as many bytes as the alignment.
-unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above.
-unsafe impl bytemuck::Pod for Line {}
 
 /// Blocks that hold so many channels.
 pub fn blocks(channels: usize) -> usize {

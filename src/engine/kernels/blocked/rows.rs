@@ -3,11 +3,9 @@
 //! For each row of the output, the input rows that its kernel reads are copied side by side with their pads, one
 //! line for each phase of the stride, so that neighbouring positions read neighbouring elements at every tap.
 
-use super::conv::Shape;
+use super::convolution::Convolution;
 use super::tile::{self, Lines, Writes};
-use super::{BLOCK, Lanes, Target, blocks};
-use crate::engine::kernels::Activation;
-use crate::engine::kernels::conv::Geometry;
+use super::{BLOCK, blocks};
 use crate::engine::kernels::memory::{grown, left};
 use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
@@ -16,16 +14,8 @@ use std::ops::Range;
 
 /// Some rows of one image of the output.
 pub(super) struct Rows<'a> {
-    pub geometry: &'a Geometry,
-    pub kernel: [usize; 2],
+    pub conv: Convolution<'a>,
     pub input: &'a [f32],
-    pub from: Shape,
-    pub to: Shape,
-    pub weights: &'a [Lanes],
-    pub bias: &'a [Lanes],
-    pub residual: Option<&'a [Lanes]>,
-    pub activation: Activation,
-    pub out: Target,
     pub image: usize,
     pub rows: Range<usize>,
 }
@@ -45,17 +35,17 @@ thread_local! {
 impl Rows<'_> {
     /// Elements of one line, and lines for each row of the kernel: as many as there are phases.
     fn lines(&self) -> (usize, usize) {
-        let g = self.geometry;
-        let reach = (self.kernel[1] - 1) * g.dilation[1];
-        (self.to.size[1] + reach / g.stride[1], g.stride[1].min(reach + 1))
+        let g = self.conv.geometry;
+        let reach = (self.conv.kernel[1] - 1) * g.dilation[1];
+        (self.conv.to.size[1] + reach / g.stride[1], g.stride[1].min(reach + 1))
     }
 
     /// Finds where the first position has its input, for each tap in the order of the weights.
     fn places(&self, places: &mut Vec<usize>) {
-        let ((length, phases), g) = (self.lines(), self.geometry);
+        let ((length, phases), g) = (self.lines(), self.conv.geometry);
         places.clear();
-        for line in 0..self.from.channels * self.kernel[0] {
-            places.extend((0..self.kernel[1]).map(|column| {
+        for line in 0..self.conv.from.channels * self.conv.kernel[0] {
+            places.extend((0..self.conv.kernel[1]).map(|column| {
                 let element = column * g.dilation[1];
                 (line * phases + element % g.stride[1]) * length + element / g.stride[1]
             }));
@@ -64,7 +54,7 @@ impl Rows<'_> {
 
     /// Where each phase's line has its elements from.
     fn spreads(&self, spreads: &mut Vec<Spread>) {
-        let ((length, phases), g, width) = (self.lines(), self.geometry, self.from.size[1]);
+        let ((length, phases), g, width) = (self.lines(), self.conv.geometry, self.conv.from.size[1]);
         spreads.clear();
         spreads
             .extend((0..phases).map(|phase| Spread::new(width, length, phase, g.pad_begin[1], g.stride[1])));
@@ -72,12 +62,12 @@ impl Rows<'_> {
 
     #[inline(always)]
     fn lay(&self, y: usize, spreads: &[Spread], scratch: &mut [f32]) {
-        let ((length, _), g, [height, width]) = (self.lines(), self.geometry, self.from.size);
-        let image = self.from.channels * height * width;
+        let ((length, _), g, [height, width]) = (self.lines(), self.conv.geometry, self.conv.from.size);
+        let image = self.conv.from.channels * height * width;
         let input = &self.input[self.image * image..(self.image + 1) * image];
         let mut lines = scratch.chunks_exact_mut(length);
         for channel in input.chunks_exact(height * width) {
-            for row in 0..self.kernel[0] {
+            for row in 0..self.conv.kernel[0] {
                 let from = (y * g.stride[0] + row * g.dilation[0]).wrapping_sub(g.pad_begin[0]);
                 let source = channel.get(from.wrapping_mul(width)..).filter(|_| from < height);
                 for (spread, line) in spreads.iter().zip(&mut lines) {
@@ -137,14 +127,14 @@ impl WithSimd for Rows<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
-        let outputs = blocks(self.to.channels);
-        let plane = self.to.size[0] * self.to.size[1];
+        let outputs = blocks(self.conv.to.channels);
+        let plane = self.conv.to.size[0] * self.conv.to.size[1];
         let (length, phases) = self.lines();
         let mut scratch = SCRATCH.take();
         self.places(&mut scratch.places);
         self.spreads(&mut scratch.spreads);
         let Scratch { lines, places, spreads } = &mut scratch;
-        let wanted = self.from.channels * self.kernel[0] * phases * length;
+        let wanted = self.conv.from.channels * self.conv.kernel[0] * phases * length;
         grown(lines, wanted, 0.0);
         for y in self.rows.clone() {
             if is_stopped() {
@@ -153,19 +143,22 @@ impl WithSimd for Rows<'_> {
             self.lay(y, spreads, &mut lines[..wanted]);
             for first in (0..outputs).step_by(group) {
                 let taken = group.min(outputs - first);
-                let row = (self.image * outputs + first) * plane + y * self.to.size[1];
-                let weights = &self.weights[first * places.len()..];
-                for (at, count) in super::dense::Tiles::new(self.to.size[1], most) {
+                let row = (self.image * outputs + first) * plane + y * self.conv.to.size[1];
+                let weights = &self.conv.weights[first * places.len()..];
+                for (at, count) in super::dense::Tiles::new(self.conv.to.size[1], most) {
                     let position = row + at;
                     let reads =
                         Lines { inputs: lines[at..].as_ptr(), places, weights: weights.as_ptr().cast() };
                     let writes = Writes {
-                        bias: self.bias[first..].as_ptr().cast(),
-                        residual: self.residual.map_or(std::ptr::null(), |r| r[position..].as_ptr().cast()),
-                        out: self.out.get().wrapping_add(position * BLOCK),
+                        bias: self.conv.bias[first..].as_ptr().cast(),
+                        residual: self
+                            .conv
+                            .residual
+                            .map_or(std::ptr::null(), |r| r[position..].as_ptr().cast()),
+                        out: self.conv.out.get().wrapping_add(position * BLOCK),
                         plane: plane * BLOCK,
                         along: BLOCK,
-                        activation: self.activation,
+                        activation: self.conv.activation,
                     };
                     // SAFETY: `Conv2d::run` has checked that residual and out have the elements that their
                     // shapes say, `Conv2d::new` packed weights and bias for these channels; each line of the

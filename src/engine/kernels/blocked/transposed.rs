@@ -4,7 +4,7 @@
 //! Position t·s + p of an axis, with stride s and pad b, sums the inputs t + (p + b - k)/s over the taps k of which
 //! this is whole: every s-th tap, in reverse.
 
-use super::conv::{Conv2d, Layout, Shape, Work};
+use super::conv::{Conv2d, Layout, Work};
 use super::dense::Place;
 use super::{Lanes, Lines, Target, blocks, room};
 use crate::engine::kernels::Activation;
@@ -158,17 +158,9 @@ impl ConvTranspose2d {
             if own.contains(&0) {
                 continue;
             }
-            let work = Work {
-                conv,
-                batch,
-                from: Shape { channels: self.channels_in, size },
-                to: Shape { channels: self.channels_out, size: own },
-                residual: None,
-                activation,
-                out: target,
-                place: Place { size: out, stride: self.stride, offset: *offset },
-            };
-            work.dense(input);
+            let place = Place { size: out, stride: self.stride, offset: *offset };
+            let of_phase = conv.of([size, own], None, activation, target);
+            Work { packed: conv, conv: of_phase, batch, place }.dense(input);
         }
         Ok(result)
     }

@@ -9,10 +9,10 @@
 //! Some tiles at a time, whose inputs stay in the cache: each of the N² sums over channels is the product of a matrix,
 //! for which the tile of `tile.rs` does.
 
-use super::conv::Shape;
+use super::convolution::Convolution;
 use super::dense::Tiles;
 use super::tile::{self, Reads, Writes};
-use super::{BLOCK, Lanes, Line, Target, blocks};
+use super::{BLOCK, Lanes, Line, blocks};
 use crate::engine::kernels::activation::{Activation, Applied};
 use crate::engine::kernels::memory::grown;
 use pulp::{Simd, WithSimd};
@@ -109,16 +109,8 @@ impl Side {
 /// One convolution of one batch.
 pub(super) struct Winograd<'a> {
     pub side: Side,
-    /// The pads before the first row and column.
-    pub pad: [usize; 2],
+    pub conv: Convolution<'a>,
     pub input: &'a [Lanes],
-    pub from: Shape,
-    pub to: Shape,
-    pub weights: &'a [Lanes],
-    pub bias: &'a [Lanes],
-    pub residual: Option<&'a [Lanes]>,
-    pub activation: Activation,
-    pub out: Target,
 }
 
 /// Some tiles of one image.
@@ -131,7 +123,7 @@ pub(super) struct Part<'a> {
 impl Winograd<'_> {
     /// Tiles along both axes.
     fn across(&self) -> [usize; 2] {
-        self.to.size.map(|size| size.div_ceil(self.side.results()))
+        self.conv.to.size.map(|size| size.div_ceil(self.side.results()))
     }
 
     pub fn tiles(&self) -> usize {
@@ -140,7 +132,7 @@ impl Winograd<'_> {
 
     /// The positions of a tile's results, row after row.
     pub fn positions(&self, tile: usize) -> impl Iterator<Item = Range<usize>> {
-        let ([height, width], side) = (self.to.size, self.side.results());
+        let ([height, width], side) = (self.conv.to.size, self.side.results());
         let (y, x) = (tile / self.across()[1] * side, tile % self.across()[1] * side);
         let (end, broad) = ((y + side).min(height), side.min(width - x));
         (y..end).map(move |row| row * width + x..row * width + x + broad)
@@ -148,13 +140,16 @@ impl Winograd<'_> {
 
     /// Whether something in a tile's inputs is above the limit, or no number.
     fn is_wild(&self, image: usize, tile: usize) -> bool {
-        let ([height, width], side) = (self.from.size, self.side.results());
+        let ([height, width], side) = (self.conv.from.size, self.side.results());
         let (y, x) = (tile / self.across()[1] * side, tile % self.across()[1] * side);
         let span = |at: usize, pad: usize, size: usize| {
             at.saturating_sub(pad).min(size)..(at + side + 2).saturating_sub(pad).min(size)
         };
-        let (rows, columns) = (span(y, self.pad[0], height), span(x, self.pad[1], width));
-        let planes = blocks(self.from.channels);
+        let (rows, columns) = (
+            span(y, self.conv.geometry.pad_begin[0], height),
+            span(x, self.conv.geometry.pad_begin[1], width),
+        );
+        let planes = blocks(self.conv.from.channels);
         let wild = |lanes: &Lanes| !lanes.0.iter().all(|value| value.abs() <= LIMIT);
         (image * planes..(image + 1) * planes).any(|plane| {
             rows.clone().any(|row| {
@@ -201,7 +196,7 @@ impl Part<'_> {
     fn run<S: Simd, const N: usize, const M: usize>(self, simd: S) -> Vec<usize> {
         let of = self.of;
         let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
-        let (inputs, outputs) = (blocks(of.from.channels), blocks(of.to.channels));
+        let (inputs, outputs) = (blocks(of.conv.from.channels), blocks(of.conv.to.channels));
         let count = self.tiles.len();
         let mut scratch = SCRATCH.take();
         let wanted = [N * N * inputs * count, N * N * group * count];
@@ -226,11 +221,11 @@ impl Part<'_> {
         let zeros = [Line(Lanes::ZERO); 2];
         for first in (0..outputs).step_by(group) {
             let taken = group.min(outputs - first);
-            let weights = &of.weights[first * N * N * of.from.channels..];
+            let weights = &of.conv.weights[first * N * N * of.conv.from.channels..];
             for product in 0..N * N {
-                let (own, next) =
-                    weights[product * of.from.channels * taken..].split_at(of.from.channels * taken);
-                let mut nearer = next.chunks(of.from.channels).take(taken);
+                let (own, next) = weights[product * of.conv.from.channels * taken..]
+                    .split_at(of.conv.from.channels * taken);
+                let mut nearer = next.chunks(of.conv.from.channels).take(taken);
                 for (position, positions) in Tiles::new(count, most) {
                     let reads = Reads {
                         inputs: scratch.inputs[product * inputs * count + position..].as_ptr().cast(),
@@ -240,8 +235,8 @@ impl Part<'_> {
                         down: 0,
                         across: tile::Across::Even(0),
                         step: count * BLOCK,
-                        full: of.from.channels / BLOCK,
-                        tail: of.from.channels % BLOCK,
+                        full: of.conv.from.channels / BLOCK,
+                        tail: of.conv.from.channels % BLOCK,
                         weights: own.as_ptr().cast(),
                         ahead: nearer.next().unwrap_or(own).as_ptr().cast(),
                     };
@@ -286,13 +281,14 @@ impl Part<'_> {
         let of = self.of;
         let magnitude = simd.splat_u32s(0x7fff_ffff);
         let mut most_bits = simd.splat_u32s(0);
-        let [height, width] = of.from.size;
+        let [height, width] = of.conv.from.size;
         let wide = of.across()[1];
         let (y, x) = (tile / wide * M, tile % wide * M);
-        let planes = blocks(of.from.channels);
+        let planes = blocks(of.conv.from.channels);
         let plane = &of.input[(self.image * planes + block) * height * width..][..height * width];
         // Rows and columns in the input; those before it wrap to large numbers.
-        let (top, left) = (y.wrapping_sub(of.pad[0]), x.wrapping_sub(of.pad[1]));
+        let (top, left) =
+            (y.wrapping_sub(of.conv.geometry.pad_begin[0]), x.wrapping_sub(of.conv.geometry.pad_begin[1]));
         let inside = top < height && left < width && top + N <= height && left + N <= width;
         let zero = simd.splat_f32s(0.0);
         for lane in (0..BLOCK).step_by(S::F32_LANES) {
@@ -330,11 +326,11 @@ impl Part<'_> {
         apart: usize,
     ) {
         let of = self.of;
-        let [height, width] = of.to.size;
+        let [height, width] = of.conv.to.size;
         let wide = of.across()[1];
         let (y, x) = (tile / wide * M, tile % wide * M);
         let (high, broad) = (M.min(height - y), M.min(width - x));
-        let plane = (self.image * blocks(of.to.channels) + block) * height * width;
+        let plane = (self.image * blocks(of.conv.to.channels) + block) * height * width;
         let zero = simd.splat_f32s(0.0);
         let mut results = [[Lanes::ZERO; M]; M];
         for lane in (0..BLOCK).step_by(S::F32_LANES) {
@@ -344,31 +340,32 @@ impl Part<'_> {
                     std::array::from_fn(|row| load::<S>(&sums[(row * N + column) * apart].0, lane));
                 *left = leave(simd, given);
             }
-            let bias = load::<S>(&of.bias[block], lane);
+            let bias = load::<S>(&of.conv.bias[block], lane);
             for row in 0..M {
                 let given: [_; N] = std::array::from_fn(|column| columns[column][row]);
                 let given: [S::f32s; M] = leave(simd, given);
                 for (column, value) in given.into_iter().enumerate() {
                     let mut value = simd.add_f32s(value, bias);
                     let at = plane + (y + row) * width + x + column;
-                    if let Some(residual) = of.residual
+                    if let Some(residual) = of.conv.residual
                         && row < high
                         && column < broad
                     {
                         value = simd.add_f32s(value, load::<S>(&residual[at], lane));
                     }
-                    store::<S>(&mut results[row][column], lane, of.activation.simple(simd, value));
+                    store::<S>(&mut results[row][column], lane, of.conv.activation.simple(simd, value));
                 }
             }
         }
-        if !of.activation.is_simple() {
+        if !of.conv.activation.is_simple() {
             let values = bytemuck::cast_slice_mut(results.as_flattened_mut());
-            simd.vectorize(Applied { activation: of.activation, values });
+            simd.vectorize(Applied { activation: of.conv.activation, values });
         }
         for (row, results) in results[..high].iter().enumerate() {
             let at = plane + (y + row) * width + x;
             // SAFETY: a row of this tile, which no other tile has; `Conv2d::run` has made room for all.
-            let to = unsafe { std::slice::from_raw_parts_mut(of.out.get().cast::<Lanes>().add(at), broad) };
+            let to =
+                unsafe { std::slice::from_raw_parts_mut(of.conv.out.get().cast::<Lanes>().add(at), broad) };
             to.copy_from_slice(&results[..broad]);
         }
     }

@@ -12,10 +12,10 @@ mod tile;
 use super::memory::{grown, left};
 use super::share::{is_stopped, share_chunks};
 use super::{Activation, arch};
-use planes::{Fill, Planes};
+use planes::{Fill, MAX_TILE, Planes};
 use pulp::Arch;
 use std::cell::RefCell;
-use tile::{Channels, MAX_TILE};
+use tile::Channels;
 
 /// Output channels that share a pass over the input; the weights are packed in blocks of as many.
 const BLOCK: usize = 8;

@@ -1,9 +1,11 @@
 //! The input's padded planes, and where the taps of a kernel find their elements in them.
 
-use super::tile::MAX_TILE;
 use super::{Conv2d, copy};
 use crate::engine::kernels::memory::grown;
 use pulp::{Simd, WithSimd};
+
+/// Positions in the largest tile of any instruction set: elements that may be read behind the planes.
+pub(super) const MAX_TILE: usize = 64;
 
 /// Where the taps of a kernel find their elements: the padded planes of one image and group.
 pub(super) struct Planes {

@@ -1,13 +1,10 @@
 //! The inner loops: a tile of output channels by consecutive positions, kept in registers over all taps.
 
 use super::super::Activation;
-use super::planes::Planes;
+use super::planes::{MAX_TILE, Planes};
 use super::{BLOCK, copy};
 use crate::engine::kernels::share::is_stopped;
 use pulp::{Simd, WithSimd};
-
-/// Positions in the largest tile of any instruction set.
-pub(super) const MAX_TILE: usize = 64;
 
 /// Consecutive output channels of one image.
 pub(super) struct Channels<'a> {
