@@ -2,7 +2,7 @@
 
 use super::backend::Accelerator;
 use super::error::OpError;
-use super::ops::{Context, Inputs, OpResult};
+use super::op::{Context, Inputs, OpResult};
 use super::program::{Program, Source, Step};
 use super::value::{Sketch, Value};
 use crate::scheduler::panic_message;
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::engine::error::OpErrorKind;
     use crate::engine::onnx::{Attributes, Graph, Node};
-    use crate::engine::ops::Registry;
+    use crate::engine::op::Registry;
     use crate::engine::weights::Ledger;
     use crate::tensor::Tensor;
     use burn_flex::{Flex, FlexDevice};

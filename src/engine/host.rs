@@ -1,8 +1,9 @@
 //! Elements of host tensors: what shape arithmetic needs, and operators that are about moving or comparing
 //! elements rather than about speed.
 
-use super::kernels::is_stopped;
 use super::onnx;
+pub use super::shape::{count, strides};
+pub use super::walk::{Looks, Walk, broadcast_indices, runs, walk};
 use crate::tensor::{DType, Rounding, SmallFloat, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
@@ -171,39 +172,9 @@ pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, String> {
     let mut filled = room(len)?;
     while filled.len() < len {
         Looks::look_now()?;
-        filled.resize(len.min(filled.len() + LOOK), value.clone());
+        filled.resize(len.min(filled.len() + super::walk::LOOK), value.clone());
     }
     Ok(filled)
-}
-
-/// Elements between two looks at whether the run that the thread works for is to end.
-const LOOK: usize = 1 << 16;
-
-/// Counts the elements that a loop goes over, so that it ends where its run is to end.
-#[derive(Default)]
-pub struct Looks(usize);
-
-impl Looks {
-    /// An error once the run is to end. To be asked for every element.
-    #[inline]
-    pub fn look(&mut self) -> Result<(), String> {
-        self.0 = self.0.wrapping_add(1);
-        if self.0.is_multiple_of(LOOK) { Self::look_now() } else { Ok(()) }
-    }
-
-    /// An error once the run is to end. To be asked for every some ten thousand elements.
-    pub fn look_now() -> Result<(), String> {
-        if is_stopped() { Err("the run was ended".into()) } else { Ok(()) }
-    }
-}
-
-/// The number of elements of a shape, or an error where no number is so large.
-pub fn count(shape: &[usize]) -> Result<usize, String> {
-    if shape.contains(&0) {
-        return Ok(0);
-    }
-    let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
-    count.ok_or_else(|| format!("{shape:?} has more elements than can be counted"))
 }
 
 /// A tensor from elements. REQUIRES the type of the dtype, and as many elements as the shape has.
@@ -393,111 +364,6 @@ pub fn only(tensor: &Tensor) -> Result<Number, String> {
     if reader.len() == 1 { Ok(reader.at(0)) } else { Err(format!("{tensor:?} where one element should be")) }
 }
 
-/// Elements between two along each axis, in C order.
-pub fn strides(dims: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; dims.len()];
-    for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis].max(1);
-    }
-    strides
-}
-
-/// The index of the element that broadcasts to each element of the larger shape, in C order.
-///
-/// REQUIRES that `from` broadcasts to `dims`.
-pub fn broadcast_indices(from: &[usize], dims: &[usize]) -> Walk {
-    let skip = dims.len() - from.len();
-    let own = strides(from);
-    let steps: Vec<usize> = (0..dims.len())
-        .map(|axis| if axis < skip || from[axis - skip] == 1 { 0 } else { own[axis - skip] })
-        .collect();
-    walk(dims, &steps, 0)
-}
-
-/// The offsets `start + Σ index·step` over a shape, in C order; a step back wraps around. REQUIRES a shape whose elements can be counted.
-pub fn walk(dims: &[usize], steps: &[usize], start: usize) -> Walk {
-    // Axes that run on are one, and those of 1 are none.
-    let mut merged: Vec<Axis> = Vec::with_capacity(dims.len());
-    for (size, step) in dims.iter().zip(steps).filter(|(size, _)| **size != 1) {
-        match merged.last_mut() {
-            Some(last) if last.step == step.wrapping_mul(*size) => {
-                *last = Axis { size: last.size.wrapping_mul(*size), step: *step, index: 0 };
-            }
-            _ => merged.push(Axis { size: *size, step: *step, index: 0 }),
-        }
-    }
-    let last = merged.pop().unwrap_or(Axis { size: 1, step: 0, index: 0 });
-    let left = if dims.contains(&0) { 0 } else { dims.iter().product() };
-    Walk { outer: merged, last, offset: start, left }
-}
-
-/// Walks over a shape without a list of where it leads.
-///
-/// It ends early where the run that its thread works for is to end: what is half done then is never used.
-#[derive(Clone, Debug)]
-pub struct Walk {
-    outer: Vec<Axis>,
-    last: Axis,
-    offset: usize,
-    left: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    size: usize,
-    step: usize,
-    index: usize,
-}
-
-impl Walk {
-    /// From the end of a line to the start of the next.
-    fn turn(&mut self) {
-        self.last.index = 0;
-        self.offset = self.offset.wrapping_sub(self.last.step.wrapping_mul(self.last.size - 1));
-        for axis in self.outer.iter_mut().rev() {
-            axis.index += 1;
-            if axis.index < axis.size {
-                self.offset = self.offset.wrapping_add(axis.step);
-                return;
-            }
-            axis.index = 0;
-            self.offset = self.offset.wrapping_sub(axis.step.wrapping_mul(axis.size - 1));
-        }
-    }
-}
-
-impl Iterator for Walk {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        if self.left % LOOK == LOOK - 1 && is_stopped() {
-            self.left = 0;
-            return None;
-        }
-        let at = self.offset;
-        self.last.index += 1;
-        if self.last.index < self.last.size {
-            self.offset = self.offset.wrapping_add(self.last.step);
-        } else {
-            self.turn();
-        }
-        Some(at)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Walk {}
-
-/// Offsets of elements that lie in runs of `width`, of the offset at which each run begins.
-pub fn runs(starts: impl Iterator<Item = usize>, width: usize) -> impl Iterator<Item = usize> {
-    starts.flat_map(move |start| start..start + width)
-}
-
 /// The elements at those indices, whatever their type. REQUIRES as many indices as the shape has elements.
 pub fn pick(
     t: &Tensor,
@@ -544,33 +410,6 @@ pub fn dtype_of(code: i64) -> Result<DType, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_walk_leads_where_the_indices_do() {
-        let by_hand = |dims: [usize; 3], steps: [usize; 3], start: usize| {
-            let mut offsets = Vec::new();
-            for i in 0..dims[0] {
-                for j in 0..dims[1] {
-                    for k in 0..dims[2] {
-                        offsets.push(start + i * steps[0] + j * steps[1] + k * steps[2]);
-                    }
-                }
-            }
-            offsets
-        };
-        for dims in [[2, 3, 4], [1, 5, 1], [3, 1, 2], [2, 0, 3], [1, 1, 1], [0, 2, 2]] {
-            for steps in [[12, 4, 1], [0, 1, 0], [4, 0, 2], [0, 0, 0], [1, 2, 6], [5, 5, 1]] {
-                let walked = walk(&dims, &steps, 7);
-                assert_eq!(walked.len(), dims.iter().product::<usize>());
-                assert_eq!(walked.collect::<Vec<_>>(), by_hand(dims, steps, 7), "{dims:?} {steps:?}");
-            }
-        }
-        assert_eq!(walk(&[], &[], 3).collect::<Vec<_>>(), [3]);
-        assert_eq!(
-            broadcast_indices(&[3, 1], &[2, 3, 2]).collect::<Vec<_>>(),
-            [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]
-        );
-    }
 
     #[test]
     fn numbers_go_through_every_type() {

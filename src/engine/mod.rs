@@ -17,13 +17,16 @@ mod inspect;
 pub mod kernels;
 mod meter;
 mod onnx;
+mod op;
 mod ops;
 mod optimize;
 mod program;
 mod run;
 mod session;
+mod shape;
 mod stream;
 mod value;
+mod walk;
 mod weights;
 
 pub use compute::{Item, compute};

@@ -4,7 +4,7 @@
 use super::backend::Accelerator;
 use super::error::{LoadError, UnsupportedNode};
 use super::onnx::{Graph, ValueId};
-use super::ops::{BoxOp, Registry, Site, scalars};
+use super::op::{BoxOp, Registry, Site, scalars};
 use super::value::Value;
 use super::weights::Ledger;
 use crate::tensor::Tensor;

@@ -197,7 +197,7 @@ pub fn decode_sparse(proto: SparseTensorProto, data: &ExternalData, max: usize) 
         [n, rank] if n == values.len() && rank == shape.len() && rank > 0 => rank,
         _ => return Err(format!("its indices {indices:?} do not fit its values {values:?}")),
     };
-    let strides = crate::engine::host::strides(&shape);
+    let strides = crate::engine::shape::strides(&shape);
     let mut dense = vec![0u8; size];
     for (index, value) in given.chunks_exact(rank.max(1)).zip(values.bytes().chunks_exact(width)) {
         let at = match (indices.shape().len(), index) {

@@ -1,25 +1,12 @@
-//! Shapes that meet under NumPy's rules, as ONNX has them.
+//! Values of shapes that meet under NumPy's rules, as ONNX has them.
 
 use super::Context;
 use crate::engine::backend::Accelerator;
 use crate::engine::error::OpError;
 use crate::engine::host;
+pub use crate::engine::shape::{broadcast as shape, broadcast_all as shape_of_all};
 use crate::engine::value::Value;
 use crate::tensor::DType;
-
-/// The shape that both broadcast to.
-pub fn shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
-    let rank = a.len().max(b.len());
-    let at = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |i| dims[i]);
-    (0..rank)
-        .map(|axis| match (at(a, axis), at(b, axis)) {
-            (x, y) if x == y => Ok(x),
-            (1, y) => Ok(y),
-            (x, 1) => Ok(x),
-            _ => Err(format!("{a:?} and {b:?} do not broadcast")),
-        })
-        .collect()
-}
 
 /// A view of the value in the larger shape.
 ///
@@ -76,34 +63,11 @@ pub fn both<B: Accelerator>(
     Ok((to(a, &dims, cx)?, to(b, &dims, cx)?))
 }
 
-/// The shape that any number of shapes broadcast to.
-pub fn shape_of_all<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Result<Vec<usize>, String> {
-    shapes.into_iter().try_fold(Vec::new(), |all, one| shape(&all, one))
-}
-
 /// An error where operands that must agree do not.
 pub fn same_dtype<B: Accelerator>(a: &Value<B>, b: &Value<B>) -> Result<DType, String> {
     if a.dtype() == b.dtype() {
         Ok(a.dtype())
     } else {
         Err(format!("{} and {} do not go together", a.dtype(), b.dtype()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shapes_meet_as_in_numpy() {
-        for (a, b, wanted) in [
-            (&[2usize, 3][..], &[3usize][..], Some(vec![2, 3])),
-            (&[4, 1, 3], &[2, 1], Some(vec![4, 2, 3])),
-            (&[], &[0], Some(vec![0])),
-            (&[1, 0], &[5, 1], Some(vec![5, 0])),
-            (&[2], &[3], None),
-        ] {
-            assert_eq!(shape(a, b).ok(), wanted, "{a:?} {b:?}");
-        }
     }
 }

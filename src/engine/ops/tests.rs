@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::engine::kernels::Stopping;
-use crate::engine::onnx::{Attribute, Attributes, Graph};
+use crate::engine::onnx::{Attribute, Attributes, Graph, Node};
 use crate::engine::program::Program;
 use crate::engine::weights::Ledger;
 use crate::scheduler::Stopped;
+use crate::tensor::Tensor;
 use burn_flex::{Flex, FlexDevice};
 use std::time::{Duration, Instant};
 

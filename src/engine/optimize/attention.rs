@@ -3,8 +3,7 @@
 
 use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
-use crate::engine::ops::INNER;
-use crate::engine::ops::nn::fused_attention;
+use crate::engine::op::inner;
 use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
@@ -17,8 +16,8 @@ pub fn run(graph: &mut Graph) -> usize {
         }
         gone.extend(&found.inner);
         let node = &mut graph.nodes[found.last];
-        node.domain = INNER.to_owned();
-        node.op = fused_attention::NAME.to_owned();
+        node.domain = inner::DOMAIN.to_owned();
+        node.op = inner::ATTEND.to_owned();
         node.version = 1;
         node.inputs = vec![Some(found.q), Some(found.k), Some(found.v)];
         node.inputs.extend(found.mask.map(Some));

@@ -7,10 +7,11 @@
 use super::batch_norm;
 use crate::engine::kernels::blocked::BLOCK;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
-use crate::engine::ops::FactTable;
-use crate::engine::ops::blocked::{
-    AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, DOMAIN, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES,
-    RESIZE, SHAPE, SPACE,
+use crate::engine::op::FactTable;
+use crate::engine::op::inner::DOMAIN;
+use crate::engine::op::inner::blocked::{
+    AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES, RESIZE,
+    SHAPE, SPACE,
 };
 use crate::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};

@@ -1,7 +1,7 @@
 //! Computes once what several nodes compute alike, and keeps equal small constants once.
 
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
-use crate::engine::ops::FactTable;
+use crate::engine::op::FactTable;
 use std::collections::{BTreeSet, HashMap};
 
 /// Constants of up to so many bytes are compared; larger ones are seldom equal.

@@ -2,7 +2,8 @@
 //! squeeze and excite are, to the convolution, whose weights may be fewer than its inputs.
 
 use crate::engine::onnx::{Graph, Node, ValueId};
-use crate::engine::ops::blocked::{CONV, DOMAIN, MUL};
+use crate::engine::op::inner::DOMAIN;
+use crate::engine::op::inner::blocked::{CONV, MUL};
 use crate::tensor::Tensor;
 use std::collections::{HashMap, HashSet};
 

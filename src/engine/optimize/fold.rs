@@ -2,7 +2,7 @@
 
 use crate::engine::backend::Accelerator;
 use crate::engine::onnx::{Attribute, Graph, Node};
-use crate::engine::ops::{Context, FactTable, Registry};
+use crate::engine::op::{Context, FactTable, Registry};
 use crate::engine::program::Program;
 use crate::engine::weights::Ledger;
 use crate::tensor::Tensor;

@@ -22,7 +22,7 @@ mod transpose;
 
 use super::backend::Accelerator;
 use super::onnx::{Attribute, Graph};
-use super::ops::{Context, Registry};
+use super::op::{Context, Registry};
 use std::collections::BTreeMap;
 
 /// What a pass did, for people. Nodes of graphs inside nodes count too.

@@ -4,8 +4,7 @@
 use super::fuse::clipped;
 use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
-use crate::engine::ops::INNER;
-use crate::engine::ops::nn::linear;
+use crate::engine::op::inner;
 use crate::tensor::{DType, Tensor};
 use std::collections::BTreeSet;
 
@@ -15,7 +14,7 @@ pub fn run(graph: &mut Graph) -> usize {
 }
 
 fn is_linear(node: &Node) -> bool {
-    node.domain == INNER && node.op == linear::NAME
+    node.domain == inner::DOMAIN && node.op == inner::LINEAR
 }
 
 fn single(tensor: &Tensor) -> bool {
@@ -29,8 +28,8 @@ fn products(graph: &mut Graph) -> usize {
         let node = &graph.nodes[index];
         let Some((transposed, bias)) = product(graph, node) else { continue };
         let node = &mut graph.nodes[index];
-        node.domain = INNER.to_owned();
-        node.op = linear::NAME.to_owned();
+        node.domain = inner::DOMAIN.to_owned();
+        node.op = inner::LINEAR.to_owned();
         node.version = 1;
         node.inputs.truncate(2);
         node.inputs.push(bias);
@@ -171,6 +170,6 @@ fn activation(graph: &Graph, node: &Node) -> Option<(&'static str, Vec<f32>)> {
         "Sigmoid" | "HardSwish" | "Tanh" | "Erf" => standard,
         _ => false,
     };
-    let (name, _) = linear::ACTIVATIONS.iter().find(|(name, _)| plain && *name == node.op)?;
+    let (name, _) = inner::LINEAR_ACTIVATIONS.iter().find(|(name, _)| plain && *name == node.op)?;
     Some((name, Vec::new()))
 }

@@ -3,7 +3,7 @@
 
 use super::pattern::Links;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
-use crate::engine::ops::FactTable;
+use crate::engine::op::FactTable;
 use std::collections::BTreeSet;
 
 /// Steps over the whole graph, at most: as many as halve the longest of chains.

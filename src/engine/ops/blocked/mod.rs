@@ -9,31 +9,15 @@ mod layout;
 mod pool;
 mod resize;
 
+use super::inner::DOMAIN;
+use super::inner::blocked::{
+    AVERAGE_POOL, BLOCKED, CONCAT, CONV, CONV_TRANSPOSE, GLOBAL_AVERAGE_POOL, MAX_POOL, MUL, PLANES, RESIZE,
+    SHAPE, SPACE,
+};
 use super::{Registry, Site};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::blocked::{BLOCK, blocks};
 use crate::tensor::Tensor;
-
-pub use super::microsoft::INNER as DOMAIN;
-
-pub const CONV: &str = "BlockedConv";
-pub const MAX_POOL: &str = "BlockedMaxPool";
-pub const AVERAGE_POOL: &str = "BlockedAveragePool";
-pub const GLOBAL_AVERAGE_POOL: &str = "BlockedGlobalAveragePool";
-pub const MUL: &str = "BlockedMul";
-/// Attribute `channels`: a list, one for each input.
-pub const CONCAT: &str = "BlockedConcat";
-pub const CONV_TRANSPOSE: &str = "BlockedConvTranspose";
-/// Attributes `op`, `opset` and `channels`.
-pub const RESIZE: &str = "BlockedResize";
-/// The shape as it would be in planes; attribute `channels`.
-pub const SHAPE: &str = "BlockedShape";
-/// `[batch, channels, height, width]` into blocks; attribute `channels`.
-pub const BLOCKED: &str = "Blocked";
-/// And back.
-pub const PLANES: &str = "Planes";
-/// The channels of each position become pixels of larger planes; attributes `channels` (of the result) and `sides`.
-pub const SPACE: &str = "Space";
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.domain_op(DOMAIN, CONV, conv::build);

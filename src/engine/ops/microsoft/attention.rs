@@ -1,10 +1,9 @@
 //! Attention and MultiHeadAttention, through the standard's Attention.
 
-use super::mask;
 use crate::engine::backend::Accelerator;
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
-use crate::engine::ops::{BoxOp, Site};
+use crate::engine::ops::{BoxOp, Site, inner};
 
 /// What queries, keys and values meet with.
 struct Beside {
@@ -34,7 +33,13 @@ fn attend<B: Accelerator>(
     }
     let mask = beside.mask.map(|m| {
         let inputs = vec![Some(m), Some(k), beside.past.map(|(key, _)| key)];
-        body.of_domain(mask::INNER, mask::NAME, inputs, &[("filter", Attribute::Float(filter))], 1)[0]
+        body.of_domain(
+            inner::DOMAIN,
+            inner::ATTENTION_MASK,
+            inputs,
+            &[("filter", Attribute::Float(filter))],
+            1,
+        )[0]
     });
     let mask = match (mask, beside.bias) {
         (Some(mask), Some(bias)) => Some(body.node("Add", &[mask, bias])),

@@ -6,10 +6,6 @@ use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
-/// The domain of operators that only the optimiser and bodies write.
-pub const INNER: &str = "rserve";
-pub const NAME: &str = "AttentionMask";
-
 /// Inputs: the mask, the keys `[batch, length, width]` or `[batch, heads, length, size]`, those of before.
 ///
 /// A mask is `[batch]` (lengths), `[2 batch]` (ends, then beginnings), `[batch, keys]` or

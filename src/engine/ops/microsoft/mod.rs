@@ -10,9 +10,7 @@ mod norm;
 mod product;
 mod qlinear;
 
-pub use mask::INNER;
-
-use super::Registry;
+use super::{Registry, inner};
 use crate::engine::backend::Accelerator;
 use crate::engine::kernels::elementwise::Map;
 
@@ -58,5 +56,5 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("SimplifiedLayerNormalization", 1, norm::rms);
     r.domain_op(DOMAIN, "SimplifiedLayerNormalization", norm::rms);
     r.domain_op(DOMAIN, "LayerNormalization", norm::layer);
-    r.domain_op(mask::INNER, mask::NAME, mask::build);
+    r.domain_op(inner::DOMAIN, inner::ATTENTION_MASK, mask::build);
 }

@@ -8,8 +8,6 @@ use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 
-pub const NAME: &str = "Attend";
-
 /// Inputs: q `[.., queries, size]`, k `[.., size, keys]`, v `[.., keys, width]`, and what is added to the scores.
 pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let scale = f64::from(site.node.attributes.float("scale", 1.0)?);

@@ -3,25 +3,13 @@
 
 use super::matmul::product;
 use crate::engine::backend::Accelerator;
+use crate::engine::kernels;
 use crate::engine::kernels::matmul::{Activation, Packed};
-use crate::engine::kernels::{self, elementwise::Map};
 use crate::engine::ops::math::{Arithmetic, arithmetic};
-use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, one};
+use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpResult, Site, inner, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::ops::FloatTensor;
-
-pub const NAME: &str = "Linear";
-
-/// Activations by the name that the attribute `activation` has.
-pub const ACTIVATIONS: [(&str, Map); 6] = [
-    ("Sigmoid", Map::Sigmoid),
-    ("Swish", Map::Silu),
-    ("Gelu", Map::Gelu),
-    ("HardSwish", Map::HardSwish),
-    ("Tanh", Map::Tanh),
-    ("Erf", Map::Erf),
-];
 
 struct Linear<B: Accelerator> {
     weights: Weights<B>,
@@ -42,7 +30,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let activation = match attributes.text("activation", "")? {
         "" => Activation::None,
         "Clip" => Activation::Clip { min: param(0, f32::MIN), max: param(1, f32::MAX) },
-        name => match ACTIVATIONS.iter().find(|(known, _)| *known == name) {
+        name => match inner::LINEAR_ACTIVATIONS.iter().find(|(known, _)| *known == name) {
             Some((_, map)) => Activation::Map(*map),
             None => return Err(format!("activation {name:?} is not known")),
         },

@@ -22,7 +22,7 @@ pub use attention::repeat_heads;
 pub use matmul::product;
 pub use norm::{layer, rms};
 
-use super::{INNER, Registry};
+use super::{Registry, inner};
 use crate::engine::backend::Accelerator;
 
 pub fn register<B: Accelerator>(r: &mut Registry<B>) {
@@ -41,8 +41,8 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("RMSNormalization", 23, norm::rms);
     r.op("MatMul", 1, |_| matmul::matmul());
     r.op("Attention", 23, attention::build);
-    r.domain_op(INNER, fused_attention::NAME, fused_attention::build);
-    r.domain_op(INNER, linear::NAME, linear::build);
+    r.domain_op(inner::DOMAIN, inner::ATTEND, fused_attention::build);
+    r.domain_op(inner::DOMAIN, inner::LINEAR, linear::build);
     r.op("RotaryEmbedding", 23, rotary::build);
     r.op("Einsum", 12, einsum::build);
     r.op("Gemm", 7, matmul::gemm);
