@@ -1,9 +1,11 @@
 //! What the engine asks of a Burn backend, beyond Burn's own operations.
 //!
-//! Each hook has a form in Burn's operations, which CUDA takes; the CPU backend, whose tensors are memory
-//! that this process sees, replaces those that it can do better.
+//! A hook that every backend has is by default a form in Burn's operations, which CUDA takes; the CPU backend, whose
+//! tensors are memory that this process sees, replaces those that it can do better. A hook that a backend may not have,
+//! or not for what it is given, gives `None` then, and has changed nothing: whoever asks keeps the operands, and goes
+//! on without it.
 
-use super::flex::{self, from_bytes, from_vec, owned};
+use super::flex::{self, from_bytes, from_vec};
 use super::kernels::Activation;
 use super::kernels::blocked;
 use super::kernels::conv::Conv2d;
@@ -28,7 +30,7 @@ pub trait Accelerator: Backend {
 
     /// A convolution with packed weights. `residual` has the shape of the result.
     ///
-    /// Asked for only where [`Accelerator::ON_HOST`]; `None` where the tensors are not float32.
+    /// `None` where the tensors are not float32 in our memory.
     fn conv2d_packed(
         _conv: &Conv2d,
         _x: &FloatTensor<Self>,
@@ -58,14 +60,9 @@ pub trait Accelerator: Backend {
         None
     }
 
-    /// Multiplies each plane of blocks by its own element of `scale`, which has one position in each.
-    ///
-    /// The tensor itself where that cannot be done.
-    fn scale_channels(
-        x: FloatTensor<Self>,
-        _scale: &FloatTensor<Self>,
-    ) -> Result<FloatTensor<Self>, FloatTensor<Self>> {
-        Err(x)
+    /// Multiplies each plane of blocks by its own element of `scale`, which has one position in each, in place.
+    fn scale_channels(_x: &mut FloatTensor<Self>, _scale: &FloatTensor<Self>) -> Option<()> {
+        None
     }
 
     /// A function of each element.
@@ -84,19 +81,17 @@ pub trait Accelerator: Backend {
         activate_in_burn::<Self>(x, activation)
     }
 
-    /// Normalises the last axes, `width` elements together, in one pass over memory. `scale` and `bias` have
-    /// as many elements.
-    ///
-    /// The tensor itself where that cannot be done.
+    /// Normalises the last axes, `width` elements together, in one pass over memory and in place. `scale` and `bias`
+    /// have as many elements.
     fn normalise_rows(
-        x: FloatTensor<Self>,
+        _x: &mut FloatTensor<Self>,
         _width: usize,
         _epsilon: f64,
         _centred: bool,
         _scale: Option<&FloatTensor<Self>>,
         _bias: Option<&FloatTensor<Self>>,
-    ) -> Result<FloatTensor<Self>, FloatTensor<Self>> {
-        Err(x)
+    ) -> Option<()> {
+        None
     }
 
     /// A function of two tensors whose shapes are the same.
@@ -131,7 +126,7 @@ pub trait Accelerator: Backend {
 
     /// A product with packed weights and what follows it. `residual` has the shape of the result.
     ///
-    /// Asked for only where [`Accelerator::ON_HOST`]; `None` where something is not float32 or does not fit.
+    /// `None` where something is not float32 in our memory, or does not fit.
     fn multiply_packed(
         _x: &FloatTensor<Self>,
         _weights: &Packed,
@@ -187,8 +182,11 @@ impl Accelerator for Flex {
         }
     }
 
-    fn with_number(op: Binary, a: FlexTensor, number: f64) -> FlexTensor {
-        flex::with_number(op, a, number as f32).unwrap_or_else(|a| with_number_in_burn::<Flex>(op, a, number))
+    fn with_number(op: Binary, mut a: FlexTensor, number: f64) -> FlexTensor {
+        match flex::with_number(op, &mut a, number as f32) {
+            Some(()) => a,
+            None => with_number_in_burn::<Flex>(op, a, number),
+        }
     }
 
     fn contiguous(x: FlexTensor) -> FlexTensor {
@@ -228,11 +226,14 @@ impl Accelerator for Flex {
         flex::attention(q, k, v, mask, scale, nowhere_is_zero)
     }
 
-    fn softmax_rows(x: FlexTensor) -> FlexTensor {
-        flex::softmax(x).unwrap_or_else(|x| {
-            let last = x.rank() - 1;
-            Flex::softmax(x, last)
-        })
+    fn softmax_rows(mut x: FlexTensor) -> FlexTensor {
+        match flex::softmax(&mut x) {
+            Some(()) => x,
+            None => {
+                let last = x.rank() - 1;
+                Flex::softmax(x, last)
+            }
+        }
     }
 
     fn with_elements<R>(x: &FlexTensor, f: &mut dyn FnMut(&[f32]) -> R) -> Option<R> {
@@ -256,17 +257,14 @@ impl Accelerator for Flex {
         computed(from, f, |elements| from_vec(elements, shape))
     }
 
-    fn scale_channels(x: FlexTensor, scale: &FlexTensor) -> Result<FlexTensor, FlexTensor> {
+    fn scale_channels(x: &mut FlexTensor, scale: &FlexTensor) -> Option<()> {
         let scale = flex::contiguous(scale);
         let (planes, elements) = (scale.layout().num_elements(), x.layout().num_elements());
         let whole = planes.is_multiple_of(blocked::BLOCK) && elements.is_multiple_of(planes.max(1));
-        let Some(scales) = scale.as_slice::<f32>().filter(|_| whole && planes > 0) else { return Err(x) };
-        if x.dtype() != burn::tensor::DType::F32 {
-            return Err(x);
-        }
-        let mut x = owned(x);
-        blocked::scale_channels(x.storage_mut::<f32>(), elements / planes, blocked::view(scales));
-        Ok(x)
+        let scales = scale.as_slice::<f32>().filter(|_| whole && planes > 0)?;
+        let elements = elements / planes;
+        blocked::scale_channels(flex::whole_mut(x)?, elements, blocked::view(scales));
+        Some(())
     }
 
     fn conv2d_packed(
@@ -311,23 +309,18 @@ impl Accelerator for Flex {
     }
 
     fn normalise_rows(
-        x: FlexTensor,
+        x: &mut FlexTensor,
         width: usize,
         epsilon: f64,
         centred: bool,
         scale: Option<&FlexTensor>,
         bias: Option<&FlexTensor>,
-    ) -> Result<FlexTensor, FlexTensor> {
+    ) -> Option<()> {
         let contiguous = |t: Option<&FlexTensor>| t.map(flex::contiguous);
         let (scale, bias) = (contiguous(scale), contiguous(bias));
-        let (Some(scale), Some(bias), true) =
-            (elements(&scale, width), elements(&bias, width), x.dtype() == burn::tensor::DType::F32)
-        else {
-            return Err(x);
-        };
-        let mut x = owned(x);
-        norm::rows(x.storage_mut::<f32>(), width, epsilon as f32, centred, scale, bias);
-        Ok(x)
+        let (scale, bias) = (elements(&scale, width)?, elements(&bias, width)?);
+        norm::rows(flex::whole_mut(x)?, width, epsilon as f32, centred, scale, bias);
+        Some(())
     }
 }
 

@@ -7,7 +7,7 @@ use super::kernels::matmul::{Activation, After, Batched, Operand, Packed, multip
 use super::kernels::memory::Floats;
 use super::kernels::softmax;
 use super::kernels::strided::{self, Binary, View};
-use super::ops::broadcast;
+use super::shape::broadcast;
 use burn::tensor::{Bytes, DType, Element, Shape, TensorData};
 use burn_flex::{FlexTensor, Layout};
 
@@ -65,13 +65,24 @@ fn holds_nothing_else(x: &FlexTensor) -> bool {
     x.bytes().len() == x.layout().num_elements() * x.dtype().size()
 }
 
-/// The tensor as one run of float32 in C order that can be written to; copied only where it is not.
-pub fn owned(x: FlexTensor) -> FlexTensor {
-    if is_whole(&x) { x } else { contiguous(&x) }
+/// The elements in C order, to be written over; copied only where they are not one run or are another tensor's too.
+/// `None` where they are not float32.
+pub fn whole_mut(x: &mut FlexTensor) -> Option<&mut [f32]> {
+    if x.dtype() != DType::F32 {
+        return None;
+    }
+    if !is_whole(x) {
+        *x = contiguous(x);
+    }
+    Some(x.storage_mut::<f32>())
 }
 
 /// The tensor so that what is done to every element of its memory is done to each of its own once.
 pub fn dense(x: FlexTensor) -> FlexTensor {
+    if is_dense(&x) { x } else { contiguous(&x) }
+}
+
+fn is_dense(x: &FlexTensor) -> bool {
     let layout = x.layout();
     let mut axes: Vec<(usize, usize)> = (layout.strides().iter().zip(layout.shape().iter()))
         .filter(|(_, size)| **size != 1)
@@ -84,9 +95,7 @@ pub fn dense(x: FlexTensor) -> FlexTensor {
         next *= size;
         fits
     });
-    let ready =
-        packed && layout.start_offset() == 0 && layout.has_positive_strides() && holds_nothing_else(&x);
-    if ready { x } else { contiguous(&x) }
+    packed && layout.start_offset() == 0 && layout.has_positive_strides() && holds_nothing_else(x)
 }
 
 /// Elements from which on a function of each is given some of them at a time, and how many.
@@ -202,16 +211,18 @@ pub fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
     made(&dims, |out| strided::binary(op, a, b, &dims, out))
 }
 
-/// A function of a tensor and a number. The tensor itself where it is not float32.
-pub fn with_number(op: Binary, a: FlexTensor, number: f32) -> Result<FlexTensor, FlexTensor> {
+/// A function of a tensor and a number, in place. `None` where the tensor is not float32.
+pub fn with_number(op: Binary, a: &mut FlexTensor, number: f32) -> Option<()> {
     if a.dtype() != DType::F32 {
-        return Err(a);
+        return None;
     }
-    let mut a = dense(a);
+    if !is_dense(a) {
+        *a = contiguous(a);
+    }
     let len = a.layout().num_elements();
     let number = View { elements: &[number], start: 0, strides: &[0] };
     strided::binary_into(op, a.storage_mut::<f32>(), number, &[len]);
-    Ok(a)
+    Some(())
 }
 
 /// The tensor, and its strides as numbers; copied where some are negative.
@@ -258,7 +269,7 @@ pub fn matmul(a: &FlexTensor, b: &FlexTensor) -> Option<FlexTensor> {
     if inner != height || *rows < ROWS {
         return None;
     }
-    let lead = broadcast::shape(outer_a, outer_b).ok()?;
+    let lead = broadcast(outer_a, outer_b).ok()?;
     let ((a, a_strides), (b, b_strides)) = (by_rows(a), strided(b));
     let (a_starts, b_starts) = (starts(&a, &a_strides, &lead), starts(&b, &b_strides, &lead));
     let product = Batched {
@@ -302,15 +313,11 @@ pub fn multiply_packed(
     Some(made(&shape, |out| multiply(elements, rows, weights, after, out)))
 }
 
-/// Softmax over the last axis; the tensor itself where it is not float32.
-pub fn softmax(x: FlexTensor) -> Result<FlexTensor, FlexTensor> {
-    if x.dtype() != DType::F32 {
-        return Err(x);
-    }
+/// Softmax over the last axis, in place. `None` where the tensor is not float32.
+pub fn softmax(x: &mut FlexTensor) -> Option<()> {
     let width = x.layout().shape().last().copied().unwrap_or(1);
-    let mut x = owned(x);
-    softmax::rows(x.storage_mut::<f32>(), width);
-    Ok(x)
+    softmax::rows(whole_mut(x)?, width);
+    Some(())
 }
 
 /// softmax(q · k · scale + mask) · v; `k` is `[.., size, keys]`. `None` where the kernel is not for it.
@@ -335,7 +342,7 @@ pub fn attention(
     if size != deep || keys != long || of_q.len() != of_k.len() || of_q.len() != of_v.len() {
         return None;
     }
-    let lead = broadcast::shape(&broadcast::shape(lead_q, lead_k).ok()?, lead_v).ok()?;
+    let lead = broadcast(&broadcast(lead_q, lead_k).ok()?, lead_v).ok()?;
     let ((q, q_strides), (k, k_strides), (v, v_strides)) = (by_rows(q), strided(k), strided(v));
     let mask = match mask {
         Some(mask) => Some(masked(mask, &lead, [*queries, *keys])?),
@@ -382,7 +389,7 @@ fn masked(mask: &FlexTensor, lead: &[usize], [queries, keys]: [usize; 2]) -> Opt
     }
     let [outer @ .., rows, columns] = &dims[..] else { return None };
     let fits = (*rows == queries || *rows == 1) && *columns == keys;
-    if !fits || outer.len() > lead.len() || broadcast::shape(outer, lead).ok()? != lead {
+    if !fits || outer.len() > lead.len() || broadcast(outer, lead).ok()? != lead {
         return None;
     }
     let (tensor, strides) = by_rows(&mask.reshape(Shape::from(&dims[..])));

@@ -137,9 +137,9 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
     if scale.elements() != n * c * BLOCK {
         return arithmetic(Arithmetic::Mul, x, scale, cx);
     }
-    let (x, scale) = (x.float(&cx.device)?, scale.float(&cx.device)?);
-    match B::scale_channels(x, &scale) {
-        Ok(y) => Ok(Value::Float(y)),
-        Err(x) => arithmetic(Arithmetic::Mul, Value::Float(x), Value::Float(scale), cx),
+    let (mut x, scale) = (x.float(&cx.device)?, scale.float(&cx.device)?);
+    match B::scale_channels(&mut x, &scale) {
+        Some(()) => Ok(Value::Float(x)),
+        None => arithmetic(Arithmetic::Mul, Value::Float(x), Value::Float(scale), cx),
     }
 }

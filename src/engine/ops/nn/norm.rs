@@ -50,15 +50,12 @@ fn over_last<B: Accelerator>(site: &Site<'_, B>, centred: bool) -> Result<BoxOp<
             let width = axes.iter().map(|a| dims[*a]).product();
             let whole = |v: Option<Value<B>>| v.map(|v| v.float(&cx.device)).transpose();
             let (scale, bias) = (whole(inputs.optional(1))?, whole(inputs.optional(2))?);
-            match B::normalise_rows(x, width, epsilon, centred, scale.as_ref(), bias.as_ref()) {
-                Ok(y) => return one(Value::Float(y)),
-                Err(back) => {
-                    x = back;
-                    inputs.0.resize_with(3, || None);
-                    inputs.0[1] = scale.map(Value::Float);
-                    inputs.0[2] = bias.map(Value::Float);
-                }
+            if B::normalise_rows(&mut x, width, epsilon, centred, scale.as_ref(), bias.as_ref()).is_some() {
+                return one(Value::Float(x));
             }
+            inputs.0.resize_with(3, || None);
+            inputs.0[1] = scale.map(Value::Float);
+            inputs.0[2] = bias.map(Value::Float);
         }
         let (off, mean, inverse) = statistics::<B>(&x, &axes, epsilon, centred);
         let mut y = Value::Float(B::float_mul(off, inverse.clone()));
