@@ -19,7 +19,8 @@ use burn::tensor::ops::{ActivationOps, FloatTensor, FloatTensorOps};
 use burn::tensor::{TensorMetadata, get_device_settings};
 use burn_flex::{Flex, FlexTensor};
 
-pub trait Accelerator: Backend {
+/// A Burn backend, and the kernels that the engine has beside its operations.
+pub trait Kernels: Backend {
     /// Whether a device tensor is memory of this process, so that the kernels can work on it.
     const ON_HOST: bool = false;
 
@@ -51,7 +52,7 @@ pub trait Accelerator: Backend {
         None
     }
 
-    /// Computes as [`Accelerator::compute`] does, from a tensor that is not in blocks.
+    /// Computes as [`Kernels::compute`] does, from a tensor that is not in blocks.
     fn compute_planes(
         _from: &[&FloatTensor<Self>],
         _shape: &[usize],
@@ -167,7 +168,7 @@ pub type Compute<'a, T> = &'a dyn Fn(&[&[f32]]) -> Result<T, String>;
 /// A function of each element of a tensor by itself, in Burn's operations.
 pub type Each<'a, B> = &'a (dyn Fn(FloatTensor<B>) -> FloatTensor<B> + Sync);
 
-impl Accelerator for Flex {
+impl Kernels for Flex {
     const ON_HOST: bool = true;
 
     fn each(x: FlexTensor, f: Each<'_, Self>) -> FlexTensor {
@@ -353,7 +354,7 @@ fn with_number_in_burn<B: Backend>(op: Binary, a: FloatTensor<B>, number: f64) -
 
 /// An activation in Burn's operations. Comparisons keep what is not a number, which Burn's own minimum and maximum lose
 /// on some backends.
-fn activate_in_burn<B: Accelerator>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+fn activate_in_burn<B: Kernels>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
     let at_least = |x: FloatTensor<B>, bound: f64| {
         B::float_mask_fill(x.clone(), B::float_lower_elem(x, bound.into(), out), bound.into())
@@ -391,7 +392,7 @@ fn activate_in_burn<B: Accelerator>(x: FloatTensor<B>, activation: Activation) -
 }
 
 /// A function of each element in Burn's operations.
-fn map_in_burn<B: Accelerator>(x: FloatTensor<B>, map: Map) -> FloatTensor<B> {
+fn map_in_burn<B: Kernels>(x: FloatTensor<B>, map: Map) -> FloatTensor<B> {
     match map {
         Map::Sigmoid => B::sigmoid(x),
         Map::Silu => B::float_mul(B::sigmoid(x.clone()), x),
@@ -406,7 +407,7 @@ fn map_in_burn<B: Accelerator>(x: FloatTensor<B>, map: Map) -> FloatTensor<B> {
     }
 }
 
-/// What [`Accelerator::map`] is for half precision on the CPU.
+/// What [`Kernels::map`] is for half precision on the CPU.
 fn in_single(x: FlexTensor, map: Map) -> FlexTensor {
     let dtype = x.dtype().into();
     Flex::float_cast(Flex::map(Flex::float_cast(x, burn::tensor::FloatDType::F32), map), dtype)

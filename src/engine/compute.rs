@@ -1,6 +1,6 @@
 //! A model run once, as its file has it: whole tensors, batch axis and all, and values that are no tensors.
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::device::max_tensor_bytes;
 use super::error::{LoadError, OpError};
 use super::onnx;
@@ -43,7 +43,7 @@ pub fn compute(
     }
 }
 
-fn compute_on<B: Accelerator>(
+fn compute_on<B: Kernels>(
     files: ModelFiles,
     inputs: Vec<Item>,
     id: DeviceId,
@@ -72,7 +72,7 @@ fn compute_on<B: Accelerator>(
     Stream::open().on(|| super::contained(run))
 }
 
-fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, OpError> {
+fn enter<B: Kernels>(item: Item, cx: &Context<B>) -> Result<Value<B>, OpError> {
     match item {
         Item::Tensor(tensor) if tensor.dtype().is_float() => {
             let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
@@ -90,7 +90,7 @@ fn enter<B: Accelerator>(item: Item, cx: &Context<B>) -> Result<Value<B>, OpErro
     }
 }
 
-fn leave<B: Accelerator>(value: Value<B>) -> Result<Item, OpError> {
+fn leave<B: Kernels>(value: Value<B>) -> Result<Item, OpError> {
     match value {
         Value::Sequence(list) => {
             Ok(Item::Sequence(list.items.iter().cloned().map(leave).collect::<Result<_, _>>()?))

@@ -1,6 +1,6 @@
 //! Runs a program: its steps in order, each value freed at its last use.
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::error::OpError;
 use super::op::{Context, Inputs, OpResult};
 use super::program::{Program, Source, Step};
@@ -15,7 +15,7 @@ use std::time::Instant;
 /// An event of this target tells of each step what it took: `RSERVE_LOG=rserve::steps=trace`.
 const STEPS: &str = "rserve::steps";
 
-impl<B: Accelerator> Program<B> {
+impl<B: Kernels> Program<B> {
     /// Runs it on the values of its inputs.
     ///
     /// An error, or a panic inside an operator, says which node it was and what shapes it was given. It is never one
@@ -102,7 +102,7 @@ impl<B: Accelerator> Program<B> {
 
 /// The bytes of the largest value that an operator may not work in the place of: its result may be as large, and many
 /// operators whose results are never larger say nothing of them.
-fn copied<B: Accelerator>(step: &Step<B>, given: &[Option<Value<B>>]) -> u64 {
+fn copied<B: Kernels>(step: &Step<B>, given: &[Option<Value<B>>]) -> u64 {
     let may_stay = |source: &Source, value: &Value<B>| match source {
         Source::Slot { last, .. } => *last && !value.is_host(),
         _ => true,
@@ -116,7 +116,7 @@ fn copied<B: Accelerator>(step: &Step<B>, given: &[Option<Value<B>>]) -> u64 {
 const ROWS_OF_NOTHING: usize = 1 << 24;
 
 /// An error of a tensor without elements whose other axes are so long that to go over them would take for ever.
-fn fits_empty<B: Accelerator>(value: &Value<B>) -> Result<(), OpError> {
+fn fits_empty<B: Kernels>(value: &Value<B>) -> Result<(), OpError> {
     if value.elements() > 0 {
         return Ok(());
     }
@@ -136,7 +136,7 @@ struct Trace {
 }
 
 impl Trace {
-    fn enter<B: Accelerator>(&self, index: usize, given: &[Option<Value<B>>]) {
+    fn enter<B: Kernels>(&self, index: usize, given: &[Option<Value<B>>]) {
         self.step.set(Some(index));
         let mut shapes = self.given.borrow_mut();
         shapes.clear();

@@ -1,7 +1,7 @@
 //! A graph made ready for one device: every operator built, every constant where it is wanted, every index
 //! resolved.
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::error::{LoadError, UnsupportedNode};
 use super::onnx::{Graph, ValueId};
 use super::op::{BoxOp, Registry, Site, scalars};
@@ -19,7 +19,7 @@ const HOST_INTS: usize = 4096;
 const COPIES: usize = 16;
 const SPARE: usize = 256 << 20;
 
-pub struct Program<B: Accelerator> {
+pub struct Program<B: Kernels> {
     pub(super) steps: Vec<Step<B>>,
     /// How many values live at once, at most: each has a slot of its own from its birth to its last use.
     pub(super) slots: usize,
@@ -30,14 +30,14 @@ pub struct Program<B: Accelerator> {
 }
 
 /// A program that does nothing.
-impl<B: Accelerator> Default for Program<B> {
+impl<B: Kernels> Default for Program<B> {
     fn default() -> Self {
         let (steps, constants, inputs, outputs) = Default::default();
         Self { steps, slots: 0, constants, inputs, outputs }
     }
 }
 
-pub(super) struct Step<B: Accelerator> {
+pub(super) struct Step<B: Kernels> {
     pub op: BoxOp<B>,
     /// `Conv "layer1.conv"`.
     pub name: String,
@@ -59,7 +59,7 @@ pub(super) enum Source {
     },
 }
 
-impl<B: Accelerator> Program<B> {
+impl<B: Kernels> Program<B> {
     /// Builds every operator; the error names every node that cannot be.
     pub fn build(
         graph: &Graph,
@@ -86,7 +86,7 @@ impl<B: Accelerator> Program<B> {
     }
 }
 
-impl<B: Accelerator> Program<B> {
+impl<B: Kernels> Program<B> {
     /// A node as errors name it.
     pub fn step_name(&self, index: usize) -> Option<&str> {
         self.steps.get(index).map(|step| step.name.as_str())
@@ -94,13 +94,13 @@ impl<B: Accelerator> Program<B> {
 }
 
 /// The operators of a graph, and the constants that they read, on the device.
-struct Built<B: Accelerator> {
+struct Built<B: Kernels> {
     /// Each operator, and the inputs that it absorbed.
     operators: Vec<(BoxOp<B>, BTreeSet<usize>)>,
     constants: HashMap<ValueId, Value<B>>,
 }
 
-fn operators<B: Accelerator>(
+fn operators<B: Kernels>(
     graph: &Graph,
     constants: &mut HashMap<ValueId, Tensor>,
     device: &B::Device,
@@ -187,7 +187,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn lay<B: Accelerator>(mut self, built: Built<B>) -> Program<B> {
+    fn lay<B: Kernels>(mut self, built: Built<B>) -> Program<B> {
         let graph = self.graph;
         let Built { operators, constants: mut known } = built;
         let reads: Vec<Vec<Option<ValueId>>> = graph
@@ -234,7 +234,7 @@ impl<'a> Layout<'a> {
         Some(slot)
     }
 
-    fn source<B: Accelerator>(
+    fn source<B: Kernels>(
         &mut self,
         id: Option<ValueId>,
         constants: &mut Vec<Value<B>>,
@@ -261,7 +261,7 @@ impl<'a> Layout<'a> {
 
 /// Where it is wanted; the small ones in memory of their own, as they were read they are slices of the whole
 /// file.
-fn placed<B: Accelerator>(tensor: Tensor, device: &B::Device) -> Value<B> {
+fn placed<B: Kernels>(tensor: Tensor, device: &B::Device) -> Value<B> {
     let small = if tensor.dtype().is_float() { tensor.len() <= 1 } else { tensor.len() <= HOST_INTS };
     if !small {
         return Value::Host(tensor).on_device(device);

@@ -3,7 +3,7 @@
 //! Shapes, indices and other small integers stay on the host, so that computing them never waits for a
 //! device; an operator that needs one on the device sends it there.
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::error::OpError;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor};
@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 #[derive(Default)]
-pub enum Value<B: Accelerator> {
+pub enum Value<B: Kernels> {
     /// A tensor of any dtype on the host. One that holds no numbers is never sent to a device.
     Host(Tensor),
     Float(FloatTensor<B>),
@@ -29,13 +29,13 @@ pub enum Value<B: Accelerator> {
 /// Values of one kind: tensors, or sequences of them.
 pub type Sequence<B> = Arc<List<B>>;
 
-pub struct List<B: Accelerator> {
+pub struct List<B: Kernels> {
     pub items: Vec<Value<B>>,
     /// Bytes that the items take, as if none shared its memory.
     weight: usize,
 }
 
-impl<B: Accelerator> List<B> {
+impl<B: Kernels> List<B> {
     /// An error where the sequence would take more than `max` bytes. REQUIRES an index within it, or its end.
     pub fn insert(&mut self, index: usize, value: Value<B>, max: usize) -> Result<(), OpError> {
         let weight = self.weight.saturating_add(value.weight()).saturating_add(ITEM);
@@ -62,19 +62,19 @@ impl<B: Accelerator> List<B> {
 /// Bytes that an item takes beside its elements, so that empty ones are not free.
 const ITEM: usize = 64;
 
-impl<B: Accelerator> Default for List<B> {
+impl<B: Kernels> Default for List<B> {
     fn default() -> Self {
         Self { items: Vec::new(), weight: 0 }
     }
 }
 
-impl<B: Accelerator> Clone for List<B> {
+impl<B: Kernels> Clone for List<B> {
     fn clone(&self) -> Self {
         Self { items: self.items.clone(), weight: self.weight }
     }
 }
 
-impl<B: Accelerator> Clone for Value<B> {
+impl<B: Kernels> Clone for Value<B> {
     fn clone(&self) -> Self {
         match self {
             Self::Host(t) => Self::Host(t.clone()),
@@ -87,7 +87,7 @@ impl<B: Accelerator> Clone for Value<B> {
     }
 }
 
-impl<B: Accelerator> Value<B> {
+impl<B: Kernels> Value<B> {
     /// The element type of a tensor. A sequence has that of its first tensor, float32 where it is empty; it is refused where
     /// it is used as a tensor.
     pub fn dtype(&self) -> DType {
@@ -266,7 +266,7 @@ impl fmt::Display for Sketch {
 }
 
 /// `float32[1, 3, 64, 64]`
-impl<B: Accelerator> fmt::Debug for Value<B> {
+impl<B: Kernels> fmt::Debug for Value<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.sketch())
     }
@@ -311,7 +311,7 @@ pub fn from_burn(dtype: BurnType) -> DType {
     }
 }
 
-impl<B: Accelerator> Value<B> {
+impl<B: Kernels> Value<B> {
     /// Makes one tensor from the bytes of its rows, each copied once, or not at all where there is one row. Floats go
     /// to the device; the rest waits on the host for an operator that wants it there.
     pub fn from_parts(
@@ -356,7 +356,7 @@ fn joined<T: bytemuck::Pod>(parts: &[Bytes]) -> Vec<T> {
 const SHARED: usize = 32 << 10;
 
 /// The bytes of a tensor in Burn's own form, aligned for the dtype: shared, or copied where that cannot be.
-fn to_data<B: Accelerator>(tensor: &Tensor, device: &B::Device) -> TensorData {
+fn to_data<B: Kernels>(tensor: &Tensor, device: &B::Device) -> TensorData {
     let shape = Shape::from(tensor.shape());
     let bytes = tensor.bytes();
     if tensor.dtype() == DType::Bool {

@@ -1,7 +1,7 @@
 //! What stands behind [`DeviceId::Cuda`](crate::plan::DeviceId::Cuda): CUDA, or for tests Vulkan in its place,
 //! which goes the same way through Burn and CubeCL and needs no GPU where Vulkan is software.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use burn::tensor::backend::BackendTypes;
 use cubecl::Runtime;
 
@@ -29,7 +29,7 @@ pub fn gpu(_: usize) -> GpuDevice {
     burn_wgpu::WgpuDevice::Cpu
 }
 
-impl Accelerator for Gpu {
+impl Kernels for Gpu {
     fn flush(device: &GpuDevice) -> Result<(), String> {
         Calls::client(device).flush().map_err(|e| e.to_string())
     }

@@ -10,7 +10,7 @@ pub use facts::FactTable;
 pub use registry::Registry;
 pub use site::Site;
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 pub use super::error::OpError;
 use super::run::Run;
 use super::value::Value;
@@ -22,12 +22,12 @@ pub type BoxOp<B> = Box<dyn Op<B>>;
 pub type Build<B> = fn(&Site<'_, B>) -> Result<BoxOp<B>, String>;
 
 /// An operator of one node, ready to run.
-pub trait Op<B: Accelerator>: Send + Sync {
+pub trait Op<B: Kernels>: Send + Sync {
     /// Gives as many values as the operator has outputs (trailing ones that nothing reads may be left out).
     fn run(&self, inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B>;
 }
 
-impl<B: Accelerator, F> Op<B> for F
+impl<B: Kernels, F> Op<B> for F
 where
     F: Fn(Inputs<B>, &Context<B>) -> OpResult<B> + Send + Sync,
 {
@@ -37,9 +37,9 @@ where
 }
 
 /// The values that a node reads, owned: where this is the last use, an operator may work in place.
-pub struct Inputs<B: Accelerator>(pub Vec<Option<Value<B>>>);
+pub struct Inputs<B: Kernels>(pub Vec<Option<Value<B>>>);
 
-impl<B: Accelerator> Inputs<B> {
+impl<B: Kernels> Inputs<B> {
     pub fn take(&mut self, index: usize) -> Result<Value<B>, OpError> {
         self.optional(index).ok_or_else(|| OpError::graph(format!("input {index} is missing")))
     }
@@ -68,14 +68,14 @@ pub fn ints(tensor: &Tensor) -> Result<Vec<i64>, String> {
 }
 
 /// What every operator may use while it runs: the device, and the run that it is a part of.
-pub struct Context<B: Accelerator> {
+pub struct Context<B: Kernels> {
     pub device: B::Device,
     /// Bytes that one tensor may take.
     pub max_bytes: usize,
     pub run: Run,
 }
 
-impl<B: Accelerator> Context<B> {
+impl<B: Kernels> Context<B> {
     /// The context of a run which nothing but the size of one tensor limits.
     pub fn alone(device: B::Device, max_bytes: usize) -> Self {
         Self { device, max_bytes, run: Run::alone() }

@@ -2,23 +2,23 @@
 
 use super::Build;
 use super::facts::{FactTable, Facts};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::Node;
 use std::collections::HashMap;
 
 /// Operators, by domain and name.
-pub struct Registry<B: Accelerator> {
+pub struct Registry<B: Kernels> {
     entries: HashMap<(&'static str, &'static str), Entry<B>>,
     pub facts: FactTable,
 }
 
-struct Entry<B: Accelerator> {
+struct Entry<B: Kernels> {
     /// The first version of the domain whose semantics the builder knows.
     since: i64,
     build: Build<B>,
 }
 
-impl<B: Accelerator> Registry<B> {
+impl<B: Kernels> Registry<B> {
     /// One without operators.
     pub fn empty() -> Self {
         Self { entries: HashMap::new(), facts: FactTable::default() }

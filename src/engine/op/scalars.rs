@@ -4,16 +4,16 @@
 //! element by element are given one axis of length one instead, and what they give loses it again.
 
 use super::{BoxOp, Context, Inputs, Op, OpResult};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
-struct Lifted<B: Accelerator>(BoxOp<B>);
+struct Lifted<B: Kernels>(BoxOp<B>);
 
 /// An operator, made fit for tensors without axes where the device is not.
-pub fn lifted<B: Accelerator>(is_elementwise: bool, op: BoxOp<B>) -> BoxOp<B> {
+pub fn lifted<B: Kernels>(is_elementwise: bool, op: BoxOp<B>) -> BoxOp<B> {
     if is_elementwise && !B::ON_HOST { Box::new(Lifted(op)) } else { op }
 }
 
-impl<B: Accelerator> Op<B> for Lifted<B> {
+impl<B: Kernels> Op<B> for Lifted<B> {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let mut given = inputs.0.iter().flatten();
         if given.any(|value| value.rank() > 0 || !value.is_tensor()) {

@@ -1,7 +1,7 @@
 //! Where an operator is built.
 
 use super::{Registry, ints};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::{Node, ValueId};
 use crate::engine::weights::Ledger;
 use crate::tensor::Tensor;
@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
 /// Where an operator is built: its node, the constants of its graph, the device.
-pub struct Site<'a, B: Accelerator> {
+pub struct Site<'a, B: Kernels> {
     pub node: &'a Node,
     /// The constants of the graph that the node is in.
     pub constants: &'a HashMap<ValueId, Tensor>,
@@ -21,7 +21,7 @@ pub struct Site<'a, B: Accelerator> {
     kept: Cell<u64>,
 }
 
-impl<'a, B: Accelerator> Site<'a, B> {
+impl<'a, B: Kernels> Site<'a, B> {
     pub fn new(
         node: &'a Node,
         constants: &'a HashMap<ValueId, Tensor>,

@@ -4,7 +4,7 @@
 //! them alone is computed at once.
 
 use super::{BoxOp, Context, Inputs, Site};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::optimize;
@@ -17,7 +17,7 @@ const VERSION: i64 = 23;
 /// Bytes that one constant computed from constant inputs may take.
 const CONSTANT: usize = 256 << 20;
 
-pub struct Body<'a, 'g, B: Accelerator> {
+pub struct Body<'a, 'g, B: Kernels> {
     site: &'a Site<'g, B>,
     graph: Graph,
     inputs: Vec<Option<ValueId>>,
@@ -25,7 +25,7 @@ pub struct Body<'a, 'g, B: Accelerator> {
     given: Vec<usize>,
 }
 
-impl<'a, 'g, B: Accelerator> Body<'a, 'g, B> {
+impl<'a, 'g, B: Kernels> Body<'a, 'g, B> {
     pub fn new(site: &'a Site<'g, B>) -> Self {
         let mut body = Self { site, graph: Graph::default(), inputs: Vec::new(), given: Vec::new() };
         for place in 0..site.node.inputs.len() {

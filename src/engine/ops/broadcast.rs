@@ -1,7 +1,7 @@
 //! Values of shapes that meet under NumPy's rules, as ONNX has them.
 
 use super::Context;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::host;
 pub use crate::engine::shape::{broadcast as shape, broadcast_all as shape_of_all};
@@ -11,7 +11,7 @@ use crate::tensor::DType;
 /// A view of the value in the larger shape.
 ///
 /// REQUIRES that its shape broadcasts to it.
-pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn to<B: Kernels>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> Result<Value<B>, OpError> {
     let own = value.dims();
     if own == dims {
         return Ok(value);
@@ -35,7 +35,7 @@ pub fn to<B: Accelerator>(value: Value<B>, dims: &[usize], cx: &Context<B>) -> R
 const MANY: usize = 2048;
 
 /// Sends numbers to the device that would make a large result on the host.
-pub fn settled<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> (Value<B>, Value<B>) {
+pub fn settled<B: Kernels>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> (Value<B>, Value<B>) {
     let floats = a.is_host() && b.is_host() && a.dtype() == DType::F32 && B::ON_HOST;
     let large =
         |dims: Vec<usize>| dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > MANY);
@@ -49,11 +49,7 @@ pub fn settled<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> (Va
 }
 
 /// Brings both to the device and to the shape that they broadcast to.
-pub fn both<B: Accelerator>(
-    a: Value<B>,
-    b: Value<B>,
-    cx: &Context<B>,
-) -> Result<(Value<B>, Value<B>), OpError> {
+pub fn both<B: Kernels>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<(Value<B>, Value<B>), OpError> {
     let (a, b) = (a.on_device(&cx.device), b.on_device(&cx.device));
     let (left, right) = (a.shape(), b.shape());
     if left == right {
@@ -64,7 +60,7 @@ pub fn both<B: Accelerator>(
 }
 
 /// An error where operands that must agree do not.
-pub fn same_dtype<B: Accelerator>(a: &Value<B>, b: &Value<B>) -> Result<DType, String> {
+pub fn same_dtype<B: Kernels>(a: &Value<B>, b: &Value<B>) -> Result<DType, String> {
     if a.dtype() == b.dtype() {
         Ok(a.dtype())
     } else {

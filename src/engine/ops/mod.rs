@@ -30,10 +30,10 @@ mod vision;
 
 pub use super::op::{BoxOp, Context, Inputs, Op, OpError, OpResult, Registry, Site, inner, ints};
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::value::Value;
 
-impl<B: Accelerator> Registry<B> {
+impl<B: Kernels> Registry<B> {
     /// Every operator there is.
     pub fn standard() -> Self {
         let mut registry = Self::empty();
@@ -59,7 +59,7 @@ impl<B: Accelerator> Registry<B> {
 }
 
 /// The result of an operator with one output.
-pub fn one<B: Accelerator>(value: Value<B>) -> OpResult<B> {
+pub fn one<B: Kernels>(value: Value<B>) -> OpResult<B> {
     Ok(vec![value])
 }
 

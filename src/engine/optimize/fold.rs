@@ -1,6 +1,6 @@
 //! Computes nodes whose inputs are all constant.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::{Attribute, Graph, Node};
 use crate::engine::op::{Context, FactTable, Registry};
 use crate::engine::program::Program;
@@ -24,12 +24,7 @@ const TIME: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub struct Clock(OnceCell<Instant>);
 
-pub fn run<B: Accelerator>(
-    graph: &mut Graph,
-    registry: &Registry<B>,
-    cx: &Context<B>,
-    clock: &Clock,
-) -> usize {
+pub fn run<B: Kernels>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>, clock: &Clock) -> usize {
     let cx = Context::<B>::alone(cx.device.clone(), cx.max_bytes.min(ONE));
     let began = *clock.0.get_or_init(Instant::now);
     let written: usize = graph.constants.values().map(|t| t.bytes().len()).sum();
@@ -76,7 +71,7 @@ fn foldable(node: &Node, graph: &Graph, facts: &FactTable) -> bool {
 }
 
 /// A node that fails here is left to fail, with its name, where it is run.
-fn compute<B: Accelerator>(
+fn compute<B: Kernels>(
     node: &Node,
     graph: &Graph,
     registry: &Registry<B>,

@@ -20,7 +20,7 @@ mod scale;
 mod tests;
 mod transpose;
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::onnx::{Attribute, Graph};
 use super::op::{Context, Registry};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub struct Applied {
 }
 
 /// Every pass, in the order in which they run.
-fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
+fn passes<B: Kernels>() -> Vec<(&'static str, Pass<B>)> {
     vec![
         ("identities removed", |g, _, _, _| alias::run(g)),
         ("constants computed", fold::run),
@@ -58,7 +58,7 @@ fn passes<B: Accelerator>() -> Vec<(&'static str, Pass<B>)> {
 /// Runs every pass over a graph and the graphs inside its nodes.
 ///
 /// Constants are computed on the backend of `registry`, which should be the host's.
-pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>) -> Vec<Applied> {
+pub fn optimize<B: Kernels>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B>) -> Vec<Applied> {
     let mut applied = Vec::new();
     let mut before = operators(graph);
     let clock = fold::Clock::default();
@@ -74,7 +74,7 @@ pub fn optimize<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>, cx: &
 }
 
 /// What is for the CPU alone, after [`optimize`]. Gives the number of nodes that it changed.
-pub fn for_host<B: Accelerator>(graph: &mut Graph, registry: &Registry<B>) -> usize {
+pub fn for_host<B: Kernels>(graph: &mut Graph, registry: &Registry<B>) -> usize {
     let mut changed = 0;
     everywhere(graph, &mut |graph| {
         changed += blocks::run(graph, &registry.facts) + factors::run(graph);

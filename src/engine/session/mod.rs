@@ -5,7 +5,7 @@ mod rows;
 #[cfg(all(test, feature = "vulkan"))]
 mod tests;
 
-use super::backend::Accelerator;
+use super::backend::Kernels;
 use super::device::max_tensor_bytes;
 use super::error::LoadError;
 use super::kernels::{Running, Stopping};
@@ -26,7 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub struct Session<B: Accelerator> {
+pub struct Session<B: Kernels> {
     program: Program<B>,
     weights: Weights,
     signature: Signature,
@@ -45,7 +45,7 @@ pub struct Session<B: Accelerator> {
 }
 
 /// A batch whose rows are on the device.
-struct Sent<B: Accelerator> {
+struct Sent<B: Kernels> {
     session: Arc<Session<B>>,
     cx: Context<B>,
     inputs: Vec<Node<B>>,
@@ -56,7 +56,7 @@ struct Sent<B: Accelerator> {
 
 type Rows = Vec<Vec<Option<Value>>>;
 
-impl<B: Accelerator> Session<B> {
+impl<B: Kernels> Session<B> {
     pub fn new(mut model: Model, id: DeviceId, device: B::Device, budget: Budget) -> Result<Self, LoadError> {
         // What a device of its own keeps is not in the memory of the process.
         let of_process = if B::ON_HOST { budget.clone() } else { Budget::unlimited() };
@@ -153,12 +153,12 @@ impl<B: Accelerator> Session<B> {
 }
 
 /// Sees a run that does not come to its end.
-struct Watch<'a, B: Accelerator> {
+struct Watch<'a, B: Kernels> {
     session: &'a Session<B>,
     ended: Cell<bool>,
 }
 
-impl<B: Accelerator> Drop for Watch<'_, B> {
+impl<B: Kernels> Drop for Watch<'_, B> {
     /// What went wrong on the device, and was not told yet, is not the next batch's fault; where it was memory that
     /// ran out, what the device keeps for later is given back.
     fn drop(&mut self) {
@@ -189,14 +189,14 @@ struct Streams {
 
 impl Streams {
     /// Gives back what the device keeps for them.
-    fn clean<B: Accelerator>(&self, device: &B::Device) {
+    fn clean<B: Kernels>(&self, device: &B::Device) {
         for stream in [&self.weights, &*self.compute, &self.upload] {
             stream.on(|| B::memory_cleanup(device));
         }
     }
 }
 
-impl<B: Accelerator> Runner for Session<B> {
+impl<B: Kernels> Runner for Session<B> {
     fn joins(&self) -> bool {
         self.signature.batching.joins() && !(0..self.whole.len()).any(|output| self.is_whole(output))
     }
@@ -251,7 +251,7 @@ impl<B: Accelerator> Runner for Session<B> {
     }
 }
 
-impl<B: Accelerator> StagedBatch for Sent<B> {
+impl<B: Kernels> StagedBatch for Sent<B> {
     fn run(self: Box<Self>) -> Result<Rows, RunError> {
         let Self { session, cx, inputs, rows, wants } = *self;
         let (count, _kept) = (rows.len(), kept::<B>(rows));
@@ -263,12 +263,12 @@ impl<B: Accelerator> StagedBatch for Sent<B> {
 /// What of a batch's rows is to be held until the batch has run: tensors of other streams. CubeCL gives the memory of
 /// one that is dropped to whatever comes next on the tensor's own stream, and does not wait for others that are yet
 /// to read it.
-fn kept<B: Accelerator>(rows: Vec<Vec<Value>>) -> Vec<Value> {
+fn kept<B: Kernels>(rows: Vec<Vec<Value>>) -> Vec<Value> {
     let elsewhere = |value: &Value| matches!(value, Value::Device(_)) && !B::ON_HOST;
     rows.into_iter().flatten().filter(elsewhere).collect()
 }
 
-impl<B: Accelerator> Drop for Session<B> {
+impl<B: Kernels> Drop for Session<B> {
     /// Frees the weights, and what the device keeps for the streams.
     fn drop(&mut self) {
         drop(std::mem::take(&mut self.program));

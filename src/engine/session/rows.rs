@@ -1,7 +1,7 @@
 //! A batch's rows become the tensors that the model takes, and what it gives becomes rows again.
 
 use super::Session;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::Context;
 use crate::engine::ops::shape::{concat, slice};
 use crate::engine::stream::Stream;
@@ -12,7 +12,7 @@ use crate::tensor::{DType, Tensor};
 use std::any::Any;
 use std::sync::Arc;
 
-impl<B: Accelerator> Session<B> {
+impl<B: Kernels> Session<B> {
     /// Joins one input of every row into the tensor that the model takes.
     pub(super) fn join(
         &self,
@@ -163,7 +163,7 @@ fn with_axis(axis: Option<usize>, item: &[usize], rows: usize) -> Vec<usize> {
 }
 
 /// Strings are never on a device.
-fn strings<B: Accelerator>(column: &[&Value], shape: Vec<usize>) -> Result<Node<B>, RunError> {
+fn strings<B: Kernels>(column: &[&Value], shape: Vec<usize>) -> Result<Node<B>, RunError> {
     let mut all = Vec::new();
     for value in column {
         match value {
@@ -212,7 +212,7 @@ fn check(port: &Port, takes: &TensorType, value: &Value) -> Result<(), RunError>
 }
 
 /// One row of an output that stayed on its device.
-struct Row<B: Accelerator> {
+struct Row<B: Kernels> {
     id: DeviceId,
     shape: Vec<usize>,
     dtype: DType,
@@ -220,7 +220,7 @@ struct Row<B: Accelerator> {
     stream: Arc<Stream>,
 }
 
-impl<B: Accelerator> Resident for Row<B> {
+impl<B: Kernels> Resident for Row<B> {
     fn device(&self) -> DeviceId {
         self.id
     }

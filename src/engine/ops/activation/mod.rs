@@ -9,10 +9,10 @@ mod softmax;
 pub use smooth::map;
 
 use super::Registry;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::elementwise::Map;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("Relu", 6, |_| smooth::relu()).elementwise().finite();
     r.op("Sigmoid", 6, |_| smooth::map(Map::Sigmoid)).elementwise().finite();
     r.op("Softplus", 1, |_| smooth::build(smooth::softplus::<B>)).elementwise().finite();

@@ -1,11 +1,11 @@
 //! PRelu: the slope below zero is a tensor that broadcasts to the input.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::Value;
 use burn::tensor::get_device_settings;
 
-pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, slope) = (inputs.take(0)?.on_device(&cx.device), inputs.take(1)?);
         let slope = broadcast::to(slope, &x.dims(), cx)?.float(&cx.device)?;

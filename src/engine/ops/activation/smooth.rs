@@ -1,6 +1,6 @@
 //! Activations without settings, and Swish.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::elementwise::Map;
@@ -9,7 +9,7 @@ use crate::engine::value::Value;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, FloatDType, TensorMetadata};
 
-pub fn build<B: Accelerator>(
+pub fn build<B: Kernels>(
     f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
 ) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -19,7 +19,7 @@ pub fn build<B: Accelerator>(
 }
 
 /// As [`build`], of what looks by itself at whether the run is to end.
-pub fn at_once<B: Accelerator>(
+pub fn at_once<B: Kernels>(
     f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
 ) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -29,7 +29,7 @@ pub fn at_once<B: Accelerator>(
 
 /// Half precision is computed in single precision where the processor has no half: a step that rounds after each
 /// operation strays further than the type's own last digit.
-pub fn in_single<B: Accelerator>(
+pub fn in_single<B: Kernels>(
     x: FloatTensor<B>,
     f: impl Fn(FloatTensor<B>) -> FloatTensor<B>,
 ) -> FloatTensor<B> {
@@ -42,12 +42,12 @@ pub fn in_single<B: Accelerator>(
 }
 
 /// A function that the backend has a form of its own for.
-pub fn map<B: Accelerator>(map: Map) -> Result<BoxOp<B>, String> {
+pub fn map<B: Kernels>(map: Map) -> Result<BoxOp<B>, String> {
     at_once(move |x| B::map(x, map))
 }
 
 /// max(x, 0), of integers too.
-pub fn relu<B: Accelerator>() -> Result<BoxOp<B>, String> {
+pub fn relu<B: Kernels>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| match inputs.take(0)? {
         x if x.dtype().is_float() => one(Value::Float(B::activate(x.float(&cx.device)?, Activation::Relu))),
         x => {
@@ -60,22 +60,22 @@ pub fn relu<B: Accelerator>() -> Result<BoxOp<B>, String> {
 }
 
 /// ln(1 + e^x), as max(x, 0) + ln(1 + e^-|x|) so that it does not overflow.
-pub fn softplus<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+pub fn softplus<B: Kernels>(x: FloatTensor<B>) -> FloatTensor<B> {
     let tail = B::float_log1p(B::float_exp(B::float_neg(B::float_abs(x.clone()))));
     B::float_add(B::activate(x, Activation::Relu), tail)
 }
 
-pub fn softsign<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+pub fn softsign<B: Kernels>(x: FloatTensor<B>) -> FloatTensor<B> {
     let below = B::float_add_scalar(B::float_abs(x.clone()), 1.0.into());
     B::float_div(x, below)
 }
 
-pub fn mish<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+pub fn mish<B: Kernels>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul(B::float_tanh(softplus::<B>(x.clone())), x)
 }
 
 /// x · sigmoid(alpha · x)
-pub fn swish<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn swish<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let alpha = f64::from(site.node.attributes.float("alpha", 1.0)?);
     if alpha == 1.0 {
         return map(Map::Silu);
@@ -87,7 +87,7 @@ pub fn swish<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// swish(a) · b
-pub fn swiglu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn swiglu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let alpha = f64::from(site.node.attributes.float("alpha", 1.0)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (gate, x) = (inputs.take(0)?, inputs.take(1)?);

@@ -2,7 +2,7 @@
 //! `axis` itself counts (default -1).
 
 use super::smooth::in_single;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
 use burn::tensor::{TensorMetadata, get_device_settings, ops::FloatTensor};
@@ -14,7 +14,7 @@ pub enum Kind {
     Hardmax,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let flattens = site.node.version < 13;
     let given = site.node.attributes.int("axis", if flattens { 1 } else { -1 })?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -35,7 +35,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
     }))
 }
 
-fn apply<B: Accelerator>(kind: Kind, x: FloatTensor<B>, axis: usize, cx: &Context<B>) -> FloatTensor<B> {
+fn apply<B: Kernels>(kind: Kind, x: FloatTensor<B>, axis: usize, cx: &Context<B>) -> FloatTensor<B> {
     match kind {
         Kind::Softmax if axis + 1 == x.rank() => in_single::<B>(x, B::softmax_rows),
         Kind::Softmax => in_single::<B>(x, |x| B::softmax(x, axis)),

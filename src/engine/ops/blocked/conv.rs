@@ -2,7 +2,7 @@
 
 use super::layout::product;
 use super::{check_channels, dims_of, filter, refused};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::kernels::blocked::{BLOCK, Conv2d, Input, Layout, blocks};
 use crate::engine::kernels::{Activation, blocked};
@@ -26,7 +26,7 @@ struct Conv {
 /// Inputs X, W, B, Z and attributes as of `com.microsoft.FusedConv`; W and B are constants. X is in planes where
 /// the attribute `planes` is set, Z and the result are in blocks. A fifth input, in blocks too, is what X is multiplied
 /// by first: as large, or one position for each channel of an image, or that of X.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let window = Window::read(attributes)?;
     let activation = activation(attributes)?;
@@ -39,7 +39,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(Conv { packed, activation }))
 }
 
-impl<B: Accelerator> Op<B> for Conv {
+impl<B: Kernels> Op<B> for Conv {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let (x, scale) = self.factors(&mut inputs, cx)?;
         let (batch, size) = self.input(x.shape().as_slice())?;
@@ -87,7 +87,7 @@ impl<B: Accelerator> Op<B> for Conv {
 
 impl Conv {
     /// The input, and what its channels are still to be multiplied by.
-    fn factors<B: Accelerator>(
+    fn factors<B: Kernels>(
         &self,
         inputs: &mut Inputs<B>,
         cx: &Context<B>,

@@ -1,7 +1,7 @@
 //! Transposed convolution in blocks.
 
 use super::{check_channels, dims_of, filter, refused};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::blocked::{BLOCK, ConvTranspose2d, blocks, view};
 use crate::engine::ops::nn::window::Window;
@@ -12,7 +12,7 @@ use burn::tensor::TensorMetadata;
 
 /// Inputs and attributes as of `ConvTranspose`, in one group, without dilation and with pads that are given; weights
 /// and bias are constants.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let window = Window::read(attributes)?;
     let (weight, shape, bias) = filter(site)?;

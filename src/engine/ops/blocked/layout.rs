@@ -1,7 +1,7 @@
 //! Into blocks and out of them, shapes, channels after one another, and products of whole channels.
 
 use super::{channels, check_channels, dims_of, refused};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::kernels::blocked::{BLOCK, blocks, from_planes, join_channels, to_planes, to_space, view};
 use crate::engine::ops::make::shape::dimensions;
@@ -11,7 +11,7 @@ use crate::engine::value::Value;
 use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 
-pub fn blocked<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn blocked<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let wanted = channels(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
@@ -32,7 +32,7 @@ pub fn blocked<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn planes<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn planes<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let channels = channels(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
@@ -54,7 +54,7 @@ pub fn planes<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Channels of a position side by side in planes.
-pub fn space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn space<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let channels = channels(site)?;
     let given = site.node.attributes.find_ints("sides")?.cloned().unwrap_or_default();
     let side = |axis: usize| usize::try_from(*given.get(axis)?).ok().filter(|side| *side > 0);
@@ -80,7 +80,7 @@ pub fn space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn shape<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (channels, dimensions) = (channels(site)?, dimensions(site)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let [batch, found, height, width] = dims_of(&inputs.take(0)?.dims())?;
@@ -90,7 +90,7 @@ pub fn shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Along the channels.
-pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn concat<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_ints("channels")?.ok_or("attribute \"channels\" is missing")?;
     let parts: Vec<usize> =
         given.iter().filter_map(|c| usize::try_from(*c).ok().filter(|c| *c > 0)).collect();
@@ -121,14 +121,14 @@ pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// A product; of every channel with a number of its own in one pass.
-pub fn mul<B: Accelerator>() -> Result<BoxOp<B>, String> {
+pub fn mul<B: Kernels>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         one(product(a, b, cx)?)
     }))
 }
 
-pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn product<B: Kernels>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let ([n, c, ..], [m, d, ..]) = (dims_of(&a.dims())?, dims_of(&b.dims())?);
     if (n, c) != (m, d) || a.dims() == b.dims() || a.elements() == 0 || b.elements() == 0 {
         return arithmetic(Arithmetic::Mul, a, b, cx);

@@ -15,11 +15,11 @@ use super::inner::blocked::{
     SHAPE, SPACE,
 };
 use super::{Registry, Site};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::blocked::{BLOCK, blocks};
 use crate::tensor::Tensor;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.domain_op(DOMAIN, CONV, conv::build);
     r.domain_op(DOMAIN, MAX_POOL, |site| pool::build(site, pool::Kind::Max));
     r.domain_op(DOMAIN, AVERAGE_POOL, |site| pool::build(site, pool::Kind::Average));
@@ -38,7 +38,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
 type Filter = (Vec<f32>, [usize; 4], Option<Vec<f32>>);
 
 /// The constant weights and bias of a convolution in two dimensions.
-fn filter<B: Accelerator>(site: &Site<'_, B>) -> Result<Filter, String> {
+fn filter<B: Kernels>(site: &Site<'_, B>) -> Result<Filter, String> {
     let weight = site.absorb(1).ok_or("the weights are not constant")?;
     let bias = site.absorb(2);
     if bias.is_none() && site.has_input(2) {
@@ -54,7 +54,7 @@ fn filter<B: Accelerator>(site: &Site<'_, B>) -> Result<Filter, String> {
 }
 
 /// The channels that the optimiser wrote down.
-fn channels<B: Accelerator>(site: &Site<'_, B>) -> Result<usize, String> {
+fn channels<B: Kernels>(site: &Site<'_, B>) -> Result<usize, String> {
     let channels = site.node.attributes.int("channels", 0)?;
     usize::try_from(channels).ok().filter(|c| *c > 0).ok_or_else(|| "channels start at 1".into())
 }

@@ -1,7 +1,7 @@
 //! Pools of tensors in blocks.
 
 use super::{dims_of, refused};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::blocked::{self, BLOCK, Pool, view};
 use crate::engine::ops::nn::window::Window;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 /// Attributes as of the operator in planes.
-pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
     let kind = match kind {
@@ -52,7 +52,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
     }))
 }
 
-pub fn global_average<B: Accelerator>() -> Result<BoxOp<B>, String> {
+pub fn global_average<B: Kernels>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
         let [batch, blocks, height, width] = dims_of(x.shape().as_slice())?;

@@ -1,7 +1,7 @@
 //! Resize and Upsample of tensors in blocks.
 
 use super::{channels, check_channels, dims_of, refused};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::blocked::{self, BLOCK, Taps, view};
 use crate::engine::ops::shape::resize::{AxisTaps, Resize};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -9,7 +9,7 @@ use crate::engine::value::Value;
 use burn::tensor::TensorMetadata;
 
 /// Inputs and attributes as of the operator in planes, with its name and opset, and the channels.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let wanted = channels(site)?;
     let attributes = &site.node.attributes;
     let resize = Resize::read(site, attributes.text("op", "Resize")?, attributes.int("opset", 13)?)?;

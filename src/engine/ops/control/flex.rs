@@ -1,7 +1,7 @@
 //! `ai.onnx.preview.FlexAttention`: attention whose scores and weights go through graphs of the model.
 
 use super::{Inner, inner};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::make::cast;
@@ -13,7 +13,7 @@ use crate::engine::value::Value;
 use crate::tensor::DType;
 
 /// prob_mod(softmax(score_mod(Q·Kᵀ·scale)))·V over `[batch, heads, length, size]`.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let scale = attributes.find_float("scale")?.map(|s| f64::from(*s));
     let precision =
@@ -41,7 +41,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// What the graph makes of it; the shape stays.
-fn modified<B: Accelerator>(
+fn modified<B: Kernels>(
     graph: &Option<Inner<B>>,
     x: Value<B>,
     inputs: &mut Inputs<B>,

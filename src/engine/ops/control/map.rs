@@ -1,11 +1,11 @@
 //! SequenceMap: a body that is run for each element of a sequence.
 
 use super::inner;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site};
 use crate::engine::value::{List, Value};
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let body = inner(site, "body")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let given = (0..body.declared).map(|i| inputs.take(i)).collect::<Result<Vec<_>, _>>()?;

@@ -8,14 +8,14 @@ mod scan;
 
 use super::shape::concat;
 use super::{Context, OpError, Registry, Site};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::OutputType;
 use crate::engine::program::Program;
 use crate::engine::run::Scope;
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.domain_op("ai.onnx.preview", "FlexAttention", flex::build);
     r.op("If", 1, branch::build);
     r.op("Loop", 1, repeat::build);
@@ -24,7 +24,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
 }
 
 /// A graph inside the node, built; and the inputs of the node that it captures, which are its last inputs.
-struct Inner<B: Accelerator> {
+struct Inner<B: Kernels> {
     program: Program<B>,
     captures: std::ops::Range<usize>,
     /// Inputs that the graph declares.
@@ -33,7 +33,7 @@ struct Inner<B: Accelerator> {
     results: Vec<OutputType>,
 }
 
-fn inner<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Inner<B>, String> {
+fn inner<B: Kernels>(site: &Site<'_, B>, name: &str) -> Result<Inner<B>, String> {
     let graph =
         site.node.attributes.find_graph(name)?.ok_or_else(|| format!("attribute {name:?} is missing"))?;
     let program =
@@ -53,12 +53,12 @@ fn inner<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Inner<B>, Str
 }
 
 /// What each round of a body gives, until it is joined; no more than one tensor may take.
-struct Gathered<B: Accelerator> {
+struct Gathered<B: Kernels> {
     parts: Vec<Vec<Value<B>>>,
     bytes: usize,
 }
 
-impl<B: Accelerator> Gathered<B> {
+impl<B: Kernels> Gathered<B> {
     fn new(outputs: usize) -> Self {
         Self { parts: (0..outputs).map(|_| Vec::new()).collect(), bytes: 0 }
     }
@@ -76,7 +76,7 @@ impl<B: Accelerator> Gathered<B> {
 }
 
 /// Reserves what a body has given, from its round to the next. REQUIRES that `scope` holds nothing else.
-fn hold<B: Accelerator>(
+fn hold<B: Kernels>(
     scope: &Scope<'_>,
     state: &[Value<B>],
     gathered: usize,
@@ -88,7 +88,7 @@ fn hold<B: Accelerator>(
 }
 
 /// Joins tensors along a new axis. Of none, what is declared says dtype and shape.
-fn stack<B: Accelerator>(
+fn stack<B: Kernels>(
     parts: Vec<Value<B>>,
     axis: i64,
     declared: &OutputType,

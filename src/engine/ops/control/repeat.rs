@@ -1,13 +1,13 @@
 //! Loop: a body that is run until its condition or its trip count ends it.
 
 use super::{Gathered, inner};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let body = inner(site, "body")?;
     let carried = body.declared.checked_sub(2).ok_or("its body takes fewer than two inputs")?;
     let given = body.results.len().checked_sub(1).ok_or("its body gives no condition")?;

@@ -1,14 +1,14 @@
 //! Scan: a body that is run for each slice of its inputs, with a state from one to the next.
 
 use super::{Gathered, Inner, inner};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::ops::shape::concat;
 use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpResult, Site, axis};
 use crate::engine::value::Value;
 
-struct Scan<B: Accelerator> {
+struct Scan<B: Kernels> {
     body: Inner<B>,
     /// States, which come before the inputs that are sliced.
     states: usize,
@@ -20,7 +20,7 @@ struct Scan<B: Accelerator> {
     output_backwards: Vec<bool>,
 }
 
-impl<B: Accelerator> Scan<B> {
+impl<B: Kernels> Scan<B> {
     fn read(site: &Site<'_, B>) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         let body = inner(site, "body")?;
@@ -87,7 +87,7 @@ impl<B: Accelerator> Scan<B> {
 }
 
 /// Takes one slice, without its axis.
-fn at<B: Accelerator>(x: &Value<B>, axis: usize, index: usize) -> Result<Value<B>, OpError> {
+fn at<B: Kernels>(x: &Value<B>, axis: usize, index: usize) -> Result<Value<B>, OpError> {
     let mut dims = x.dims();
     let mut parts: Vec<Part> = dims.iter().map(|d| Part { start: 0, count: *d, step: 1 }).collect();
     parts[axis] = Part { start: index, count: 1, step: 1 };
@@ -95,7 +95,7 @@ fn at<B: Accelerator>(x: &Value<B>, axis: usize, index: usize) -> Result<Value<B
     slice(x.clone(), &parts)?.reshaped(dims)
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let scan = Scan::read(site)?;
     if site.node.version < 9 {
         return batched(scan);
@@ -110,7 +110,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// The form before opset 9: everything has a batch axis first, and items may be of different lengths.
-fn batched<B: Accelerator>(scan: Scan<B>) -> Result<BoxOp<B>, String> {
+fn batched<B: Kernels>(scan: Scan<B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let lengths = inputs.optional_ints(0)?;
         let given = (0..scan.body.declared).map(|i| inputs.take(i + 1)).collect::<Result<Vec<_>, _>>()?;

@@ -1,13 +1,13 @@
 //! BitCast: the same bits read as another type of as many.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use bytes::Bytes;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let code = site.node.attributes.find_int("to")?.copied().ok_or("attribute \"to\" is missing")?;
     let dtype = host::dtype_of(code)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {

@@ -1,6 +1,6 @@
 //! Cast and CastLike: between all numbers, bool, strings, and the small types.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Cell, Number, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, to_burn};
@@ -16,7 +16,7 @@ struct Rules {
 }
 
 impl Rules {
-    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         let rounding = match site.node.attributes.text("round_mode", "up")? {
             "up" => Rounding::Up,
             "down" => Rounding::Down,
@@ -27,7 +27,7 @@ impl Rules {
     }
 }
 
-pub fn cast<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn cast<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let code = site.node.attributes.find_int("to")?.copied().ok_or("attribute \"to\" is missing")?;
     let (dtype, rules) = (host::dtype_of(code)?, Rules::read(site)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -35,7 +35,7 @@ pub fn cast<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn cast_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn cast_like<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let rules = Rules::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let dtype = inputs.take(1)?.dtype();
@@ -44,11 +44,11 @@ pub fn cast_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 }
 
 /// Converts the elements to another type.
-pub fn to<B: Accelerator>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn to<B: Kernels>(x: Value<B>, dtype: DType, cx: &Context<B>) -> Result<Value<B>, OpError> {
     convert(x, dtype, Rules { saturate: true, rounding: Rounding::Up }, cx)
 }
 
-fn convert<B: Accelerator>(
+fn convert<B: Kernels>(
     x: Value<B>,
     dtype: DType,
     rules: Rules,

@@ -1,13 +1,13 @@
 //! Constant, ConstantOfShape, Range, EyeLike.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, Node};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
-pub fn constant<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn constant<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let tensor = value(site.node)?;
     Ok(Box::new(move |_: Inputs<B>, _: &Context<B>| one(Value::Host(tensor.clone()))))
 }
@@ -28,7 +28,7 @@ fn value(node: &Node) -> Result<Tensor, String> {
     }
 }
 
-pub fn of_shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn of_shape<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (dtype, fill) = match site.node.attributes.find_tensor("value")? {
         Some(tensor) => (tensor.dtype(), host::only(tensor)?),
         None => (DType::F32, Number::Float(0.0)),
@@ -43,7 +43,7 @@ pub fn of_shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     }))
 }
 
-pub fn range<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn range<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut bounds = Vec::with_capacity(3);
         let mut dtype = DType::F32;
@@ -79,7 +79,7 @@ pub fn range<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn eye_like<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn eye_like<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let k = site.node.attributes.int("k", 0)?;
     let given = site.node.attributes.find_int("dtype")?.map(|code| host::dtype_of(*code)).transpose()?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

@@ -1,13 +1,13 @@
 //! OneHot and NonZero.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
 /// An index outside the depth is nowhere hot.
-pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn one_hot<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", -1)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let indices = inputs.take(0)?.into_host()?;
@@ -37,7 +37,7 @@ pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn non_zero<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn non_zero<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let strides = host::strides(x.shape());

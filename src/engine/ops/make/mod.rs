@@ -9,11 +9,11 @@ pub mod shape;
 mod triangle;
 
 use super::Registry;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
 pub use cast::to as cast;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("Constant", 1, constant::constant).linear();
     r.op("ConstantOfShape", 9, constant::of_shape).linear();
     r.op("Range", 11, constant::range).linear();

@@ -1,7 +1,7 @@
 //! ImageDecoder: the bytes of a picture's file to pixels, rows of `[height, width, channels]`. What cannot be read
 //! is an empty picture, as the standard asks. JPEG 2000 and PNM are not read.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -15,7 +15,7 @@ enum Pixels {
     Gray,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let pixels = match site.node.attributes.text("pixel_format", "RGB")? {
         "RGB" => Pixels::Rgb,
         "BGR" => Pixels::Bgr,

@@ -1,18 +1,18 @@
 //! Shape and Size: always on the host.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
-pub fn shape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn shape<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let dimensions = dimensions(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| one(dimensions(&inputs.take(0)?.dims())?)))
 }
 
 /// What the node makes of a tensor's dimensions: those from `start` to `end`.
-pub fn dimensions<B: Accelerator>(
+pub fn dimensions<B: Kernels>(
     site: &Site<'_, B>,
 ) -> Result<impl Fn(&[usize]) -> Result<Value<B>, String> + use<B>, String> {
     let attributes = &site.node.attributes;
@@ -27,7 +27,7 @@ pub fn dimensions<B: Accelerator>(
     })
 }
 
-pub fn size<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn size<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| {
         let count = inputs.take(0)?.elements();
         one(Value::Host(host::scalar(DType::I64, Number::Int(count as i128))?))

@@ -1,11 +1,11 @@
 //! Trilu: the upper or lower triangle of matrices.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let upper = site.node.attributes.int("upper", 1)? != 0;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;

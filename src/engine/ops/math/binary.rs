@@ -1,6 +1,6 @@
 //! Add, Sub, Mul, Div; Pow, Mod, BitShift and the bitwise operators.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Cell, Number, Reader};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, OpResult, Site, broadcast, one};
 use crate::engine::value::Value;
@@ -9,14 +9,14 @@ use burn::tensor::{TensorMetadata, get_device_settings};
 
 pub use crate::engine::kernels::strided::Binary as Arithmetic;
 
-pub fn build<B: Accelerator>(op: Arithmetic) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(op: Arithmetic) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         one(arithmetic(op, a, b, cx)?)
     }))
 }
 
-pub fn arithmetic<B: Accelerator>(
+pub fn arithmetic<B: Kernels>(
     op: Arithmetic,
     a: Value<B>,
     b: Value<B>,
@@ -57,16 +57,11 @@ pub fn arithmetic<B: Accelerator>(
     })
 }
 
-fn a_rank<B: Accelerator>(tensor: &B::FloatTensorPrimitive) -> usize {
+fn a_rank<B: Kernels>(tensor: &B::FloatTensorPrimitive) -> usize {
     tensor.rank()
 }
 
-fn on_host<B: Accelerator>(
-    op: Arithmetic,
-    a: &Tensor,
-    b: &Tensor,
-    cx: &Context<B>,
-) -> Result<Tensor, OpError> {
+fn on_host<B: Kernels>(op: Arithmetic, a: &Tensor, b: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
     elementwise(a, b, a.dtype(), cx, |a, b| {
         Ok(match (a, b) {
             (Number::Int(a), Number::Int(b)) => Number::Int(match op {
@@ -89,7 +84,7 @@ fn on_host<B: Accelerator>(
 }
 
 /// A binary operation on the host, with broadcasting.
-pub fn elementwise<B: Accelerator>(
+pub fn elementwise<B: Kernels>(
     a: &Tensor,
     b: &Tensor,
     dtype: DType,
@@ -118,7 +113,7 @@ pub fn elementwise<B: Accelerator>(
 }
 
 /// The same results, and an error once the run is to end.
-fn watched<B: Accelerator>(
+fn watched<B: Kernels>(
     results: impl Iterator<Item = Result<Number, String>>,
     cx: &Context<B>,
 ) -> impl Iterator<Item = Result<Number, OpError>> {
@@ -133,7 +128,7 @@ fn watched<B: Accelerator>(
 /// Elements between two looks at whether the run is to end.
 const LOOK: usize = 1 << 16;
 
-fn typed<T: Cell, B: Accelerator>(
+fn typed<T: Cell, B: Kernels>(
     dtype: DType,
     dims: Vec<usize>,
     results: impl Iterator<Item = Result<Number, String>>,
@@ -148,7 +143,7 @@ fn typed<T: Cell, B: Accelerator>(
 }
 
 /// The exponent may be of another type; the result is of the base's.
-pub fn pow<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn pow<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (base, exponent) = (inputs.take(0)?, inputs.take(1)?);
         let dtype = base.dtype();
@@ -183,7 +178,7 @@ pub fn pow<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn power<B: Accelerator>(
+fn power<B: Kernels>(
     base: B::FloatTensorPrimitive,
     exponent: f64,
     cx: &Context<B>,
@@ -206,7 +201,7 @@ fn power<B: Accelerator>(
 }
 
 /// The remainder: with `fmod` its sign is the dividend's, as in C; without, the divisor's.
-pub fn modulo<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn modulo<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let fmod = site.node.attributes.flag("fmod")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
@@ -228,7 +223,7 @@ pub fn modulo<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn shift<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn shift<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let left = match site.node.attributes.text("direction", "")? {
         "LEFT" => true,
         "RIGHT" => false,
@@ -247,7 +242,7 @@ pub enum Bits {
     Xor,
 }
 
-pub fn bitwise<B: Accelerator>(op: Bits) -> Result<BoxOp<B>, String> {
+pub fn bitwise<B: Kernels>(op: Bits) -> Result<BoxOp<B>, String> {
     host_ints(move |a, b| match op {
         Bits::And => a & b,
         Bits::Or => a | b,
@@ -255,9 +250,7 @@ pub fn bitwise<B: Accelerator>(op: Bits) -> Result<BoxOp<B>, String> {
     })
 }
 
-fn host_ints<B: Accelerator>(
-    f: impl Fn(i128, i128) -> i128 + Send + Sync + 'static,
-) -> Result<BoxOp<B>, String> {
+fn host_ints<B: Kernels>(f: impl Fn(i128, i128) -> i128 + Send + Sync + 'static) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| -> OpResult<B> {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         let dtype = broadcast::same_dtype(&a, &b)?;

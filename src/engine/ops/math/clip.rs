@@ -1,6 +1,6 @@
 //! Clip: bounds are attributes before opset 11, optional inputs since.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::kernels::Activation;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
@@ -8,7 +8,7 @@ use crate::engine::value::{Value, to_burn};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata, get_device_settings};
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (low, high) = if site.node.version < 11 {
         let bound = |name| attributes.find_float(name).map(|b| b.map(|v| Number::Float(f64::from(*v))));
@@ -27,7 +27,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn clip<B: Accelerator>(x: Value<B>, low: Option<Number>, high: Option<Number>) -> Result<Value<B>, OpError> {
+fn clip<B: Kernels>(x: Value<B>, low: Option<Number>, high: Option<Number>) -> Result<Value<B>, OpError> {
     Ok(match x {
         Value::Float(x) => {
             // A bound that is missing is the type's own lowest or highest, which infinity is beyond.
@@ -66,7 +66,7 @@ fn ends(dtype: DType) -> (f64, f64) {
 }
 
 /// Clips in double precision.
-fn wide<B: Accelerator>(x: FloatTensor<B>, min: f64, max: f64) -> FloatTensor<B> {
+fn wide<B: Kernels>(x: FloatTensor<B>, min: f64, max: f64) -> FloatTensor<B> {
     let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
     let below = B::float_lower_elem(x.clone(), min.into(), out);
     let x = B::float_mask_fill(x, below, min.into());

@@ -1,7 +1,7 @@
 //! Equal, Greater, Less and their like; And, Or, Xor, Not.
 
 use super::binary::elementwise;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, broadcast, one};
 use crate::engine::value::Value;
@@ -17,7 +17,7 @@ pub enum Relation {
     LessOrEqual,
 }
 
-pub fn build<B: Accelerator>(op: Relation) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(op: Relation) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         broadcast::same_dtype(&a, &b)?;
@@ -58,7 +58,7 @@ pub fn build<B: Accelerator>(op: Relation) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn strings<B: Accelerator>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
+fn strings<B: Kernels>(op: Relation, a: &Tensor, b: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
     if !matches!(op, Relation::Equal) {
         return Err("strings are not ordered".into());
     }
@@ -77,7 +77,7 @@ pub enum Logic {
     Xor,
 }
 
-pub fn logic<B: Accelerator>(op: Logic) -> Result<BoxOp<B>, String> {
+pub fn logic<B: Kernels>(op: Logic) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         if let (Value::Host(a), Value::Host(b)) = (&a, &b) {
@@ -102,7 +102,7 @@ pub fn logic<B: Accelerator>(op: Logic) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn not<B: Accelerator>() -> Result<BoxOp<B>, String> {
+pub fn not<B: Kernels>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| match inputs.take(0)? {
         Value::Host(a) => {
             let flipped = host::collected(a.bytes().iter().map(|b| *b == 0))?;

@@ -1,11 +1,11 @@
 //! Det: determinants of square matrices, by elimination in double precision.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, one};
 use crate::engine::value::Value;
 
-pub fn build<B: Accelerator>() -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let (outer, size) = match x.shape() {
@@ -23,7 +23,7 @@ pub fn build<B: Accelerator>() -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn determinant<B: Accelerator>(mut m: Vec<f64>, n: usize, cx: &Context<B>) -> Result<f64, OpError> {
+fn determinant<B: Kernels>(mut m: Vec<f64>, n: usize, cx: &Context<B>) -> Result<f64, OpError> {
     let mut product = 1.0;
     for step in 0..n {
         cx.run.go_on()?;

@@ -9,11 +9,11 @@ mod unary;
 mod variadic;
 
 use super::Registry;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
 pub use binary::{Arithmetic, arithmetic};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("Add", 7, |_| binary::build(binary::Arithmetic::Add)).elementwise();
     r.op("Sub", 7, |_| binary::build(binary::Arithmetic::Sub)).elementwise();
     r.op("Mul", 7, |_| binary::build(binary::Arithmetic::Mul)).elementwise();

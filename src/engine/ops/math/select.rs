@@ -1,11 +1,11 @@
 //! Where: elements of one tensor or the other, by a condition.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Reader};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::Value;
 
-pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (condition, then, other) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
         broadcast::same_dtype(&then, &other)?;

@@ -1,6 +1,6 @@
 //! Functions of one element.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::kernels::elementwise::Map;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
@@ -8,7 +8,7 @@ use crate::engine::value::Value;
 use crate::tensor::DType;
 use burn::tensor::{get_device_settings, ops::FloatTensor};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("Abs", 6, |_| numeric(B::float_abs, f64::abs, i128::abs)).elementwise();
     r.op("Neg", 6, |_| numeric(B::float_neg, |v| -v, i128::wrapping_neg)).elementwise();
     r.op("Sign", 9, |_| numeric(B::float_sign, sign, i128::signum)).elementwise();
@@ -45,22 +45,22 @@ type OnDevice<B> = fn(
 /// number is the same to the last digit.
 const LARGE: f64 = 1e16;
 
-fn asinh<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+fn asinh<B: Kernels>(x: FloatTensor<B>) -> FloatTensor<B> {
     let far = B::float_mul(B::float_sign(x.clone()), double_log::<B>(B::float_abs(x.clone())));
     choose::<B>(x.clone(), far, B::float_asinh(x))
 }
 
-fn acosh<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+fn acosh<B: Kernels>(x: FloatTensor<B>) -> FloatTensor<B> {
     choose::<B>(x.clone(), double_log::<B>(x.clone()), B::float_acosh(x))
 }
 
 /// ln(2x)
-fn double_log<B: Accelerator>(x: FloatTensor<B>) -> FloatTensor<B> {
+fn double_log<B: Kernels>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_add_scalar(B::float_log(x), std::f64::consts::LN_2.into())
 }
 
 /// `far` where x is large, else `near`.
-fn choose<B: Accelerator>(x: FloatTensor<B>, far: FloatTensor<B>, near: FloatTensor<B>) -> FloatTensor<B> {
+fn choose<B: Kernels>(x: FloatTensor<B>, far: FloatTensor<B>, near: FloatTensor<B>) -> FloatTensor<B> {
     let out = get_device_settings::<B>(&B::float_device(&x)).bool_dtype;
     B::float_mask_where(near, B::float_greater_elem(B::float_abs(x), LARGE.into(), out), far)
 }
@@ -79,12 +79,12 @@ fn sign(v: f64) -> f64 {
 }
 
 /// A function of floats, on the device and on the host.
-fn float<B: Accelerator>(on_device: OnDevice<B>, on_host: fn(f64) -> f64) -> Result<BoxOp<B>, String> {
+fn float<B: Kernels>(on_device: OnDevice<B>, on_host: fn(f64) -> f64) -> Result<BoxOp<B>, String> {
     numeric_or(on_device, on_host, None)
 }
 
 /// A function of floats and integers, on the device and on the host.
-fn numeric<B: Accelerator>(
+fn numeric<B: Kernels>(
     on_device: OnDevice<B>,
     on_host: fn(f64) -> f64,
     ints: fn(i128) -> i128,
@@ -92,7 +92,7 @@ fn numeric<B: Accelerator>(
     numeric_or(on_device, on_host, Some(ints))
 }
 
-fn numeric_or<B: Accelerator>(
+fn numeric_or<B: Kernels>(
     on_device: OnDevice<B>,
     on_host: fn(f64) -> f64,
     ints: Option<fn(i128) -> i128>,
@@ -112,13 +112,13 @@ fn numeric_or<B: Accelerator>(
 }
 
 /// Always computed on the device.
-pub fn device<B: Accelerator>(on_device: OnDevice<B>) -> Result<BoxOp<B>, String> {
+pub fn device<B: Kernels>(on_device: OnDevice<B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         one(Value::Float(B::each(inputs.take(0)?.float(&cx.device)?, &on_device)))
     }))
 }
 
-fn host_ints<B: Accelerator>(f: fn(i128) -> i128) -> Result<BoxOp<B>, String> {
+fn host_ints<B: Kernels>(f: fn(i128) -> i128) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let results = host::numbers(&x).map(|v| match v {
@@ -129,14 +129,14 @@ fn host_ints<B: Accelerator>(f: fn(i128) -> i128) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn is_nan<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn is_nan<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let out = get_device_settings::<B>(&cx.device).bool_dtype;
         one(Value::Bool(B::float_is_nan(inputs.take(0)?.float(&cx.device)?, out)))
     }))
 }
 
-fn is_inf<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn is_inf<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let negative = site.node.attributes.int("detect_negative", 1)? != 0;
     let positive = site.node.attributes.int("detect_positive", 1)? != 0;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {

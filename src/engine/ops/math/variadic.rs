@@ -1,7 +1,7 @@
 //! Max, Min, Sum and Mean of any number of tensors.
 
 use super::binary::{Arithmetic, arithmetic, elementwise};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{Number, scalar};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, broadcast, one};
@@ -17,7 +17,7 @@ pub enum Fold {
     Mean,
 }
 
-pub fn build<B: Accelerator>(op: Fold) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(op: Fold) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let count = inputs.0.len();
         let dtype = inputs.0.first().and_then(|value| value.as_ref().map(Value::dtype));
@@ -49,12 +49,7 @@ pub fn build<B: Accelerator>(op: Fold) -> Result<BoxOp<B>, String> {
 }
 
 /// NaN wins, as in NumPy.
-fn extreme<B: Accelerator>(
-    a: Value<B>,
-    b: Value<B>,
-    max: bool,
-    cx: &Context<B>,
-) -> Result<Value<B>, OpError> {
+fn extreme<B: Kernels>(a: Value<B>, b: Value<B>, max: bool, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let dtype = broadcast::same_dtype(&a, &b)?;
     if matches!((&a, &b), (Value::Float(_), _) | (_, Value::Float(_))) {
         let (a, b) = broadcast::both(a, b, cx)?;

@@ -1,12 +1,12 @@
 //! Activations with a bias, and approximations of Gelu.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::Attribute;
 use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site};
 
 /// x · sigmoid(alpha · x)
-pub fn quick_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn quick_gelu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     // The attribute has a default that the standard's Swish does not share.
     let alpha = site.node.attributes.float("alpha", 1.702)?;
     let mut body = Body::new(site);
@@ -24,7 +24,7 @@ pub fn quick_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
 }
 
 /// Gelu by tanh of x + bias.
-pub fn fast_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn fast_gelu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let sum = body.input(0)?;
     let sum = body.plus(sum, body.optional(1));
@@ -32,7 +32,7 @@ pub fn fast_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     body.build(&[y])
 }
 
-pub fn bias_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn bias_gelu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let sum = body.node("Add", &[body.input(0)?, body.input(1)?]);
     let y = body.node("Gelu", &[sum]);
@@ -40,7 +40,7 @@ pub fn bias_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 }
 
 /// Softmax(x + bias) over the axes from `axis` on, as the standard had it before opset 13.
-pub fn bias_softmax<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn bias_softmax<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let axis = site.node.attributes.int("axis", 1)?;
     if site.node.attributes.flag("is_inner_broadcast")? {
         return Err("is_inner_broadcast is not supported".into());
@@ -58,7 +58,7 @@ pub fn bias_softmax<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Stri
 }
 
 /// x + bias + skip
-pub fn bias_add<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn bias_add<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let sum = body.node("Add", &[body.input(0)?, body.input(1)?]);
     let y = body.node("Add", &[sum, body.input(2)?]);
@@ -66,7 +66,7 @@ pub fn bias_add<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
 }
 
 /// The first half of x + bias, times the Gelu of the second.
-pub fn bias_split_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn bias_split_gelu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let sum = body.node("Add", &[body.input(0)?, body.input(1)?]);
     let attributes = [("axis", Attribute::Int(-1)), ("num_outputs", Attribute::Int(2))];

@@ -4,7 +4,7 @@
 //! the order of roundings then decides. It is `a · (scale of a / scale of c) + (b · (scale of b / scale of c) + rest)`,
 //! each of the two a fused multiply-add, rounded to even.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, broadcast, one};
 use crate::engine::value::Value;
@@ -19,7 +19,7 @@ struct Quantised {
 }
 
 /// Inputs: A, its scale and zero point, B with its own, scale and zero point of the result.
-pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let a = inputs.take(0)?.into_host()?;
         let (sa, za) = numbers(&mut inputs, 1)?;
@@ -52,7 +52,7 @@ pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// The scale at an input and the zero point behind it, one number each.
-fn numbers<B: Accelerator>(inputs: &mut Inputs<B>, place: usize) -> Result<(f32, f32), OpError> {
+fn numbers<B: Kernels>(inputs: &mut Inputs<B>, place: usize) -> Result<(f32, f32), OpError> {
     let scale = host::only(&inputs.take(place)?.into_host()?)?;
     let zero = match inputs.optional(place + 1) {
         Some(zero) => host::only(&zero.into_host()?)?.as_f64(),

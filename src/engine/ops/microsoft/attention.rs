@@ -1,6 +1,6 @@
 //! Attention and MultiHeadAttention, through the standard's Attention.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site, inner};
@@ -13,7 +13,7 @@ struct Beside {
 }
 
 /// Gives y and the keys and values, those of before included.
-fn attend<B: Accelerator>(
+fn attend<B: Kernels>(
     site: &Site<'_, B>,
     body: &mut Body<'_, '_, B>,
     [q, k, v]: [ValueId; 3],
@@ -50,7 +50,7 @@ fn attend<B: Accelerator>(
 }
 
 /// An error for each of these that is set.
-fn refuse<B: Accelerator>(
+fn refuse<B: Kernels>(
     site: &Site<'_, B>,
     attributes: &[&str],
     inputs: &[(usize, &str)],
@@ -68,7 +68,7 @@ fn refuse<B: Accelerator>(
 
 /// `Attention`. Inputs: x, weights, bias, mask, past (keys and values in one), attention bias. Outputs: y,
 /// present.
-pub fn packed<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn packed<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     refuse(site, &["do_rotary", "past_present_share_buffer"], &[(6, "past_sequence_length")])?;
     let sizes = site.node.attributes.find_ints("qkv_hidden_sizes")?.cloned();
     let mut body = Body::new(site);
@@ -107,7 +107,7 @@ pub fn packed<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 
 /// `MultiHeadAttention`. Inputs: q, k, v, bias, key padding mask, attention bias, past keys, past values.
 /// Outputs: y, keys, values.
-pub fn multi_head<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn multi_head<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     refuse(site, &[], &[(8, "past_sequence_length"), (9, "cache_indirection")])?;
     if site.has_output(3) {
         return Err("scores as an output are not supported".into());

@@ -1,14 +1,14 @@
 //! EmbedLayerNormalization: the sum of word, position and segment embeddings, normalised.
 
 use super::norm::normalised;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::Attribute;
 use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site};
 
 /// Inputs: ids, segment ids, word, position and segment embeddings, gamma, beta, mask, position ids.
 /// Outputs: y, how many places of each row the mask opens, the sum.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let epsilon = site.node.attributes.float("epsilon", 1e-12)?;
     let mut body = Body::new(site);
     let ids = body.input(0)?;

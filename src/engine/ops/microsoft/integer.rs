@@ -4,17 +4,17 @@
 //! sum of their products is exact to 2^24, and beyond that as near as float32 is.
 
 use super::qlinear::quantised;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site};
 
-fn float<B: Accelerator>(body: &mut Body<'_, '_, B>, x: ValueId) -> ValueId {
+fn float<B: Kernels>(body: &mut Body<'_, '_, B>, x: ValueId) -> ValueId {
     body.node_with("Cast", &[x], &[("to", Attribute::Int(1))])
 }
 
 /// x less its zero point, in float32.
-fn centred<B: Accelerator>(body: &mut Body<'_, '_, B>, x: ValueId, zero: Option<ValueId>) -> ValueId {
+fn centred<B: Kernels>(body: &mut Body<'_, '_, B>, x: ValueId, zero: Option<ValueId>) -> ValueId {
     let x = float(body, x);
     match zero {
         Some(zero) => {
@@ -26,7 +26,7 @@ fn centred<B: Accelerator>(body: &mut Body<'_, '_, B>, x: ValueId, zero: Option<
 }
 
 /// Inputs: A, B, their scales, their zero points, bias.
-pub fn matmul_to_float<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn matmul_to_float<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let (a, b) = (body.input(0)?, body.input(1)?);
     let (a_zero, b_zero) = (body.optional(4), body.optional(5));
@@ -39,7 +39,7 @@ pub fn matmul_to_float<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, S
 }
 
 /// Inputs: A in float32, B, the scale and zero point of B, bias.
-pub fn dynamic_matmul<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn dynamic_matmul<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let quantised = body.nodes("DynamicQuantizeLinear", vec![Some(body.input(0)?)], &[], 3);
     let (b, b_zero) = (body.input(1)?, body.optional(3));
@@ -53,7 +53,7 @@ pub fn dynamic_matmul<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, St
 
 /// Inputs: A, its scale and zero point, B with its own, C (of the scale of the product), scale and zero
 /// point of the result. Without these the result is float32.
-pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn gemm<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let alpha = f64::from(attributes.float("alpha", 1.0)?);
     let (flip_a, flip_b) = (attributes.flag("transA")?, attributes.flag("transB")?);
@@ -81,11 +81,7 @@ pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// B as `[inner, columns]`, so that zero points of columns line up with the last axis.
-fn float_weight<B: Accelerator>(
-    body: &mut Body<'_, '_, B>,
-    flip: bool,
-    zero: bool,
-) -> Result<ValueId, String> {
+fn float_weight<B: Kernels>(body: &mut Body<'_, '_, B>, flip: bool, zero: bool) -> Result<ValueId, String> {
     let b = body.input(3)?;
     let b = if flip { body.node("Transpose", &[b]) } else { b };
     let zero = if zero { body.optional(5) } else { None };
@@ -97,7 +93,7 @@ fn float_weight<B: Accelerator>(
 /// Inputs: X, W, R, B, lengths, first hidden and cell state, P, the scale and zero point of W, those of R;
 /// scales are for each direction, or each of its columns. The weights become numbers when the model is
 /// loaded, and the inputs are not quantised.
-pub fn lstm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn lstm<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes: Vec<(&str, Attribute)> =
         site.node.attributes.0.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let outputs = site.node.outputs.len().clamp(1, 3);

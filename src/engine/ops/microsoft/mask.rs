@@ -1,6 +1,6 @@
 //! The mask of `com.microsoft` attention, in any of its shapes, as what is added to the scores.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
@@ -11,7 +11,7 @@ use crate::tensor::DType;
 /// A mask is `[batch]` (lengths), `[2 batch]` (ends, then beginnings), `[batch, keys]` or
 /// `[batch, queries, keys]` (1 is open). The result is `[batch, 1, 1 or queries, keys]`: 0 where open,
 /// `filter` where not.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let filter = f64::from(site.node.attributes.float("filter", -10_000.0)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let mask = inputs.take(0)?.into_host()?;

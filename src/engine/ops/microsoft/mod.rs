@@ -11,12 +11,12 @@ mod product;
 mod qlinear;
 
 use super::{Registry, inner};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::elementwise::Map;
 
 const DOMAIN: &str = "com.microsoft";
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.domain_op(DOMAIN, "Gelu", |_| super::activation::map(Map::Gelu)).elementwise().finite();
     r.domain_op(DOMAIN, "QuickGelu", activation::quick_gelu).elementwise();
     r.domain_op(DOMAIN, "FastGelu", activation::fast_gelu).elementwise();

@@ -1,30 +1,30 @@
 //! Layer and RMS normalisation of a sum: x + skip + bias.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
 use crate::engine::ops::{BoxOp, Site};
 
 /// Inputs X, scale. What the standard calls RMSNormalization.
-pub fn rms<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn rms<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     crate::engine::ops::nn::rms(site)
 }
 
-pub fn layer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn layer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     crate::engine::ops::nn::layer(site)
 }
 
 /// Inputs: x, skip, gamma, beta, bias. Outputs: y, mean and deviation (never given), the sum.
-pub fn skip_layer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn skip_layer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     skip(site, "LayerNormalization", 3)
 }
 
 /// Inputs: x, skip, gamma, bias.
-pub fn skip_rms<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn skip_rms<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     skip(site, "SimplifiedLayerNormalization", 2)
 }
 
-fn skip<B: Accelerator>(site: &Site<'_, B>, op: &str, scales: usize) -> Result<BoxOp<B>, String> {
+fn skip<B: Kernels>(site: &Site<'_, B>, op: &str, scales: usize) -> Result<BoxOp<B>, String> {
     if site.has_output(1) || site.has_output(2) {
         return Err("mean and deviation as outputs are not supported".into());
     }
@@ -42,7 +42,7 @@ fn skip<B: Accelerator>(site: &Site<'_, B>, op: &str, scales: usize) -> Result<B
     body.build(&[y, y, y, sum])
 }
 
-pub fn normalised<B: Accelerator>(
+pub fn normalised<B: Kernels>(
     body: &mut Body<'_, '_, B>,
     op: &str,
     inputs: Vec<Option<ValueId>>,

@@ -1,6 +1,6 @@
 //! MatMul and Gemm with transposes, a scale or an activation.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
 use crate::engine::ops::nn::product;
@@ -10,7 +10,7 @@ use crate::engine::value::Value;
 
 /// alpha · A' · B', where a transpose may be of the last two axes, or move the first axis behind those of
 /// the batch.
-pub fn fused_matmul<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn fused_matmul<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let alpha = f64::from(attributes.float("alpha", 1.0)?);
     let a = (attributes.flag("transA")?, attributes.flag("transBatchA")?);
@@ -27,7 +27,7 @@ pub fn fused_matmul<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Stri
     }))
 }
 
-fn turned<B: Accelerator>(x: Value<B>, (last, batch): (bool, bool)) -> Result<Value<B>, String> {
+fn turned<B: Kernels>(x: Value<B>, (last, batch): (bool, bool)) -> Result<Value<B>, String> {
     let rank = x.rank();
     let mut axes: Vec<usize> = (0..rank).collect();
     if batch && rank > 2 {
@@ -41,7 +41,7 @@ fn turned<B: Accelerator>(x: Value<B>, (last, batch): (bool, bool)) -> Result<Va
 }
 
 /// An activation of the standard domain by name, with its parameters where they are given.
-fn activated<B: Accelerator>(
+fn activated<B: Kernels>(
     body: &mut Body<'_, '_, B>,
     y: ValueId,
     site: &Site<'_, B>,
@@ -62,7 +62,7 @@ fn activated<B: Accelerator>(
     Ok(body.node_with(name, &[y], &parameters))
 }
 
-pub fn fused_gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn fused_gemm<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let gemm = [
         ("alpha", Attribute::Float(attributes.float("alpha", 1.0)?)),
@@ -78,7 +78,7 @@ pub fn fused_gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
     body.build(&[y])
 }
 
-pub fn fused_matmul_activation<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn fused_matmul_activation<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     if ["transA", "transB", "transBatchA", "transBatchB"].iter().any(|t| attributes.flag(t) != Ok(false)) {
         return Err("transposes beside an activation are not supported".into());
@@ -94,7 +94,7 @@ pub fn fused_matmul_activation<B: Accelerator>(site: &Site<'_, B>) -> Result<Box
 }
 
 /// Gelu by tanh of A · B + bias.
-pub fn gemm_fast_gelu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn gemm_fast_gelu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let y = body.node("MatMul", &[body.input(0)?, body.input(1)?]);
     let y = body.plus(y, body.optional(2));

@@ -1,6 +1,6 @@
 //! Operators on 8-bit tensors with a scale and a zero point each: dequantised, computed, quantised.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, ValueId};
 use crate::engine::ops::body::Body;
@@ -8,13 +8,13 @@ use crate::engine::ops::{BoxOp, Site};
 use crate::tensor::DType;
 
 /// The attributes that the operator of the standard has too.
-fn standard<'a, B: Accelerator>(site: &'a Site<'_, B>) -> Vec<(&'a str, Attribute)> {
+fn standard<'a, B: Kernels>(site: &'a Site<'_, B>) -> Vec<(&'a str, Attribute)> {
     let all = site.node.attributes.0.iter().filter(|(name, _)| name != "channels_last");
     all.map(|(name, value)| (name.as_str(), value.clone())).collect()
 }
 
 /// An operator of the standard that this domain has under the same name.
-pub fn alias<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
+pub fn alias<B: Kernels>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
     let attributes = standard(site);
     let mut body = Body::new(site);
     let inputs = (0..site.node.inputs.len()).map(|place| body.optional(place)).collect();
@@ -23,13 +23,13 @@ pub fn alias<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, S
 }
 
 /// The tensor at `place` as numbers; its scale and zero point follow it.
-pub fn numbers<B: Accelerator>(body: &mut Body<'_, '_, B>, place: usize) -> Result<ValueId, String> {
+pub fn numbers<B: Kernels>(body: &mut Body<'_, '_, B>, place: usize) -> Result<ValueId, String> {
     let inputs = vec![Some(body.input(place)?), Some(body.input(place + 1)?), body.optional(place + 2)];
     Ok(body.nodes("DequantizeLinear", inputs, &[], 1)[0])
 }
 
 /// Numbers quantised by the scale at `place` and the zero point after it.
-pub fn quantised<B: Accelerator>(
+pub fn quantised<B: Kernels>(
     body: &mut Body<'_, '_, B>,
     y: ValueId,
     place: usize,
@@ -39,7 +39,7 @@ pub fn quantised<B: Accelerator>(
 }
 
 /// Inputs: A, its scale and zero point, B with its own, scale and zero point of the result.
-pub fn binary<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
+pub fn binary<B: Kernels>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let (a, b) = (numbers(&mut body, 0)?, numbers(&mut body, 3)?);
     let y = body.node(op, &[a, b]);
@@ -48,11 +48,11 @@ pub fn binary<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, 
 }
 
 /// Inputs: X, its scale and zero point, scale and zero point of the result.
-pub fn unary<B: Accelerator>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
+pub fn unary<B: Kernels>(site: &Site<'_, B>, op: &str) -> Result<BoxOp<B>, String> {
     with_attributes(site, op, &[])
 }
 
-fn with_attributes<B: Accelerator>(
+fn with_attributes<B: Kernels>(
     site: &Site<'_, B>,
     op: &str,
     attributes: &[(&str, Attribute)],
@@ -64,12 +64,12 @@ fn with_attributes<B: Accelerator>(
     body.build(&[y])
 }
 
-pub fn leaky_relu<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn leaky_relu<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let alpha = site.node.attributes.float("alpha", 0.01)?;
     with_attributes(site, "LeakyRelu", &[("alpha", Attribute::Float(alpha))])
 }
 
-pub fn softmax<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn softmax<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let axis = site.node.attributes.int("axis", -1)?;
     // Which version of Softmax is meant is an attribute: before 13 all axes from `axis` on are one.
     if site.node.attributes.int("opset", 13)? < 13 && axis != -1 {
@@ -85,7 +85,7 @@ pub fn softmax<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     with_attributes(site, "Softmax", &[("axis", Attribute::Int(axis))])
 }
 
-pub fn reduce_mean<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn reduce_mean<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let axes = site.node.attributes.find_ints("axes")?.cloned();
     let keep = ("keepdims", Attribute::Int(site.node.attributes.int("keepdims", 1)?));
     let mut body = Body::new(site);
@@ -99,7 +99,7 @@ pub fn reduce_mean<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Strin
 }
 
 /// Runs an operator that slides a window, on a tensor of which the channels are the second axis, or the last.
-fn sliding<B: Accelerator>(
+fn sliding<B: Kernels>(
     body: &mut Body<'_, '_, B>,
     x: ValueId,
     last: bool,
@@ -120,7 +120,7 @@ fn sliding<B: Accelerator>(
 }
 
 /// Inputs: those of the standard's, of which X may have its channels as the last axis.
-pub fn conv<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn conv<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (last, attributes) = (site.node.attributes.flag("channels_last")?, standard(site));
     let mut body = Body::new(site);
     let x = body.input(0)?;
@@ -133,7 +133,7 @@ pub fn conv<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// MaxPool with the channels as the last axis.
-pub fn max_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn max_pool<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = standard(site);
     let mut body = Body::new(site);
     let x = body.input(0)?;
@@ -141,7 +141,7 @@ pub fn max_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     body.build(&[y])
 }
 
-pub fn average_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn average_pool<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (last, attributes) = (site.node.attributes.flag("channels_last")?, standard(site));
     let mut body = Body::new(site);
     let x = numbers(&mut body, 0)?;
@@ -150,7 +150,7 @@ pub fn average_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Stri
     body.build(&[y])
 }
 
-pub fn global_average_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn global_average_pool<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     if !site.node.attributes.flag("channels_last")? {
         return with_attributes(site, "GlobalAveragePool", &[]);
     }
@@ -166,7 +166,7 @@ pub fn global_average_pool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B
 }
 
 /// Inputs: scale and zero point of the result, then each part with its own.
-pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn concat<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let axis = ("axis", Attribute::Int(site.node.attributes.int("axis", 0)?));
     let mut body = Body::new(site);
     let places = (2..site.node.inputs.len()).step_by(3);
@@ -177,7 +177,7 @@ pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Inputs: condition, X and Y with their own, scale and zero point of the result.
-pub fn choose<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn choose<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let mut body = Body::new(site);
     let (x, y) = (numbers(&mut body, 1)?, numbers(&mut body, 4)?);
     let chosen = body.node("Where", &[body.input(0)?, x, y]);

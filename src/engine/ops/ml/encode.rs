@@ -1,6 +1,6 @@
 //! LabelEncoder, OneHotEncoder, CategoryMapper: categories to numbers and to one another.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::{Attribute, Attributes};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
@@ -93,7 +93,7 @@ impl Mapping {
         Ok(Self { index, values, from: keys_of.dtype() })
     }
 
-    fn apply<B: Accelerator>(&self, x: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
+    fn apply<B: Kernels>(&self, x: &Tensor, cx: &Context<B>) -> Result<Tensor, OpError> {
         let comparable = x.dtype() == self.from || (x.dtype().is_float() && self.from.is_float());
         if !comparable {
             return Err(format!("{x:?} where {} should be", self.from).into());
@@ -114,7 +114,7 @@ impl Mapping {
     }
 }
 
-pub fn label_encoder<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn label_encoder<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     // Version 1 numbers its strings, in either direction.
     if let Some(classes) = attributes.find_texts("classes_strings")? {
@@ -129,7 +129,7 @@ pub fn label_encoder<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, Str
     }))
 }
 
-pub fn category_mapper<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn category_mapper<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let strings = attributes.find_texts("cats_strings")?.ok_or("attribute \"cats_strings\" is missing")?;
     let ints = attributes.find_ints("cats_int64s")?.ok_or("attribute \"cats_int64s\" is missing")?;
@@ -137,7 +137,7 @@ pub fn category_mapper<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, S
 }
 
 /// Strings to their numbers, and numbers to their strings.
-fn both_ways<B: Accelerator>(
+fn both_ways<B: Kernels>(
     attributes: &Attributes,
     strings: Vec<Arc<str>>,
     ints: Option<&Vec<i64>>,
@@ -154,7 +154,7 @@ fn both_ways<B: Accelerator>(
     }))
 }
 
-pub fn one_hot<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn one_hot<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let categories = list(attributes, "cats")?.ok_or("it has no categories")?;
     let strings = categories.dtype() == DType::String;

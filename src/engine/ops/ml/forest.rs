@@ -1,6 +1,6 @@
 //! Decision trees, flattened: nodes in one list, and how a row of features goes through them.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{Context, OpError};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -148,7 +148,7 @@ impl Forest {
     /// The scores of every row: for each target `None` where no leaf had a weight for it.
     ///
     /// REQUIRES rows of at least [`Forest::width`] features.
-    pub fn run<B: Accelerator>(
+    pub fn run<B: Kernels>(
         &self,
         values: &[f64],
         width: usize,

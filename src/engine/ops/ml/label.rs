@@ -1,6 +1,6 @@
 //! The classes of a classifier: integers or strings.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::Site;
 use crate::engine::value::Value;
@@ -14,7 +14,7 @@ pub enum Classes {
 
 impl Classes {
     /// `ints` is the attribute's name for integers, which differs from operator to operator.
-    pub fn read<B: Accelerator>(site: &Site<'_, B>, ints: &str) -> Result<Self, String> {
+    pub fn read<B: Kernels>(site: &Site<'_, B>, ints: &str) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         match (attributes.find_texts("classlabels_strings")?, attributes.find_ints(ints)?) {
             (Some(strings), _) if !strings.is_empty() => Ok(Self::Strings(strings.clone())),
@@ -31,7 +31,7 @@ impl Classes {
     }
 
     /// The classes at those indices, one for each row.
-    pub fn of<B: Accelerator>(&self, indices: &[usize]) -> Result<Value<B>, String> {
+    pub fn of<B: Kernels>(&self, indices: &[usize]) -> Result<Value<B>, String> {
         let shape = vec![indices.len()];
         let tensor = match self {
             Self::Ints(all) => {

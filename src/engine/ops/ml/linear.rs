@@ -3,7 +3,7 @@
 use super::label::{Classes, largest};
 use super::transform::Transform;
 use super::{Matrix, float32, floats};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 
 /// Weighted sums of the features, one for each target.
@@ -14,7 +14,7 @@ struct Linear {
 }
 
 impl Linear {
-    fn read<B: Accelerator>(site: &Site<'_, B>, targets: usize) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>, targets: usize) -> Result<Self, String> {
         let (weights, mut offsets) = (floats(site, "coefficients")?, floats(site, "intercepts")?);
         offsets.resize(targets, 0.0);
         if targets == 0 || weights.is_empty() || !weights.len().is_multiple_of(targets) {
@@ -29,7 +29,7 @@ impl Linear {
     }
 }
 
-pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn regressor<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let targets = site.node.attributes.int("targets", 1)?;
     let targets = usize::try_from(targets).map_err(|_| format!("{targets} targets"))?;
     let (linear, transform) = (Linear::read(site, targets)?, Transform::read(site)?);
@@ -46,7 +46,7 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     }))
 }
 
-pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn classifier<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let classes = Classes::read(site, "classlabels_ints")?;
     let transform = Transform::read(site)?;
     let targets = match floats(site, "intercepts")?.len() {

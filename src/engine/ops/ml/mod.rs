@@ -11,7 +11,7 @@ mod transform;
 mod tree;
 
 use super::{Context, Inputs, Registry, Site};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::host;
 use crate::engine::value::Value;
@@ -19,7 +19,7 @@ use crate::tensor::{DType, Tensor};
 
 pub const DOMAIN: &str = "ai.onnx.ml";
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.domain_op(DOMAIN, "ArrayFeatureExtractor", select::array_features);
     r.domain_op(DOMAIN, "FeatureVectorizer", select::vectorize);
     r.domain_op(DOMAIN, "ZipMap", select::zip_map);
@@ -49,7 +49,7 @@ struct Matrix {
 
 impl Matrix {
     /// The first input; what has one axis is one row.
-    fn take<B: Accelerator>(inputs: &mut Inputs<B>, cx: &Context<B>) -> Result<Self, OpError> {
+    fn take<B: Kernels>(inputs: &mut Inputs<B>, cx: &Context<B>) -> Result<Self, OpError> {
         let x = inputs.take(0)?.into_host()?;
         cx.work::<f64>(x.len())?;
         if x.strings().is_some() {
@@ -77,18 +77,18 @@ impl Matrix {
     }
 }
 
-fn floats<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Vec<f64>, String> {
+fn floats<B: Kernels>(site: &Site<'_, B>, name: &str) -> Result<Vec<f64>, String> {
     let given = site.node.attributes.find_floats(name)?;
     Ok(given.map_or(Vec::new(), |v| v.iter().map(|v| f64::from(*v)).collect()))
 }
 
-fn ints<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<Vec<i64>, String> {
+fn ints<B: Kernels>(site: &Site<'_, B>, name: &str) -> Result<Vec<i64>, String> {
     Ok(site.node.attributes.find_ints(name)?.cloned().unwrap_or_default())
 }
 
 /// A list of numbers that is an attribute of floats, or the tensor `<name>_as_tensor`; and whether it is of
 /// doubles.
-fn floats_or_tensor<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<(Vec<f64>, bool), String> {
+fn floats_or_tensor<B: Kernels>(site: &Site<'_, B>, name: &str) -> Result<(Vec<f64>, bool), String> {
     match site.node.attributes.find_tensor(&format!("{name}_as_tensor"))? {
         Some(tensor) => Ok((tensor.to_f64(), tensor.dtype() == DType::F64)),
         None => Ok((floats(site, name)?, false)),
@@ -96,13 +96,13 @@ fn floats_or_tensor<B: Accelerator>(site: &Site<'_, B>, name: &str) -> Result<(V
 }
 
 /// float32, as most of these operators give.
-fn float32<B: Accelerator>(shape: Vec<usize>, values: Vec<f64>) -> Result<Value<B>, String> {
+fn float32<B: Kernels>(shape: Vec<usize>, values: Vec<f64>) -> Result<Value<B>, String> {
     let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
     Ok(Value::Host(host::tensor(DType::F32, shape, values)?))
 }
 
 /// The dtype of the features where it is a float, else float32.
-fn like<B: Accelerator>(dtype: DType, shape: Vec<usize>, values: Vec<f64>) -> Result<Value<B>, String> {
+fn like<B: Kernels>(dtype: DType, shape: Vec<usize>, values: Vec<f64>) -> Result<Value<B>, String> {
     let dtype = if dtype.is_float() { dtype } else { DType::F32 };
     let tensor: Tensor = host::from_numbers(dtype, shape, values.into_iter().map(host::Number::Float))?;
     Ok(Value::Host(tensor))

@@ -1,7 +1,7 @@
 //! Scaler, Normalizer, Imputer, Binarizer: features made alike.
 
 use super::{Matrix, float32, floats};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -12,7 +12,7 @@ fn column<T: Copy>(values: &[T], index: usize) -> Option<T> {
     if values.len() == 1 { values.first().copied() } else { values.get(index).copied() }
 }
 
-pub fn scaler<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn scaler<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (offset, scale) = (floats(site, "offset")?, floats(site, "scale")?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let dims = inputs.0.first().and_then(Option::as_ref).map(Value::dims).unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn scaler<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn normalizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn normalizer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let norm: fn(&[f64]) -> f64 = match site.node.attributes.text("norm", "MAX")? {
         "MAX" => |row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         "L1" => |row| row.iter().map(|v| v.abs()).sum(),
@@ -51,7 +51,7 @@ pub fn normalizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
     }))
 }
 
-pub fn binarizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn binarizer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let threshold = f64::from(site.node.attributes.float("threshold", 0.0)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
@@ -62,7 +62,7 @@ pub fn binarizer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 }
 
 /// Values that are missing (NaN, or a number that stands for it) replaced, column by column.
-pub fn imputer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn imputer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let floats: Vec<Number> = floats(site, "imputed_value_floats")?.into_iter().map(Number::Float).collect();
     let ints: Vec<Number> =

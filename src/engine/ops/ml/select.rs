@@ -1,14 +1,14 @@
 //! ArrayFeatureExtractor, FeatureVectorizer, ZipMap: columns chosen, joined and named.
 
 use super::float32;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
 /// Columns by their indices, of the last axis.
-pub fn array_features<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn array_features<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, columns) = (inputs.take(0)?.into_host()?, ints(&inputs.take(1)?.into_host()?)?);
         let Some((&width, outer)) = x.shape().split_last() else {
@@ -27,7 +27,7 @@ pub fn array_features<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, Strin
 }
 
 /// Joins the columns of all inputs, each cut or filled up with zeros to the width it should have.
-pub fn vectorize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn vectorize<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let widths = super::ints(site, "inputdimensions")?;
     let widths = widths.iter().map(|w| usize::try_from(*w).ok()).collect::<Option<Vec<_>>>();
     let widths = widths.ok_or("a width is negative")?;
@@ -64,7 +64,7 @@ pub fn vectorize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 
 /// Scores with the names of their classes. rserve serves the tensor of scores itself; the names are the
 /// labels that the model carries (see `Model::classes`).
-pub fn zip_map<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn zip_map<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let classes = super::label::Classes::read(site, "classlabels_int64s")?.len();
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;

@@ -7,7 +7,7 @@
 use super::label::{Classes, largest};
 use super::transform::{Transform, logistic};
 use super::{Matrix, float32, floats, ints};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::tensor::DType;
 
@@ -20,7 +20,7 @@ enum Kernel {
 }
 
 impl Kernel {
-    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         let params = floats(site, "kernel_params")?;
         let at = |index: usize| params.get(index).copied().unwrap_or(0.0);
         let (gamma, offset, degree) = (at(0), at(1), at(2));
@@ -70,7 +70,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn regressor<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let coefficients = floats(site, "coefficients")?;
     let supports = site.node.attributes.int("n_supports", 0)?;
     let supports = usize::try_from(supports).map_err(|_| format!("{supports} support vectors"))?;
@@ -112,7 +112,7 @@ struct Pairwise {
 }
 
 impl Pairwise {
-    fn read<B: Accelerator>(site: &Site<'_, B>, per_class: &[i64]) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>, per_class: &[i64]) -> Result<Self, String> {
         let mut starts = vec![0usize];
         for count in per_class {
             let count = usize::try_from(*count).map_err(|_| format!("{count} support vectors"))?;
@@ -209,7 +209,7 @@ fn couple(count: usize, pairs: &[f64]) -> Vec<f64> {
     p
 }
 
-pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn classifier<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let classes = Classes::read(site, "classlabels_ints")?;
     let transform = Transform::read(site)?;
     let per_class = ints(site, "vectors_per_class")?;
@@ -248,7 +248,7 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
 }
 
 /// A machine without support vectors: a weighted sum for each class.
-fn linear<B: Accelerator>(
+fn linear<B: Kernels>(
     site: &Site<'_, B>,
     classes: Classes,
     transform: Transform,

@@ -1,6 +1,6 @@
 //! What is done to scores at the end: `post_transform`.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::Site;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Transform {
 }
 
 impl Transform {
-    pub fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    pub fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         Ok(match site.node.attributes.text("post_transform", "NONE")? {
             "NONE" => Self::None,
             "SOFTMAX" => Self::Softmax,

@@ -4,7 +4,7 @@ use super::forest::{Aggregate, Forest, Mode, Node};
 use super::label::{Classes, largest};
 use super::transform::Transform;
 use super::{Matrix, float32, floats_or_tensor, ints, like};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::tensor::DType;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ fn size(value: i64, what: &str) -> Result<usize, String> {
 }
 
 /// The trees of the older operators, whose leaves' weights are attributes that begin with `leaf`.
-fn read<B: Accelerator>(site: &Site<'_, B>, leaf: &str, targets: usize) -> Result<Forest, String> {
+fn read<B: Kernels>(site: &Site<'_, B>, leaf: &str, targets: usize) -> Result<Forest, String> {
     let attributes = &site.node.attributes;
     let modes = attributes.find_texts("nodes_modes")?.ok_or("attribute \"nodes_modes\" is missing")?;
     let (values, double) = floats_or_tensor(site, "nodes_values")?;
@@ -76,7 +76,7 @@ fn read<B: Accelerator>(site: &Site<'_, B>, leaf: &str, targets: usize) -> Resul
 }
 
 /// The weights of every leaf, side by side, and each leaf's place among them.
-fn leaves<B: Accelerator>(
+fn leaves<B: Kernels>(
     site: &Site<'_, B>,
     leaf: &str,
     index: &HashMap<(i64, i64), usize>,
@@ -110,7 +110,7 @@ fn leaves<B: Accelerator>(
 }
 
 /// `[rows, targets]`: each target's score with its base (one for all, one each, or none), transformed.
-fn predictions<B: Accelerator>(
+fn predictions<B: Kernels>(
     forest: &Forest,
     x: &Matrix,
     targets: usize,
@@ -129,7 +129,7 @@ fn predictions<B: Accelerator>(
     Ok(out)
 }
 
-pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn regressor<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let targets = size(site.node.attributes.int("n_targets", 1)?, "n_targets")?;
     let forest = read(site, "target", targets)?;
     let (base, _) = floats_or_tensor(site, "base_values")?;
@@ -144,7 +144,7 @@ pub fn regressor<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
 }
 
 /// Reserves what the scores of all rows take: as the trees give them, and as they are answered.
-fn scores_of<B: Accelerator>(x: &Matrix, targets: usize, cx: &Context<B>) -> Result<(), OpError> {
+fn scores_of<B: Kernels>(x: &Matrix, targets: usize, cx: &Context<B>) -> Result<(), OpError> {
     cx.check(DType::F64, &[x.rows, targets])?;
     cx.work::<Option<f64>>(x.rows.saturating_mul(targets))?;
     cx.work::<Vec<f64>>(x.rows)
@@ -157,7 +157,7 @@ fn wide_enough(x: &Matrix, width: usize) -> Result<(), String> {
     Ok(())
 }
 
-pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn classifier<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let classes = Classes::read(site, "classlabels_int64s")?;
     let count = classes.len();
     let forest = read(site, "class", count)?;
@@ -194,7 +194,7 @@ pub fn classifier<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String
 }
 
 /// Leaves are apart from the nodes, and a mode may test for membership of a set.
-pub fn ensemble<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn ensemble<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let tensor =
         |name: &str| attributes.find_tensor(name)?.ok_or_else(|| format!("attribute {name:?} is missing"));

@@ -2,7 +2,7 @@
 
 use super::fused_attention::in_one;
 use super::matmul::product;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number, Reader};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
@@ -26,7 +26,7 @@ struct Attention {
     shown: bool,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let heads = |name| -> Result<usize, String> {
         usize::try_from(attributes.int(name, 0)?).map_err(|_| format!("{name} is negative"))
@@ -46,7 +46,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// `[batch, length, heads · size]` to `[batch, heads, length, size]`.
-fn split_heads<B: Accelerator>(x: Value<B>, heads: usize) -> Result<Value<B>, OpError> {
+fn split_heads<B: Kernels>(x: Value<B>, heads: usize) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     match dims[..] {
         [_, _, _, _] => Ok(x),
@@ -58,13 +58,13 @@ fn split_heads<B: Accelerator>(x: Value<B>, heads: usize) -> Result<Value<B>, Op
 }
 
 /// `[batch, heads, length, size]` to `[batch, length, heads · size]`.
-fn join_heads<B: Accelerator>(y: Value<B>) -> Result<Value<B>, OpError> {
+fn join_heads<B: Kernels>(y: Value<B>) -> Result<Value<B>, OpError> {
     let dims = y.dims();
     permute(y, &[0, 2, 1, 3])?.reshaped(vec![dims[0], dims[2], dims[1] * dims[3]])
 }
 
 /// Repeats each head as often as queries share it.
-pub fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn repeat_heads<B: Kernels>(x: Value<B>, heads: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     let [batch, own, length, size] = dims[..] else { return Err(format!("{dims:?} has not 4 axes").into()) };
     if own == heads || own == 0 || !heads.is_multiple_of(own) {
@@ -75,7 +75,7 @@ pub fn repeat_heads<B: Accelerator>(x: Value<B>, heads: usize, cx: &Context<B>) 
 }
 
 impl Attention {
-    fn run<B: Accelerator>(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
+    fn run<B: Kernels>(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let (q, k, v) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
         // As activations: halves are computed in single precision where the processor has none.
         let half = matches!(q.dtype(), DType::F16 | DType::BF16) && B::ON_HOST;
@@ -160,7 +160,7 @@ impl Attention {
     }
 
     /// What is added to the scores: 0 where a query may look, -infinity where not, or the float mask.
-    fn bias<B: Accelerator>(
+    fn bias<B: Kernels>(
         &self,
         mask: Option<Value<B>>,
         before: Option<usize>,
@@ -186,7 +186,7 @@ impl Attention {
     }
 
     /// The mask by position alone: causality, windows, and keys past the end. `[1 or batch, 1, queries, keys]`.
-    fn structural<B: Accelerator>(
+    fn structural<B: Kernels>(
         &self,
         before: Option<usize>,
         lengths: Option<&[i64]>,
@@ -223,7 +223,7 @@ impl Attention {
 }
 
 /// A mask of fewer keys closes the rest.
-fn padded<B: Accelerator>(mask: &Tensor, keys: usize, cx: &Context<B>) -> Result<Tensor, OpError> {
+fn padded<B: Kernels>(mask: &Tensor, keys: usize, cx: &Context<B>) -> Result<Tensor, OpError> {
     let Some((&own, outer)) = mask.shape().split_last() else { return Ok(mask.clone()) };
     if own >= keys || own == 1 {
         return Ok(mask.clone());

@@ -1,7 +1,7 @@
 //! BatchNormalization with the statistics that the file carries, as models are served; or with those of its input, as
 //! convolutions are exported that normalise their weights.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::onnx::Attribute;
 use crate::engine::ops::body::Body;
@@ -10,7 +10,7 @@ use crate::engine::value::Value;
 use crate::tensor::Tensor;
 use burn::tensor::TensorMetadata;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     if attributes.flag("training_mode")? {
         return training(site);
@@ -55,7 +55,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Normalises each channel by its own mean and variance in the input; then the running ones, moved towards these.
-fn training<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn training<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (epsilon, momentum) = (attributes.float("epsilon", 1e-5)?, attributes.float("momentum", 0.9)?);
     let wanted = (1..3).rev().find(|output| site.has_output(*output)).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use super::pieces::{LONG, joined, part};
 use super::window::{self, AutoPad, Slide, Window};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::{Conv2d, Geometry};
 use crate::engine::onnx::Attributes;
@@ -14,7 +14,7 @@ use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
 use std::ops::Range;
 
-struct Conv<B: Accelerator> {
+struct Conv<B: Kernels> {
     window: Window,
     groups: usize,
     /// The convolution with its weights packed, where the backend's memory is ours.
@@ -24,12 +24,12 @@ struct Conv<B: Accelerator> {
     activation: Activation,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     with_activation(site, Activation::None)
 }
 
 /// `com.microsoft.FusedConv`: inputs X, W, B, Z.
-pub fn fused<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn fused<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     with_activation(site, activation(&site.node.attributes)?)
 }
 
@@ -58,7 +58,7 @@ pub fn groups(attributes: &Attributes) -> Result<usize, String> {
     usize::try_from(groups).ok().filter(|g| *g > 0).ok_or_else(|| format!("group is {groups}"))
 }
 
-fn with_activation<B: Accelerator>(site: &Site<'_, B>, activation: Activation) -> Result<BoxOp<B>, String> {
+fn with_activation<B: Kernels>(site: &Site<'_, B>, activation: Activation) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     let groups = groups(&site.node.attributes)?;
     let packed = pack(site, &window, groups)?;
@@ -71,11 +71,7 @@ fn with_activation<B: Accelerator>(site: &Site<'_, B>, activation: Activation) -
 }
 
 /// The kernel for constant weights in two dimensions.
-fn pack<B: Accelerator>(
-    site: &Site<'_, B>,
-    window: &Window,
-    groups: usize,
-) -> Result<Option<Conv2d>, String> {
+fn pack<B: Kernels>(site: &Site<'_, B>, window: &Window, groups: usize) -> Result<Option<Conv2d>, String> {
     let bias = site.constant(2);
     match site.constant(1) {
         Some(weight) if bias.is_some() || !site.has_input(2) => {
@@ -87,7 +83,7 @@ fn pack<B: Accelerator>(
 }
 
 /// The kernel for these weights; `None` where there is none.
-pub fn packed<B: Accelerator>(
+pub fn packed<B: Kernels>(
     weight: &Tensor,
     bias: Option<&Tensor>,
     window: &Window,
@@ -121,7 +117,7 @@ pub fn geometry(window: &Window, groups: usize) -> Result<Option<Geometry>, Stri
     }))
 }
 
-impl<B: Accelerator> Op<B> for Conv<B> {
+impl<B: Kernels> Op<B> for Conv<B> {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let x = inputs.take(0)?.float(&cx.device)?;
         let residual = inputs.optional(3);
@@ -147,7 +143,7 @@ impl<B: Accelerator> Op<B> for Conv<B> {
 }
 
 /// Convolves by the kernel; its result may take a residual and an activation on the way.
-pub fn run_packed<B: Accelerator>(
+pub fn run_packed<B: Kernels>(
     packed: &Conv2d,
     x: FloatTensor<B>,
     residual: Option<Value<B>>,
@@ -183,7 +179,7 @@ pub fn run_packed<B: Accelerator>(
 }
 
 /// Convolves by Burn's own operations.
-pub fn conv<B: Accelerator>(
+pub fn conv<B: Kernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
@@ -229,7 +225,7 @@ pub fn conv<B: Accelerator>(
 }
 
 /// What a convolution reads, whose sizes go together.
-struct Operands<B: Accelerator> {
+struct Operands<B: Kernels> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
@@ -237,7 +233,7 @@ struct Operands<B: Accelerator> {
 }
 
 /// The input with its pads filled, and slides that have none.
-fn without_pads<B: Accelerator>(
+fn without_pads<B: Kernels>(
     x: FloatTensor<B>,
     slides: &[Slide],
     cx: &Context<B>,
@@ -250,7 +246,7 @@ fn without_pads<B: Accelerator>(
 /// some groups, some channels of the result, some of its rows.
 ///
 /// REQUIRES pads that are alike at both ends.
-fn in_pieces<B: Accelerator>(
+fn in_pieces<B: Kernels>(
     given: Operands<B>,
     slides: &[Slide],
     cx: &Context<B>,
@@ -307,7 +303,7 @@ fn in_pieces<B: Accelerator>(
     })
 }
 
-fn at_once<B: Accelerator>(given: Operands<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
+fn at_once<B: Kernels>(given: Operands<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
     let Operands { x, weight, bias, groups } = given;
     let at = |axis: usize| (slides[axis].stride, slides[axis].pads.0, slides[axis].dilation);
     match slides.len() {

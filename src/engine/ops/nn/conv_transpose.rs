@@ -2,14 +2,14 @@
 
 use super::pieces::{LONG, joined, part, ranges};
 use super::window::{AutoPad, Window};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::{Value, from_burn};
 use burn::tensor::ops::{ConvTransposeOptions, FloatTensor};
 use burn::tensor::{Slice, TensorMetadata};
 use std::ops::Range;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let settings = Settings {
         window: Window::read(attributes)?,
@@ -108,7 +108,7 @@ impl Settings {
     }
 }
 
-fn run<B: Accelerator>(
+fn run<B: Kernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
@@ -193,7 +193,7 @@ fn run<B: Accelerator>(
 }
 
 /// What a transposed convolution reads, whose sizes go together.
-struct Operands<B: Accelerator> {
+struct Operands<B: Kernels> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
@@ -205,7 +205,7 @@ type At = (usize, usize, usize, usize);
 
 /// Convolves in one call of the backend, or in several where that is more than `most` multiply-adds: some items of the batch at a time, or else
 /// some groups, some channels of the result, some of the input's.
-fn in_pieces<B: Accelerator>(
+fn in_pieces<B: Kernels>(
     given: Operands<B>,
     at: &[At],
     cx: &Context<B>,
@@ -263,7 +263,7 @@ fn in_pieces<B: Accelerator>(
 /// Multiply-adds of one channel of one item to one of the result, which are never cut: some seconds.
 const MOST: usize = LONG * 4;
 
-fn at_once<B: Accelerator>(given: Operands<B>, at: &[At]) -> Result<FloatTensor<B>, OpError> {
+fn at_once<B: Kernels>(given: Operands<B>, at: &[At]) -> Result<FloatTensor<B>, OpError> {
     fn options<const N: usize>(at: &[At], groups: usize) -> ConvTransposeOptions<N> {
         ConvTransposeOptions::new(
             std::array::from_fn(|a| at[a].0),

@@ -2,7 +2,7 @@
 //!
 //! Operands are taken in one after the other, each pair as one batched matrix product.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, strides, walk};
 use crate::engine::ops::nn::matmul::product;
 use crate::engine::ops::shape::permute;
@@ -113,7 +113,7 @@ impl Equation {
     }
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let equation = Equation::read(site.node.attributes.text("equation", "")?)?;
     if equation.inputs.len() != site.node.inputs.len() {
         return Err(format!("{} terms for {} inputs", equation.inputs.len(), site.node.inputs.len()));
@@ -142,7 +142,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// An operand that names a label twice is its diagonal over those axes.
-fn diagonal<B: Accelerator>(x: Value<B>, labels: Labels) -> Result<(Value<B>, Labels), OpError> {
+fn diagonal<B: Kernels>(x: Value<B>, labels: Labels) -> Result<(Value<B>, Labels), OpError> {
     let mut unique = labels.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -167,7 +167,7 @@ fn diagonal<B: Accelerator>(x: Value<B>, labels: Labels) -> Result<(Value<B>, La
 }
 
 /// Sums over the labels that are not wanted.
-fn sum_out<B: Accelerator>(
+fn sum_out<B: Kernels>(
     (x, labels): (Value<B>, Labels),
     wanted: impl Fn(&u32) -> bool,
     cx: &Context<B>,
@@ -183,7 +183,7 @@ fn sum_out<B: Accelerator>(
 }
 
 /// The axes in another order; labels that the tensor lacks become axes of 1.
-fn arrange<B: Accelerator>(x: Value<B>, labels: &[u32], order: &[u32]) -> Result<Value<B>, OpError> {
+fn arrange<B: Kernels>(x: Value<B>, labels: &[u32], order: &[u32]) -> Result<Value<B>, OpError> {
     let perm: Vec<usize> = order.iter().filter_map(|l| labels.iter().position(|m| m == l)).collect();
     let dims = x.dims();
     let shape =
@@ -192,7 +192,7 @@ fn arrange<B: Accelerator>(x: Value<B>, labels: &[u32], order: &[u32]) -> Result
 }
 
 /// Two operands become one: [batch.., left.., sum] times [batch.., sum, right..].
-fn contract<B: Accelerator>(
+fn contract<B: Kernels>(
     left: (Value<B>, Labels),
     right: (Value<B>, Labels),
     wanted: impl Fn(&u32) -> bool,

@@ -1,7 +1,7 @@
 //! softmax(q · k · scale + mask) · v as one operator: what the optimiser makes of the products and the softmax.
 
 use super::matmul::product;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::activation::smooth::in_single;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
@@ -9,7 +9,7 @@ use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 
 /// Inputs: q `[.., queries, size]`, k `[.., size, keys]`, v `[.., keys, width]`, and what is added to the scores.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let scale = f64::from(site.node.attributes.float("scale", 1.0)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (q, k, v) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
@@ -36,7 +36,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Attends by the kernel; `None` where it is not for these tensors.
-pub fn in_one<B: Accelerator>(
+pub fn in_one<B: Kernels>(
     q: &Value<B>,
     k: &Value<B>,
     v: &Value<B>,

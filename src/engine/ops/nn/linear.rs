@@ -2,7 +2,7 @@
 //! sums and the activation behind them.
 
 use super::matmul::product;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels;
 use crate::engine::kernels::matmul::{Activation, Packed};
 use crate::engine::ops::math::{Arithmetic, arithmetic};
@@ -11,18 +11,18 @@ use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use burn::tensor::ops::FloatTensor;
 
-struct Linear<B: Accelerator> {
+struct Linear<B: Kernels> {
     weights: Weights<B>,
     activation: Activation,
 }
 
-enum Weights<B: Accelerator> {
+enum Weights<B: Kernels> {
     Packed { weights: Packed, bias: Option<Vec<f32>> },
     Plain { weights: FloatTensor<B>, bias: Option<FloatTensor<B>> },
 }
 
 /// Inputs: x, weights `[inner, columns]` (the other way round with `transB`), bias `[columns]`, residual.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let transposed = attributes.flag("transB")?;
     let params = attributes.find_floats("activation_params")?;
@@ -63,7 +63,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(Linear { weights, activation }))
 }
 
-impl<B: Accelerator> Op<B> for Linear<B> {
+impl<B: Kernels> Op<B> for Linear<B> {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let x = inputs.take(0)?;
         let residual = inputs.optional(3);
@@ -107,7 +107,7 @@ impl<B: Accelerator> Op<B> for Linear<B> {
     }
 }
 
-impl<B: Accelerator> Linear<B> {
+impl<B: Kernels> Linear<B> {
     /// A residual of another shape is added with broadcasting.
     fn finish(&self, y: Value<B>, residual: Value<B>, cx: &Context<B>) -> OpResult<B> {
         let sum = arithmetic(Arithmetic::Add, y, residual, cx)?;
@@ -115,7 +115,7 @@ impl<B: Accelerator> Linear<B> {
     }
 }
 
-fn activate<B: Accelerator>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+fn activate<B: Kernels>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     match activation {
         Activation::None => y,
         Activation::Clip { min, max } => B::activate(y, kernels::Activation::Clip { min, max }),

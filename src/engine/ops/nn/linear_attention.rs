@@ -1,7 +1,7 @@
 //! LinearAttention: a state of keys by values that every token decays, corrects and reads. On the host, in single
 //! precision as the standard asks.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::real::{from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site};
 use crate::engine::value::Value;
@@ -19,7 +19,7 @@ struct Settings {
     scale: f32,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (gated, delta) = match attributes.text("update_rule", "gated_delta")? {
         "linear" => (false, false),
@@ -95,7 +95,7 @@ impl Settings {
     }
 
     /// The output, and the state after the last step.
-    fn run<B: Accelerator>(
+    fn run<B: Kernels>(
         &self,
         sizes: &Sizes,
         [q, k, v]: [&Tensor; 3],

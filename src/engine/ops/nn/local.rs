@@ -1,14 +1,14 @@
 //! Normalisations without weights: LRN over neighbouring channels, LpNormalization along an axis,
 //! MeanVarianceNormalization over axes.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axes, axis, one, reduce};
 use crate::engine::value::{Value, from_burn};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Slice, TensorMetadata, get_device_settings};
 
 /// x / (bias + alpha / size · Σ x²)^beta, the sum over `size` channels around each.
-pub fn response<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn response<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let float = |name, default| attributes.float(name, default).map(f64::from);
     let (alpha, beta, bias) = (float("alpha", 1e-4)?, float("beta", 0.75)?, float("bias", 1.0)?);
@@ -48,7 +48,7 @@ pub fn response<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
 }
 
 /// x over its norm along an axis; 0 where the norm is.
-pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn lp<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", -1)?;
     let square = match site.node.attributes.int("p", 2)? {
         1 => false,
@@ -72,7 +72,7 @@ pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// (x - mean) / (deviation + 1e-9)
-pub fn mean_variance<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn mean_variance<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_ints("axes")?.cloned().unwrap_or_else(|| vec![0, 2, 3]);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;

@@ -1,6 +1,6 @@
 //! MatMul and Gemm.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::matmul::Packed;
 use crate::engine::ops::make::cast;
 use crate::engine::ops::shape::concat;
@@ -11,7 +11,7 @@ use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
-pub fn matmul<B: Accelerator>() -> Result<BoxOp<B>, String> {
+pub fn matmul<B: Kernels>() -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?, inputs.take(1)?);
         one(product(a, b, cx)?)
@@ -19,7 +19,7 @@ pub fn matmul<B: Accelerator>() -> Result<BoxOp<B>, String> {
 }
 
 /// NumPy's matmul: vectors gain an axis and lose it again, leading axes broadcast.
-pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn product<B: Kernels>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     broadcast::same_dtype(&a, &b)?;
     let (mut left, mut right) = (a.dims(), b.dims());
     let (vector_left, vector_right) = (left.len() == 1, right.len() == 1);
@@ -93,7 +93,7 @@ pub fn product<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Res
 const LONG: usize = 1 << 30;
 
 /// REQUIRES as many axes of both.
-fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
+fn multiply<B: Kernels>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let dims = a.dims();
     let [.., rows, inner] = dims[..] else { return Err("it takes matrices".into()) };
     let columns = b.dims().last().copied().unwrap_or(0);
@@ -114,7 +114,7 @@ fn multiply<B: Accelerator>(a: Value<B>, b: Value<B>, cx: &Context<B>) -> Result
     concat::join(products, at, cx)
 }
 
-fn at_once<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
+fn at_once<B: Kernels>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String> {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => Ok(Value::Float(B::matmul(a, b))),
         (Value::Int(a), Value::Int(b)) => {
@@ -131,7 +131,7 @@ fn at_once<B: Accelerator>(a: Value<B>, b: Value<B>) -> Result<Value<B>, String>
 }
 
 /// alpha · A' · B' + beta · C
-pub fn gemm<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn gemm<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (alpha, beta) =
         (f64::from(attributes.float("alpha", 1.0)?), f64::from(attributes.float("beta", 1.0)?));

@@ -23,9 +23,9 @@ pub use matmul::product;
 pub use norm::{layer, rms};
 
 use super::{Registry, inner};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("Conv", 1, conv::build);
     r.domain_op("com.microsoft", "FusedConv", conv::fused);
     r.op("ConvTranspose", 1, conv_transpose::build);

@@ -1,13 +1,13 @@
 //! Layer, Instance, Group and RMS normalisation: each is (x - mean) / √(variance + ε) over some axes.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, broadcast, one, reduce};
 use crate::engine::value::Value;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
 /// x, its mean and the inverse of its deviation over the last axes; the last two with those axes at 1.
-fn statistics<B: Accelerator>(
+fn statistics<B: Kernels>(
     x: &FloatTensor<B>,
     axes: &[usize],
     epsilon: f64,
@@ -23,15 +23,15 @@ fn statistics<B: Accelerator>(
     (off, mean, inverse)
 }
 
-pub fn layer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn layer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     over_last(site, true)
 }
 
-pub fn rms<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn rms<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     over_last(site, false)
 }
 
-fn over_last<B: Accelerator>(site: &Site<'_, B>, centred: bool) -> Result<BoxOp<B>, String> {
+fn over_last<B: Kernels>(site: &Site<'_, B>, centred: bool) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let given = attributes.int("axis", -1)?;
     let epsilon = f64::from(attributes.float("epsilon", 1e-5)?);
@@ -74,7 +74,7 @@ fn over_last<B: Accelerator>(site: &Site<'_, B>, centred: bool) -> Result<BoxOp<
     }))
 }
 
-pub fn instance<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn instance<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let epsilon = f64::from(site.node.attributes.float("epsilon", 1e-5)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
@@ -90,7 +90,7 @@ pub fn instance<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
 }
 
 /// y · scale + bias, each of them one number for each channel.
-fn by_channel<B: Accelerator>(
+fn by_channel<B: Kernels>(
     y: FloatTensor<B>,
     dims: &[usize],
     scale: Value<B>,
@@ -105,7 +105,7 @@ fn by_channel<B: Accelerator>(
 }
 
 /// Scale and bias are for each group in opset 18, for each channel since 21.
-pub fn group<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn group<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let epsilon = f64::from(attributes.float("epsilon", 1e-5)?);
     let groups = attributes.int("num_groups", 0)?;

@@ -1,6 +1,6 @@
 //! What the backend computes in one call is cut where it takes long: it does not look at whether the run is to end.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::shape::concat;
 use crate::engine::ops::{Context, OpError};
 use crate::engine::value::Value;
@@ -12,7 +12,7 @@ use std::ops::Range;
 pub const LONG: usize = 1 << 32;
 
 /// What lies in a range of an axis. REQUIRES that the axis has it, and that it is not empty.
-pub fn part<B: Accelerator>(x: &FloatTensor<B>, axis: usize, range: &Range<usize>) -> FloatTensor<B> {
+pub fn part<B: Kernels>(x: &FloatTensor<B>, axis: usize, range: &Range<usize>) -> FloatTensor<B> {
     let shape = x.shape();
     if *range == (0..shape[axis]) {
         return x.clone();
@@ -25,7 +25,7 @@ pub fn part<B: Accelerator>(x: &FloatTensor<B>, axis: usize, range: &Range<usize
 
 /// Calls `piece` for one range of an axis after the other, `pieces` of them or a few more, as far as it is so long; joins
 /// what it gives along the axis `to`.
-pub fn joined<B: Accelerator>(
+pub fn joined<B: Kernels>(
     length: usize,
     pieces: usize,
     to: usize,

@@ -6,7 +6,7 @@
 use super::pieces::LONG;
 use super::unpool;
 use super::window::{Slide, Window, padded};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Cell, Number, for_element};
 use crate::engine::kernels::pool;
 use crate::engine::ops::make::cast;
@@ -24,7 +24,7 @@ pub enum Kind {
 }
 
 /// (Σ |x|^p)^(1/p) over each window.
-pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn lp<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
     let p = power(site)?;
@@ -44,7 +44,7 @@ pub fn lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn global_lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn global_lp<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let p = power(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
@@ -59,12 +59,12 @@ pub fn global_lp<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     }))
 }
 
-fn power<B: Accelerator>(site: &Site<'_, B>) -> Result<f64, String> {
+fn power<B: Kernels>(site: &Site<'_, B>) -> Result<f64, String> {
     let p = site.node.attributes.int("p", 2)?;
     if p > 0 { Ok(p as f64) } else { Err(format!("p is {p}")) }
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
     let count_pads = site.node.attributes.flag("count_include_pad")?;
@@ -93,11 +93,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
 }
 
 /// What a batch of nothing gives, or channels that are none.
-fn nothing<B: Accelerator>(
-    x: &FloatTensor<B>,
-    slides: &[Slide],
-    cx: &Context<B>,
-) -> Result<Value<B>, OpError> {
+fn nothing<B: Kernels>(x: &FloatTensor<B>, slides: &[Slide], cx: &Context<B>) -> Result<Value<B>, OpError> {
     let mut dims = x.shape()[..2].to_vec();
     dims.extend(slides.iter().map(|s| s.out));
     if !dims.contains(&0) {
@@ -106,11 +102,7 @@ fn nothing<B: Accelerator>(
     Ok(Value::Float(B::float_zeros(dims.into(), &cx.device, x.dtype().into())))
 }
 
-fn max<B: Accelerator>(
-    x: FloatTensor<B>,
-    slides: &[Slide],
-    cx: &Context<B>,
-) -> Result<FloatTensor<B>, OpError> {
+fn max<B: Kernels>(x: FloatTensor<B>, slides: &[Slide], cx: &Context<B>) -> Result<FloatTensor<B>, OpError> {
     if B::ON_HOST {
         return max_on_host::<B>(x, slides, cx);
     }
@@ -139,7 +131,7 @@ fn max<B: Accelerator>(
 }
 
 /// The maximum by the kernel, in which what is not a number loses wherever it lies.
-fn max_on_host<B: Accelerator>(
+fn max_on_host<B: Kernels>(
     x: FloatTensor<B>,
     slides: &[Slide],
     cx: &Context<B>,
@@ -191,7 +183,7 @@ fn out_of(slide: &Slide, padded: usize) -> usize {
     (padded - ((slide.kernel - 1) * slide.dilation + 1)) / slide.stride + 1
 }
 
-fn average<B: Accelerator>(
+fn average<B: Kernels>(
     x: FloatTensor<B>,
     slides: &[Slide],
     count_pads: bool,
@@ -241,7 +233,7 @@ const SIDE_BY_SIDE: usize = 16;
 
 /// Any number of axes, one after the other: some elements of each window side by side, then folded, together with what
 /// those before them gave.
-fn folded<B: Accelerator>(
+fn folded<B: Kernels>(
     mut x: FloatTensor<B>,
     slides: &[Slide],
     fold: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
@@ -277,7 +269,7 @@ fn folded<B: Accelerator>(
     Ok(x)
 }
 
-pub fn global<B: Accelerator>(kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn global<B: Kernels>(kind: Kind) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.float(&cx.device)?;
         let mut dims = x.shape().to_vec();

@@ -1,6 +1,6 @@
 //! RotaryEmbedding: pairs of elements turned by an angle that depends on the position.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::shape::slice::{Part, slice};
@@ -8,7 +8,7 @@ use crate::engine::ops::shape::{concat, permute};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let interleaved = attributes.flag("interleaved")?;
     let size = |name| -> Result<usize, String> {

@@ -2,7 +2,7 @@
 
 use super::conv::conv;
 use super::window::Window;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::elementwise::Map;
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::make::cast;
@@ -13,7 +13,7 @@ use crate::engine::value::{Value, to_burn};
 use crate::tensor::DType;
 
 /// `[batch, channels, length]`; the state is the last k - 1 of what was filtered.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let silu = match site.node.attributes.text("activation", "none")? {
         "none" | "" => false,
         "silu" | "swish" => true,

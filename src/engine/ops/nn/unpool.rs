@@ -1,7 +1,7 @@
 //! MaxPool with the places of what it found, and MaxUnpool, which puts it back there. On the host.
 
 use super::window::{Slide, Window};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
@@ -9,7 +9,7 @@ use crate::tensor::{DType, Tensor};
 
 /// The maxima and their indices in the flattened input: row after row, or with `storage_order` 1 column after
 /// column.
-pub fn max_with_places<B: Accelerator>(site: &Site<'_, B>, window: Window) -> Result<BoxOp<B>, String> {
+pub fn max_with_places<B: Kernels>(site: &Site<'_, B>, window: Window) -> Result<BoxOp<B>, String> {
     let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
     let columns_first = site.node.attributes.flag("storage_order")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -43,7 +43,7 @@ fn spatial_most(spatial: &[usize]) -> usize {
 }
 
 /// Where the greatest element of each window lies; the first of several.
-fn maxima<B: Accelerator>(x: &Tensor, slides: &[Slide], cx: &Context<B>) -> Result<Vec<usize>, OpError> {
+fn maxima<B: Kernels>(x: &Tensor, slides: &[Slide], cx: &Context<B>) -> Result<Vec<usize>, OpError> {
     let spatial = &x.shape()[2..];
     let strides = host::strides(spatial);
     // For each axis and each window along it, the offsets of its elements that are not in the pads.
@@ -104,7 +104,7 @@ fn by_columns(offsets: &[usize], spatial: &[usize]) -> Vec<usize> {
     offsets.iter().map(|at| turned(*at)).collect()
 }
 
-pub fn max_unpool<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn max_unpool<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     let kernel = window.kernel.clone().ok_or("attribute \"kernel_shape\" is missing")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

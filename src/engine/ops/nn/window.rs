@@ -1,6 +1,6 @@
 //! Windows that slide: kernel, strides, dilations and pads of convolutions and pools.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::Context;
@@ -140,7 +140,7 @@ impl Window {
 /// needs: backends pad both ends alike, and know no window that hangs over.
 ///
 /// REQUIRES slides that have outputs.
-pub fn padded<B: Accelerator>(
+pub fn padded<B: Kernels>(
     x: FloatTensor<B>,
     slides: &[Slide],
     fill: f64,

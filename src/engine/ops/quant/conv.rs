@@ -2,7 +2,7 @@
 
 use super::linear::{Grain, quantise};
 use super::{centred, exact, floats, greatest, reach, to_int32};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::Conv2d;
@@ -14,7 +14,7 @@ use crate::tensor::{DType, Tensor};
 use burn::tensor::ops::FloatTensor;
 
 /// A convolution of integers, its weights less their zero points where they are constants.
-struct Sums<B: Accelerator> {
+struct Sums<B: Kernels> {
     window: Window,
     groups: usize,
     ready: Option<Ready<B>>,
@@ -22,7 +22,7 @@ struct Sums<B: Accelerator> {
     exact: bool,
 }
 
-enum Ready<B: Accelerator> {
+enum Ready<B: Kernels> {
     /// The kernel's form, with the bias if there is one.
     Packed(Conv2d),
     Weight(FloatTensor<B>, DType),
@@ -53,7 +53,7 @@ fn terms(weight: &Tensor) -> usize {
     weight.shape().iter().skip(1).product()
 }
 
-impl<B: Accelerator> Sums<B> {
+impl<B: Kernels> Sums<B> {
     fn new(site: &Site<'_, B>, at: &Places, must_be_exact: bool) -> Result<Self, String> {
         let window = Window::read(&site.node.attributes)?;
         let groups = site.node.attributes.int("group", 1)?;
@@ -121,7 +121,7 @@ impl<B: Accelerator> Sums<B> {
     }
 }
 
-pub fn integer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn integer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     const AT: Places = Places { x_zero: 2, weight: 1, w_zero: 3, bias: None };
     let sums = Sums::new(site, &AT, true)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -129,7 +129,7 @@ pub fn integer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn linear<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     const AT: Places = Places { x_zero: 2, weight: 3, w_zero: 5, bias: Some(8) };
     let sums = Sums::new(site, &AT, false)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

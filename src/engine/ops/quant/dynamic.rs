@@ -1,13 +1,13 @@
 //! DynamicQuantizeLinear: the scale is found from the tensor itself.
 
 use super::linear::{Grain, quantise};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
 /// scale = (max - min) / 255 over a range that holds 0; zero point = round(-min / scale).
-pub fn build<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
         let elements = x.elements::<f32>().ok_or_else(|| format!("{x:?} where float32 should be"))?;

@@ -1,7 +1,7 @@
 //! QuantizeLinear and DequantizeLinear: one scale for the tensor, one for each index of an axis, or one for
 //! each block along an axis.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::ops::make::cast;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
@@ -74,7 +74,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         let block = attributes.int("block_size", 0)?;
         Ok(Self {
@@ -89,7 +89,7 @@ impl Settings {
     }
 }
 
-pub fn quantize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn quantize<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let settings = Settings::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
@@ -169,7 +169,7 @@ fn singles(x: &Tensor) -> (std::borrow::Cow<'_, [f32]>, &[usize]) {
     (elements, x.shape())
 }
 
-pub fn dequantize<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn dequantize<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let settings = Settings::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;

@@ -9,12 +9,12 @@ mod linear;
 mod product;
 
 use super::{Context, OpError, Registry};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("QuantizeLinear", 10, linear::quantize).elementwise();
     r.op("DequantizeLinear", 10, linear::dequantize).elementwise();
     r.op("DynamicQuantizeLinear", 11, dynamic::build);
@@ -78,6 +78,6 @@ fn floats(dtype: DType, shape: &[usize], values: impl Iterator<Item = f64>) -> R
 }
 
 /// A tensor of float sums of integers as int32.
-fn to_int32<B: Accelerator>(sums: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
+fn to_int32<B: Kernels>(sums: Value<B>, cx: &Context<B>) -> Result<Value<B>, OpError> {
     super::make::cast(sums, DType::I32, cx)
 }

@@ -2,7 +2,7 @@
 
 use super::linear::{Grain, quantise};
 use super::{centred, exact, greatest, reach, to_int32};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::host::{self, Walk};
 use crate::engine::ops::nn::product;
@@ -11,7 +11,7 @@ use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
 /// The right factor, less its zero points.
-enum Right<B: Accelerator> {
+enum Right<B: Kernels> {
     /// A constant, as floats in which the sums with 8-bit factors are exact.
     Ready(Value<B>),
     Given {
@@ -28,7 +28,7 @@ fn by_row(zero: &Tensor) -> Vec<usize> {
     }
 }
 
-fn ready<B: Accelerator>(site: &Site<'_, B>, factor: usize, zero: usize) -> Result<Option<Right<B>>, String> {
+fn ready<B: Kernels>(site: &Site<'_, B>, factor: usize, zero: usize) -> Result<Option<Right<B>>, String> {
     if site.has_input(zero) && site.constant(zero).is_none() {
         return Ok(None);
     }
@@ -47,7 +47,7 @@ fn ready<B: Accelerator>(site: &Site<'_, B>, factor: usize, zero: usize) -> Resu
 }
 
 /// The sums, as floats that hold them exactly.
-fn sums<B: Accelerator>(
+fn sums<B: Kernels>(
     a: &Tensor,
     zero: Option<&Tensor>,
     right: &Right<B>,
@@ -72,7 +72,7 @@ fn sums<B: Accelerator>(
     }
 }
 
-pub fn integer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn integer<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = ready(site, 1, 3)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let a = inputs.take(0)?.into_host()?;
@@ -90,7 +90,7 @@ pub fn integer<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn linear<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn linear<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = ready(site, 3, 5)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut given = |i| -> Result<Tensor, OpError> { inputs.take(i)?.into_host() };

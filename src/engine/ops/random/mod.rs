@@ -7,13 +7,13 @@
 mod generator;
 
 use super::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number, Writer};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use generator::Seed;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("RandomNormal", 1, |site| fill(site, true, false)).random();
     r.op("RandomNormalLike", 1, |site| fill(site, true, true)).random();
     r.op("RandomUniform", 1, |site| fill(site, false, false)).random();
@@ -22,16 +22,16 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("Multinomial", 7, multinomial).random();
 }
 
-fn seed<B: Accelerator>(site: &Site<'_, B>) -> Result<Seed, String> {
+fn seed<B: Kernels>(site: &Site<'_, B>) -> Result<Seed, String> {
     Ok(Seed::new(site.node.attributes.find_float("seed")?.copied()))
 }
 
-fn dtype<B: Accelerator>(site: &Site<'_, B>) -> Result<Option<DType>, String> {
+fn dtype<B: Kernels>(site: &Site<'_, B>) -> Result<Option<DType>, String> {
     site.node.attributes.find_int("dtype")?.map(|code| host::dtype_of(*code)).transpose()
 }
 
 /// Random{Normal,Uniform}{,Like}
-fn fill<B: Accelerator>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<BoxOp<B>, String> {
+fn fill<B: Kernels>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let float = |name, default| attributes.float(name, default).map(f64::from);
     let (first, second) = if normal {
@@ -79,7 +79,7 @@ fn fill<B: Accelerator>(site: &Site<'_, B>, normal: bool, like: bool) -> Result<
 }
 
 /// 1 with the probability that the element says, else 0.
-fn bernoulli<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn bernoulli<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (seed, given) = (seed(site)?, dtype(site)?);
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
@@ -92,7 +92,7 @@ fn bernoulli<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Classes drawn by unnormalised logarithms of their probabilities, `[batch, classes]`.
-fn multinomial<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn multinomial<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let (seed, dtype) = (seed(site)?, dtype(site)?.unwrap_or(DType::I32));
     let samples = site.node.attributes.int("sample_size", 1)?;
     let samples = usize::try_from(samples).map_err(|_| format!("sample_size is {samples}"))?;

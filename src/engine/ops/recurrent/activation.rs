@@ -1,6 +1,6 @@
 //! The functions that gates go through.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::{self, elementwise::Map};
 use crate::engine::onnx::Attributes;
 use crate::engine::ops::activation::smooth;
@@ -67,7 +67,7 @@ impl Activation {
         Ok(all.chunks(default.len()).map(<[Self]>::to_vec).collect())
     }
 
-    pub fn apply<B: Accelerator>(self, x: FloatTensor<B>) -> FloatTensor<B> {
+    pub fn apply<B: Kernels>(self, x: FloatTensor<B>) -> FloatTensor<B> {
         use kernels::Activation as By;
         match self {
             Self::Relu => B::activate(x, By::Relu),

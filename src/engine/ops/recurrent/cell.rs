@@ -3,7 +3,7 @@
 
 use super::activation::Activation;
 use super::same;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Slice, TensorMetadata};
@@ -46,13 +46,13 @@ pub struct Cell {
 }
 
 /// `[batch, hidden]` each. Only an LSTM uses `c`.
-pub struct State<B: Accelerator> {
+pub struct State<B: Kernels> {
     pub h: FloatTensor<B>,
     pub c: FloatTensor<B>,
 }
 
 /// The weights of one direction.
-pub struct Weights<B: Accelerator> {
+pub struct Weights<B: Kernels> {
     pub width: usize,
     pub hidden: usize,
     /// `[width, gates · hidden]`
@@ -70,13 +70,13 @@ pub struct Weights<B: Accelerator> {
 }
 
 /// Columns of a matrix.
-fn columns<B: Accelerator>(x: &FloatTensor<B>, start: usize, count: usize) -> FloatTensor<B> {
+fn columns<B: Kernels>(x: &FloatTensor<B>, start: usize, count: usize) -> FloatTensor<B> {
     let rows = x.shape()[0];
     let all = Slice::new(0, Some(rows as isize), 1);
     B::float_slice(x.clone(), &[all, Slice::new(start as isize, Some((start + count) as isize), 1)])
 }
 
-impl<B: Accelerator> Weights<B> {
+impl<B: Kernels> Weights<B> {
     /// `w [gates · hidden, width]`, `r [gates · hidden, hidden]`, `bias [2 · gates · hidden]`, `p [3 · hidden]`
     pub fn new(
         cell: &Cell,
@@ -147,7 +147,7 @@ impl<B: Accelerator> Weights<B> {
 
 impl Cell {
     /// `share` is the input's share of the gates, `[batch, gates · hidden]`.
-    pub fn step<B: Accelerator>(
+    pub fn step<B: Kernels>(
         &self,
         share: FloatTensor<B>,
         state: &State<B>,
@@ -163,7 +163,7 @@ impl Cell {
         }
     }
 
-    fn through<B: Accelerator>(&self, index: usize, x: FloatTensor<B>) -> FloatTensor<B> {
+    fn through<B: Kernels>(&self, index: usize, x: FloatTensor<B>) -> FloatTensor<B> {
         let x = match self.clip {
             Some(clip) => B::activate(x, kernels::Activation::Clip { min: -clip as f32, max: clip as f32 }),
             None => x,
@@ -172,7 +172,7 @@ impl Cell {
     }
 
     /// H' = (1 - z) · n + z · H
-    fn gru<B: Accelerator>(
+    fn gru<B: Kernels>(
         &self,
         share: FloatTensor<B>,
         h: &FloatTensor<B>,
@@ -206,12 +206,7 @@ impl Cell {
         B::float_add(new.clone(), B::float_mul(z, B::float_sub(h.clone(), new)))
     }
 
-    fn lstm<B: Accelerator>(
-        &self,
-        share: FloatTensor<B>,
-        state: &State<B>,
-        weights: &Weights<B>,
-    ) -> State<B> {
+    fn lstm<B: Kernels>(&self, share: FloatTensor<B>, state: &State<B>, weights: &Weights<B>) -> State<B> {
         let size = weights.hidden;
         let gates = B::float_add(share, B::float_matmul(state.h.clone(), weights.recurrent.clone()));
         let gate = |index: usize| columns::<B>(&gates, index * size, size);

@@ -6,7 +6,7 @@ mod packed;
 
 use super::shape::permute;
 use super::{BoxOp, Context, Inputs, Op, OpError, OpResult, Registry, Site, broadcast};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::value::{Value, from_burn};
 use crate::tensor::Tensor;
 use activation::Activation;
@@ -14,13 +14,13 @@ use burn::tensor::ops::{BoolTensor, FloatTensor};
 use burn::tensor::{Slice, TensorMetadata};
 use cell::{Cell, Kind, State, Weights};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("RNN", 7, |site| build(site, Kind::Rnn));
     r.op("GRU", 7, |site| build(site, Kind::Gru));
     r.op("LSTM", 7, |site| build(site, Kind::Lstm));
 }
 
-struct Recurrent<B: Accelerator> {
+struct Recurrent<B: Kernels> {
     kind: Kind,
     /// Whether each direction runs from the end.
     backward: Vec<bool>,
@@ -33,7 +33,7 @@ struct Recurrent<B: Accelerator> {
     every_step: bool,
 }
 
-fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let backward = match attributes.text("direction", "forward")? {
         "forward" => vec![false],
@@ -69,7 +69,7 @@ fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, Str
 }
 
 /// The weights of every direction: W, R, B and P.
-fn read<B: Accelerator>(
+fn read<B: Kernels>(
     cells: &[Cell],
     get: &mut dyn FnMut(usize) -> Option<Value<B>>,
     device: &B::Device,
@@ -88,7 +88,7 @@ fn read<B: Accelerator>(
 }
 
 /// Takes one entry of the first axis, whose length is given, without that axis.
-fn row<B: Accelerator>(
+fn row<B: Kernels>(
     x: Value<B>,
     index: usize,
     count: usize,
@@ -105,7 +105,7 @@ fn row<B: Accelerator>(
     Ok(B::float_reshape(x, dims[1..].to_vec().into()))
 }
 
-impl<B: Accelerator> Op<B> for Recurrent<B> {
+impl<B: Kernels> Op<B> for Recurrent<B> {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let x = inputs.take(0)?;
         let x = if self.batch_first && x.rank() == 3 { permute(x, &[1, 0, 2])? } else { x };
@@ -166,7 +166,7 @@ impl<B: Accelerator> Op<B> for Recurrent<B> {
 /// Bytes that a small tensor takes beside its elements, about.
 const TENSOR: usize = 512;
 
-impl<B: Accelerator> Recurrent<B> {
+impl<B: Kernels> Recurrent<B> {
     fn initial(
         &self,
         given: Value<B>,
@@ -243,7 +243,7 @@ impl<B: Accelerator> Recurrent<B> {
 }
 
 /// The sequences that have ended at each step, `[batch, hidden]`; `None` where none has.
-fn masks<B: Accelerator>(
+fn masks<B: Kernels>(
     lengths: Option<&[i64]>,
     [steps, batch, hidden]: [usize; 3],
     cx: &Context<B>,
@@ -265,7 +265,7 @@ fn masks<B: Accelerator>(
 }
 
 /// An error where two tensors that go together are of different types.
-fn same<B: Accelerator>(a: &FloatTensor<B>, b: &FloatTensor<B>) -> Result<(), String> {
+fn same<B: Kernels>(a: &FloatTensor<B>, b: &FloatTensor<B>) -> Result<(), String> {
     let (a, b) = (from_burn(a.dtype()), from_burn(b.dtype()));
     if a == b { Ok(()) } else { Err(format!("{a} and {b} do not go together")) }
 }

@@ -1,7 +1,7 @@
 //! LSTM and GRU with constant weights and the usual activations, by the kernel.
 
 use super::cell::{Cell, Kind};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::kernels::matmul;
 use crate::engine::kernels::recurrent::{self, Layer, State};
 use crate::engine::ops::{BoxOp, Context, Inputs, Op, OpError, OpResult, Site};
@@ -16,7 +16,7 @@ struct Packed {
 }
 
 /// The operator by the kernel; `None` where the layer asks for what the kernel does not do.
-pub fn build<B: Accelerator>(site: &Site<'_, B>, cells: &[Cell], backward: &[bool]) -> Option<BoxOp<B>> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, cells: &[Cell], backward: &[bool]) -> Option<BoxOp<B>> {
     let kind = match cells.first()?.kind {
         Kind::Lstm => recurrent::Kind::Lstm,
         Kind::Gru => recurrent::Kind::Gru,
@@ -73,7 +73,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, cells: &[Cell], backward: &[boo
     Some(Box::new(Packed { kind, layers }))
 }
 
-impl<B: Accelerator> Op<B> for Packed {
+impl<B: Kernels> Op<B> for Packed {
     fn run(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
         let x = inputs.take(0)?;
         let (dims, directions) = (x.dims(), self.layers.len());

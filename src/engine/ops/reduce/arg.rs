@@ -1,13 +1,13 @@
 //! ArgMax and ArgMin.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::host::for_element;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let given = attributes.int("axis", 0)?;
     let keep = attributes.int("keepdims", 1)? != 0;
@@ -31,7 +31,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, max: bool) -> Result<BoxOp<B>, 
     }))
 }
 
-fn on_host<B: Accelerator>(
+fn on_host<B: Kernels>(
     x: &Tensor,
     axis: usize,
     max: bool,

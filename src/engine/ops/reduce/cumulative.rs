@@ -1,6 +1,6 @@
 //! CumSum and CumProd.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number, Reader, Writer};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
@@ -22,7 +22,7 @@ impl Kind {
     }
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let exclusive = site.node.attributes.flag("exclusive")?;
     let reverse = site.node.attributes.flag("reverse")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

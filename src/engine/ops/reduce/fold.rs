@@ -1,7 +1,7 @@
 //! ReduceSum, ReduceMean and their like. The axes are an attribute at first, an input since opset 13
 //! (ReduceSum) or 18.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number, Reader};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axes, one};
 use crate::engine::value::Value;
@@ -22,7 +22,7 @@ pub enum Kind {
     LogSumExp,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let keep = attributes.int("keepdims", 1)? != 0;
     let noop = attributes.flag("noop_with_empty_axes")?;
@@ -59,7 +59,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>,
     }))
 }
 
-fn reduce<B: Accelerator>(x: FloatTensor<B>, axes: &[usize], kind: Kind) -> FloatTensor<B> {
+fn reduce<B: Kernels>(x: FloatTensor<B>, axes: &[usize], kind: Kind) -> FloatTensor<B> {
     let sum = |x| along::<B>(x, axes, B::float_sum_dim);
     let squared = |x: FloatTensor<B>| B::float_mul(x.clone(), x);
     match kind {
@@ -86,7 +86,7 @@ fn reduce<B: Accelerator>(x: FloatTensor<B>, axes: &[usize], kind: Kind) -> Floa
 }
 
 /// Axes that lie together are reduced as one.
-fn along<B: Accelerator>(
+fn along<B: Kernels>(
     mut x: FloatTensor<B>,
     axes: &[usize],
     f: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
@@ -109,7 +109,7 @@ fn along<B: Accelerator>(
 }
 
 /// Means over axes, which stay as axes of 1. Of nothing the mean is no number.
-pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+pub fn mean<B: Kernels>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
     let mut dims = x.shape().to_vec();
     if axes.iter().any(|axis| dims[*axis] == 0) {
         axes.iter().for_each(|axis| dims[*axis] = 1);
@@ -120,7 +120,7 @@ pub fn mean<B: Accelerator>(x: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B>
 }
 
 /// Sums over axes, which stay as axes of 1.
-pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn sum<B: Kernels>(x: Value<B>, axes: &[usize], cx: &Context<B>) -> Result<Value<B>, OpError> {
     match x {
         Value::Float(x) if x.shape().num_elements() > 0 => Ok(Value::Float(reduce::<B>(x, axes, Kind::Sum))),
         x => Ok(Value::Host(on_host(&x.into_host()?, axes, Kind::Sum, cx)?)),
@@ -128,12 +128,7 @@ pub fn sum<B: Accelerator>(x: Value<B>, axes: &[usize], cx: &Context<B>) -> Resu
 }
 
 /// Exact for integers; also what an empty tensor or a scalar reduces to.
-fn on_host<B: Accelerator>(
-    x: &Tensor,
-    axes: &[usize],
-    kind: Kind,
-    cx: &Context<B>,
-) -> Result<Tensor, OpError> {
+fn on_host<B: Kernels>(x: &Tensor, axes: &[usize], kind: Kind, cx: &Context<B>) -> Result<Tensor, OpError> {
     let dims = x.shape();
     if x.strings().is_some() {
         return Err("strings are not reduced".into());

@@ -6,11 +6,11 @@ mod fold;
 mod top;
 
 use super::Registry;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
 pub use fold::{mean, sum};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("ReduceSum", 1, |site| fold::build(site, fold::Kind::Sum));
     r.op("ReduceMean", 1, |site| fold::build(site, fold::Kind::Mean));
     r.op("ReduceMax", 1, |site| fold::build(site, fold::Kind::Max));

@@ -1,6 +1,6 @@
 //! TopK. `k` is an attribute before opset 10, an input since.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::host::for_element;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis};
@@ -8,7 +8,7 @@ use crate::engine::value::Value;
 use crate::tensor::DType;
 use std::cmp::Ordering;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let given = attributes.int("axis", -1)?;
     let largest = attributes.int("largest", 1)? != 0;

@@ -1,12 +1,12 @@
 //! SplitToSequence and ConcatFromSequence.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::shape::concat::join;
 use crate::engine::ops::shape::slice::{Part, slice};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, ints, one};
 use crate::engine::value::{List, Value};
 
-pub fn split<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn split<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 0)?;
     let keep = site.node.attributes.int("keepdims", 1)? != 0;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -52,7 +52,7 @@ fn parts_of(length: usize, size: usize) -> Result<Vec<usize>, String> {
     Ok((0..length.div_ceil(size)).map(|i| size.min(length - i * size)).collect())
 }
 
-pub fn concat<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn concat<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_int("axis")?.copied().ok_or("attribute \"axis\" is missing")?;
     let new = site.node.attributes.flag("new_axis")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

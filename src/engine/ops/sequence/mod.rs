@@ -4,13 +4,13 @@ mod join;
 mod optional;
 
 use super::{BoxOp, Context, Inputs, OpError, Registry, Site, one};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number};
 use crate::engine::value::{List, Value};
 use crate::tensor::DType;
 use std::sync::Arc;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("SequenceEmpty", 11, empty);
     r.op("SequenceConstruct", 11, construct);
     r.op("SequenceAt", 11, at);
@@ -24,11 +24,11 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.op("OptionalGetElement", 15, optional::get);
 }
 
-fn empty<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn empty<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|_: Inputs<B>, _: &Context<B>| one(Value::Sequence(List::default().into()))))
 }
 
-fn construct<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn construct<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut list = List::default();
         for index in 0..inputs.0.len() {
@@ -39,7 +39,7 @@ fn construct<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// A position that may count from the end, up to `limit`.
-fn position<B: Accelerator>(given: Value<B>, length: usize, limit: usize) -> Result<usize, OpError> {
+fn position<B: Kernels>(given: Value<B>, length: usize, limit: usize) -> Result<usize, OpError> {
     let at = host::only(&given.into_host()?)?.as_i64();
     let from_start = if at < 0 { at.saturating_add(length as i64) } else { at };
     match usize::try_from(from_start) {
@@ -48,7 +48,7 @@ fn position<B: Accelerator>(given: Value<B>, length: usize, limit: usize) -> Res
     }
 }
 
-fn at<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn at<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| {
         let list = inputs.take(0)?.into_sequence()?;
         let length = list.items.len();
@@ -57,7 +57,7 @@ fn at<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn insert<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn insert<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (mut list, value) = (inputs.take(0)?.into_sequence()?, inputs.take(1)?);
         let length = list.items.len();
@@ -71,7 +71,7 @@ fn insert<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn erase<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn erase<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| {
         let mut list = inputs.take(0)?.into_sequence()?;
         let length = list.items.len();
@@ -84,7 +84,7 @@ fn erase<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn length<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn length<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| {
         let length = inputs.take(0)?.into_sequence()?.items.len();
         one(Value::Host(host::scalar(DType::I64, Number::Int(length as i128))?))

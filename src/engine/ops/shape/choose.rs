@@ -2,14 +2,14 @@
 
 use super::gather::select;
 use super::pad;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, ints, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
 /// The slices along an axis, or the elements, for which a condition holds.
-pub fn compress<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn compress<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_int("axis")?.copied();
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut x = inputs.take(0)?;
@@ -48,7 +48,7 @@ pub fn compress<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
 }
 
 /// The middle of what is too large, and what is too small in the middle of zeros.
-pub fn center_crop_pad<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn center_crop_pad<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_ints("axes")?.cloned();
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
@@ -75,7 +75,7 @@ pub fn center_crop_pad<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, S
 }
 
 /// The first elements of each item's sequence backwards, as many as its length says.
-pub fn reverse_sequence<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn reverse_sequence<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (batch, time) = (attributes.int("batch_axis", 1)?, attributes.int("time_axis", 0)?);
     let (batch, time) = match (batch, time) {
@@ -108,7 +108,7 @@ pub fn reverse_sequence<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, 
 }
 
 /// A cache with an update written into it, for each item from a place of its own.
-pub fn tensor_scatter<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn tensor_scatter<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", -2)?;
     let circular = match site.node.attributes.text("mode", "linear")? {
         "linear" => false,

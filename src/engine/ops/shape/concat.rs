@@ -1,6 +1,6 @@
 //! Concat.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::host::for_element;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, broadcast, one};
@@ -8,7 +8,7 @@ use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 use std::borrow::Cow;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_int("axis")?.copied().ok_or("attribute \"axis\" is missing")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let parts = (0..inputs.0.len()).map(|i| inputs.take(i)).collect::<Result<Vec<_>, _>>()?;
@@ -18,7 +18,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Joins tensors along an axis.
-pub fn join<B: Accelerator>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
+pub fn join<B: Kernels>(parts: Vec<Value<B>>, axis: usize, cx: &Context<B>) -> Result<Value<B>, OpError> {
     let Some(first) = parts.first() else { return Err("nothing to join".into()) };
     let mut dims = first.dims();
     dims[axis] = 0;

@@ -1,16 +1,16 @@
 //! DepthToSpace and SpaceToDepth: blocks of pixels to channels and back.
 
 use super::transpose::permute;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 
-fn block_size<B: Accelerator>(site: &Site<'_, B>) -> Result<usize, String> {
+fn block_size<B: Kernels>(site: &Site<'_, B>) -> Result<usize, String> {
     let size = site.node.attributes.int("blocksize", 0)?;
     usize::try_from(size).ok().filter(|s| *s > 0).ok_or_else(|| format!("blocksize is {size}"))
 }
 
 /// Whether a channel's blocks lie together.
-fn columns_first<B: Accelerator>(site: &Site<'_, B>) -> Result<bool, String> {
+fn columns_first<B: Kernels>(site: &Site<'_, B>) -> Result<bool, String> {
     match site.node.attributes.text("mode", "DCR")? {
         "DCR" => Ok(false),
         "CRD" => Ok(true),
@@ -18,7 +18,7 @@ fn columns_first<B: Accelerator>(site: &Site<'_, B>) -> Result<bool, String> {
     }
 }
 
-pub fn to_space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn to_space<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let block = block_size(site)?;
     let columns_first = columns_first(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
@@ -36,7 +36,7 @@ pub fn to_space<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     }))
 }
 
-pub fn to_depth<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn to_depth<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let block = block_size(site)?;
     let perm = if columns_first(site)? { [0, 1, 3, 5, 2, 4] } else { [0, 3, 5, 1, 2, 4] };
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {

@@ -1,11 +1,11 @@
 //! Expand and Tile.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, broadcast, one};
 use crate::engine::value::Value;
 
-pub fn expand<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn expand<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = site.absorb_ints(1)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
@@ -30,7 +30,7 @@ pub fn sizes(given: &[i64]) -> Result<Vec<usize>, String> {
     given.iter().map(|d| usize::try_from(*d).map_err(|_| format!("{given:?} is not a shape"))).collect()
 }
 
-pub fn tile<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn tile<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = site.absorb_ints(1)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;

@@ -1,7 +1,7 @@
 //! Gather, GatherElements, GatherND.
 
 use super::slice::{Part, slice};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, ints, one};
 use crate::engine::value::Value;
@@ -21,7 +21,7 @@ fn positions(indices: &[i64], dim: usize) -> Result<Vec<usize>, String> {
     indices.iter().map(position).collect()
 }
 
-pub fn gather<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn gather<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 0)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?, inputs.take(1)?.into_host()?);
@@ -50,7 +50,7 @@ pub fn gather<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Rows of one axis, in any order and number, of a tensor on the device.
-pub fn select<B: Accelerator>(
+pub fn select<B: Kernels>(
     x: Value<B>,
     axis: usize,
     at: &[usize],
@@ -66,7 +66,7 @@ pub fn select<B: Accelerator>(
     })
 }
 
-pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn elements<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 0)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
@@ -78,7 +78,7 @@ pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
 }
 
 /// Where each index points: at its own place, but for one axis.
-pub fn element_offsets<B: Accelerator>(
+pub fn element_offsets<B: Kernels>(
     dims: &[usize],
     axis: usize,
     indices: &Tensor,
@@ -100,7 +100,7 @@ pub fn element_offsets<B: Accelerator>(
     Ok(at)
 }
 
-pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn nd<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let batch = usize::try_from(site.node.attributes.int("batch_dims", 0)?).map_err(|e| e.to_string())?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
@@ -115,7 +115,7 @@ pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Where the slice that each tuple along the last axis of the indices names begins; and the shape of such a slice.
-pub fn tuple_offsets<B: Accelerator>(
+pub fn tuple_offsets<B: Kernels>(
     dims: &[usize],
     indices: &Tensor,
     batch: usize,

@@ -15,12 +15,12 @@ mod transpose;
 mod unique;
 
 use super::Registry;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
 pub use expand::sizes;
 pub use transpose::permute;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("Reshape", 5, reshape::reshape).linear();
     r.op("Flatten", 1, reshape::flatten).linear();
     r.op("Squeeze", 1, reshape::squeeze).linear();

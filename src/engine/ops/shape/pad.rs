@@ -2,7 +2,7 @@
 
 use super::gather::select;
 use super::slice::{Part, slice};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, Number, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
@@ -16,7 +16,7 @@ enum Mode {
     Wrap,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let mode = match attributes.text("mode", "constant")? {
         "constant" => Mode::Constant,
@@ -56,7 +56,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-fn pad<B: Accelerator>(
+fn pad<B: Kernels>(
     x: Value<B>,
     pads: &[(i64, i64)],
     mode: Mode,
@@ -128,7 +128,7 @@ fn source(i: i64, dim: i64, mode: Mode) -> i64 {
 }
 
 /// Pads with one value; negative pads cut. `out` is the shape that comes of it, checked.
-pub fn constant<B: Accelerator>(
+pub fn constant<B: Kernels>(
     x: Value<B>,
     pads: &[(i64, i64)],
     out: &[usize],

@@ -1,13 +1,13 @@
 //! Reshape, Flatten, Squeeze, Unsqueeze; Identity and Dropout (which does nothing when a model is served).
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axes, axis, one};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 
 /// 0 keeps an axis (unless `allowzero`), -1 takes what is left.
-pub fn reshape<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn reshape<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let allow_zero = site.node.attributes.flag("allowzero")?;
     let known = site.absorb_ints(1)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
@@ -45,7 +45,7 @@ fn resolve(wanted: &[i64], dims: &[usize], allow_zero: bool) -> Result<Vec<usize
     Ok(shape)
 }
 
-pub fn flatten<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn flatten<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 1)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
@@ -56,14 +56,14 @@ pub fn flatten<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// The axes are an attribute before opset 13, an input since.
-fn known_axes<B: Accelerator>(site: &Site<'_, B>) -> Result<Option<Vec<i64>>, String> {
+fn known_axes<B: Kernels>(site: &Site<'_, B>) -> Result<Option<Vec<i64>>, String> {
     match site.node.attributes.find_ints("axes")? {
         Some(axes) => Ok(Some(axes.clone())),
         None => site.absorb_ints(1),
     }
 }
 
-pub fn squeeze<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn squeeze<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = known_axes(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
@@ -87,7 +87,7 @@ pub fn squeeze<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-pub fn unsqueeze<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn unsqueeze<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let known = known_axes(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
@@ -106,11 +106,11 @@ pub fn unsqueeze<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String>
     }))
 }
 
-pub fn identity<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn identity<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, _: &Context<B>| one(inputs.take(0)?)))
 }
 
-pub fn dropout<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn dropout<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let wants_mask = site.has_output(1);
     if let Some(training) = site.constant(2)
         && host::only(training)?.as_f64() != 0.0

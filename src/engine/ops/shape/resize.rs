@@ -4,7 +4,7 @@
 //! near pixels is the same one.
 
 use super::gather::select;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis as check_axis, one};
 use crate::engine::value::Value;
@@ -59,7 +59,7 @@ struct Settings {
     axes: Option<Vec<i64>>,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let resize = Resize::read(site, &site.node.op, site.node.version)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?;
@@ -100,7 +100,7 @@ impl AxisTaps {
 
 impl Resize {
     /// Reads a node `Resize` or `Upsample` of that opset.
-    pub fn read<B: Accelerator>(site: &Site<'_, B>, op: &str, version: i64) -> Result<Self, String> {
+    pub fn read<B: Kernels>(site: &Site<'_, B>, op: &str, version: i64) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         if op == "Upsample" || version < 11 {
             return Self::read_old(site);
@@ -148,7 +148,7 @@ impl Resize {
     }
 
     /// Reads the form before opset 11.
-    fn read_old<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read_old<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         let settings = Settings {
             mode: mode(site)?,
             coordinates: Coordinates::Asymmetric,
@@ -167,7 +167,7 @@ impl Resize {
         Ok(Self { settings, known: Target { scales, ..Target::default() }, places: [Some(1), None, None] })
     }
 
-    fn target<B: Accelerator>(&self, inputs: &mut Inputs<B>) -> Result<Target, OpError> {
+    fn target<B: Kernels>(&self, inputs: &mut Inputs<B>) -> Result<Target, OpError> {
         let mut given = |place: Option<usize>, known: bool| {
             place.filter(|_| !known).and_then(|p| inputs.optional(p)).map(Value::into_host).transpose()
         };
@@ -194,7 +194,7 @@ impl Resize {
 
     /// What each row and each column of the output blends, for an input `[batch, channels, height, width]` of which
     /// height and width alone change. `blocks` are the channels as they are stored, which the result is checked with.
-    pub fn planes<B: Accelerator>(
+    pub fn planes<B: Kernels>(
         &self,
         dims: [usize; 4],
         blocks: [usize; 2],
@@ -219,7 +219,7 @@ impl Resize {
     }
 }
 
-fn mode<B: Accelerator>(site: &Site<'_, B>) -> Result<Mode, String> {
+fn mode<B: Kernels>(site: &Site<'_, B>) -> Result<Mode, String> {
     Ok(match site.node.attributes.text("mode", "nearest")? {
         "nearest" => Mode::Nearest,
         "linear" | "bilinear" | "trilinear" => Mode::Linear,
@@ -243,7 +243,7 @@ struct Axis {
     roi: (f32, f32),
 }
 
-fn apply<B: Accelerator>(
+fn apply<B: Kernels>(
     x: Value<B>,
     settings: &Settings,
     target: &Target,
@@ -395,7 +395,7 @@ impl Axis {
     }
 
     /// The input indices that each output position blends and their weights, as many for each.
-    fn taps<B: Accelerator>(&self, settings: &Settings, cx: &Context<B>) -> Result<AxisTaps, OpError> {
+    fn taps<B: Kernels>(&self, settings: &Settings, cx: &Context<B>) -> Result<AxisTaps, OpError> {
         let reach = if settings.mode == Mode::Linear { 1.0f32 } else { 2.0 };
         let kernel = |x: f32| match settings.mode {
             Mode::Cubic => cubic(x, settings.a),
@@ -447,7 +447,7 @@ fn cubic(x: f32, a: f32) -> f32 {
 }
 
 /// Resizes one axis.
-fn along<B: Accelerator>(
+fn along<B: Kernels>(
     x: Value<B>,
     index: usize,
     axis: &Axis,
@@ -493,7 +493,7 @@ fn along<B: Accelerator>(
     sum.map(Value::Float).ok_or_else(|| "every weight is zero".into())
 }
 
-fn extrapolate<B: Accelerator>(
+fn extrapolate<B: Kernels>(
     x: Value<B>,
     outside: &[(usize, Vec<usize>)],
     value: f32,

@@ -1,7 +1,7 @@
 //! ScatterElements (and Scatter, as it was called) and ScatterND.
 
 use super::gather::{element_offsets, tuple_offsets};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::for_element;
 use crate::engine::host::{self, Cell, Number};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
@@ -18,7 +18,7 @@ enum Reduction {
 }
 
 impl Reduction {
-    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         Ok(match site.node.attributes.text("reduction", "none")? {
             "none" => Self::None,
             "add" => Self::Add,
@@ -58,7 +58,7 @@ impl Reduction {
     }
 }
 
-pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn elements<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", 0)?;
     let reduction = Reduction::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
@@ -74,7 +74,7 @@ pub fn elements<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> 
     }))
 }
 
-pub fn nd<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn nd<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let reduction = Reduction::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, indices) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);

@@ -1,7 +1,7 @@
 //! Slice: attributes before opset 10, inputs with steps since.
 
 use super::super::ints;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, axis, one};
 use crate::engine::value::Value;
@@ -22,7 +22,7 @@ pub struct Part {
     pub step: i64,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let known = if site.node.version < 10 {
         let wanted = |name: &str| -> Result<Vec<i64>, String> {
@@ -92,7 +92,7 @@ fn part(start: i64, end: i64, step: i64, dim: usize) -> Result<Part, String> {
 }
 
 /// REQUIRES a part for each axis that lies within it.
-pub fn slice<B: Accelerator>(x: Value<B>, parts: &[Part]) -> Result<Value<B>, OpError> {
+pub fn slice<B: Kernels>(x: Value<B>, parts: &[Part]) -> Result<Value<B>, OpError> {
     let dims = x.dims();
     if parts.iter().zip(&dims).all(|(p, d)| *p == Part { start: 0, count: *d, step: 1 }) {
         return Ok(x);
@@ -131,7 +131,7 @@ fn pick(x: &crate::tensor::Tensor, parts: &[Part], out: Vec<usize>) -> Result<cr
 }
 
 /// What lies at `index` along an axis, which stays as an axis of 1. `x` is on a device.
-pub fn along<B: Accelerator>(x: Value<B>, axis: usize, index: usize) -> Value<B> {
+pub fn along<B: Kernels>(x: Value<B>, axis: usize, index: usize) -> Value<B> {
     let (index, whole) = (index as isize, |dim: usize| (0, dim as isize));
     let bounds = x.dims().into_iter().enumerate();
     let slices: Vec<_> = bounds

@@ -1,10 +1,10 @@
 //! Split: sizes are an attribute before opset 13, an input since; or a number of equal parts.
 
 use super::slice::{Part, slice};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis};
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let given = attributes.int("axis", 0)?;
     let known = match attributes.find_ints("split")? {

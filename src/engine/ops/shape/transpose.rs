@@ -1,11 +1,11 @@
 //! Transpose.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axes, one};
 use crate::engine::value::Value;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let perm = site.node.attributes.find_ints("perm")?.cloned();
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {
         let x = inputs.take(0)?;
@@ -22,7 +22,7 @@ pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// REQUIRES a permutation of the axes.
-pub fn permute<B: Accelerator>(x: Value<B>, perm: &[usize]) -> Result<Value<B>, String> {
+pub fn permute<B: Kernels>(x: Value<B>, perm: &[usize]) -> Result<Value<B>, String> {
     Ok(match x {
         Value::Float(x) => Value::Float(B::float_permute(x, perm)),
         Value::Int(x) => Value::Int(B::int_permute(x, perm)),

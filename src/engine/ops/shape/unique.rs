@@ -1,6 +1,6 @@
 //! Unique: the distinct elements, or the distinct slices along an axis.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host::{self, for_element};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis};
 use crate::engine::value::Value;
@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 /// Gives what is unique, where each is first, which of them every one is, and how often each occurs.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.find_int("axis")?.copied();
     let sorted = site.node.attributes.int("sorted", 1)? != 0;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

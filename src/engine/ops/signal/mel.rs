@@ -1,7 +1,7 @@
 //! MelWeightMatrix: how much each bin of a spectrogram counts for each band of the mel scale.
 
 use super::{scalar, size};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::host;
 use crate::engine::ops::real::from_reals;
@@ -9,7 +9,7 @@ use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 
 /// Triangles between points evenly spaced in mels, where mel = 2595 · log10(1 + hertz / 700).
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let dtype = host::dtype_of(site.node.attributes.int("output_datatype", 1)?)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let mut whole =

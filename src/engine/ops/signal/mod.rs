@@ -6,11 +6,11 @@ mod transform;
 mod window;
 
 use super::{Inputs, Registry};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::error::OpError;
 use crate::engine::host::{self, Number};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("BlackmanWindow", 17, |site| window::build(site, window::Kind::Blackman));
     r.op("HammingWindow", 17, |site| window::build(site, window::Kind::Hamming));
     r.op("HannWindow", 17, |site| window::build(site, window::Kind::Hann));
@@ -20,12 +20,12 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
 }
 
 /// The one element of an input.
-fn scalar<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<Number>, OpError> {
+fn scalar<B: Kernels>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<Number>, OpError> {
     inputs.optional(index).map(|v| Ok(host::only(&v.into_host()?)?)).transpose()
 }
 
 /// The one element of an input, as a size.
-fn size<B: Accelerator>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<usize>, OpError> {
+fn size<B: Kernels>(inputs: &mut Inputs<B>, index: usize) -> Result<Option<usize>, OpError> {
     let Some(number) = scalar(inputs, index)? else { return Ok(None) };
     let number = number.as_i64();
     usize::try_from(number).map(Some).map_err(|_| format!("{number} is not a size").into())

@@ -3,7 +3,7 @@
 
 use super::fft::{Complex, Fft};
 use super::{scalar, size};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::real::from_reals;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis as check_axis, one};
@@ -19,7 +19,7 @@ fn checked(length: usize) -> Result<usize, String> {
 }
 
 /// The axis is an attribute in opset 17 (default 1), an input since 20 (default -2).
-pub fn dft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn dft<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let (inverse, one_sided) = (attributes.flag("inverse")?, attributes.flag("onesided")?);
     let known = if site.node.version < 20 { Some(attributes.int("axis", 1)?) } else { None };
@@ -93,7 +93,7 @@ fn mirror(line: &mut [Complex]) {
 }
 
 /// `[batch, signal, 1 or 2]` gives `[batch, frames, bins, 2]`.
-pub fn stft<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn stft<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let one_sided = site.node.attributes.int("onesided", 1)? != 0;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;

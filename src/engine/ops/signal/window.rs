@@ -1,7 +1,7 @@
 //! Hann, Hamming and Blackman windows: sums of cosines.
 
 use super::size;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 /// A periodic window is the start of a symmetric one that is longer by one.
-pub fn build<B: Accelerator>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>, kind: Kind) -> Result<BoxOp<B>, String> {
     let dtype = host::dtype_of(site.node.attributes.int("output_datatype", 1)?)?;
     let periodic = site.node.attributes.int("periodic", 1)? != 0;
     // a0 - a1 · cos(2πn/N) + a2 · cos(4πn/N)

@@ -7,12 +7,12 @@ mod split;
 mod tokenise;
 
 use super::{BoxOp, Context, Inputs, Registry, Site, broadcast, one};
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("StringConcat", 20, concat);
     r.op("StringSplit", 20, split::build);
     r.op("StringNormalizer", 10, normalise::build);
@@ -21,7 +21,7 @@ pub fn register<B: Accelerator>(r: &mut Registry<B>) {
     r.domain_op("com.microsoft", "Tokenizer", tokenise::build);
 }
 
-fn concat<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn concat<B: Kernels>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(|mut inputs: Inputs<B>, cx: &Context<B>| {
         let (a, b) = (inputs.take(0)?.into_host()?, inputs.take(1)?.into_host()?);
         let dims = broadcast::shape(a.shape(), b.shape())?;
@@ -37,7 +37,7 @@ fn concat<B: Accelerator>(_: &Site<'_, B>) -> Result<BoxOp<B>, String> {
 }
 
 /// Takes time linear in the text, whatever the pattern: the syntax is RE2's, which has no backtracking.
-fn full_match<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+fn full_match<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let pattern = site.node.attributes.text("pattern", "")?;
     let whole = re2::compile(&format!("^(?:{pattern})$"))?;
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| {

@@ -1,6 +1,6 @@
 //! TfIdfVectorizer: how often each of a pool of n-grams is in a row.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, ints, one};
 use crate::engine::value::Value;
@@ -32,7 +32,7 @@ struct Vectorizer {
     width: usize,
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let vectorizer = Vectorizer::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;
@@ -63,7 +63,7 @@ fn words(x: &Tensor) -> Result<Vec<Word>, String> {
 }
 
 impl Vectorizer {
-    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         let size = |name: &str| -> Result<usize, String> {
             let given = attributes
@@ -119,7 +119,7 @@ impl Vectorizer {
         })
     }
 
-    fn count<B: Accelerator>(&self, words: &[Word], out: &mut [f32], cx: &Context<B>) -> Result<(), OpError> {
+    fn count<B: Kernels>(&self, words: &[Word], out: &mut [f32], cx: &Context<B>) -> Result<(), OpError> {
         let [least, greatest] = self.lengths;
         for length in least..=greatest {
             // Further apart than the row is long there are none; words alone have nothing between them.

@@ -1,6 +1,6 @@
 //! StringNormalizer: words left out, letters made small or large.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
@@ -24,7 +24,7 @@ impl Case {
     }
 }
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let case = match attributes.text("case_change_action", "NONE")? {
         "NONE" => Case::Same,

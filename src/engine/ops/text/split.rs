@@ -1,13 +1,13 @@
 //! StringSplit.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, Site};
 use crate::engine::value::Value;
 use crate::tensor::DType;
 use std::sync::Arc;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let delimiter = site.node.attributes.text("delimiter", "")?.to_owned();
     let limit = site.node.attributes.find_int("maxsplit")?.copied();
     let limit = limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));

@@ -1,7 +1,7 @@
 //! `com.microsoft.Tokenizer`, which skl2onnx writes for text: strings are cut into tokens.
 
 use super::re2::Longest;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
 use crate::engine::value::Value;
@@ -31,7 +31,7 @@ struct Tokenizer {
 }
 
 impl Tokenizer {
-    fn read<B: Accelerator>(site: &Site<'_, B>) -> Result<Self, String> {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
         let attributes = &site.node.attributes;
         let separators = attributes.find_texts("separators")?.filter(|all| !all.is_empty());
         let pattern = attributes.find_text("tokenexp")?.filter(|pattern| !pattern.is_empty());
@@ -133,7 +133,7 @@ fn next(text: &str, at: usize) -> usize {
 
 /// `[C]` gives `[C, D]` and `[N, C]` gives `[N, C, D]`, D being the most tokens that any text has; texts that have
 /// fewer are padded at their ends.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let tokenizer = Tokenizer::read(site)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;

@@ -1,13 +1,13 @@
 //! AffineGrid: the points of a regular grid under affine maps, as GridSample reads them.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::real::{for_real, from_reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 
 /// theta `[N, 2, 3]` and size N, C, H, W give `[N, H, W, 2]`; one axis more in three dimensions.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let align = site.node.attributes.flag("align_corners")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let theta = inputs.take(0)?.into_host()?;

@@ -1,6 +1,6 @@
 //! Col2Im: blocks that were laid out as columns are added up to an image again.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::nn::window::{Slide, Window};
 use crate::engine::ops::real::{for_real, from_reals, reals};
@@ -8,7 +8,7 @@ use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
 use crate::engine::value::Value;
 
 /// `[N, C · block, blocks]` gives `[N, C, image]`.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let window = Window::read(&site.node.attributes)?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let x = inputs.take(0)?.into_host()?;

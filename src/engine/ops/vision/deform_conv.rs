@@ -1,7 +1,7 @@
 //! DeformConv over two spatial axes: each element of a window is read where an offset moves it, between pixels,
 //! and weighed by a mask.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::math::{Arithmetic, arithmetic};
 use crate::engine::ops::nn::product;
@@ -12,7 +12,7 @@ use crate::engine::value::Value;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let window = Window::read(attributes)?;
     let count = |name| -> Result<usize, String> {
@@ -88,7 +88,7 @@ struct Reading {
 
 impl Reading {
     /// What every window reads: `[batch, channel, element of the window, window]`.
-    fn columns<T: Real, B: Accelerator>(
+    fn columns<T: Real, B: Kernels>(
         &self,
         x: &Tensor,
         offsets: &[f64],

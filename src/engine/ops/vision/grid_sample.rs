@@ -3,7 +3,7 @@
 //! The last axis of the grid holds a point's coordinates, the last spatial axis first; -1 and 1 are the ends of
 //! an axis: its outermost pixels with `align_corners`, else their outer edges.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
@@ -38,7 +38,7 @@ const MOST_AXES: usize = 4;
 /// Points whose pixels are worked out at once, which bounds the memory that they take.
 const BLOCK: usize = 4096;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let settings = Settings {
         mode: match attributes.text("mode", "linear")? {
@@ -110,7 +110,7 @@ impl Axis {
 }
 
 impl Settings {
-    fn sample<T: Real, B: Accelerator>(
+    fn sample<T: Real, B: Kernels>(
         self,
         x: &Tensor,
         grid: &Tensor,

@@ -9,9 +9,9 @@ mod roi_pool;
 mod suppress;
 
 use super::Registry;
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 
-pub fn register<B: Accelerator>(r: &mut Registry<B>) {
+pub fn register<B: Kernels>(r: &mut Registry<B>) {
     r.op("AffineGrid", 20, affine_grid::build);
     r.op("Col2Im", 18, col2im::build);
     r.op("DeformConv", 19, deform_conv::build);

@@ -1,6 +1,6 @@
 //! RoiAlign: regions of a feature map, each read at points between pixels and pooled to one size.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::real::{Real, for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, ints, one};
@@ -22,7 +22,7 @@ struct Settings {
 /// More samples in a bin, or bins in a region, are taken for a mistake.
 const MOST: i64 = 4096;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let size = |name, default: i64, least: i64| -> Result<usize, String> {
         let given = attributes.int(name, default)?;

@@ -1,6 +1,6 @@
 //! MaxRoiPool: the greatest pixel of each bin of a region.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::ops::real::{for_real, from_reals, reals};
 use crate::engine::ops::{BoxOp, Context, Inputs, Site, one};
@@ -9,7 +9,7 @@ use crate::engine::value::Value;
 /// More bins along a side are taken for a mistake.
 const MOST: i64 = 4096;
 
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let scale = f64::from(attributes.float("spatial_scale", 1.0)?);
     let pooled = match attributes.find_ints("pooled_shape")?.map(Vec::as_slice) {

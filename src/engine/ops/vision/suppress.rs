@@ -1,6 +1,6 @@
 //! NonMaxSuppression: of boxes that overlap, the one with the best score.
 
-use crate::engine::backend::Accelerator;
+use crate::engine::backend::Kernels;
 use crate::engine::host;
 use crate::engine::kernels::overlap::{Rectangle, Rectangles};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
@@ -8,7 +8,7 @@ use crate::engine::value::Value;
 use crate::tensor::DType;
 
 /// Boxes `[batch, boxes, 4]` and scores `[batch, classes, boxes]` give rows of batch, class and box.
-pub fn build<B: Accelerator>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
+pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let centred = site.node.attributes.flag("center_point_box")?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let boxes = inputs.take(0)?.into_host()?;
@@ -60,7 +60,7 @@ fn rectangle(given: &[f64], centred: bool) -> Rectangle {
 }
 
 /// The best boxes first.
-fn keep<B: Accelerator>(
+fn keep<B: Kernels>(
     boxes: &[Rectangle],
     scores: &[f32],
     most: usize,
