@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`diagnostic`] | one kind of report about what the user gave | anything else of rserve |
 //! | [`memory`] | one budget of the memory of the process | anything else of rserve |
+//! | [`random`] | numbers that follow from a seed | anything else of rserve |
 //! | `sync` | the locks of what is tried by shuttle | anything else of rserve |
 //! | [`tensor`] | a tensor on the host: dtype, shape, bytes | Burn |
 //! | [`spec`] | TOML text to a typed `Spec`, every value with its place | models, codecs |
@@ -31,6 +32,7 @@ compile_error!("rserve runs on Unix: it tells files apart by their inodes, and r
 
 pub mod diagnostic;
 pub mod memory;
+pub mod random;
 mod sync;
 pub mod tensor;
 

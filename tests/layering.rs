@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms in the order in which the data goes through them. A room may use those on earlier lines,
 /// and none of its own line but itself.
 const ORDER: &[&[&str]] = &[
-    &["diagnostic", "memory", "sync", "tensor"],
+    &["diagnostic", "memory", "random", "sync", "tensor"],
     &["spec"],
     &["plan"],
     &["store", "picture"],
@@ -25,6 +25,7 @@ const ORDER: &[&[&str]] = &[
 const NARROW: &[(&str, &[&str])] = &[
     ("diagnostic", &[]),
     ("memory", &[]),
+    ("random", &[]),
     ("sync", &[]),
     ("tensor", &[]),
     ("spec", &["diagnostic"]),

@@ -2,6 +2,7 @@
 //! one, and plain numbers elsewhere.
 
 use crate::plan::{Dim, Port, Signature, TensorType};
+use crate::random::SplitMix64;
 use crate::tensor::{DType, Tensor, byte_len};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ pub(super) fn sample(
     each.map(|(index, port)| {
         let shape = lengths(port, feeds, &bound, Some(length))?;
         let range = feeds.get(&port.name).and_then(|feed| feed.range);
-        let random = Random(((index as u64) << 32) ^ (character as u64 + 1));
+        let random = SplitMix64(((index as u64) << 32) ^ (character as u64 + 1));
         match port.dtype? {
             DType::String => texts(shape, &port.texts, random),
             dtype => tensor(dtype, shape, range, character, random),
@@ -110,7 +111,7 @@ fn lengths(
 }
 
 /// Texts that the model knows, each of its column.
-fn texts(shape: Vec<usize>, known: &[Vec<Arc<str>>], mut random: Random) -> Option<Tensor> {
+fn texts(shape: Vec<usize>, known: &[Vec<Arc<str>>], mut random: SplitMix64) -> Option<Tensor> {
     byte_len(DType::String, &shape).filter(|bytes| *bytes <= LIMIT)?;
     let count: usize = shape.iter().product();
     let columns = shape.last().copied().unwrap_or(1).max(1);
@@ -126,7 +127,7 @@ fn tensor(
     shape: Vec<usize>,
     range: Option<(f64, f64)>,
     character: Character,
-    mut random: Random,
+    mut random: SplitMix64,
 ) -> Option<Tensor> {
     byte_len(dtype, &shape).filter(|bytes| *bytes <= LIMIT)?;
     let count = shape.iter().product();
@@ -170,26 +171,4 @@ fn tensor(
         U8 => u8: |x| x.round() as u8, U16 => u16: |x| x.round() as u16,
         U32 => u32: |x| x.round() as u32, U64 => u64: |x| x.round() as u64,
     )
-}
-
-/// Numbers that look random and are the same at every start (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// The next number in [0, 1).
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
 }

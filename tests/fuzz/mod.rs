@@ -5,6 +5,7 @@
 
 mod entry;
 
+use rserve::random::SplitMix64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,20 +19,12 @@ const LARGEST: usize = 1 << 16;
 /// What no input may take, however slow the machine.
 const HANG: Duration = Duration::from_secs(30);
 
-/// Deterministic numbers that look random (SplitMix64).
-struct Random(u64);
+/// Deterministic numbers that look random.
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        self.0.below(n)
     }
 
     fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
@@ -85,7 +78,7 @@ fn mutated(seeds: &[Vec<u8>], words: &[&[u8]], random: &mut Random) -> Vec<u8> {
 fn hunt(name: &str, seeds: &[Vec<u8>], words: &[&str], entry: fn(&[u8])) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-    let mut random = Random(number("RSERVE_FUZZ_SEED").unwrap_or(1));
+    let mut random = Random(SplitMix64(number("RSERVE_FUZZ_SEED").unwrap_or(1)));
     let until = number("RSERVE_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let goes_on = |round: usize| until.map_or(round < ROUNDS, |until| Instant::now() < until);
     assert!(!seeds.is_empty());

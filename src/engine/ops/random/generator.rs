@@ -1,6 +1,6 @@
-//! Where random numbers come from: SplitMix64 (Steele, Lea and Flood, 2014), which is small and good enough to
-//! draw samples with. Not for secrets.
+//! What the operators that draw numbers draw them from. Not for secrets.
 
+use crate::random::SplitMix64;
 use std::hash::{BuildHasher, RandomState};
 
 /// How a node's generators begin.
@@ -14,26 +14,20 @@ impl Seed {
     /// A generator: the same every time where a seed was given, else a new one.
     pub fn generator(&self) -> Generator {
         // Every `RandomState` has keys of its own.
-        Generator { state: self.0.unwrap_or_else(|| RandomState::new().hash_one(0u64)), spare: None }
+        let seed = self.0.unwrap_or_else(|| RandomState::new().hash_one(0u64));
+        Generator { random: SplitMix64(seed), spare: None }
     }
 }
 
 pub struct Generator {
-    state: u64,
+    random: SplitMix64,
     spare: Option<f64>,
 }
 
 impl Generator {
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// The next number in [0, 1).
     pub fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        self.random.unit()
     }
 
     /// The next number with mean 0 and deviation 1, by Box and Muller's transform, which makes two at a time.
