@@ -6,38 +6,23 @@
 //! run, dropped or answered under it. Only instances whose batches wait for more (`wait`) have
 //! a thread for the clock.
 
+use super::accounts::Usage;
+use super::formed::{Formed, Next, Turn, Work};
 use super::item::{Dropped, Item, answer_dropped};
 use super::lanes::{Patience, RunId, Stuck};
 use super::queue::Terms;
 use super::run::{Ended, Run};
-use super::state::{Formed, State, Turn, Usage, Work};
+use super::state::State;
 use super::ticket::{Rejected, Ticket};
 use super::watch::Watch;
-use super::{Counters, Executor, OwnThreads, Runner, SharedPool, Snapshot, Value, Want};
-use crate::plan::{BatchPolicy, DeviceId};
+use super::{Counters, Executor, OwnThreads, Policy, Runner, SharedPool, Snapshot, Value, Want};
+use crate::plan::DeviceId;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::futures::Notified;
 use tokio::sync::oneshot;
-
-/// How an instance is served.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// The part of the device's time that is held, in (0, 1]; 0 is best effort: what the others leave idle.
-    pub share: f64,
-    pub batch: BatchPolicy,
-    /// Items that may wait; for those whose request has begun, twice as many.
-    pub queue: usize,
-    /// The number of its batches that may be on the way at once.
-    pub lanes: usize,
-    /// Bytes of the device's memory that the model may take, all of its instances together: as many of
-    /// their batches are on the way at once as fit beside their weights, and never fewer than one.
-    pub memory: Option<u64>,
-    /// A batch that runs for longer is ended.
-    pub max_run: Duration,
-}
 
 /// A device that instances run on.
 #[derive(Clone)]
@@ -124,29 +109,13 @@ impl Device {
 
     /// Gives a loaded model a queue. The instances of one model on one device draw on one share.
     pub fn instance(&self, model: &str, runner: Arc<dyn Runner>, policy: Policy) -> Instance {
-        let policy = effective(policy, runner.joins());
+        let policy = policy.effective(runner.joins());
         let counters = Arc::new(Counters::default());
         let id = self.0.lock().state.add(model, runner.clone(), policy.clone(), counters.clone());
         counters.limit_is(policy.queue);
         self.0.run_clock();
         Instance { device: self.0.clone(), id, runner, counters }
     }
-}
-
-impl Policy {
-    /// Whether batches wait for more.
-    pub(super) fn is_patient(&self) -> bool {
-        !self.batch.wait.is_zero()
-    }
-}
-
-fn effective(mut policy: Policy, joins: bool) -> Policy {
-    if !joins {
-        policy.batch = BatchPolicy::up_to(1);
-    }
-    policy.batch.max = policy.batch.max.max(1);
-    policy.lanes = policy.lanes.max(1);
-    policy
 }
 
 // === impl Instance ===
@@ -192,7 +161,7 @@ impl Instance {
 
     /// Serves by another policy from here on.
     pub fn set_policy(&self, policy: Policy) {
-        let policy = effective(policy, self.runner.joins());
+        let policy = policy.effective(self.runner.joins());
         self.counters.limit_is(policy.queue);
         self.device.lock().state.set_policy(self.id, policy);
         self.device.run_clock();
@@ -282,7 +251,7 @@ impl Inner {
                     inner.ended(ran);
                 }));
             }
-            Work::Stage(formed) => self.executor.spawn(Box::new(move || inner.stage(formed))),
+            Work::Stage(next) => self.executor.spawn(Box::new(move || inner.stage(next))),
         }
     }
 
@@ -301,9 +270,10 @@ impl Inner {
 
     /// Runs a batch and answers its items, on a thread of the device.
     fn carry_out(&self, turn: Turn) -> Ran {
-        let Turn { id, model, runner, counters, batch, items, staged, stop, running, .. } = turn;
+        let Turn { id, formed, running, .. } = turn;
+        let Formed { model, runner, counters, policy, items, staged, stop, .. } = formed;
         let rows = items.len();
-        let (model, runner, policy) = (&*model, &*runner, &batch);
+        let (model, runner, policy) = (&*model, &*runner, &policy);
         let run = Run { model, runner, policy, counters: &counters, running: &running };
         Ran { id, rows, ended: run.run(items, staged, stop) }
     }
@@ -315,10 +285,10 @@ impl Inner {
     }
 
     /// Sends the rows of a batch to the device, on one of its threads, to be run when it is its turn.
-    fn stage(self: Arc<Self>, mut formed: Formed) {
-        let Formed { model, runner, batch, items, stop, .. } = &formed;
-        formed.staged = super::run::stage(model, runner, batch, items, stop);
-        self.go_on(|state, _| state.staged(formed));
+    fn stage(self: Arc<Self>, mut next: Next) {
+        let Formed { model, runner, policy, items, stop, .. } = &next.formed;
+        next.formed.staged = super::run::stage(model, runner, policy, items, stop);
+        self.go_on(|state, _| state.staged(next));
     }
 
     /// Tells what has been done, and starts what is to be done now.

@@ -2,9 +2,9 @@
 //! others keep every lane for long. Pure: the time is an argument.
 
 use super::Runner;
+use super::accounts::Hold;
 use super::running::RunningBatch;
 use super::share::{AccountId, Charge};
-use super::state::Hold;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,31 +53,25 @@ pub struct Lanes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunId(u64);
 
-/// A batch that is on the way.
-pub struct OnTheWay {
-    id: RunId,
-    pub instance: u64,
-    pub model: Arc<str>,
-    pub runner: Arc<dyn Runner>,
-    pub hold: Hold,
-    pub charge: Charge,
-    pub batch: Arc<RunningBatch>,
-    pub max_run: Duration,
-    pub started: Instant,
-    pub in_relief: bool,
-    /// Whether it was said to be stuck.
-    pub said: bool,
-}
-
-/// What begins to run.
+/// A batch that begins to run.
 pub struct Starting {
     pub instance: u64,
     pub model: Arc<str>,
     pub runner: Arc<dyn Runner>,
     pub hold: Hold,
     pub charge: Charge,
-    pub batch: Arc<RunningBatch>,
+    pub running: Arc<RunningBatch>,
     pub max_run: Duration,
+}
+
+/// A batch that is on the way.
+pub struct OnTheWay {
+    id: RunId,
+    pub batch: Starting,
+    pub started: Instant,
+    pub in_relief: bool,
+    /// Whether it was said to be stuck.
+    pub said: bool,
 }
 
 impl Lanes {
@@ -111,24 +105,10 @@ impl Lanes {
         self.on_the_way.iter_mut()
     }
 
-    pub fn begin(&mut self, starting: Starting, in_relief: bool, now: Instant) -> RunId {
-        let Starting { instance, model, runner, hold, charge, batch, max_run } = starting;
+    pub fn begin(&mut self, batch: Starting, in_relief: bool, now: Instant) -> RunId {
         let id = RunId(self.next_id);
         self.next_id += 1;
-        let one = OnTheWay {
-            id,
-            instance,
-            model,
-            runner,
-            hold,
-            charge,
-            batch,
-            max_run,
-            started: now,
-            in_relief,
-            said: false,
-        };
-        self.on_the_way.push(one);
+        self.on_the_way.push(OnTheWay { id, batch, started: now, in_relief, said: false });
         id
     }
 
@@ -149,17 +129,27 @@ impl Lanes {
 
     /// Whether an account has a batch on the way.
     pub fn has(&self, account: AccountId) -> bool {
-        self.on_the_way.iter().any(|one| one.hold.account() == account)
+        self.on_the_way.iter().any(|one| one.account() == account)
     }
 }
 
 impl OnTheWay {
+    /// Whose it is.
+    pub fn account(&self) -> AccountId {
+        self.batch.hold.account()
+    }
+
+    /// How long ago it was told to end, where it was; tells it to end where it has run for too long.
+    pub fn look(&self, now: Instant) -> Option<Duration> {
+        self.batch.running.look(self.batch.max_run, now)
+    }
+
     /// What is to be said of it, if it was told to end and does not come back.
     pub fn as_stuck(&self, patience: Patience, now: Instant) -> Option<Stuck> {
-        let told = self.batch.look(self.max_run, now).filter(|told| *told >= patience.stuck)?;
+        let told = self.look(now).filter(|told| *told >= patience.stuck)?;
         Some(Stuck {
-            model: self.model.clone(),
-            node: self.runner.running(),
+            model: self.batch.model.clone(),
+            node: self.batch.runner.running(),
             ran: now.saturating_duration_since(self.started),
             lost: told >= patience.lost,
         })

@@ -6,12 +6,16 @@
 //!
 //! A request's item goes `Instance::submit` -> queue -> batch -> [`Runner::run`] -> [`Ticket`].
 
+mod accounts;
 mod blame;
 pub mod counters;
 pub mod device;
 pub mod executor;
+mod formed;
 mod item;
 mod lanes;
+mod pace;
+mod policy;
 pub mod queue;
 mod replicas;
 mod run;
@@ -27,15 +31,16 @@ pub mod ticket;
 mod usage;
 mod watch;
 
+pub use accounts::{ModelUsage, Usage};
 pub use blame::Sender;
 pub use counters::{Counters, Snapshot};
-pub use device::{Device, Instance, Policy};
+pub use device::{Device, Instance};
 pub use executor::{Executor, OwnThreads, SharedPool};
 pub use lanes::{Patience, Stuck};
+pub use policy::Policy;
 pub use queue::Terms;
 pub use replicas::{Replicas, RoomMade};
 pub(crate) use run::panic_message;
 pub use runner::{Batch, Memory, Resident, RunError, Runner, StagedBatch, Value, Want};
-pub use state::{ModelUsage, Usage};
 pub use stop::{StopFlag, Stopped};
 pub use ticket::{Done, ItemError, Rejected, Ticket, Timing};

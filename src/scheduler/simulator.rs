@@ -4,12 +4,13 @@
 //! It answers what no test on a clock can: what a thousand models get of eight devices over a million
 //! batches. `cargo bench --bench simulator` does that.
 
+use super::formed::{Formed, Next, Turn, Work};
 use super::item::{Dropped, Item};
 use super::lanes::Patience;
 use super::queue::Terms;
 use super::run::Ended;
 use super::runner::StagedBatch;
-use super::state::{Formed, State, Turn, Work};
+use super::state::State;
 use super::ticket::Outcome;
 use super::{Batch, Counters, Policy, RunError, Runner, Usage, Value};
 use std::cmp::Reverse;
@@ -73,7 +74,7 @@ pub struct Simulator {
     relieves: bool,
     free: Vec<usize>,
     /// The batch that is being staged.
-    staging: Option<Formed>,
+    staging: Option<Next>,
     /// Seconds that a row's way to the device takes, where batches are staged.
     upload: Option<f64>,
     dead: Dropped,
@@ -280,9 +281,9 @@ impl Simulator {
                 self.ended(turn, took);
             }
             What::Staged => {
-                if let Some(mut formed) = self.staging.take() {
-                    formed.staged = Some(Box::new(Sent));
-                    self.state.staged(formed);
+                if let Some(mut next) = self.staging.take() {
+                    next.formed.staged = Some(Box::new(Sent));
+                    self.state.staged(next);
                 }
             }
         }
@@ -293,7 +294,7 @@ impl Simulator {
     }
 
     fn ended(&mut self, turn: Turn, took: f64) {
-        let Turn { id, instance, items, counters, .. } = turn;
+        let Turn { id, formed: Formed { instance, items, counters, .. }, .. } = turn;
         let now = self.instant(self.now);
         counters.ends(items.len());
         let ended = Ended { took: Duration::from_secs_f64(took), bad: vec![] };
@@ -317,27 +318,27 @@ impl Simulator {
         while let Some(work) = self.state.next(now, &mut self.dead) {
             match work {
                 Work::Run(turn) => self.start(turn),
-                Work::Stage(formed) => self.send(formed),
+                Work::Stage(next) => self.send(next),
             }
         }
         self.dead.clear();
     }
 
     /// Its rows are on the way to the device.
-    fn send(&mut self, formed: Formed) {
-        let Some(index) = self.index(formed.instance()) else { return };
-        let rows = formed.items.len();
+    fn send(&mut self, next: Next) {
+        let Some(index) = self.index(next.formed.instance) else { return };
+        let rows = next.formed.items.len();
         self.taken(index, rows);
-        self.staging = Some(formed);
+        self.staging = Some(next);
         self.at(self.now + self.upload.unwrap_or_default() * rows as f64, What::Staged);
         self.flood(index);
     }
 
     fn start(&mut self, turn: Turn) {
-        let Some(index) = self.index(turn.instance) else { return };
-        let rows = turn.items.len();
+        let Some(index) = self.index(turn.formed.instance) else { return };
+        let rows = turn.formed.items.len();
         let mut upload = 0.0;
-        if turn.staged.is_none() {
+        if turn.formed.staged.is_none() {
             self.taken(index, rows);
             upload = self.upload.unwrap_or_default() * rows as f64;
         }
