@@ -1,8 +1,8 @@
 //! One model's folder in the store, looked at with a deadline.
 
-use super::load::{Fault, LoadContext};
+use super::fault::{Cause, Fault};
+use super::load::LoadContext;
 use super::looks::{BRIEF, LookError};
-use super::state::Cause;
 use crate::plan::StoreRoot;
 use crate::store::{self, Reading, Stamp, StoreError, VersionFiles};
 use std::collections::BTreeSet;

@@ -1,41 +1,12 @@
-//! What serves for a model now, behind one pointer, and the generations that it points to.
+//! What serves for a model now, behind one pointer.
 
 use super::align::Align;
 use super::choose::by_weight;
-use super::memory::Presence;
+use super::generation::Generation;
+use super::records::Records;
 use super::shadow::Shadow;
-use super::state::{Records, Track};
-use crate::plan::{Declaration, VersionFacts};
-use crate::scheduler::Replicas;
-use crate::store::Digest;
 use crate::sync::Pointer;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A loaded version. It lives as long as somebody holds it; then it is taken off its device.
-pub struct Generation {
-    pub version: u64,
-    pub digest: Digest,
-    /// "surface@2".
-    pub tag: String,
-    /// Its signature, and its labels.
-    pub facts: VersionFacts,
-    /// What the pipeline file said of its batch axes when it was loaded.
-    pub declaration: Declaration,
-    /// Whether its items share batches.
-    pub joined: bool,
-    /// Loaded to be compared with others, not to answer.
-    pub shadow: bool,
-    /// How long reading, checking and placing it took.
-    pub load: Duration,
-    /// How long its first batches took.
-    pub warm_up: Duration,
-    /// Its instances with their queues, one a device.
-    pub replicas: Replicas,
-    pub(super) track: Track,
-    /// Dropped last, so that whoever waits for the generation to go finds its memory free.
-    pub(super) presence: Presence,
-}
 
 /// A generation that answers, as one plan knows it.
 #[derive(Clone)]
@@ -197,18 +168,6 @@ impl std::ops::Deref for Picked {
 
     fn deref(&self) -> &Generation {
         &self.answering.generation
-    }
-}
-
-impl Drop for Generation {
-    fn drop(&mut self) {
-        self.track.unloaded();
-    }
-}
-
-impl std::fmt::Debug for Generation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({:?})", self.tag, self.digest)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What one plan says of one model, and of what surrounds it.
 
 use super::align::Contract;
-use super::cell::{Cell, Generation};
+use super::cell::Cell;
 use super::decide::Versions;
+use super::generation::Generation;
 use super::load::Target;
 use super::samples::{Feed, Feeds};
 use crate::plan::memory::Allowed;

@@ -2,23 +2,26 @@
 //! threads that serve nobody and give loading to those that do.
 
 use super::aside::{Aside, aside};
-use super::cell::Generation;
+use super::fault::{Cause, Fault};
+use super::generation::Generation;
 use super::given;
+use super::loader::{Loadable, Loader, OpenError, Opened};
 use super::memory::{LoadedGenerations, Verdict, judge};
 use super::notes::LoadNote;
 use super::precautions::Precautions;
+use super::records::{Records, Track};
 use super::samples::Feeds;
-use super::state::{Cause, PlaceStatus, Records, State, Track};
+use super::state::State;
+use super::status::PlaceStatus;
 use super::warm::{Joining, WarmUp, Warmed};
-use crate::diagnostic::shortened;
 use crate::memory::Reservation;
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
 use crate::scheduler::{Device, Policy, Replicas, Runner, StopFlag, Stopped};
-use crate::store::{Digest, Format, Opaque, VersionFiles};
+use crate::store::{Digest, VersionFiles};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// What models are loaded with.
@@ -26,55 +29,6 @@ use std::time::{Duration, Instant};
 pub(super) struct LoadContext {
     pub loader: Arc<dyn Loader>,
     pub precautions: Precautions,
-}
-
-/// Makes a model file into something that runs. `app` hands in the engine.
-pub trait Loader: Send + Sync + 'static {
-    /// Reads what the files declare, or says every reason why they cannot be run, one a line. Needs no device.
-    /// The batch axes are decided with what the pipeline file declares of them.
-    fn open(&self, files: VersionFiles, declaration: &Declaration) -> Result<Opened, OpenError>;
-
-    /// How the files are read.
-    fn format(&self) -> &dyn Format {
-        &Opaque
-    }
-}
-
-/// Why a model cannot be run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenError {
-    /// The reasons, one a line.
-    pub reason: String,
-    /// Whether it follows from the files alone, so that they will always be refused.
-    pub lasting: bool,
-}
-
-impl OpenError {
-    /// Of many reasons the first are kept.
-    pub fn new(reasons: &str, lasting: bool) -> Self {
-        Self { reason: shortened(reasons).into_owned(), lasting }
-    }
-}
-
-impl From<String> for OpenError {
-    /// A reason that may be another at another time.
-    fn from(reason: String) -> Self {
-        Self::new(&reason, false)
-    }
-}
-
-/// A model that was read and is on no device yet.
-pub struct Opened {
-    pub facts: VersionFacts,
-    pub model: Box<dyn Loadable>,
-}
-
-/// The model itself. Its weights are in memory once, however many of it there are.
-pub trait Loadable: Send {
-    fn another(&self) -> Box<dyn Loadable>;
-
-    /// Blocks until the model is on the device. An error has one reason a line.
-    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String>;
 }
 
 /// A device that a model runs on, and how it is served there.
@@ -86,14 +40,6 @@ pub(super) struct Target {
     pub policy: Policy,
     /// The part of the device's memory that it may take; `None` where the device does not say what it has.
     pub memory: Option<Allowed>,
-}
-
-/// Why a generation does not come to serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub cause: Cause,
-    /// The reasons, one a line.
-    pub reason: String,
 }
 
 /// How a generation is to be loaded.
@@ -178,23 +124,18 @@ pub(super) fn rounded(share: f64) -> f64 {
     (share * 1e4).round() / 1e4
 }
 
-impl Fault {
-    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
-        Self { cause, reason: shortened(&reason.into()).into_owned() }
-    }
-
-    fn aside(aside: Aside, cause: Cause, request: &LoadRequest) -> Self {
+impl LoadRequest {
+    /// What became of a thread that was to load the generation.
+    fn fault(&self, aside: Aside, cause: Cause) -> Fault {
         match aside {
             Aside::Overdue => {
-                request.note.overdue();
-                let seconds = request.limit.as_secs_f64();
-                Self::new(
-                    Cause::Timeout,
-                    format!("it was not ready within {seconds} s, and is still being loaded"),
-                )
+                self.note.overdue();
+                let seconds = self.limit.as_secs_f64();
+                let reason = format!("it was not ready within {seconds} s, and is still being loaded");
+                Fault::new(Cause::Timeout, reason)
             }
-            Aside::Panicked(said) => Self::new(cause, format!("the engine panicked: {said}")),
-            Aside::NoThread(error) => Self::new(cause, format!("no thread to load it with: {error}")),
+            Aside::Panicked(said) => Fault::new(cause, format!("the engine panicked: {said}")),
+            Aside::NoThread(error) => Fault::new(cause, format!("no thread to load it with: {error}")),
         }
     }
 }
@@ -228,7 +169,7 @@ pub(super) fn inspect(
             }
             Fault::new(Cause::Invalid, reason)
         }
-        Err(error) => Fault::aside(error, Cause::Invalid, &request),
+        Err(error) => request.fault(error, Cause::Invalid),
     };
     track.failed(fault.cause, &fault.reason);
     Err(fault)
@@ -278,7 +219,7 @@ impl Inspected {
             }
             Ok(Err(reason)) => Err(loading.give_up(Fault::new(Cause::Load, reason))),
             Err(error) => {
-                let fault = Fault::aside(error, Cause::Load, &loading.request);
+                let fault = loading.request.fault(error, Cause::Load);
                 Err(loading.give_up(fault))
             }
         }
@@ -318,7 +259,7 @@ impl Placed {
             Ok(Ok(warmed)) => warmed,
             Ok(Err(reason)) => return Err(loading.give_up(Fault::new(Cause::WarmUp, reason))),
             Err(error) => {
-                let fault = Fault::aside(error, Cause::WarmUp, &loading.request);
+                let fault = loading.request.fault(error, Cause::WarmUp);
                 return Err(loading.give_up(fault));
             }
         };
@@ -346,7 +287,7 @@ impl Placed {
             .zip(&request.targets)
             .map(|(runner, target)| target.device.instance(&account, runner, target.policy(joined)));
         let replicas = Replicas::new(instances.collect());
-        Ok(Arc::new_cyclic(|generation| Generation {
+        Ok(Arc::new_cyclic(|generation: &Weak<Generation>| Generation {
             version,
             digest,
             tag: format!("{}@{version}", request.model),
@@ -358,7 +299,7 @@ impl Placed {
             warm_up,
             replicas,
             track,
-            presence: request.loaded.enter(generation, version, request.shadow, held),
+            presence: request.loaded.enter(generation.clone(), version, request.shadow, held),
         }))
     }
 }

@@ -4,8 +4,6 @@
 //! What a generation takes is an estimate until it has run, then what its warm-up and its batches since measured.
 //! Each counts for itself, so that what the old one does meanwhile is not taken for the new one's.
 
-use super::cell::Generation;
-use super::state::State;
 use crate::plan::DeviceId;
 use crate::plan::memory::{Allowed, Need};
 use crate::sync::{Condvar, Mutex, lock};
@@ -33,6 +31,15 @@ pub(super) enum Verdict {
     TooLarge(String),
 }
 
+/// What a generation that is on its devices says of its memory there.
+pub(super) trait Occupancy: Send + Sync {
+    /// What it has of a device at this moment; `None` where it is not on it.
+    fn need(&self, device: DeviceId) -> Option<Need>;
+
+    /// Whether it serves no more, and goes with the last request that holds it.
+    fn drains(&self) -> bool;
+}
+
 /// All generations of one model that are on devices, under whatever plan, until their memory is free.
 #[derive(Clone, Default)]
 pub(super) struct LoadedGenerations(Arc<Shared>);
@@ -56,7 +63,7 @@ struct Entry {
     id: u64,
     version: u64,
     shadow: bool,
-    generation: Weak<Generation>,
+    generation: Weak<dyn Occupancy>,
     /// What it held when it was loaded: all that is known of one that is just being freed.
     held: Vec<(DeviceId, Need)>,
 }
@@ -95,7 +102,7 @@ impl LoadedGenerations {
     /// Enters a generation that now holds this much of each device.
     pub(super) fn enter(
         &self,
-        generation: &Weak<Generation>,
+        generation: Weak<dyn Occupancy>,
         version: u64,
         shadow: bool,
         held: Vec<(DeviceId, Need)>,
@@ -103,7 +110,7 @@ impl LoadedGenerations {
         let mut registry = lock(&self.0.registry);
         let id = registry.next_id;
         registry.next_id += 1;
-        registry.entries.push(Entry { id, version, shadow, generation: generation.clone(), held });
+        registry.entries.push(Entry { id, version, shadow, generation, held });
         Presence { loaded: self.clone(), id }
     }
 
@@ -112,21 +119,18 @@ impl LoadedGenerations {
     pub(super) fn on(&self, device: DeviceId) -> Vec<Occupant> {
         // A generation may be held by nobody else any more. It is then dropped below, outside the lock, which its
         // drop takes.
-        let there: Vec<(u64, Option<Arc<Generation>>, Option<Need>)> = lock(&self.0.registry)
+        let there: Vec<(u64, Option<Arc<dyn Occupancy>>, Option<Need>)> = lock(&self.0.registry)
             .entries
             .iter()
             .filter(|entry| !entry.shadow)
             .map(|entry| (entry.version, entry.generation.upgrade(), entry.on(device)))
             .collect();
-        let occupant = |(version, generation, held): &(u64, Option<Arc<Generation>>, Option<Need>)| {
+        let occupant = |(version, generation, held): &(u64, Option<Arc<dyn Occupancy>>, Option<Need>)| {
             let Some(generation) = generation else {
                 return held.map(|need| Occupant { version: *version, need, drains: true });
             };
-            let here = generation.replicas.iter().find(|instance| instance.device() == device)?;
-            let memory = here.runner().memory();
-            let need = Need { weights: memory.weights, batch: memory.batch };
-            let drains = generation.track.state() == Some(State::Draining);
-            Some(Occupant { version: *version, need, drains })
+            let need = generation.need(device)?;
+            Some(Occupant { version: *version, need, drains: generation.drains() })
         };
         there.iter().filter_map(occupant).collect()
     }

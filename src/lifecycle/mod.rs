@@ -18,8 +18,11 @@ pub mod cell;
 pub mod choose;
 mod config;
 pub mod decide;
+mod fault;
+mod generation;
 mod given;
 mod load;
+mod loader;
 mod looks;
 mod memory;
 mod model;
@@ -28,27 +31,33 @@ mod notes;
 mod pass;
 mod precautions;
 mod proof;
+mod records;
 mod samples;
 mod scan;
 mod shadow;
 #[cfg(all(test, feature = "shuttle"))]
 mod shuttle_tests;
 pub mod state;
+mod status;
 pub mod still;
 pub mod units;
 mod warm;
+mod work;
 
 pub use align::Align;
-pub use cell::{Answering, Cell, Generation, NotReady, Picked, Served};
+pub use cell::{Answering, Cell, NotReady, Picked, Served};
 pub use config::{Fit, Serving};
-pub use load::{Loadable, Loader, OpenError, Opened};
+pub use fault::Cause;
+pub use generation::Generation;
+pub use loader::{Loadable, Loader, OpenError, Opened};
 pub use looks::{BRIEF, LookError, Looks};
 pub use model::{Failure, Reload};
 pub use models::{Lifecycle, Population, Refused, Staged, Unknown};
 pub use notes::{LoadNote, LoadNotes, Remembered};
 pub use precautions::Precautions;
-pub use shadow::{Comparison, Copied, Shadow};
-pub use state::{
-    Cause, DeviceStatus, GenerationStatus, InstanceStatus, Loads, ModelStatus, PlaceStatus, State,
+pub use shadow::{Copied, Shadow};
+pub use state::State;
+pub use status::{
+    Comparison, DeviceStatus, GenerationStatus, InstanceStatus, Loads, ModelStatus, PlaceStatus,
 };
 pub use warm::Joining;

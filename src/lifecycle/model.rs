@@ -1,11 +1,13 @@
 //! One model: its cell, what its plan says of it, and who may change either.
 
-use super::cell::{Cell, Generation, Served};
+use super::cell::{Cell, Served};
 use super::config::Config;
-use super::load::LoadContext;
+use super::fault::Cause;
+use super::generation::Generation;
 use super::memory::LoadedGenerations;
-use super::pass::{Again, Pass, Work};
-use super::state::{Cause, InstanceStatus, ModelStatus, Records};
+use super::records::Records;
+use super::status::{InstanceStatus, ModelStatus};
+use super::work::Work;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -170,12 +172,6 @@ impl Model {
         let (into, out) = if wanted { (more, less) } else { (less, more) };
         into.insert(version);
         out.remove(&version);
-    }
-
-    /// Looks at the model's versions and does what is to be done, until there is nothing more. `background` work gives
-    /// way to what serves.
-    pub(super) fn look(&self, context: &LoadContext, background: bool, again: Again) -> Reload {
-        Pass::begin(self, context, background, again).map(Pass::run).unwrap_or_default()
     }
 
     /// Shows a warning in the status until the next one, and logs one that is new.

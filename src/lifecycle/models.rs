@@ -6,11 +6,13 @@
 use super::aside::Background;
 use super::cell::Cell;
 use super::config::{Config, Fit, PlanContext};
-use super::load::{LoadContext, Loader, rounded};
+use super::load::{LoadContext, rounded};
+use super::loader::Loader;
 use super::model::{Failure, Model, Reload};
-use super::pass::Again;
 use super::precautions::Precautions;
-use super::state::{DeviceStatus, ModelStatus, State};
+use super::state::State;
+use super::status::{DeviceStatus, ModelStatus};
+use super::work::Again;
 use crate::memory::Budget;
 use crate::plan::{DeviceId, IdVec, ModelId, Plan};
 use crate::scheduler::Device;

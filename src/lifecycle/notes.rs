@@ -7,7 +7,7 @@
 //!
 //! Refusals that follow from the content alone are noted too, and hold for as long as rserve is the same.
 
-use super::state::Cause;
+use super::fault::Cause;
 use crate::store::Digest;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 use serde::{Deserialize, Serialize};

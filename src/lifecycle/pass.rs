@@ -2,57 +2,23 @@
 
 use super::access::StoreAccess;
 use super::align::align;
-use super::cell::{Answering, Generation, Served};
+use super::cell::{Answering, Served};
 use super::config::Config;
 use super::decide::{KeepReason, Next, Situation, Snapshot, decide};
-use super::load::{Fault, LoadContext, LoadRequest, inspect};
+use super::fault::{Cause, Fault};
+use super::generation::Generation;
+use super::load::{LoadContext, LoadRequest, inspect};
 use super::model::{Failure, Model, Phase, Reload};
-use super::notes::{LoadNote, Remembered};
-use super::scan::Scanner;
+use super::notes::Remembered;
 use super::shadow::Shadow;
-use super::state::Cause;
-use crate::plan::memory::Allowed;
+use super::work::{Again, MemoryConditions, Work};
 use crate::store::{Digest, VersionFiles};
 use crate::sync::{MutexGuard, lock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
-
-/// What is remembered from one look at a model to the next.
-#[derive(Default)]
-pub(super) struct Work {
-    /// Generations that failed, and will again.
-    refused: BTreeSet<(u64, Digest)>,
-    /// The refused generations for which there was no memory, and the conditions of that moment.
-    crowded: BTreeMap<(u64, Digest), MemoryConditions>,
-    /// The latest load of each generation, for as long as it goes on: one that is overdue does.
-    going: BTreeMap<(u64, Digest), Weak<LoadNote>>,
-    scanner: Scanner,
-    /// Generations to begin with, that serve under another plan.
-    adopted: Vec<Arc<Generation>>,
-}
-
-/// What of that which failed before is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    No,
-    /// Nothing that this order has tried; what an earlier process remembers does not stand against it.
-    Ordered,
-    /// All refusals but those of loads that took a process down or did not come back.
-    Failed,
-    All,
-}
-
-/// What it depends on whether there is memory for a generation.
-#[derive(Clone, Debug, PartialEq)]
-struct MemoryConditions {
-    serving: Vec<(u64, Digest)>,
-    allowed: Vec<Option<Allowed>>,
-    batch: usize,
-    stop_first: bool,
-}
+use std::sync::Arc;
 
 /// One look, from the first question to the swap.
-pub(super) struct Pass<'a> {
+struct Pass<'a> {
     model: &'a Model,
     context: &'a LoadContext,
     /// The plan's, as it was when the pass began; [`Pass::serve`] takes it anew.
@@ -70,71 +36,18 @@ pub(super) struct Pass<'a> {
     again: Again,
 }
 
-// === impl MemoryConditions ===
-
-impl MemoryConditions {
-    fn now(config: &Config, served: &Served) -> Self {
-        Self {
-            serving: served.generations().map(|one| (one.version, one.digest)).collect(),
-            allowed: config.targets.iter().map(|target| target.memory).collect(),
-            batch: config.targets.first().map_or(0, |target| target.policy.batch.max),
-            stop_first: config.rollout.stop_first,
-        }
-    }
-}
-
-// === impl Work ===
-
-impl Work {
-    pub(super) fn beginning_with(adopted: Vec<Arc<Generation>>) -> Self {
-        Self { adopted, ..Self::default() }
-    }
-
-    /// Forgets what is to be tried again; where nothing is, what lacked memory under other conditions.
-    fn begin(&mut self, again: Again, now: &MemoryConditions) {
-        if matches!(again, Again::Failed | Again::All) {
-            self.refused.clear();
-            self.crowded.clear();
-            self.scanner.forget();
-        }
-        let Self { refused, crowded, .. } = self;
-        crowded.retain(|generation, then| {
-            let as_then = then == now;
-            if !as_then {
-                refused.remove(generation);
-            }
-            as_then
-        });
-    }
-}
-
-// === impl Pass ===
-
-fn access<'a>(
-    config: &'a Config,
-    model: &'a Model,
-    context: &'a LoadContext,
-    background: bool,
-) -> StoreAccess<'a> {
-    StoreAccess {
-        root: &config.store,
-        model: model.cell.name(),
-        texts: &config.texts,
-        context,
-        limit: config.rollout.load_timeout,
-        background,
+impl Model {
+    /// Looks at the model's versions and does what is to be done, until there is nothing more. `background` work gives
+    /// way to what serves.
+    pub(super) fn look(&self, context: &LoadContext, background: bool, again: Again) -> Reload {
+        Pass::begin(self, context, background, again).map(Pass::run).unwrap_or_default()
     }
 }
 
 impl<'a> Pass<'a> {
     /// Begins a look. `background` work gives way to what serves. `None` where
     /// the model is stopped.
-    pub(super) fn begin(
-        model: &'a Model,
-        context: &'a LoadContext,
-        background: bool,
-        again: Again,
-    ) -> Option<Self> {
+    fn begin(model: &'a Model, context: &'a LoadContext, background: bool, again: Again) -> Option<Self> {
         let mut work = lock(&model.work);
         if model.is_stopped() {
             return None;
@@ -176,7 +89,7 @@ impl<'a> Pass<'a> {
         access(&self.config, self.model, self.context, self.background)
     }
 
-    pub(super) fn run(mut self) -> Reload {
+    fn run(mut self) -> Reload {
         loop {
             if self.model.is_stopped() {
                 return self.reload;
@@ -480,5 +393,21 @@ impl<'a> Pass<'a> {
                 (!gone.is_empty()).then(|| format!("not in the store: version {}", gone.join(", ")))
             }
         }
+    }
+}
+
+fn access<'a>(
+    config: &'a Config,
+    model: &'a Model,
+    context: &'a LoadContext,
+    background: bool,
+) -> StoreAccess<'a> {
+    StoreAccess {
+        root: &config.store,
+        model: model.cell.name(),
+        texts: &config.texts,
+        context,
+        limit: config.rollout.load_timeout,
+        background,
     }
 }

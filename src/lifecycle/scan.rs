@@ -2,8 +2,7 @@
 
 use super::access::StoreAccess;
 use super::decide::Snapshot;
-use super::load::Fault;
-use super::state::Cause;
+use super::fault::{Cause, Fault};
 use super::still::{Observation, ReadStep, step};
 use crate::store::{Digest, Stamp, VersionFiles};
 use std::collections::BTreeMap;

@@ -4,12 +4,12 @@
 //! on the CPU it runs on a thread that gives way to those that serve.
 
 use super::align::Align;
-use super::cell::Generation;
+use super::generation::Generation;
+use super::status::Comparison;
 use crate::plan::Priority;
 use crate::scheduler::{Terms, Value, Want};
 use crate::sync::{Mutex, lock};
 use crate::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,28 +29,6 @@ pub struct Copied {
 
 /// Two numbers are equal that differ by no more than this, or by this part of the greater one.
 const TOLERANCE: f64 = 1e-5;
-
-/// What comparing has come to so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    pub version: u64,
-    /// Answers that were compared.
-    pub compared: u64,
-    /// The number of these in which every number is equal, but for rounding.
-    pub equal: u64,
-    /// `equal / compared`.
-    pub equal_share: Option<f64>,
-    /// The greatest difference of two numbers in any answer.
-    pub largest_difference: f64,
-    /// Copies that were not sent, as the shadow was behind.
-    pub dropped: u64,
-    /// Copies that the shadow could not answer, or answered in another shape.
-    pub failed: u64,
-    /// Why the last of them.
-    pub last_failure: Option<String>,
-    /// The seconds that the shadow's batches took, all together.
-    pub seconds: f64,
-}
 
 pub struct Shadow {
     pub generation: Arc<Generation>,

@@ -1,9 +1,11 @@
 //! Swaps, pins and waits on one model's cell, in orders that a machine rarely shows: `cargo test --features shuttle
 //! --lib shuttle_`. Whoever waits for a generation that goes unnoticed is a deadlock there, which shuttle reports.
 
-use super::cell::{Answering, Cell, Generation, Served};
+use super::cell::{Answering, Cell, Served};
+use super::generation::Generation;
 use super::memory::LoadedGenerations;
-use super::state::{Records, State};
+use super::records::Records;
+use super::state::State;
 use crate::plan::{Signature, VersionFacts};
 use crate::scheduler::Replicas;
 use crate::store::Digest;
