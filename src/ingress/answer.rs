@@ -1,4 +1,4 @@
-//! The answer of a pipeline, with what served it and how long each part took.
+//! The answer of a pipeline, with what served it and how long each part took; or the problem that stands in its place.
 
 use super::clients::RequestMemory;
 use super::outgoing::Outgoing;
@@ -13,6 +13,20 @@ use std::time::Duration;
 
 pub const MODELS: HeaderName = HeaderName::from_static("x-rserve-models");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+impl Problem {
+    /// The problem as what is sent.
+    pub fn response(&self, request_id: &str) -> Response {
+        let mut response = Response::new(Outgoing::from(Bytes::from(self.document(request_id))));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers() {
+            headers.insert(name, value.clone());
+        }
+        response
+    }
+}
 
 /// The answer of an entry: online the one encode, offline all of them behind one another.
 pub fn ok(

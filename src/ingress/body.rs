@@ -53,12 +53,12 @@ impl Inbound {
     ) -> Result<Bytes, Problem> {
         let announced = announced(headers);
         if let Some(announced) = announced.filter(|a| *a > limit) {
-            return Err(over(limit).with("content_length", announced));
+            return Err(Problem::body_too_large(limit).with("content_length", announced));
         }
 
         let Some(first) = self.piece(idle).await? else { return Ok(Bytes::new()) };
         if first.len() > limit {
-            return Err(over(limit));
+            return Err(Problem::body_too_large(limit));
         }
         reserved.hold(first.len())?;
         if announced == Some(first.len()) || self.incoming.is_end_stream() {
@@ -75,7 +75,7 @@ impl Inbound {
         let mut next = Some(second);
         while let Some(piece) = next {
             if piece.len() > limit - whole.len() {
-                return Err(over(limit));
+                return Err(Problem::body_too_large(limit));
             }
             // A buffer that grows takes the double of what it holds.
             let length = whole.len() + piece.len();
@@ -144,11 +144,6 @@ impl Inbound {
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-pub fn over(limit: usize) -> Problem {
-    Problem::too_large(format!("a body may have {limit} bytes here (`max_body` in `[server]`)"))
-        .with("max_body", limit)
 }
 
 /// The innermost cause, which says what happened without the names of our parts.

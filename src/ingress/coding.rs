@@ -1,7 +1,6 @@
 //! Bodies that come packed, by `Content-Encoding`: gzip and deflate, unpacked within the size that a body may
 //! have.
 
-use super::body::over;
 use super::body_memory::BodyMemory;
 use super::problem::Problem;
 use bytes::Bytes;
@@ -34,7 +33,10 @@ impl Coding {
                     _ => return Err(not_taken(name)),
                 };
                 if coding != Self::Identity {
-                    return Err(Problem::wrong_coding("the body is packed more than once; pack it once"));
+                    return Err(Problem::wrong_coding(
+                        TAKEN,
+                        "the body is packed more than once; pack it once",
+                    ));
                 }
                 coding = named;
             }
@@ -75,9 +77,12 @@ impl Coding {
 
 fn not_taken(name: &str) -> Problem {
     let shown: String = name.chars().take(64).collect();
-    Problem::wrong_coding(format!(
-        "`Content-Encoding: {shown}` is not taken; send the body as it is, or packed with gzip or deflate"
-    ))
+    Problem::wrong_coding(
+        TAKEN,
+        format!(
+            "`Content-Encoding: {shown}` is not taken; send the body as it is, or packed with gzip or deflate"
+        ),
+    )
 }
 
 /// RFC 1950, 2.2: the method is 8, and the first two bytes are a multiple of 31.
@@ -102,7 +107,7 @@ fn read(
             Err(error) => return Err(broken(coding, &error.to_string())),
         };
         if length > limit.saturating_sub(body.len()) {
-            return Err(over(limit).with("unpacked", true));
+            return Err(Problem::body_too_large(limit).with("unpacked", true));
         }
         // The buffer grows to the double of what it holds.
         reserved.hold(packed.saturating_add((body.len() + length).saturating_mul(2)))?;

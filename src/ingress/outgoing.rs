@@ -2,7 +2,7 @@
 //! knows which of its answers it still holds.
 
 use super::clients::{RequestMemory, Taken};
-use super::pace::Pace;
+use super::pace::{LEAST_RATE, Pace};
 use super::problem::Problem;
 use crate::memory::{Reservation, Use};
 use crate::sync::{Mutex, lock};
@@ -23,9 +23,6 @@ const SMALL: usize = 64 << 10;
 
 /// A long answer is handed on in pieces of so many bytes, so that it shows whether the client takes them.
 const PIECE: usize = 64 << 10;
-
-/// The bytes of its answer that a client must take in a second, beside the time that it may take none.
-pub const LEAST_RATE: u32 = 4 << 10;
 
 /// The body of an answer, which is whole before it is sent.
 #[derive(Debug, Default)]

@@ -1,13 +1,15 @@
 //! How fast clients take their answers: a stream of HTTP/2 that takes nothing is reset, and a connection is given up
 //! that takes too little.
 
-use super::outgoing::LEAST_RATE;
 use crate::sync::{Mutex, lock};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+/// The bytes of its answer that a client must take in a second, beside the time that it may take none.
+pub const LEAST_RATE: u32 = 4 << 10;
 
 tokio::task_local! {
     static STREAM: Arc<Pace>;

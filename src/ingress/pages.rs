@@ -3,9 +3,8 @@
 use super::Response;
 use super::accept::prefers;
 use super::outgoing::Outgoing;
-use super::predict::METHODS;
 use super::problem::Problem;
-use super::routes::Routes;
+use super::routes::{METHODS, Routes};
 use crate::plan::{DecodePlan, Example, Pipeline};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};

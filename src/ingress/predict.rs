@@ -6,9 +6,8 @@ use super::clients::RequestMemory;
 use super::coding::Coding;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
-use super::reading::Arrived;
-use super::routes::Route;
-use super::server::Server;
+use super::reading::{Arrived, BodyReader};
+use super::routes::{METHODS, Route};
 use super::{Response, Versions, accept, answer, form, pages, pins, timeout, via_protocol};
 use crate::flow::{self, Side};
 use hyper::header::{ALLOW, HeaderValue};
@@ -17,11 +16,8 @@ use hyper::{Method, StatusCode};
 use std::time::Instant;
 use tokio::time::timeout_at;
 
-/// The methods of a pipeline's route.
-pub const METHODS: &str = "POST, PUT, OPTIONS";
-
 pub async fn predict(
-    server: &Server,
+    bodies: &BodyReader,
     route: &Route,
     head: &Parts,
     body: &mut Inbound,
@@ -51,13 +47,13 @@ pub async fn predict(
         _ => return Err(pages::how_to_post(&head.headers, &route.pipeline)),
     }
     let in_flight = InFlight::begin(route);
-    let result = answered(server, route, head, body, memory, begun).await;
+    let result = answered(bodies, route, head, body, memory, begun).await;
     in_flight.end(&result, begun);
     result
 }
 
 async fn answered(
-    server: &Server,
+    bodies: &BodyReader,
     route: &Route,
     head: &Parts,
     body: &mut Inbound,
@@ -102,11 +98,11 @@ async fn answered(
     let mut reserved = BodyMemory::new(memory)?;
     let mut body_is_whole = false;
     let work = async {
-        let max_body = server.config.max_body();
-        let bytes = body.collect(&head.headers, max_body, &mut reserved, server.limits.body_idle).await?;
+        let max_body = bodies.max_body();
+        let bytes = body.collect(&head.headers, max_body, &mut reserved, bodies.idle).await?;
         body_is_whole = true;
         let arrived = Arrived::new(&head.headers, coding, bytes, max_body);
-        let read = arrived.read(server, route, side, deadline, memory, &mut reserved).await?;
+        let read = arrived.read(&bodies.threads, route, side, deadline, memory, &mut reserved).await?;
         request.payloads = read.payloads;
         let answer = handler.run(&versions, request).await;
         answer.map_err(|error| match read.has_lost_line_ends {

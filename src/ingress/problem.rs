@@ -1,14 +1,11 @@
 //! Problem documents (RFC 9457). The one place where an error becomes a status.
 
-use super::outgoing::Outgoing;
-use super::{Response, coding};
 use crate::flow;
 use crate::lifecycle::NotReady;
 use crate::plan::{DecodeError, EncodeError, OperationError};
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -131,7 +128,8 @@ impl Problem {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    pub fn response(&self, request_id: &str) -> Response {
+    /// What is sent of it.
+    pub fn document(&self, request_id: &str) -> Vec<u8> {
         let (name, title) = self.kind.name_and_title();
         let mut document = json!({
             "type": format!("urn:rserve:problem:{name}"),
@@ -145,14 +143,12 @@ impl Problem {
         }
         let mut body = serde_json::to_vec_pretty(&document).unwrap_or_default();
         body.push(b'\n');
-        let mut response = Response::new(Outgoing::from(Bytes::from(body)));
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        for (name, value) in &self.document.headers {
-            headers.insert(name, value.clone());
-        }
-        response
+        body
+    }
+
+    /// The headers that go with it.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.document.headers
     }
 
     pub fn malformed(detail: impl Into<String>) -> Self {
@@ -191,13 +187,18 @@ impl Problem {
         Self::new(Kind::TooLarge, detail)
     }
 
+    pub fn body_too_large(limit: usize) -> Self {
+        Self::too_large(format!("a body may have {limit} bytes here (`max_body` in `[server]`)"))
+            .with("max_body", limit)
+    }
+
     pub fn wrong_type(detail: impl Into<String>) -> Self {
         Self::new(Kind::WrongType, detail)
     }
 
     /// RFC 9110, 15.5.16: the answer names the codings that are taken.
-    pub fn wrong_coding(detail: impl Into<String>) -> Self {
-        Self::wrong_type(detail).header(ACCEPT_ENCODING, HeaderValue::from_static(coding::TAKEN))
+    pub fn wrong_coding(taken: &'static str, detail: impl Into<String>) -> Self {
+        Self::wrong_type(detail).header(ACCEPT_ENCODING, HeaderValue::from_static(taken))
     }
 
     pub fn unprocessable(detail: impl Into<String>) -> Self {
@@ -327,6 +328,7 @@ impl From<NotReady> for Problem {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
+    use hyper::header::CONTENT_TYPE;
 
     fn status(error: flow::Error) -> u16 {
         Problem::from(error).status().as_u16()

@@ -4,19 +4,36 @@
 use super::body_memory::BodyMemory;
 use super::clients::RequestMemory;
 use super::coding::Coding;
+use super::dynamic::DynamicConfig;
 use super::form;
 use super::problem::Problem;
 use super::routes::Route;
-use super::server::Server;
-use crate::flow::{HEAVY, Side};
+use crate::flow::{CodecThreads, HEAVY, Side};
 use crate::plan::{Entry, Payload};
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What packed bytes become, as a rule. They are taken to be heavy however few they are.
 const UNPACKED: usize = 4;
+
+/// What bodies are read with.
+pub struct BodyReader {
+    pub config: Arc<DynamicConfig>,
+    /// How long a body may stand still.
+    pub idle: Duration,
+    /// Where bodies are unpacked and split, in one line with what is decoded.
+    pub threads: CodecThreads,
+}
+
+impl BodyReader {
+    /// The bytes that a body may have at this moment.
+    pub fn max_body(&self) -> usize {
+        self.config.max_body()
+    }
+}
 
 /// A body as it came.
 pub struct Arrived {
@@ -44,7 +61,7 @@ impl Arrived {
     /// becomes, also while the work goes on for a caller who has left.
     pub async fn read(
         self,
-        server: &Server,
+        threads: &CodecThreads,
         route: &Route,
         side: Side,
         deadline: Instant,
@@ -58,7 +75,7 @@ impl Arrived {
             let read = self.read_now(pipeline.entry(side), &mut held);
             (read, held)
         };
-        let (read, held) = server.threads.prepare(&route.name, "the body", weight, deadline, work).await?;
+        let (read, held) = threads.prepare(&route.name, "the body", weight, deadline, work).await?;
         *reserved = held;
         read
     }

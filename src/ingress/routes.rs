@@ -8,6 +8,9 @@ use hyper::header::HeaderValue;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// The methods of a pipeline's route.
+pub const METHODS: &str = "POST, PUT, OPTIONS";
+
 /// What every server answers beside its pipelines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builtin {

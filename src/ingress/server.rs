@@ -8,6 +8,7 @@ use super::listener::Respond;
 use super::outgoing::Outgoing;
 use super::predict::predict;
 use super::problem::Problem;
+use super::reading::BodyReader;
 use super::request_id::{REQUEST_ID, request_id};
 use super::routes::{Builtin, Found, Routes};
 use super::socket::ConnectionState;
@@ -33,11 +34,9 @@ use tracing::field::Empty;
 pub struct Server {
     host: Arc<dyn Host>,
     pub(super) config: Arc<DynamicConfig>,
-    pub(super) limits: Limits,
+    bodies: BodyReader,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    /// Where bodies are unpacked and split, in one line with what is decoded.
-    pub(super) threads: CodecThreads,
 }
 
 impl Server {
@@ -48,7 +47,8 @@ impl Server {
         metrics: Arc<Metrics>,
         threads: CodecThreads,
     ) -> Arc<Self> {
-        Arc::new(Self { host, config, limits, metrics, draining: AtomicBool::new(false), threads })
+        let bodies = BodyReader { config: config.clone(), idle: limits.body_idle, threads };
+        Arc::new(Self { host, config, bodies, metrics, draining: AtomicBool::new(false) })
     }
 
     /// Has `/healthz/ready` say no from here on.
@@ -96,7 +96,7 @@ impl Server {
         match routes.find(head.uri.path()) {
             Some(Found::Pipeline(route)) => {
                 tracing::Span::current().record("pipeline", &*route.pipeline.name);
-                predict(self, route, head, body, memory, begun).await
+                predict(&self.bodies, route, head, body, memory, begun).await
             }
             Some(Found::Builtin(builtin)) => match head.method {
                 Method::GET | Method::HEAD => Ok(self.builtin(builtin, head, &routes)),
