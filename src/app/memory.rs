@@ -1,7 +1,7 @@
 //! The memory of the process: how much there is of it, and what it holds beside what was reserved.
 
 use super::allocator::{Tidying, give_back};
-use super::running::Running;
+use crate::lifecycle::Lifecycle;
 use crate::memory::{Budget, process_limit};
 use crate::plan::Plan;
 use std::collections::VecDeque;
@@ -33,7 +33,7 @@ fn less_margin(machine: u64) -> u64 {
 
 /// Measures the process every so often, tells the budget what it holds beside what was reserved, and has memory given
 /// back that is free. Never returns.
-pub async fn keep(running: Arc<Running>) {
+pub async fn keep(memory: Budget, lifecycle: Arc<Lifecycle>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unreserved = Unreserved::default();
@@ -42,9 +42,9 @@ pub async fn keep(running: Arc<Running>) {
     loop {
         ticks.tick().await;
         let Some(resident) = resident() else { continue };
-        let usage = running.memory.usage();
-        running.memory.set_other(unreserved.measured(resident, usage.reserved()));
-        if tidying.is_due(running.lifecycle.population(), resident, usage.reserved()) {
+        let usage = memory.usage();
+        memory.set_other(unreserved.measured(resident, usage.reserved()));
+        if tidying.is_due(lifecycle.population(), resident, usage.reserved()) {
             // One that fails has given nothing back.
             let _ = tokio::task::spawn_blocking(give_back).await;
             asked = WAKES;

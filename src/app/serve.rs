@@ -111,7 +111,7 @@ async fn serving(
     if let Some(listener) = admin_listener {
         tokio::spawn(listener.serve(Admin::new(host, config, metrics), admin_stopped));
     }
-    tokio::spawn(memory::keep(running.clone()));
+    tokio::spawn(memory::keep(memory, lifecycle.clone()));
     tracing::info!(%listen, models = plan.models.len(), "listening; loading models");
 
     let compiled = Arc::new(compiled);
