@@ -1,5 +1,7 @@
 //! The walls of the house: which room may use which.
 
+mod circles;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
