@@ -237,45 +237,67 @@ impl Placed {
         loading.track.to(State::Warming);
         let begun = Instant::now();
         // What those that serve may need at any time is not the warm-up's to take.
-        for (runner, target) in runners.iter().zip(&loading.request.targets) {
-            if let Some(allowed) = target.memory {
-                let there = loading.request.loaded.on(target.device.id());
-                let taken = there.iter().map(|occupant| occupant.need.total()).fold(0, u64::saturating_add);
-                runner.limit_batch_memory(allowed.beside(taken.saturating_add(runner.memory().weights)));
-            }
-        }
-        let warmed = loading.try_samples(&runners);
-        let measured = |runner: &Arc<dyn Runner>| {
-            let memory = runner.memory();
-            Need { weights: memory.weights, batch: memory.batch }
-        };
-        let room = runners.iter().zip(&loading.request.targets);
-        let room = room.map(|(runner, target)| loading.find_room(target, measured(runner)));
-        if let Err(reason) = room.collect::<Result<(), String>>() {
-            let reason = if matches!(warmed, Ok(Ok(_))) { reason } else { format!("at least, {reason}") };
-            return Err(loading.give_up(Fault::new(Cause::Memory, reason)));
-        }
-        let warmed = match warmed {
-            Ok(Ok(warmed)) => warmed,
-            Ok(Err(reason)) => return Err(loading.give_up(Fault::new(Cause::WarmUp, reason))),
-            Err(error) => {
-                let fault = loading.request.fault(error, Cause::WarmUp);
-                return Err(loading.give_up(fault));
-            }
+        loading.limit_batches(&runners, |target| {
+            let there = loading.request.loaded.on(target.device.id());
+            there.iter().map(|occupant| occupant.need.total()).fold(0, u64::saturating_add)
+        });
+        let warmed = match loading.warmed(&runners) {
+            Ok(warmed) => warmed,
+            Err(fault) => return Err(loading.give_up(fault)),
         };
         loading.say(&warmed);
         let warm_up = begun.elapsed();
-        for (runner, target) in runners.iter().zip(&loading.request.targets) {
+        loading.limit_batches(&runners, |_| 0);
+        loading.track.took(load, warm_up, &warmed.joining);
+        Ok(loading.generation(runners, &warmed, [load, warm_up]))
+    }
+}
+
+/// What a runner takes of its device by now.
+fn measured(runner: &Arc<dyn Runner>) -> Need {
+    let memory = runner.memory();
+    Need { weights: memory.weights, batch: memory.batch }
+}
+
+impl Loading {
+    /// Holds the batches of each runner to what its share leaves beside its weights and what others take.
+    fn limit_batches(&self, runners: &[Arc<dyn Runner>], others: impl Fn(&Target) -> u64) {
+        for (runner, target) in runners.iter().zip(&self.request.targets) {
             if let Some(allowed) = target.memory {
-                runner.limit_batch_memory(allowed.beside(runner.memory().weights));
+                let taken = others(target).saturating_add(runner.memory().weights);
+                runner.limit_batch_memory(allowed.beside(taken));
             }
         }
-        let Loading { request, version, digest, mut facts, track, .. } = loading;
+    }
+
+    /// Runs the first batches, and sees whether there is memory for what they measured.
+    fn warmed(&self, runners: &[Arc<dyn Runner>]) -> Result<Warmed, Fault> {
+        let warmed = self.try_samples(runners);
+        let room = runners.iter().zip(&self.request.targets);
+        let room = room.map(|(runner, target)| self.find_room(target, measured(runner)));
+        if let Err(reason) = room.collect::<Result<(), String>>() {
+            let reason = if matches!(warmed, Ok(Ok(_))) { reason } else { format!("at least, {reason}") };
+            return Err(Fault::new(Cause::Memory, reason));
+        }
+        match warmed {
+            Ok(Ok(warmed)) => Ok(warmed),
+            Ok(Err(reason)) => Err(Fault::new(Cause::WarmUp, reason)),
+            Err(error) => Err(self.request.fault(error, Cause::WarmUp)),
+        }
+    }
+
+    /// The generation, on its devices with its queues.
+    fn generation(
+        self,
+        runners: Vec<Arc<dyn Runner>>,
+        warmed: &Warmed,
+        [load, warm_up]: [Duration; 2],
+    ) -> Arc<Generation> {
+        let Self { request, version, digest, mut facts, track, .. } = self;
         if !warmed.whole.is_empty() {
             let signature = (*facts.signature).clone();
             facts.signature = Arc::new(signature.without_batch(&warmed.whole, &request.declaration));
         }
-        track.took(load, warm_up, &warmed.joining);
         let joined = warmed.joining.joined;
         // A shadow has a share of its own, which is none: it runs in what the others leave idle.
         let account =
@@ -287,7 +309,7 @@ impl Placed {
             .zip(&request.targets)
             .map(|(runner, target)| target.device.instance(&account, runner, target.policy(joined)));
         let replicas = Replicas::new(instances.collect());
-        Ok(Arc::new_cyclic(|generation: &Weak<Generation>| Generation {
+        Arc::new_cyclic(|generation: &Weak<Generation>| Generation {
             version,
             digest,
             tag: format!("{}@{version}", request.model),
@@ -300,11 +322,9 @@ impl Placed {
             replicas,
             track,
             presence: request.loaded.enter(generation.clone(), version, request.shadow, held),
-        }))
+        })
     }
-}
 
-impl Loading {
     /// Runs the first batches on every target. The model is joined where that is right on all of them.
     fn try_samples(&self, runners: &[Arc<dyn Runner>]) -> Result<Result<Warmed, String>, Aside> {
         let (runners, signature) = (runners.to_vec(), self.facts.signature.clone());

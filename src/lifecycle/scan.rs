@@ -82,13 +82,9 @@ impl Scanner {
         if let ReadStep::Wait(pause) = next {
             return Ok(unsettled(pause));
         }
-        let read = access.read(version);
-        let unchanged = access.stamp(version).is_ok_and(|after| after == before);
         let still = age.unwrap_or_default().max(now.saturating_duration_since(observation.since)) >= settle;
-        let files = match read {
-            Ok(files) if unchanged => files,
-            Err(fault) if fault.cause == Cause::Timeout || (unchanged && still) => return Err(fault),
-            _ => return Ok(unsettled(settle / 2)),
+        let Some(files) = read_whole(access, version, &before, still)? else {
+            return Ok(unsettled(settle / 2));
         };
         let digest = files.digest;
         match next {
@@ -102,22 +98,44 @@ impl Scanner {
                 return Ok(unsettled(rest.max(settle / 2)));
             }
         }
-        if before.is_old(SystemTime::now()) {
-            self.known.insert(version, (before.clone(), digest));
+        self.take(version, before, digest);
+        // What will not be loaded need not be held.
+        let files = (!is_known(digest)).then_some(files);
+        Ok(Scan { snapshot: Snapshot::Is(digest), files, again_in: None })
+    }
+
+    /// The files are taken as they are, and known where they are old enough to tell another writing from this one.
+    fn take(&mut self, version: u64, stamp: Stamp, digest: Digest) {
+        if stamp.is_old(SystemTime::now()) {
+            self.known.insert(version, (stamp.clone(), digest));
             self.settling.remove(&version);
         } else {
             self.known.remove(&version);
         }
-        self.taken.insert(version, before);
-        // What will not be loaded need not be held.
-        let files = (!is_known(digest)).then_some(files);
-        Ok(Scan { snapshot: Snapshot::Is(digest), files, again_in: None })
+        self.taken.insert(version, stamp);
     }
 
     /// Whether the files are those that were last taken, as far as can be told without reading them.
     pub(super) fn is_as_it_was(&self, access: &StoreAccess<'_>, version: u64) -> bool {
         let now = access.stamp(version).ok();
         self.taken.get(&version).is_some_and(|taken| Some(taken) == now.as_ref())
+    }
+}
+
+/// Reads a version's files. `None` where they changed meanwhile, or may be half written; where they are still, what is
+/// wrong with them is.
+fn read_whole(
+    access: &StoreAccess<'_>,
+    version: u64,
+    before: &Stamp,
+    still: bool,
+) -> Result<Option<VersionFiles>, Fault> {
+    let read = access.read(version);
+    let unchanged = access.stamp(version).is_ok_and(|after| after == *before);
+    match read {
+        Ok(files) if unchanged => Ok(Some(files)),
+        Err(fault) if fault.cause == Cause::Timeout || (unchanged && still) => Err(fault),
+        _ => Ok(None),
     }
 }
 
