@@ -117,15 +117,7 @@ impl Run<'_> {
         let started = Instant::now();
         let rows = items.len();
         let padding = self.policy.padded(rows) - rows;
-        let batch = staged.is_none().then(|| {
-            let wants = greatest_wants(&items);
-            let mut rows: Vec<Vec<Value>> = match items.len() {
-                1 => items.iter_mut().map(|item| std::mem::take(&mut item.inputs)).collect(),
-                _ => items.iter().map(|item| item.inputs.clone()).collect(),
-            };
-            pad(&mut rows, self.policy);
-            Batch { rows, wants, stop: stop.clone() }
-        });
+        let batch = staged.is_none().then(|| self.joined(&mut items, stop.clone()));
         self.running.begin(items, stop.clone(), started);
         let (result, took) = match (staged, batch) {
             (Some(staged), _) => timed(|| attempt(|| staged.run(), rows, padding)),
@@ -138,12 +130,7 @@ impl Run<'_> {
         self.counters.batch(rows, padding, took);
         match (result, stop.reason()) {
             (Ok(rows), _) => {
-                let batch = items.len();
-                for (item, outputs) in items.into_iter().zip(rows) {
-                    let queued = started.saturating_duration_since(item.queued);
-                    let timing = Timing { queued, device: took, batch };
-                    item.answer(Ok(Done { outputs, timing }));
-                }
+                answer(items, rows, started, took);
                 took
             }
             (Err(Failure::Run(_)), Some(why)) => {
@@ -158,6 +145,17 @@ impl Run<'_> {
                 took
             }
         }
+    }
+
+    /// The rows of items as one batch, padded. The inputs of an item that runs alone, which is not run again, are moved.
+    fn joined(&self, items: &mut [Item], stop: StopFlag) -> Batch {
+        let wants = greatest_wants(items);
+        let mut rows: Vec<Vec<Value>> = match items {
+            [one] => vec![std::mem::take(&mut one.inputs)],
+            _ => items.iter().map(|item| item.inputs.clone()).collect(),
+        };
+        pad(&mut rows, self.policy);
+        Batch { rows, wants, stop }
     }
 
     /// Runs the rows of a batch that failed in parts.
@@ -226,6 +224,16 @@ impl Run<'_> {
             self.counters.failed();
             item.answer(Err(ItemError::Run(error.clone())));
         }
+    }
+}
+
+/// Answers items with the rows that a batch gave, one each.
+fn answer(items: Vec<Item>, rows: Vec<Vec<Option<Value>>>, started: Instant, took: Duration) {
+    let batch = items.len();
+    for (item, outputs) in items.into_iter().zip(rows) {
+        let queued = started.saturating_duration_since(item.queued);
+        let timing = Timing { queued, device: took, batch };
+        item.answer(Ok(Done { outputs, timing }));
     }
 }
 
