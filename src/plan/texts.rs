@@ -4,14 +4,16 @@ use crate::spec::document::Value;
 use crate::spec::{Codec, Spec};
 use std::collections::BTreeSet;
 
-/// Every name of a text file among the options of codecs, whatever the option is. No other file is read for them.
+/// Every name of a text file among the options of codecs and operations, whatever the option is. No other file is read for them.
 pub fn texts(specs: &[Spec]) -> BTreeSet<String> {
     let mut texts = BTreeSet::new();
     for pipeline in specs.iter().flat_map(|spec| &spec.pipelines) {
         let own = pipeline.decodes.iter().chain(&pipeline.encodes);
         let entries = pipeline.online.iter().chain(&pipeline.offline);
         let codecs = own.chain(entries.flat_map(|entry| entry.decodes.iter().chain(&entry.encodes)));
-        for Codec { options, .. } in codecs {
+        // The keys of a model call are no options: `inputs` names sources.
+        let operations = pipeline.steps.iter().filter(|step| step.op.is_some()).map(|step| &step.options);
+        for options in codecs.map(|Codec { options, .. }| options).chain(operations) {
             options.value.entries.iter().for_each(|(_, value)| add(&value.value, &mut texts));
         }
     }
@@ -43,8 +45,9 @@ mod tests {
             encode.b = { format = "png", as = "overlay", labels = "two.txt", on = "../three.txt", more = ["four.txt"] }
             [pipelines.p.steps]
             s = { model = "five.txt", inputs = { x = "six.txt" } }
+            t = { op = "ctc", from = "s", alphabet = "seven.txt" }
         "#;
         let spec = crate::spec::read::read(&SourceText::new("p.toml", text), &mut Report::default());
-        assert_eq!(texts(&[spec]), ["four.txt", "one.txt", "two.txt"].map(str::to_owned).into());
+        assert_eq!(texts(&[spec]), ["four.txt", "one.txt", "seven.txt", "two.txt"].map(str::to_owned).into());
     }
 }
