@@ -7,6 +7,7 @@
 
 mod count;
 mod first;
+pub mod number;
 mod options;
 mod stack;
 
@@ -20,8 +21,32 @@ use crate::spec::document::Reader;
 type Read = fn(&mut Reader<'_>, &mut Report) -> Option<Box<dyn OperationDraft>>;
 
 /// All operations by their names.
-const OPERATIONS: &[(&str, Read)] =
-    &[("any", count::read_any), ("count", count::read_count), ("first", first::read), ("stack", stack::read)];
+const OPERATIONS: &[(&str, Read)] = &[
+    ("any", count::read_any),
+    ("argmax", number::argmax::read),
+    ("cast", number::cast::read),
+    ("concat", number::concat::read),
+    ("count", count::read_count),
+    ("ctc", number::ctc::read),
+    ("first", first::read),
+    ("max", number::reduce::read_max),
+    ("mean", number::reduce::read_mean),
+    ("min", number::reduce::read_min),
+    ("norm", number::norm::read),
+    ("permute", number::permute::read),
+    ("reshape", number::reshape::read),
+    ("resize", number::resize::read),
+    ("scale", number::scale::read),
+    ("sigmoid", number::sigmoid::read),
+    ("slice", number::slice::read),
+    ("softmax", number::softmax::read),
+    ("split", number::split::read),
+    ("stack", stack::read),
+    ("sum", number::reduce::read_sum),
+    ("threshold", number::threshold::read),
+    ("top", number::top::read),
+    ("vote", number::vote::read),
+];
 
 /// All operations of rserve.
 pub fn registry() -> &'static dyn Operations {

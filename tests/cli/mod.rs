@@ -6,6 +6,7 @@ mod commands;
 mod device;
 mod examples;
 mod house;
+mod operations;
 mod resume;
 mod rows;
 mod run;

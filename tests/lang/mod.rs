@@ -6,6 +6,7 @@ mod broken;
 mod digest;
 mod drawn;
 mod many_files;
+mod operations;
 mod syntax;
 mod valid;
 
