@@ -249,6 +249,7 @@ fn encode_options(text: &str, dims: &[usize], dtype: DType) -> serde_json::Value
         ty: TensorType { dtype: Some(dtype), dims: Some(dims.iter().map(|n| Some(*n)).collect()) },
         labels: source.labels.map(|file| (file, dims.first().copied().unwrap_or(0))),
         from: source.from,
+        lines: None,
         note: None,
         presence: Presence::default(),
     };

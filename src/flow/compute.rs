@@ -48,13 +48,15 @@ pub(super) fn compute<'a>(
         let given = given.map_err(|error| failed(element, OperationError::Unforeseen(error.to_string())))?;
         inputs.push(Some(given));
     }
-    let there = || inputs.iter().flatten();
+    let costs = || inputs.iter().flatten().map(|inputs| operation.cost(inputs, origin.as_ref()));
+    // One element after the other.
+    let working = costs().map(|cost| cost.working).max().unwrap_or(0);
     let work = Work {
         pipeline: &pinned.pipeline.name,
         is_decode: false,
-        weight: there().map(|inputs| operation.weight(inputs)).fold(0, usize::saturating_add),
+        weight: costs().map(|cost| cost.weight).fold(0, usize::saturating_add),
         holds: 0,
-        takes: there().map(|inputs| operation.working_memory(inputs)).fold(0, u64::saturating_add),
+        takes: costs().map(|cost| cost.kept).fold(working, u64::saturating_add),
         deadline,
     };
     let operation = operation.clone();

@@ -202,6 +202,8 @@ pub struct Bound {
     pub ty: TensorType,
     /// The labels file and the number of its labels, where one was asked for and found.
     pub labels: Option<(At<String>, usize)>,
+    /// The labels themselves, as the newest version has them.
+    pub lines: Option<Labels>,
     /// The signature's line of the model output, for notes: "model `surface` gives probabilities: …".
     pub note: Option<String>,
     /// Where it is there.

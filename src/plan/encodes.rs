@@ -160,6 +160,7 @@ fn bind_source(
         from: wanted.from.clone(),
         ty,
         labels: labels.as_ref().map(|labels| (labels.file.clone(), labels.count)),
+        lines: labels.as_ref().and_then(|labels| made::lines(&ground.models[labels.model], &labels.file)),
         note: note_text,
         presence: ground.presences.of(scope, source),
     };

@@ -106,6 +106,7 @@ impl Binding<'_, '_> {
             from: operand.from.clone(),
             ty,
             labels: labels.map(|labels| (labels.file.clone(), labels.count)),
+            lines: labels.and_then(|labels| lines(&self.models[labels.model], &labels.file)),
             note,
             presence: self.presences.of(self.scope, source),
         })
@@ -197,7 +198,7 @@ fn model_behind(scope: &Scope<'_>, step: ScopeStepId) -> Option<LoadedId> {
     None
 }
 
-fn lines(model: &Loaded<'_>, file: &At<String>) -> Option<Labels> {
+pub fn lines(model: &Loaded<'_>, file: &At<String>) -> Option<Labels> {
     let (_, facts) = model.versions.last()?;
     facts.labels.get(&file.value).cloned()
 }

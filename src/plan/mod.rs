@@ -44,8 +44,8 @@ pub use codec::{
     JsonValues, Mend, Origin, Payload, Presence, Region, RowContext, Rows, SourceRef,
 };
 pub use operation::{
-    BoundOperation, Made, Operand, Operation, OperationDraft, OperationError, Operations, OutputType, Reads,
-    Registries,
+    BoundOperation, Cost, Made, Operand, Operation, OperationDraft, OperationError, Operations, OutputType,
+    Reads, Registries,
 };
 
 pub use compile::compile;

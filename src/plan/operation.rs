@@ -120,6 +120,17 @@ pub enum OperationError {
     Unforeseen(String),
 }
 
+/// What it costs to run an operation once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// How much there is to do, in bytes read or written, whichever are more.
+    pub weight: usize,
+    /// The most bytes that it takes while it runs and then gives back.
+    pub working: u64,
+    /// The bytes of what it gives, and whatever else is not told apart from that.
+    pub kept: u64,
+}
+
 pub trait Operation: Send + Sync + Debug {
     /// The name in the registry: "crop".
     fn name(&self) -> &'static str;
@@ -134,6 +145,10 @@ pub trait Operation: Send + Sync + Debug {
     /// The most bytes that it takes while it runs, what it gives included.
     fn working_memory(&self, inputs: &[Input]) -> u64 {
         (self.weight(inputs) as u64).saturating_mul(4)
+    }
+    /// What it costs where a picture has a part in that: `picture` is that of [`OperationDraft::on`].
+    fn cost(&self, inputs: &[Input], _picture: Option<&Origin>) -> Cost {
+        Cost { weight: self.weight(inputs), working: 0, kept: self.working_memory(inputs) }
     }
     /// Pure work on the calling thread. `inputs` are in the order of [`OperationDraft::operands`]; `picture` is that of
     /// [`OperationDraft::on`].

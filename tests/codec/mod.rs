@@ -101,6 +101,7 @@ fn bind(options: &str, sources: &[(&str, usize)]) -> Result<Arc<dyn Encode>, Vec
                 from: wanted.from,
                 ty: ty(text),
                 labels: wanted.labels.map(|file| (file, *labels)),
+                lines: None,
                 note: Some(format!("model `m` gives {text}")),
                 presence: Presence::default(),
             })
