@@ -91,6 +91,12 @@ impl Prepare {
         pixels.saturating_add(after)
     }
 
+    /// The bytes of the tensor of a picture or a part of this many pixels.
+    pub fn tensor_bytes(&self, pixels: u64) -> u64 {
+        let pixels = self.target.map_or(pixels, |to| u64::from(to.size.0) * u64::from(to.size.1));
+        pixels.saturating_mul(self.color.channels() as u64 * self.table.dtype().size() as u64)
+    }
+
     /// Makes the tensor of a whole picture: RGB, 8 bits, of this width and height.
     pub fn whole(&self, rgb: &[u8], size: (u32, u32)) -> Result<Prepared, SizeMismatch> {
         self.with_scratch(|scratch| self.prepare(rgb, size, scratch))

@@ -9,6 +9,7 @@ mod count;
 mod first;
 pub mod number;
 mod options;
+mod picture;
 mod stack;
 
 use crate::diagnostic::{Diagnostic, Report, nearest};
@@ -24,11 +25,15 @@ type Read = fn(&mut Reader<'_>, &mut Report) -> Option<Box<dyn OperationDraft>>;
 const OPERATIONS: &[(&str, Read)] = &[
     ("any", count::read_any),
     ("argmax", number::argmax::read),
+    ("boxes", picture::boxes::read),
     ("cast", number::cast::read),
     ("concat", number::concat::read),
     ("count", count::read_count),
+    ("crop", picture::crop::read),
     ("ctc", number::ctc::read),
     ("first", first::read),
+    ("keypoints", picture::keypoints::read),
+    ("masks", picture::masks::read),
     ("max", number::reduce::read_max),
     ("mean", number::reduce::read_mean),
     ("min", number::reduce::read_min),
@@ -44,6 +49,7 @@ const OPERATIONS: &[(&str, Read)] = &[
     ("stack", stack::read),
     ("sum", number::reduce::read_sum),
     ("threshold", number::threshold::read),
+    ("tiles", picture::tiles::read),
     ("top", number::top::read),
     ("vote", number::vote::read),
 ];

@@ -1,6 +1,7 @@
 //! The binary, run as a user runs it, with the shipped pipelines, models and images.
 
 mod batch;
+mod boxes;
 mod commands;
 #[cfg(all(unix, feature = "vulkan"))]
 mod device;
