@@ -10,4 +10,5 @@ mod ingress;
 mod lang;
 mod layering;
 mod lifecycle;
+mod lists;
 mod scheduler;

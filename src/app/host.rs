@@ -6,7 +6,7 @@ use crate::ingress::documents::{
     DeviceUse, FailureReport, Ignored, MemoryUse, ModelReloaded, PipelineStatus, PlanRefusal, PlanReloaded,
     PlanStatus, Reloaded, Status, Stored, StoredModel, StuckBatch,
 };
-use crate::ingress::{BoxFuture, Done, Host, Order, Sample};
+use crate::ingress::{BoxFuture, Done, Host, Metrics, Order, Sample};
 use crate::lifecycle::{self, BRIEF, Cause, Looks, ModelStatus, Refused, Reload};
 use crate::memory::Budget;
 use crate::plan::{DeviceId, Plan};
@@ -56,7 +56,7 @@ impl Host for HostOf {
                 files: current.files.iter().map(|file| file.display().to_string()).collect(),
                 refused: refusal.map(|r| PlanRefusal { at: r.at, diagnostics: r.text }),
             },
-            pipelines: pipelines(&current.plan),
+            pipelines: pipelines(&current.plan, &self.running.metrics),
             models,
             devices: devices(&current, &open),
             memory: memory_use(&self.running.memory),
@@ -151,7 +151,7 @@ fn memory_use(budget: &Budget) -> MemoryUse {
     }
 }
 
-fn pipelines(plan: &Plan) -> Vec<PipelineStatus> {
+fn pipelines(plan: &Plan, metrics: &Metrics) -> Vec<PipelineStatus> {
     let pipeline = |p: &Arc<crate::plan::Pipeline>| {
         let models = p.models.iter().filter_map(|m| plan.models.get(*m));
         PipelineStatus {
@@ -160,6 +160,7 @@ fn pipelines(plan: &Plan) -> Vec<PipelineStatus> {
             timeout_seconds: p.timeout.as_secs_f64(),
             priority: p.priority,
             models: models.map(|m| m.name.clone()).collect(),
+            steps: metrics.steps(p),
         }
     };
     plan.pipelines.iter().map(pipeline).collect()

@@ -57,6 +57,13 @@ fn as_text(status: &Status, now: SystemTime) -> String {
     for pipeline in &status.pipelines {
         pipelines.push(vec![pipeline.name.clone(), pipeline.route.clone(), pipeline.models.join(", ")]);
     }
+    let mut steps = vec![head(&["step", "elements", "skipped", "late"])];
+    for pipeline in &status.pipelines {
+        steps.extend(pipeline.steps.iter().map(|step| {
+            let counts = [step.elements, step.skipped, step.late].map(|count| count.to_string());
+            [format!("{}/{}", pipeline.name, step.name)].into_iter().chain(counts).collect()
+        }));
+    }
     let mut models = vec![head(&["model", "wanted", "serving", "share", "device"])];
     let mut generations = vec![head(&["generation", "digest", "state", "since", "load", "warm-up"])];
     let mut remarks = String::new();
@@ -111,7 +118,11 @@ fn as_text(status: &Status, now: SystemTime) -> String {
     uses.extend(memory.reserved_bytes.iter().map(|(purpose, bytes)| vec![purpose.clone(), size(*bytes)]));
     uses.push(vec!["other".to_owned(), size(memory.other_bytes)]);
     uses.push(vec!["limit".to_owned(), memory.limit_bytes.map_or("none".to_owned(), size)]);
-    for rows in [pipelines, models, generations, devices, uses] {
+    for rows in [pipelines, steps, models, generations, devices, uses] {
+        // Of pipelines whose steps all run once there is nothing to tell.
+        if rows.len() < 2 && rows[0][0] == "step" {
+            continue;
+        }
         text.push_str(&table(&rows));
         text.push('\n');
     }
@@ -157,7 +168,7 @@ fn span(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::ingress::documents::{
-        DeviceUse, MemoryUse, PipelineStatus, PlanRefusal, PlanStatus, StuckBatch,
+        DeviceUse, MemoryUse, PipelineStatus, PlanRefusal, PlanStatus, StepCounts, StuckBatch,
     };
     use crate::lifecycle::{GenerationStatus, Loads, ModelStatus, PlaceStatus};
     use crate::plan::DeviceId;
@@ -232,6 +243,7 @@ mod tests {
                 timeout_seconds: 2.0,
                 priority: Default::default(),
                 models: vec!["mask".into()],
+                steps: vec![StepCounts { name: "read".into(), elements: 31, skipped: 4, late: 0 }],
             }],
             models: vec![model],
             devices: vec![DeviceUse {

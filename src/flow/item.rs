@@ -68,8 +68,7 @@ impl<'a> Item<'a> {
     pub(super) fn room(&self) -> Result<(), Error> {
         for (step, _) in self.entry.steps.iter().zip(&self.needed).filter(|(_, needed)| **needed) {
             // What may not run is no reason to turn the item away, and a list waits for room.
-            let sure = step.each.is_none() && step.when.is_none() && step.within.is_none();
-            let Some(model) = step.model().filter(|_| sure) else { continue };
+            let Some(model) = step.model().filter(|_| step.runs_once()) else { continue };
             let generation = &self.pinned.generations[model];
             let room = generation.replicas.room(self.terms);
             room.map_err(|rejected| refused(rejected, &generation.tag))?;

@@ -4,8 +4,8 @@ use super::clients::RequestMemory;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::{Response, via_protocol};
-use crate::flow::{Answer, Side, Timings};
-use crate::plan::Entry;
+use crate::flow::{Answer, Side, StepTiming, Timings};
+use crate::plan::{Entry, Step};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use std::fmt::Write;
@@ -59,28 +59,46 @@ pub fn ok(
     Ok(response)
 }
 
-/// "photo;dur=0.412, mask;dur=1.203, total;dur=2.011", in milliseconds.
+/// "photo;dur=0.412, read;dur=1.203;desc=\"5 elements, 1 skipped\", total;dur=2.011", in milliseconds.
 fn server_timing(entry: &Entry, answer: &Answer, total: Duration) -> String {
     let Timings { decodes, steps, encodes } = &answer.timings;
     let mut text = String::with_capacity(24 * (decodes.len() + steps.len() + encodes.len() + 1));
-    let mut add = |name: &str, took: Duration| {
+    let mut add = |name: &str, took: Duration, desc: Option<String>| {
         // Writing to a string does not fail. Names are tokens already: `[a-z0-9._-]`.
-        let _ = write!(text, "{name};dur={:.3}, ", took.as_secs_f64() * 1e3);
+        let _ = write!(text, "{name};dur={:.3}", took.as_secs_f64() * 1e3);
+        if let Some(desc) = desc {
+            let _ = write!(text, ";desc=\"{desc}\"");
+        }
+        text.push_str(", ");
     };
     for (decode, took) in entry.decodes.iter().zip(decodes) {
-        add(&decode.name, *took);
+        add(&decode.name, *took, None);
     }
     for (step, timing) in entry.steps.iter().zip(steps) {
         if let Some(timing) = timing {
-            add(&step.name, timing.took);
+            add(&step.name, timing.took, described(step, timing));
         }
     }
     for ((encode, _), took) in answer.encoded.iter().zip(encodes) {
         if let Some(encode) = entry.encodes.get(*encode) {
-            add(&encode.name, *took);
+            add(&encode.name, *took, None);
         }
     }
-    add("total", total);
+    add("total", total, None);
     text.truncate(text.len() - 2);
     text
+}
+
+/// What became of the elements of a step, where that is not that it ran once.
+fn described(step: &Step, timing: &StepTiming) -> Option<String> {
+    let mut parts = vec![];
+    if step.each.is_some() {
+        let plural = if timing.ran == 1 { "" } else { "s" };
+        parts.push(format!("{} element{plural}", timing.ran));
+    }
+    let counts = [(timing.skipped, "skipped"), (timing.late, "late")];
+    for (count, word) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        parts.push(if step.each.is_some() { format!("{count} {word}") } else { word.to_owned() });
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -62,6 +62,21 @@ pub struct PipelineStatus {
     pub timeout_seconds: f64,
     pub priority: Priority,
     pub models: Vec<String>,
+    /// What became of the steps that may run several times for a request, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepCounts>,
+}
+
+/// What became of a step, for all requests since the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepCounts {
+    pub name: String,
+    /// The elements that it ran for; where it runs once, the requests.
+    pub elements: u64,
+    /// The elements for which it was skipped, or made nothing.
+    pub skipped: u64,
+    /// The elements for which it took longer than `within`, and was given up.
+    pub late: u64,
 }
 
 /// A device of the plan.

@@ -2,7 +2,10 @@
 //!
 //! The counters of a route are made when the route is, so that a request touches atomics alone.
 
+use super::documents::StepCounts;
 use super::{Sample, SampleKind};
+use crate::flow::StepTiming;
+use crate::plan::{Entry, IdVec, Pipeline, Side, StepId};
 use hyper::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -11,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -33,6 +37,12 @@ struct ByStatus {
     status: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStep {
+    pipeline: String,
+    step: String,
+}
+
 type Histograms = Family<ByPipeline, Histogram, fn() -> Histogram>;
 
 /// Everything that the ingress counts.
@@ -42,6 +52,9 @@ pub struct Metrics {
     requests: Family<ByStatus, Counter>,
     seconds: Histograms,
     in_flight: Family<ByPipeline, Gauge>,
+    elements: Family<ByStep, Counter>,
+    skipped: Family<ByStep, Counter>,
+    late: Family<ByStep, Counter>,
     pub connections: Gauge,
 }
 
@@ -51,6 +64,16 @@ pub struct RouteMetrics {
     requests: [Counter; STATUSES.len()],
     seconds: Histogram,
     pub in_flight: Gauge,
+    /// Of the steps that may run several times for a request, or not at all.
+    steps: BTreeMap<String, StepMetrics>,
+}
+
+/// What is counted of a step.
+#[derive(Debug)]
+struct StepMetrics {
+    elements: Counter,
+    skipped: Counter,
+    late: Counter,
 }
 
 impl Default for Metrics {
@@ -66,19 +89,51 @@ impl Default for Metrics {
         registry.register("request_seconds", "Time from a request's head to its answer", seconds.clone());
         registry.register("requests_in_flight", "Requests being answered", in_flight.clone());
         registry.register("connections", "Open connections", connections.clone());
-        Self { registry, requests, seconds, in_flight, connections }
+        let (elements, skipped, late) = <(Family<_, _>, Family<_, _>, Family<_, _>)>::default();
+        registry.register("step_elements", "Elements that a step ran for", elements.clone());
+        registry.register(
+            "step_skipped",
+            "Elements for which a step was skipped, or made nothing",
+            skipped.clone(),
+        );
+        registry.register("step_late", "Elements for which a step was given up, by `within`", late.clone());
+        Self { registry, requests, seconds, in_flight, elements, skipped, late, connections }
     }
 }
 
 impl Metrics {
-    pub fn route(&self, pipeline: &str) -> RouteMetrics {
-        let by_pipeline = ByPipeline { pipeline: pipeline.to_owned() };
-        let by_status = |status| ByStatus { pipeline: pipeline.to_owned(), status };
+    pub fn route(&self, of: &Pipeline) -> RouteMetrics {
+        let pipeline = &of.name;
+        let by_pipeline = ByPipeline { pipeline: pipeline.clone() };
+        let by_status = |status| ByStatus { pipeline: pipeline.clone(), status };
+        let counted = Side::BOTH.into_iter().flat_map(|side| &of.entry(side).steps);
+        let counted = counted.filter(|step| !step.runs_once()).map(|step| {
+            let by_step = ByStep { pipeline: pipeline.clone(), step: step.name.clone() };
+            let metrics = StepMetrics {
+                elements: self.elements.get_or_create_owned(&by_step),
+                skipped: self.skipped.get_or_create_owned(&by_step),
+                late: self.late.get_or_create_owned(&by_step),
+            };
+            (step.name.clone(), metrics)
+        });
         RouteMetrics {
             requests: STATUSES.map(|s| self.requests.get_or_create_owned(&by_status(s))),
             seconds: self.seconds.get_or_create_owned(&by_pipeline),
             in_flight: self.in_flight.get_or_create_owned(&by_pipeline),
+            steps: counted.collect(),
         }
+    }
+
+    /// What was counted of the steps of a pipeline that may run several times for a request, or not at all.
+    pub fn steps(&self, of: &Pipeline) -> Vec<StepCounts> {
+        let route = self.route(of);
+        let counts = |(name, step): (String, StepMetrics)| StepCounts {
+            name,
+            elements: step.elements.get(),
+            skipped: step.skipped.get(),
+            late: step.late.get(),
+        };
+        route.steps.into_iter().map(counts).collect()
     }
 
     /// Writes all numbers in the OpenMetrics text format, together with what others counted.
@@ -113,6 +168,20 @@ impl RouteMetrics {
     pub fn answered(&self, status: StatusCode, took: Duration) {
         self.count(status.as_u16());
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts what became of the steps of an item.
+    pub fn ran(&self, entry: &Entry, steps: &IdVec<StepId, Option<StepTiming>>) {
+        if self.steps.is_empty() {
+            return;
+        }
+        for (step, timing) in entry.steps.iter().zip(steps) {
+            if let (Some(step), Some(timing)) = (self.steps.get(&step.name), timing) {
+                step.elements.inc_by(timing.ran as u64);
+                step.skipped.inc_by(timing.skipped as u64);
+                step.late.inc_by(timing.late as u64);
+            }
+        }
     }
 
     pub fn client_gone(&self) {
@@ -170,7 +239,8 @@ mod tests {
     #[test]
     fn own_and_foreign_numbers_stand_in_one_text() {
         let metrics = Metrics::default();
-        metrics.route("road").answered(StatusCode::OK, Duration::from_millis(3));
+        let pipeline = Pipeline { name: "road".into(), ..Pipeline::default() };
+        metrics.route(&pipeline).answered(StatusCode::OK, Duration::from_millis(3));
         let batches = |model: &str, value| Sample {
             name: "batches",
             help: "Batches run",

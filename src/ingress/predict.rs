@@ -112,7 +112,14 @@ async fn answered(
     };
     let seconds = allowed.as_secs_f32();
     match timeout_at(deadline.into(), work).await {
-        Ok(answer) => answer::ok(answer?, entry, side, media_type, begun.elapsed(), memory),
+        Ok(answer) => answer::ok(
+            answer.inspect(|answer| route.metrics.ran(entry, &answer.timings.steps))?,
+            entry,
+            side,
+            media_type,
+            begun.elapsed(),
+            memory,
+        ),
         Err(_) if !body_is_whole => Err(Problem::slow_body(format!(
             "the body had not come whole when the {seconds} s allowed were over"
         ))),

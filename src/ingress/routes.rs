@@ -73,7 +73,7 @@ impl Routes {
         let route = |handler: Arc<dyn Handler>| {
             let pipeline = handler.pipeline().clone();
             Route {
-                metrics: metrics.route(&pipeline.name),
+                metrics: metrics.route(&pipeline),
                 name: pipeline.name.as_str().into(),
                 offline: pipeline.offline.digest(),
                 media_types: pipeline.online.encodes.iter().map(media_type).collect(),

@@ -215,7 +215,7 @@ pub struct BatchPolicy {
 }
 
 /// A use case: one graph, an entry point online and one offline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Pipeline {
     pub name: String,
     /// The time that one request may take, from its head to its answer.
@@ -338,6 +338,11 @@ pub struct Calls {
 }
 
 impl Step {
+    /// Whether it runs just once for every item that needs it, as far as its own keys say.
+    pub fn runs_once(&self) -> bool {
+        self.each.is_none() && self.when.is_none() && self.within.is_none()
+    }
+
     /// The model that it calls.
     pub fn model(&self) -> Option<CalledId> {
         match &self.does {

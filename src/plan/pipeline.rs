@@ -85,7 +85,9 @@ pub fn compile<'a>(
     let (offline_steps, offline_decodes) = needs(&offline_encodes, &[]);
     // An encode that could not be read may need any of them.
     let lacking = scope.steps.is_empty() || online.encodes.is_empty() || offline.encodes.is_empty();
-    let complete = online_complete && offline_complete && refusals_complete;
+    // An operation that does not exist may be meant to read any of them.
+    let unread = scope.steps.iter().any(|step| step.spec.op.is_some() && step.operation.is_none());
+    let complete = online_complete && offline_complete && refusals_complete && !unread;
     if complete && !lacking && !whole.broken && !spec.broken && !scope.clash {
         unused::steps(scope, &online_steps.union(&offline_steps).copied().collect(), report);
         unused::codecs(scope, [(&online, &online_decodes), (&offline, &offline_decodes)], report);

@@ -326,7 +326,8 @@ fn step(name: At<String>, t: &At<&Table>, report: &mut Report) -> Step {
             );
         }
         let broken = op.is_none() || t.value.broken;
-        let options = t.with(table.clone());
+        let mut options = t.with(table.clone());
+        options.value.entries.retain(|(key, _)| key.value != "model");
         return Step { name, model: None, op, inputs: vec![], each, when, within, options, broken };
     }
     let model = r.string("model", report);

@@ -18,6 +18,8 @@ pub struct Runs {
     pub lineage: Vec<ScopeStepId>,
     /// It may be skipped, or make nothing.
     pub maybe: bool,
+    /// Nothing of that is known, for a reason that was reported.
+    pub unknown: bool,
 }
 
 /// Where every step of a pipeline runs.
@@ -40,8 +42,11 @@ impl Presences {
                 _ => vec![],
             };
             presences.0[*step].lineage = lineage;
-            // Around a cycle nothing is known.
-            if !cyclic.contains(step) {
+            let misread = node.spec.each.is_some() && node.fed(FeedTo::Each).is_none();
+            let read = || node.feeds.iter().filter_map(|feed| feed.source.probable()?.step());
+            let unknown = misread || cyclic.contains(step) || read().any(|step| presences.0[step].unknown);
+            presences.0[*step].unknown = unknown;
+            if !unknown {
                 presences.check(scope, *step, report);
             }
             presences.0[*step].maybe = presences.may_be_skipped(scope, node);
