@@ -186,7 +186,6 @@ impl Loadable for Ready {
 struct Setup {
     store: tempfile::TempDir,
     lifecycle: Lifecycle,
-    plan: Plan,
     pipelines: Vec<Arc<Pipeline>>,
     models: Fakes,
 }
@@ -197,7 +196,7 @@ fn models() -> Fakes {
 }
 
 fn compiled(store: &std::path::Path, text: &str) -> Result<Plan, String> {
-    let text = format!("[store]\npath = {store:?}\n{text}");
+    let text = format!("[store]\npath = {store:?}\nsettle = \"0s\"\n{text}");
     let mut report = Report::default();
     let specs = [spec::read(&SourceText::new("p.toml", text), &mut report)];
     let mut facts = Facts::default();
@@ -236,7 +235,7 @@ fn setup_with(models: Fakes, text: &str) -> Setup {
     let pipeline = |plan: &Arc<plan::Pipeline>| Pipeline::new(plan.clone(), &cells, CodecThreads::default());
     let pipelines = plan.pipelines.iter().map(pipeline).collect();
     models.values().for_each(|fake| fake.batches.lock().unwrap().clear());
-    Setup { store, lifecycle, plan, pipelines, models }
+    Setup { store, lifecycle, pipelines, models }
 }
 
 fn errors(text: &str) -> String {
@@ -517,13 +516,10 @@ async fn a_request_is_refused_for_what_was_found() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_elements_run_on_the_generation_that_was_pinned() {
-    let mut setup = setup(DOUBLED);
+    let setup = setup(DOUBLED);
     let pinned = setup.pipelines[0].pin().unwrap();
     write(setup.store.path(), "double", 2, "triple");
-    for model in setup.plan.models.iter_mut() {
-        (model.versions, model.latest) = (vec![2], false);
-    }
-    assert_eq!(setup.lifecycle.apply(&setup.plan).unwrap(), []);
+    assert_eq!(setup.lifecycle.refresh("double").unwrap().loaded, [2]);
     let number = serde_json::value::RawValue::from_string("101".into()).unwrap();
     let request = Request {
         side: Side::Online,
@@ -581,7 +577,11 @@ steps.s = { model = "double", each = "other", inputs = { x = "twice" } }"#,
             r#""s", "twice""#,
         ),
         ("nothing_to_gather", r#"steps.s = { op = "stack", from = "x" }"#, r#""s", "twice""#),
-        ("gathered_where_it_is", r#"steps.s = { op = "stack", each = "list", from = "twice" }"#, r#""s", "twice""#),
+        (
+            "gathered_where_it_is",
+            r#"steps.s = { op = "stack", each = "list", from = "twice" }"#,
+            r#""s", "twice""#,
+        ),
         (
             "longer_than_the_queue",
             r#"steps.long = { op = "below", from = "x", top = 101 }
@@ -595,7 +595,11 @@ steps.s = { op = "below", each = "long", from = "long" }"#,
             r#""s", "twice""#,
         ),
         ("unknown_operation", r#"steps.s = { op = "stak", from = "twice" }"#, r#""s", "twice""#),
-        ("model_and_operation", r#"steps.s = { op = "stack", model = "double", from = "twice" }"#, r#""s", "twice""#),
+        (
+            "model_and_operation",
+            r#"steps.s = { op = "stack", model = "double", from = "twice" }"#,
+            r#""s", "twice""#,
+        ),
         ("unknown_option", r#"steps.s = { op = "stack", form = "twice" }"#, r#""s", "twice""#),
         ("one_alternative", r#"steps.s = { op = "first", from = ["x"] }"#, r#""s", "twice""#),
         ("never_taken", r#"steps.s = { op = "first", from = ["x", "x"] }"#, r#""s", "twice""#),
