@@ -95,7 +95,7 @@ async fn answered(
     }
     let coding = Coding::of(&head.headers)?;
     // Given back with the answer: a body is held for as long as its item.
-    let mut reserved = BodyMemory::new(memory)?;
+    let mut reserved = BodyMemory::new(memory, head)?;
     let mut body_is_whole = false;
     let work = async {
         let max_body = bodies.max_body();

@@ -72,7 +72,7 @@ async fn one_client_cannot_take_all_connections() {
 
 #[tokio::test]
 async fn one_client_cannot_take_the_memory_for_all_bodies() {
-    let rig = rig(Some(10), Some(290_000), &[]).await;
+    let rig = rig(Some(10), Some(285_000), &[]).await;
     let mut greedy = [connect_from(&rig, GREEDY).await, connect_from(&rig, GREEDY).await];
     for client in &mut greedy {
         begun(client, 90_000, "").await;
