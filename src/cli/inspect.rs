@@ -148,7 +148,7 @@ fn passes(applied: &[Applied], left: &BTreeMap<String, usize>) -> String {
     let mut text = String::from("\noptimised\n");
     let widest = applied.iter().map(|a| a.pass.len()).max().unwrap_or(0);
     for Applied { pass, before, after, changed } in applied {
-        let changed: Vec<String> = changed.iter().map(|(op, n)| format!("{op} {n:+}")).collect();
+        let changed: Vec<String> = changed.iter().map(|(op, n)| format!("{} {n:+}", shown(op))).collect();
         let _ = writeln!(text, "  {pass:widest$}  {before} -> {after} nodes  {}", changed.join(", "));
     }
     if applied.is_empty() {
