@@ -108,7 +108,7 @@ pub fn what_is_there(output: &Path) -> Result<Option<RunRecord>, Stopped> {
                     .chain(&record.run.folders)
                     .any(|name| !unlinked::is_name(name)) =>
             {
-                let why = "run.json names what does not lie in it".to_owned();
+                let why = "run.json names what no run writes".to_owned();
                 Err(Stopped::Damaged { output: output.to_owned(), why })
             }
             Ok(record) => Ok(Some(record)),

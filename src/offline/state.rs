@@ -82,6 +82,12 @@ impl State {
     /// Begins a run, or goes on with one. `headers` are what stands before the first row of each table.
     pub fn open(output: &Path, run: Identity, headers: &[Vec<u8>], begin: Begin) -> Result<Opened, Stopped> {
         let folder = output.join(FOLDER);
+        if run.tables.iter().any(|table| table == errors::NAME) {
+            let name = errors::NAME;
+            return Err(Stopped::Input(format!(
+                "an encode would write `{name}`, where the items that fail are listed; give it another name"
+            )));
+        }
         let drafts = folder.join(DRAFTS);
         let before = match begin {
             Begin::Restart => None,

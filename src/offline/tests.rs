@@ -550,14 +550,21 @@ fn a_shard_reaches_no_further_than_itself() {
     let evil = parts.path().join("evil");
     fs::create_dir(&evil).unwrap();
     fs::write(evil.join("file"), "secret").unwrap();
-    for (was, is) in [("\"files\"", "\"../evil\""), ("rows.csv", "../rows.csv"), ("\"files\"", "\"/tmp\"")] {
+    for (was, is) in [
+        ("\"files\"", "\"../evil\""),
+        ("rows.csv", "../rows.csv"),
+        ("\"files\"", "\"/tmp\""),
+        ("rows.csv", "rows.csv\\n"),
+        ("rows.csv", "errors.jsonl"),
+        ("rows.csv", "Rows.csv"),
+    ] {
         run();
         let record = shard.join(".rserve/run.json");
         let text = fs::read_to_string(&record).unwrap();
         assert!(text.contains(was));
         fs::write(&record, text.replace(was, is)).unwrap();
         let error = merge(std::slice::from_ref(&shard), &merged).unwrap_err().to_string();
-        assert!(error.contains("run.json names what does not lie in it"), "{error}");
+        assert!(error.contains("run.json names what no run writes"), "{error}");
     }
     for link in ["files/a/00.up", "files/a", "files", "rows.csv", ".rserve/run.json"] {
         run();

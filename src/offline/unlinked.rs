@@ -1,6 +1,7 @@
 //! Files and folders of an output, which others may be able to write to: no link in it is followed, neither to read
 //! nor to write.
 
+use super::errors;
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -62,12 +63,18 @@ pub fn check(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a name from a record names a file or a folder within the one that it is joined to.
+/// Whether a name from a record is one that a run gives to its tables and folders: a name of the pipeline file, with an
+/// extension or without.
 pub fn is_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    let one = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-    one && !name.starts_with('.') && !name.contains(['/', '\0'])
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    name != errors::NAME
+        && name.len() <= LONGEST
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.chars().all(is_plain)
 }
+
+/// The bytes of the longest name, with its extension.
+const LONGEST: usize = 64 + 16;
 
 fn link(path: &Path) -> io::Error {
     io::Error::other(format!("`{}` is a link, which is not followed in an output", path.display()))
@@ -108,11 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn names_in_a_record_name_what_lies_beside_it() {
+    fn names_in_a_record_are_those_that_runs_give() {
         for (name, is) in [
             ("rows.csv", true),
             ("map", true),
-            ("ä b", true),
+            ("a-b_c.2.parquet", true),
+            ("ä b", false),
+            ("rows.csv\n", false),
+            ("Rows.csv", false),
+            ("-rows.csv", false),
+            ("errors.jsonl", false),
             ("", false),
             (".", false),
             ("..", false),
