@@ -22,11 +22,14 @@ enum Format {
     Json,
 }
 
+/// What crates that are used here say to nobody's use: notify warns of each folder that is gone, which is known by then.
+const OTHERS: &str = "notify=error";
+
 /// Logs at `level` where the command line says nothing. An error is one of usage.
 pub fn begin(arguments: &Logging, level: &str) -> Result<(), String> {
     let wanted = arguments.log.as_deref().unwrap_or(level);
     let filter = EnvFilter::builder()
-        .parse(wanted)
+        .parse(format!("{OTHERS},{wanted}"))
         .map_err(|e| format!("--log {wanted}: {e}; try \"debug\" or \"info,rserve::ingress=debug\""))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
