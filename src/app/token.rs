@@ -3,9 +3,10 @@
 use super::Trouble;
 use crate::ingress::Token;
 use crate::plan::Plan;
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// A shorter token can be guessed.
@@ -39,13 +40,21 @@ fn of_file(file: &Path) -> Result<Token, Trouble> {
     }
 }
 
-/// What the file holds, and who may do what with it.
+/// What the file holds, and who may do what with it. Anything but a regular file is an error, and is not waited for.
 fn read(file: &Path) -> io::Result<(Vec<u8>, u32)> {
-    let file = File::open(file)?;
-    let mode = file.metadata()?.permissions().mode();
+    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(file)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if found.len() > LONGEST {
+        return Err(io::Error::other(format!(
+            "it has more than {LONGEST} bytes, and a token has some dozens"
+        )));
+    }
     let mut text = vec![];
     file.take(LONGEST).read_to_end(&mut text)?;
-    Ok((text, mode))
+    Ok((text, found.permissions().mode()))
 }
 
 #[cfg(test)]
@@ -73,5 +82,10 @@ mod tests {
         assert!(of(long, 0o602).contains("chmod go-w"));
         assert!(of("0123456789abcde\n", 0o600).contains("has 15 bytes"));
         assert!(of(" \n", 0o600).contains("is empty"));
+        assert!(of(&"x".repeat(70_000), 0o600).contains("more than 65536 bytes"));
+        for odd in ["/dev/zero", "/"] {
+            let Err(Trouble::Given(text)) = of_file(Path::new(odd)) else { panic!("{odd}") };
+            assert!(text.contains("no regular file"), "{text}");
+        }
     }
 }
