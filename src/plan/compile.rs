@@ -31,6 +31,7 @@ pub fn compile(
 ) -> Option<Plan> {
     let whole = Whole::new(specs, report)?;
     server::memory(specs, capacity, report);
+    let capacity = &server::within_memory(&whole.server, capacity);
     let facts = declared::applied(&whole, facts);
     let loaded = models::load(&whole, &facts, report);
     let scopes: Vec<Scope<'_>> = whole

@@ -103,8 +103,38 @@ pub fn memory(specs: &[Spec], capacity: &Capacity, report: &mut Report) {
     }
 }
 
+/// What models may take where the process may take less than the machine has.
+pub fn within_memory(server: &Server, capacity: &Capacity) -> Capacity {
+    let mut capacity = capacity.clone();
+    let cpu = capacity.devices.iter_mut().filter(|device| device.id == DeviceId::Cpu);
+    for (device, given) in cpu.zip(server.memory) {
+        device.memory = Some(device.memory.map_or(given, |all| all.min(given)));
+    }
+    capacity
+}
+
 /// Relative to the folder of the file that names it.
 fn token_file(spec: &Spec) -> Option<At<PathBuf>> {
     let path = spec.server.as_ref()?.token_file.as_ref()?;
     Some(path.with(beside(spec, &path.value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::DeviceFacts;
+
+    #[test]
+    fn models_share_what_the_process_may_take() {
+        let facts = |id, memory| DeviceFacts { id, name: String::new(), memory };
+        let devices = vec![facts(DeviceId::Cpu, Some(8)), facts(DeviceId::Cuda(0), Some(8))];
+        let capacity = Capacity { devices, no_cuda: None };
+        let within = |memory| {
+            let within = within_memory(&Server { memory, ..Server::default() }, &capacity);
+            within.devices.iter().map(|device| device.memory).collect::<Vec<_>>()
+        };
+        assert_eq!(within(Some(3)), [Some(3), Some(8)]);
+        assert_eq!(within(Some(9)), [Some(8), Some(8)]);
+        assert_eq!(within(None), [Some(8), Some(8)]);
+    }
 }
