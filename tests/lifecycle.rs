@@ -7,7 +7,7 @@ use rserve::lifecycle::{
 };
 use rserve::memory::Budget;
 use rserve::plan::{self, BatchPolicy, Declaration, DeviceId, Plan, VersionFacts};
-use rserve::scheduler::{Device, Memory, Runner, Terms, Want};
+use rserve::scheduler::{Device, Memory, RunError, Runner, Terms, Want};
 use rserve::store::{Content, Format, VersionFiles};
 use std::fs;
 use std::io::Read;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up), `hang`
+/// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up), `huge` (asks for
+/// too much, whatever it is given), `hang`
 /// (until it is let go); counts what it is asked to load. Files that begin with `stuck` are read once they are let go.
 #[derive(Default)]
 struct TextLoader {
@@ -88,6 +89,9 @@ impl Loadable for Text {
             ("times", factor) => Ok(Fake::times(factor.parse().map_err(|_| "no factor")?)),
             ("input", _) => Ok(Fake::times(1.0)),
             ("beast", _) => Ok(Fake::new(|_| panic!("not even zeros"))),
+            ("huge", _) => {
+                Ok(Fake::new(|_| Err(RunError::TooLarge("[4, 1099511627776] is too large".into()))))
+            }
             ("panic", _) => panic!("the loader broke"),
             ("hang", factor) => {
                 self.gate.pass();
@@ -201,6 +205,7 @@ fn what_cannot_serve_leaves_the_old_one_serving_and_is_not_tried_twice() {
         ("<html>", "`<html>` is not a model"),
         ("panic", "the engine panicked: the loader broke"),
         ("beast", "warm-up: it panicked: not even zeros"),
+        ("huge", "warm-up: none of the samples that were tried fits: [4, 1099511627776] is too large"),
         ("input photo", "its inputs are `photo`; the pipelines were compiled for `x`"),
     ];
     for (text, reason) in broken {

@@ -1,6 +1,6 @@
 //! Why a model cannot be loaded, and why an operator of a loaded model cannot run.
 
-use crate::scheduler::{RunError, Stopped};
+use crate::scheduler::{RunError, Stopped, is_stopped};
 use std::fmt;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -15,6 +15,15 @@ pub enum LoadError {
     Unsupported(Vec<UnsupportedNode>),
     #[error("{0}")]
     Device(String),
+    #[error("the load was given up")]
+    GivenUp,
+}
+
+impl LoadError {
+    /// An error once the load that this thread carries out is to end. To be asked between nodes.
+    pub fn if_given_up() -> Result<(), Self> {
+        if is_stopped() { Err(Self::GivenUp) } else { Ok(()) }
+    }
 }
 
 /// A node that the engine cannot run, and why.
@@ -64,6 +73,8 @@ pub enum OpErrorKind {
     Size,
     /// The values or sizes of an input of the model: others could be run.
     Input,
+    /// ... as they ask for a tensor that would be too large.
+    TooLarge,
     /// The model, the engine or the device: the graph cannot be run so, whatever it is given.
     Graph,
     /// The batch would take more memory than the model has, or than the process has left. `for_good` says that it never
@@ -103,7 +114,8 @@ impl OpError {
     /// Where they do not, other values of the input would not mend it.
     pub fn with_kind(mut self, follows_input: bool) -> Self {
         self.kind = match (self.kind, follows_input) {
-            (OpErrorKind::Operands | OpErrorKind::Size, true) => OpErrorKind::Input,
+            (OpErrorKind::Operands, true) => OpErrorKind::Input,
+            (OpErrorKind::Size, true) => OpErrorKind::TooLarge,
             (OpErrorKind::Size, false) => OpErrorKind::Memory { for_good: true },
             (OpErrorKind::Operands | OpErrorKind::Input, false) => OpErrorKind::Graph,
             (kind, _) => kind,
@@ -133,6 +145,7 @@ impl From<OpError> for RunError {
     fn from(OpError { kind, reason }: OpError) -> Self {
         match kind {
             OpErrorKind::Input => Self::Input(reason),
+            OpErrorKind::TooLarge => Self::TooLarge(reason),
             OpErrorKind::Graph | OpErrorKind::Operands | OpErrorKind::Size => Self::Failed(reason),
             OpErrorKind::Memory { for_good } => Self::Memory { reason, for_good },
             OpErrorKind::Stopped(why) => Self::Stopped(why),

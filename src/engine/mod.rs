@@ -95,6 +95,7 @@ fn load_read(
 ) -> Result<Arc<dyn Runner>, LoadError> {
     typed(&model)?;
     let applied = optimized(&mut model);
+    LoadError::if_given_up()?;
     tracing::debug!(?applied, "optimised");
     match device {
         DeviceId::Cpu => {
@@ -141,10 +142,12 @@ impl Format for Onnx {
     }
 }
 
-/// A panic while a model is read or built is an error of that model.
+/// A panic while a model is read or built is an error of that model. What comes of a load that was given up says nothing
+/// of the model.
 fn contained<T>(read: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|panic| Err(LoadError::Invalid(panic_message(panic.as_ref()))))
+    let read = catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|panic| Err(LoadError::Invalid(panic_message(panic.as_ref()))));
+    LoadError::if_given_up().and(read)
 }
 
 /// Constants are computed on the CPU, whatever the device.

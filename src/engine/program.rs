@@ -113,6 +113,7 @@ fn operators<B: Kernels>(
     let weights: usize = constants.values().map(Tensor::weight).sum();
     let mut left = weights.saturating_mul(COPIES).saturating_add(SPARE);
     for node in &graph.nodes {
+        LoadError::if_given_up()?;
         let site = Site::new(node, constants, device, registry, ledger);
         let absorbed = match registry.find(node).and_then(|build| {
             let op = build(&site)?;

@@ -1,7 +1,7 @@
 //! Ways over the elements of a shape that end where the run of their thread is to end.
 
-use super::kernels::is_stopped;
 use super::shape::strides;
+use crate::scheduler::is_stopped;
 
 /// Elements between two looks at whether the run that the thread works for is to end.
 pub const LOOK: usize = 1 << 16;

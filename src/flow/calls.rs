@@ -188,7 +188,7 @@ impl<'a> Calls<'a> {
                 return Err(Error::StepMemory { step: step(), model: model(), reason, for_good });
             }
             Err(ItemError::Closed) => return Err(Error::Closed { model: model() }),
-            Err(ItemError::Run(RunError::Input(reason))) => {
+            Err(ItemError::Run(RunError::Input(reason) | RunError::TooLarge(reason))) => {
                 return Err(Error::Input { step: step(), model: model(), reason });
             }
             Err(ItemError::Run(error @ (RunError::Failed(_) | RunError::Rows { .. }))) => {

@@ -1,7 +1,7 @@
 //! Work that gives way to what serves: threads of a low priority, with a pool of their own for what they
 //! compute in parallel.
 
-use crate::scheduler::{Executor, panic_message};
+use crate::scheduler::{Executor, StopFlag, Stopped, Stopping, panic_message};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -13,21 +13,27 @@ const NICE: i32 = 10;
 /// Why work that was done aside has no result.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Aside {
-    /// It took longer than was allowed. It goes on, and what it comes to is dropped.
+    /// It took longer than was allowed. It is told to end, and what it comes to is dropped.
     Overdue,
     Panicked(String),
     NoThread(String),
 }
 
-/// Does `work` on a thread of its own and waits for it, `limit` at most. `background` work gives way.
+/// Does `work` on a thread of its own and waits for it, `limit` at most; then its flag is set. `background` work gives
+/// way.
 pub(super) fn aside<T: Send + 'static>(
     limit: Duration,
     background: bool,
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce(&StopFlag) -> T + Send + 'static,
 ) -> Result<T, Aside> {
     let (sender, result) = mpsc::sync_channel(1);
+    let stop = StopFlag::default();
+    let flag = stop.clone();
     let contained = move || {
-        let work = move || catch_unwind(AssertUnwindSafe(work));
+        let work = move || {
+            let _stopping = Stopping::begin(&flag);
+            catch_unwind(AssertUnwindSafe(|| work(&flag)))
+        };
         let done = if background { in_background(work) } else { work() };
         // Nobody waits any more where it is overdue.
         let _ = sender.send(done);
@@ -39,7 +45,10 @@ pub(super) fn aside<T: Send + 'static>(
     match result.recv_timeout(limit) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(payload)) => Err(Aside::Panicked(panic_message(&*payload))),
-        Err(_) => Err(Aside::Overdue),
+        Err(_) => {
+            stop.stop(Stopped::TooLong);
+            Err(Aside::Overdue)
+        }
     }
 }
 
@@ -107,15 +116,21 @@ impl Executor for Background {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::is_stopped;
 
     #[test]
     fn what_hangs_is_left_behind_and_what_panics_is_said() {
-        let (release, held) = mpsc::sync_channel::<()>(1);
-        let hung = aside(Duration::from_millis(20), true, move || held.recv().is_ok());
+        let (sender, ended) = mpsc::sync_channel(1);
+        let hung = aside(Duration::from_millis(20), true, move |stop| {
+            while !stop.is_set() {
+                std::thread::yield_now();
+            }
+            let _ = sender.send(is_stopped());
+        });
         assert_eq!(hung, Err(Aside::Overdue));
-        release.send(()).unwrap();
+        assert_eq!(ended.recv(), Ok(true), "it is told to end");
         let minute = Duration::from_secs(60);
-        assert_eq!(aside(minute, true, || 3), Ok(3));
-        assert_eq!(aside(minute, false, || -> u8 { panic!("no") }), Err(Aside::Panicked("no".into())));
+        assert_eq!(aside(minute, true, |_| 3), Ok(3));
+        assert_eq!(aside(minute, false, |_| -> u8 { panic!("no") }), Err(Aside::Panicked("no".into())));
     }
 }

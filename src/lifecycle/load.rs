@@ -17,7 +17,7 @@ use super::warm::{Joining, WarmUp, Warmed};
 use crate::memory::Reservation;
 use crate::plan::memory::{Allowed, Need};
 use crate::plan::{BatchPolicy, Declaration, DeviceId, VersionFacts};
-use crate::scheduler::{Device, Policy, Replicas, Runner, StopFlag, Stopped};
+use crate::scheduler::{Device, Policy, Replicas, Runner, StopFlag};
 use crate::store::{Digest, VersionFiles};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ pub(super) fn inspect(
     let begun = Instant::now();
     let (loader, declaration) = (request.loader.clone(), request.declaration.clone());
     let note = request.note.clone();
-    let inspected = aside(request.limit, request.background, move || {
+    let inspected = aside(request.limit, request.background, move |_| {
         let _note = note;
         loader.open(files, &declaration)
     });
@@ -201,7 +201,7 @@ impl Inspected {
         let mut devices: Vec<DeviceId> =
             loading.request.targets.iter().map(|target| target.device.id()).collect();
         let (held, note) = (loading.held.take(), loading.request.note.clone());
-        let load = move || {
+        let load = move |_: &StopFlag| {
             // What is kept of the files counts as weights once this is over.
             let _held = (note, held);
             track.to(State::Loading);
@@ -336,9 +336,7 @@ impl Loading {
             return Ok(Ok(Warmed { joining, whole: vec![], failed: None }));
         }
         let note = self.request.note.clone();
-        let stop = StopFlag::default();
-        let flag = stop.clone();
-        let tried = aside(self.left(), self.request.background, move || {
+        aside(self.left(), self.request.background, move |stop| {
             let _note = note;
             let mut all: Option<Warmed> = None;
             let given = given::items(&signature, &samples).map_err(|why| format!("warm-up: {why}"))?;
@@ -354,7 +352,7 @@ impl Loading {
                     policy,
                     feeds: &feeds,
                     given: &given,
-                    stop: &flag,
+                    stop,
                 };
                 let warmed = warm_up.run().map_err(|error| format!("warm-up: {error}"))?;
                 all = Some(match all {
@@ -367,11 +365,7 @@ impl Loading {
                 });
             }
             all.ok_or_else(|| "it has no device".to_owned())
-        });
-        if matches!(tried, Err(Aside::Overdue)) {
-            stop.stop(Stopped::TooLong);
-        }
-        tried
+        })
     }
 
     /// Says once what the first batches showed that somebody should know.

@@ -72,7 +72,7 @@ impl Looks {
         out.looks.insert(id, (place.clone(), false));
         drop(out);
         let back = Back { looks: self.clone(), id };
-        let looked = aside(limit, background, move || {
+        let looked = aside(limit, background, move |_| {
             let _back = back;
             work()
         });

@@ -65,6 +65,23 @@ enum Outcome {
         why: String,
     },
     Failed(String),
+    /// It asks for a tensor that is larger than one may be.
+    TooLarge(String),
+}
+
+/// Why samples could not be run.
+#[derive(Debug, Default)]
+struct Failures {
+    first: Option<String>,
+    /// Whether any failed for another reason than that it asks for a tensor that is too large.
+    other: bool,
+}
+
+impl Failures {
+    fn note(&mut self, why: String, too_large: bool) {
+        self.first.get_or_insert(why);
+        self.other |= !too_large;
+    }
 }
 
 impl Joining {
@@ -102,11 +119,16 @@ impl WarmUp<'_> {
     /// Runs the first batches. The error says why the model cannot serve.
     pub(super) fn run(&self) -> Result<Warmed, String> {
         let mut whole = vec![];
-        let mut failed = None;
+        let mut failures = Failures::default();
         let tried = match self.given {
-            [] => self.try_alone(&mut whole, &mut failed)?,
+            [] => self.try_alone(&mut whole, &mut failures)?,
             given => self.try_given(given, &mut whole)?,
         };
+        // Items of every length and kind: no other would be run either.
+        if let (true, Failures { first: Some(why), other: false }) = (tried.is_empty(), &failures) {
+            return Err(format!("none of the samples that were tried fits: {why}"));
+        }
+        let failed = failures.first;
         let joining = self.joining(&tried, failed.as_deref())?;
         let shapes_are_known = !self.given.is_empty() || shapes_are_known(self.signature, self.feeds);
         if joining.joined
@@ -123,7 +145,7 @@ impl WarmUp<'_> {
     fn try_alone(
         &self,
         whole: &mut Vec<(usize, usize)>,
-        failed: &mut Option<String>,
+        failures: &mut Failures,
     ) -> Result<Vec<Tried>, String> {
         let known = shapes_are_known(self.signature, self.feeds);
         let lengths = if known { &LENGTHS[..1] } else { &LENGTHS[..] };
@@ -137,10 +159,10 @@ impl WarmUp<'_> {
                     break;
                 }
                 let Some(item) = sample(self.signature, self.feeds, *length, character) else {
-                    failed.get_or_insert_with(|| "no sample can be made of its inputs".to_owned());
+                    failures.note("no sample can be made of its inputs".to_owned(), false);
                     return Ok(best);
                 };
-                if let Some(row) = self.alone(&item, whole, failed)? {
+                if let Some(row) = self.alone(&item, whole, failures)? {
                     tried.push(Tried { item, row });
                 }
             }
@@ -163,18 +185,18 @@ impl WarmUp<'_> {
     ) -> Result<Vec<Tried>, String> {
         let mut tried: Vec<Tried> = vec![];
         for item in given {
-            let mut failed = None;
-            match self.alone(item, whole, &mut failed)? {
+            let mut failures = Failures::default();
+            match self.alone(item, whole, &mut failures)? {
                 Some(row) => tried.push(Tried { item: item.clone(), row }),
                 None => {
-                    let why = failed.unwrap_or_default();
+                    let why = failures.first.unwrap_or_default();
                     return Err(format!("the model cannot run what its `warm-up` files hold: {why}"));
                 }
             }
         }
         if let ([one], true) = (given, self.may_join())
             && let Some(item) = another(one)
-            && let Some(row) = self.alone(&item, whole, &mut None)?
+            && let Some(row) = self.alone(&item, whole, &mut Failures::default())?
         {
             tried.push(Tried { item, row });
         }
@@ -194,18 +216,22 @@ impl WarmUp<'_> {
         &self,
         item: &[Tensor],
         whole: &mut Vec<(usize, usize)>,
-        failed: &mut Option<String>,
+        failures: &mut Failures,
     ) -> Result<Option<Row>, String> {
         for _ in 0..=self.signature.outputs.len() {
             match self.together(&[item])? {
                 Outcome::Rows(mut rows) => return Ok(rows.pop()),
                 Outcome::Failed(why) => {
-                    failed.get_or_insert(why);
+                    failures.note(why, false);
+                    return Ok(None);
+                }
+                Outcome::TooLarge(why) => {
+                    failures.note(why, true);
                     return Ok(None);
                 }
                 Outcome::Undivided { output, rank, why } => {
                     if whole.iter().any(|(known, _)| *known == output) {
-                        failed.get_or_insert(why);
+                        failures.note(why, false);
                         return Ok(None);
                     }
                     self.runner.give_whole(output);
@@ -245,7 +271,7 @@ impl WarmUp<'_> {
             let items: Vec<&[Tensor]> = order.iter().map(|one| &*one.item).collect();
             let rows = match self.together(&items)? {
                 Outcome::Rows(rows) => rows,
-                Outcome::Failed(why) | Outcome::Undivided { why, .. } => {
+                Outcome::Failed(why) | Outcome::TooLarge(why) | Outcome::Undivided { why, .. } => {
                     return self.refuted(format!("{} items together fail: {why}", order.len()));
                 }
             };
@@ -283,7 +309,7 @@ impl WarmUp<'_> {
             }
             match self.together(&vec![&*one.item; rows])? {
                 Outcome::Rows(_) => {}
-                Outcome::Failed(why) | Outcome::Undivided { why, .. } => {
+                Outcome::Failed(why) | Outcome::TooLarge(why) | Outcome::Undivided { why, .. } => {
                     return Ok(Some(format!("{rows} items together fail: {why}")));
                 }
             }
@@ -304,6 +330,7 @@ impl WarmUp<'_> {
             Ok(rows) if rows.len() == items.len() => Outcome::Rows(rows),
             Ok(rows) => Outcome::Failed(format!("it gave {} rows for {}", rows.len(), items.len())),
             Err(RunError::Memory { reason, .. }) => return Err(reason),
+            Err(RunError::TooLarge(why)) => Outcome::TooLarge(why),
             Err(error @ RunError::Stopped(_)) => return Err(error.to_string()),
             Err(error @ RunError::Rows { .. }) => {
                 let why = error.to_string();

@@ -42,5 +42,5 @@ pub use queue::Terms;
 pub use replicas::{Replicas, RoomMade};
 pub(crate) use run::panic_message;
 pub use runner::{Batch, Memory, Resident, RunError, Runner, StagedBatch, Value, Want};
-pub use stop::{StopFlag, Stopped};
+pub use stop::{StopFlag, Stopped, Stopping, is_stopped};
 pub use ticket::{Done, ItemError, Rejected, Ticket, Timing};

@@ -202,7 +202,7 @@ impl Run<'_> {
         let error = match failure {
             Failure::Run(error) => {
                 match &error {
-                    RunError::Input(_) | RunError::Memory { for_good: true, .. } => {
+                    RunError::Input(_) | RunError::TooLarge(_) | RunError::Memory { for_good: true, .. } => {
                         tracing::debug!(model, %error, "an item cannot be run");
                     }
                     RunError::Memory { .. } => {

@@ -141,6 +141,9 @@ pub enum RunError {
     /// The rows cannot be run by this model (dtype, shape or values), which is the fault of what was sent.
     #[error("{0}")]
     Input(String),
+    /// What was sent asks for a tensor that is larger than one may be.
+    #[error("{0}")]
+    TooLarge(String),
     /// There is no memory for what the batch would take.
     #[error("{reason}")]
     Memory {

@@ -1,5 +1,6 @@
 //! How a batch that runs is told that it need not go on.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -46,6 +47,40 @@ impl StopFlag {
     }
 }
 
+thread_local! {
+    /// The flag of the work that this thread carries out.
+    static CURRENT: RefCell<Option<StopFlag>> = const { RefCell::new(None) };
+}
+
+/// Work with a flag that this thread carries out, as long as this lives.
+///
+/// Once the flag is set, what is half done is never used: whoever carries out the work looks at the flag at its end, and
+/// a flag that is set stays so. Work that begins within another on the same thread has the thread until it ends.
+#[must_use = "the thread has the flag as long as this lives"]
+pub struct Stopping(Option<StopFlag>);
+
+impl Stopping {
+    pub fn begin(flag: &StopFlag) -> Self {
+        Self(CURRENT.with(|current| current.replace(Some(flag.clone()))))
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.replace(self.0.take()));
+    }
+}
+
+/// Whether the work that this thread carries out is to end. To be asked within pieces that take long.
+pub fn is_stopped() -> bool {
+    CURRENT.with(|current| current.borrow().as_ref().is_some_and(StopFlag::is_set))
+}
+
+/// The flag of the work that this thread carries out, if it has one.
+pub fn current() -> Option<StopFlag> {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +93,17 @@ mod tests {
         other.stop(Stopped::TooLong);
         other.stop(Stopped::Abandoned);
         assert_eq!((flag.reason(), flag.is_set()), (Some(Stopped::TooLong), true));
+    }
+
+    #[test]
+    fn work_within_work_has_the_thread_until_it_ends() {
+        let (outer, inner) = (StopFlag::default(), StopFlag::default());
+        outer.stop(Stopped::TooLong);
+        let _outer = Stopping::begin(&outer);
+        {
+            let _inner = Stopping::begin(&inner);
+            assert!(!is_stopped());
+        }
+        assert!(is_stopped());
     }
 }

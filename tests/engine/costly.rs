@@ -8,6 +8,7 @@ use super::protobuf::{
 use bytes::Bytes;
 use rserve::engine::{self, Item};
 use rserve::plan::DeviceId;
+use rserve::scheduler::{StopFlag, Stopped, Stopping};
 use rserve::store::{Content, ModelFiles};
 use rserve::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -173,4 +174,14 @@ fn weights_may_lie_beyond_two_gigabytes() {
     // Over the edge of a piece.
     assert!(add(offset).is_ok());
     assert!(add(offset + 4).unwrap_err().contains("beyond the end"));
+}
+
+/// A load that was not done in time went on to its end.
+#[test]
+fn a_load_that_was_given_up_ends() {
+    let model = Model::new().node(node("Relu", "relu", &["x"], &["y"], &[]));
+    let flag = StopFlag::default();
+    flag.stop(Stopped::TooLong);
+    let _stopping = Stopping::begin(&flag);
+    assert_eq!(load(Bytes::from(model.bytes())), Err("the load was given up".to_owned()));
 }

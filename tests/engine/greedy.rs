@@ -389,7 +389,10 @@ fn greedy_child() {
     // Refused by what was asked for it, neither by an allocation nor by a panic.
     let is_refusal = |ran: &Result<(), RunError>| {
         let text = ran.as_ref().map_or_else(ToString::to_string, |()| String::new());
-        let kind = matches!(ran, Err(RunError::Memory { .. } | RunError::Input(_) | RunError::Failed(_)));
+        let kind = matches!(
+            ran,
+            Err(RunError::Memory { .. } | RunError::Input(_) | RunError::TooLarge(_) | RunError::Failed(_))
+        );
         kind && ["it would", "would take", "out of memory", "takes more", "no elements", "a transform of"]
             .iter()
             .any(|w| text.contains(w))

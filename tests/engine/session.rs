@@ -152,6 +152,18 @@ fn a_tensor_that_is_too_large_whatever_is_sent_is_a_want_of_memory() {
     }
 }
 
+/// Such a version was swapped in, and every request to it was answered 422.
+#[test]
+fn a_tensor_that_is_too_large_for_what_is_sent_is_told_apart() {
+    let model = Model::new()
+        .node(node("Expand", "wide", &["x", "size"], &["y"], &[]))
+        .initializer(tensor_raw("size", 7, &[2], &[1 << 40, 2i64].map(i64::to_le_bytes).concat()));
+    let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
+    let x = Tensor::from_vec(vec![1, 2], vec![1f32, 2.0]).unwrap();
+    let error = run(&runner, vec![vec![Value::Host(x)]], Want::Host).err();
+    assert!(matches!(&error, Some(RunError::TooLarge(why)) if why.contains("would take more")), "{error:?}");
+}
+
 #[test]
 fn what_the_values_of_an_input_cause_is_the_senders_fault() {
     let ints = |name: &str, values: &[i64]| {
@@ -179,7 +191,8 @@ fn what_the_values_of_an_input_cause_is_the_senders_fault() {
         // To some of these a row is no batch.
         let error = Some(run(&[2])).filter(|e| !e.to_string().contains("the model takes"));
         let error = error.unwrap_or_else(|| run(&[1, 2]));
-        assert!(matches!(&error, RunError::Input(why) if why.contains("\"culprit\"")), "{error:?}");
+        let (RunError::Input(why) | RunError::TooLarge(why)) = &error else { panic!("{error:?}") };
+        assert!(why.contains("\"culprit\""), "{why}");
     }
 }
 

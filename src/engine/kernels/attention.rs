@@ -4,8 +4,9 @@
 use super::arch;
 use super::matmul::{After, Packed, multiply_here};
 use super::memory::{grown, left};
-use super::share::{is_stopped, share_chunks, threads_for};
+use super::share::{share_chunks, threads_for};
 use super::vector;
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 

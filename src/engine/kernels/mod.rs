@@ -24,7 +24,7 @@ mod transpose;
 mod vector;
 
 pub use activation::Activation;
-pub use share::{Running, Stopping, is_stopped};
+pub use share::Running;
 
 /// The instructions that the kernels use, looked up once: those of the machine, or the narrower ones that `RSERVE_SIMD`
 /// names (`scalar`, or `avx2` where there is AVX-512).

@@ -1,7 +1,8 @@
 //! The greatest element of windows over planes of any rank, one axis after another.
 
 use super::arch;
-use super::share::{is_stopped, share_chunks, threads_for};
+use super::share::{share_chunks, threads_for};
+use crate::scheduler::is_stopped;
 
 /// The windows of one axis. Each has the positions `first`, `first + dilation`, .. that lie in the input, `count` of them.
 pub struct Axis {

@@ -3,8 +3,9 @@
 
 use super::arch;
 use super::matmul::{Activation, After, Packed, multiply, multiply_here};
-use super::share::{Target, is_stopped, share_chunks};
+use super::share::{Target, share_chunks};
 use super::vector::{sigmoid, tanh};
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

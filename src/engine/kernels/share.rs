@@ -7,8 +7,8 @@
 //! thread stays its own.
 
 use super::gate::Gate;
-use crate::scheduler::StopFlag;
-use std::cell::{Cell, RefCell, UnsafeCell};
+use crate::scheduler::{StopFlag, Stopping, stop};
+use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,28 +47,6 @@ thread_local! {
     static OWN: Arc<SharedWork> = Arc::new(SharedWork::new());
     /// Whether this thread is within `share` already.
     static SHARES: Cell<bool> = const { Cell::new(false) };
-    /// The flag of the run that this thread carries out.
-    static STOP: RefCell<Option<StopFlag>> = const { RefCell::new(None) };
-}
-
-/// A run that this thread carries out, as long as this lives. Once its flag is set, the pieces that are left of what it
-/// shares are not done.
-///
-/// What is half done then is never used: whoever runs a model looks at the flag after every operator, and a flag that is
-/// set stays so. A run that begins within another on the same thread, as one does that is taken up while a thread of the
-/// pool waits, has the thread until it ends.
-pub struct Stopping(Option<StopFlag>);
-
-impl Stopping {
-    pub fn begin(flag: &StopFlag) -> Self {
-        Self(STOP.with(|stop| stop.replace(Some(flag.clone()))))
-    }
-}
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        STOP.with(|stop| stop.replace(self.0.take()));
-    }
 }
 
 /// Models that run at this moment, on threads of pools that have others.
@@ -95,11 +73,6 @@ impl Drop for Running {
     }
 }
 
-/// Whether the run that this thread works for is to end. To be asked within pieces that take long.
-pub fn is_stopped() -> bool {
-    STOP.with(|stop| stop.borrow().as_ref().is_some_and(StopFlag::is_set))
-}
-
 /// Calls `work` once for every piece from 0 on, on this thread and up to `threads - 1` others of the pool, as far as
 /// those do not run a model of their own.
 pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
@@ -109,7 +82,7 @@ pub fn share(pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
         // A part of what is a piece already.
         return (0..pieces).for_each(work);
     }
-    let stop = STOP.with(|stop| stop.borrow().clone());
+    let stop = stop::current();
     let go_on = || stop.as_ref().is_none_or(|flag| !flag.is_set());
     if helpers == 0 {
         return (0..pieces).take_while(|_| go_on()).for_each(work);

@@ -12,6 +12,7 @@ use super::scope::{Free, Scope, sort};
 use super::{classes, element, rows, signature, wire};
 use crate::engine::LoadError;
 use crate::plan::{Declaration, Signature};
+use crate::scheduler::is_stopped;
 use crate::store::Content;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -176,6 +177,9 @@ impl Reader<'_> {
             }
         }
         for placed in nodes {
+            if is_stopped() {
+                return Err("the load was given up".into());
+            }
             let node = self.node(placed, &mut scope)?;
             scope.graph.nodes.push(node);
         }

@@ -1,11 +1,10 @@
 //! Every operator ends soon once its run is to end, also where one call of it takes long.
 
 use super::*;
-use crate::engine::kernels::Stopping;
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node};
 use crate::engine::program::Program;
 use crate::engine::weights::Ledger;
-use crate::scheduler::Stopped;
+use crate::scheduler::{Stopped, Stopping};
 use crate::tensor::Tensor;
 use burn_flex::{Flex, FlexDevice};
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@ use crate::engine::onnx::{Attribute, Graph, Node};
 use crate::engine::op::{Context, FactTable, Registry};
 use crate::engine::program::Program;
 use crate::engine::weights::Ledger;
+use crate::scheduler::is_stopped;
 use crate::tensor::Tensor;
 use std::cell::OnceCell;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ pub fn run<B: Kernels>(graph: &mut Graph, registry: &Registry<B>, cx: &Context<B
     let mut uses = graph.uses();
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for node in std::mem::take(&mut graph.nodes) {
-        let in_time = left > 0 && began.elapsed() < TIME;
+        let in_time = left > 0 && began.elapsed() < TIME && !is_stopped();
         let results = if in_time && foldable(&node, graph, &registry.facts) {
             compute(&node, graph, registry, &cx)
         } else {

@@ -23,6 +23,7 @@ mod transpose;
 use super::backend::Kernels;
 use super::onnx::{Attribute, Graph};
 use super::op::{Context, Registry};
+use crate::scheduler::is_stopped;
 use std::collections::BTreeMap;
 
 /// What a pass did, for people. Nodes of graphs inside nodes count too.
@@ -62,7 +63,8 @@ pub fn optimize<B: Kernels>(graph: &mut Graph, registry: &Registry<B>, cx: &Cont
     let mut applied = Vec::new();
     let mut before = operators(graph);
     let clock = fold::Clock::default();
-    for (pass, run) in passes() {
+    // Whoever loads the model looks whether it was given up.
+    for (pass, run) in passes().into_iter().take_while(|_| !is_stopped()) {
         everywhere(graph, &mut |graph| run(graph, registry, cx, &clock));
         let after = operators(graph);
         if after != before {

@@ -9,7 +9,7 @@ use super::convolution::Convolution;
 use super::tile::{self, Across, MAX_COLUMNS, MAX_POSITIONS, Reads, Writes};
 use super::{BLOCK, Lanes, Line, blocks};
 use crate::engine::kernels::memory::{grown, left};
-use crate::engine::kernels::share::is_stopped;
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;

@@ -7,7 +7,7 @@ use super::convolution::Convolution;
 use super::{BLOCK, Lanes, Line};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::memory::{self, grown};
-use crate::engine::kernels::share::is_stopped;
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;

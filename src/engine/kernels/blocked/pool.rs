@@ -2,7 +2,8 @@
 
 use super::{BLOCK, Lanes, Lines, Target, room, share, threads, view_mut};
 use crate::engine::kernels::arch;
-use crate::engine::kernels::share::{is_stopped, share_chunks};
+use crate::engine::kernels::share::share_chunks;
+use crate::scheduler::is_stopped;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {

@@ -7,7 +7,7 @@ use super::convolution::Convolution;
 use super::tile::{self, Lines, Writes};
 use super::{BLOCK, blocks};
 use crate::engine::kernels::memory::{grown, left};
-use crate::engine::kernels::share::is_stopped;
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;

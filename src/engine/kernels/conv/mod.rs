@@ -10,8 +10,9 @@ mod planes;
 mod tile;
 
 use super::memory::{grown, left};
-use super::share::{is_stopped, share_chunks};
+use super::share::share_chunks;
 use super::{Activation, arch};
+use crate::scheduler::is_stopped;
 use planes::{Fill, MAX_TILE, Planes};
 use pulp::Arch;
 use std::cell::RefCell;

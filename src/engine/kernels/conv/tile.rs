@@ -3,7 +3,7 @@
 use super::super::Activation;
 use super::planes::{MAX_TILE, Planes};
 use super::{BLOCK, copy};
-use crate::engine::kernels::share::is_stopped;
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 
 /// Consecutive output channels of one image.

@@ -1,9 +1,9 @@
 //! A tile of the result stays in registers while it runs over the inner axis.
 
 use super::super::elementwise::Map;
-use super::super::share::is_stopped;
 use super::super::{arch, vector};
 use super::{Activation, After, Line, PANEL, Packed};
+use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 use std::ops::Range;
