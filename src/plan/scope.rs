@@ -215,12 +215,19 @@ impl<'a> Scope<'a> {
             let source = self.resolve(each, &what, Wish::List, whole, report);
             feeds.push(Feed { from: each.clone(), to: FeedTo::Each, source });
         }
-        if let (Some(condition), Some(text)) = (&node.when, &node.spec.when) {
-            let what = format!("`when` of {what}");
+        let Some(text) = &node.spec.when else { return };
+        let what = format!("`when` of {what}");
+        if let Some(condition) = &node.when {
             for (at, from) in guard::sources(condition, text).into_iter().enumerate() {
                 let source = self.resolve(&from, &what, Wish::TensorOrLength, whole, report);
                 feeds.push(Feed { from, to: FeedTo::Condition(at), source });
             }
+            return;
+        }
+        // What a condition with a mistake reads is not to be said to be read by nobody.
+        for (at, from) in guard::guessed(text).into_iter().enumerate() {
+            let source = self.resolve(&from, &what, Wish::TensorOrLength, whole, &mut Report::default());
+            feeds.push(Feed { from, to: FeedTo::Condition(at), source: Resolved::Guess(source.probable()) });
         }
     }
 

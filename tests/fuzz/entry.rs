@@ -58,7 +58,10 @@ pub fn condition(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let condition = match condition::parse(text) {
         Ok(condition) => condition,
-        Err(mistake) => return assert!(text.get(mistake.at.clone()).is_some(), "{mistake:?}"),
+        Err(mistake) => {
+            condition::guessed(text);
+            return assert!(text.get(mistake.at.clone()).is_some(), "{mistake:?}");
+        }
     };
     let canonical = condition.to_string();
     let again = condition::parse(&canonical).map(|again| again.to_string());
@@ -71,7 +74,6 @@ pub fn condition(bytes: &[u8]) {
         Some(Kind::Class { labels: Some(&labels) }),
         Some(Kind::Class { labels: None }),
         Some(Kind::Text),
-        Some(Kind::List),
         Some(Kind::Many("float32[5]".into())),
         None,
     ];

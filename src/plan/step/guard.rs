@@ -22,6 +22,12 @@ pub fn sources(condition: &Condition, text: &At<String>) -> Vec<At<String>> {
     condition.sources().iter().map(source).collect()
 }
 
+/// What a text that is no condition was probably meant to read, each with its place in the file.
+pub fn guessed(text: &At<String>) -> Vec<At<String>> {
+    let names = condition::guessed(text).into_iter();
+    names.map(|(name, at)| At::new(name, condition::place(text, &at))).collect()
+}
+
 /// What is known of a source of a condition.
 pub enum Known {
     /// A list, which stands for the number of its elements.

@@ -10,7 +10,7 @@ const LISTED: usize = 20;
 /// What a source is, as far as conditions go.
 #[derive(Clone, Debug)]
 pub enum Kind<'a> {
-    /// One number of this type.
+    /// One number of this type, or a list, which stands for the number of its elements.
     Number(DType),
     Bool,
     /// One of several classes: an integer, which `labels` name where they are known.
@@ -18,8 +18,6 @@ pub enum Kind<'a> {
         labels: Option<&'a [String]>,
     },
     Text,
-    /// A list that a step made, as long as what was found.
-    List,
     /// A tensor of several elements, by its type as it is written in messages.
     Many(String),
 }
@@ -30,13 +28,10 @@ impl Condition {
     pub fn check(&self, kinds: &[Option<Kind<'_>>]) -> Vec<Mistake> {
         let mut check = Check { condition: self, kinds, found: vec![] };
         for ((name, at), kind) in self.sources.iter().zip(kinds) {
-            let of_one = match kind {
-                Some(Kind::List) => Some(list(name)),
-                Some(Kind::Many(ty)) => Some(many(name, ty)),
-                _ => None,
-            };
-            let mistake = of_one.map(|(title, help)| Mistake::new(at.clone(), title).help(help));
-            check.found.extend(mistake);
+            if let Some(Kind::Many(ty)) = kind {
+                let title = format!("`{name}` is {}, and a condition compares one value", shown(ty));
+                check.found.push(Mistake::new(at.clone(), title).help(ONE_OF_MANY));
+            }
         }
         check.expression(&self.root);
         check.found.sort_by_key(|mistake| mistake.at.start);
@@ -44,15 +39,8 @@ impl Condition {
     }
 }
 
-fn list(name: &str) -> (String, &'static str) {
-    let help = "a step says how many there are (`op = \"count\"`), or whether there are any (`op = \"any\"`)";
-    (format!("`{name}` is a list, and a condition compares one value"), help)
-}
-
-fn many(name: &str, ty: &str) -> (String, &'static str) {
-    let help = "a step makes one number of it: `op = \"max\"`, `\"min\"`, `\"mean\"`, `\"sum\"`; or finds the class: `op = \"argmax\"`";
-    (format!("`{name}` is {}, and a condition compares one value", shown(ty)), help)
-}
+const ONE_OF_MANY: &str = "a step makes one number of it: `op = \"max\"`, `\"min\"`, `\"mean\"`, `\"sum\"`; or finds the class: \
+                           `op = \"argmax\"`";
 
 struct Check<'c> {
     condition: &'c Condition,
@@ -64,7 +52,7 @@ impl<'c> Check<'c> {
     /// The kind of what is read, where it is known and has one value.
     fn kind(&self, reading: &Reading) -> Option<&'c Kind<'c>> {
         let kind = self.kinds.get(reading.source)?.as_ref()?;
-        (!matches!(kind, Kind::List | Kind::Many(_))).then_some(kind)
+        (!matches!(kind, Kind::Many(_))).then_some(kind)
     }
 
     fn name(&self, reading: &Reading) -> &'c str {
@@ -93,7 +81,7 @@ impl<'c> Check<'c> {
     fn flag(&mut self, source: &Reading) {
         let name = self.name(source);
         let (what, help) = match self.kind(source) {
-            None | Some(Kind::Bool | Kind::List | Kind::Many(_)) => return,
+            None | Some(Kind::Bool | Kind::Many(_)) => return,
             Some(Kind::Number(dtype)) if dtype.is_float() => (dtype.name(), format!("{name} > 0.5")),
             Some(Kind::Number(dtype)) => (dtype.name(), format!("{name} > 0")),
             Some(Kind::Text) => ("text", format!("{name} == \"...\"")),
@@ -172,7 +160,7 @@ impl<'c> Check<'c> {
     fn order(&mut self, left: &Reading, kind: &Kind<'_>, by: Comparison) {
         let what = match kind {
             _ if !by.is_of_order() => return,
-            Kind::Number(_) | Kind::List | Kind::Many(_) => return,
+            Kind::Number(_) | Kind::Many(_) => return,
             Kind::Bool => "true and false",
             Kind::Text => "texts",
             Kind::Class { .. } => "classes",
@@ -250,7 +238,6 @@ fn describe(kind: &Kind<'_>) -> String {
         Kind::Bool => "bool".to_owned(),
         Kind::Class { .. } => "a class".to_owned(),
         Kind::Text => "text".to_owned(),
-        Kind::List => "a list".to_owned(),
         Kind::Many(ty) => shown(ty).into_owned(),
     }
 }

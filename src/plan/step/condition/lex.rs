@@ -76,6 +76,26 @@ pub(super) fn lex(text: &str) -> Result<Vec<Token<'_>>, Mistake> {
     Ok(tokens)
 }
 
+/// Where names stand in a text, whatever else is wrong with it.
+pub(super) fn names(text: &str) -> Vec<Range<usize>> {
+    let mut names = vec![];
+    let mut at = 0;
+    while let Some(first) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let word = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
+        let length = match first {
+            '"' | '\'' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
+            _ => number_length(rest).unwrap_or(word.max(first.len_utf8())),
+        };
+        let is_name = begins_a_name(first) && number_length(rest).is_none();
+        if is_name && matches!(name(&rest[..word], at), Ok(Word::Source(_))) {
+            names.push(at..at + word);
+        }
+        at += length;
+    }
+    names
+}
+
 /// The word that begins at `at`, and the bytes that it takes.
 fn next(text: &str, at: usize) -> Result<(Word<'_>, usize), Mistake> {
     let rest = &text[at..];
@@ -83,7 +103,7 @@ fn next(text: &str, at: usize) -> Result<(Word<'_>, usize), Mistake> {
         return Ok((Word::Literal(number(&rest[..length], at)?), length));
     }
     let length = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
-    if length > 0 && rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+    if rest.starts_with(begins_a_name) {
         return Ok((name(&rest[..length], at)?, length));
     }
     if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
@@ -112,6 +132,10 @@ fn unknown(rest: &str, at: usize) -> Mistake {
             .help("conditions compare and do not compute: a step of an operation does, as `op = \"scale\"` or `op = \"sum\"`"),
         _ => mistake,
     }
+}
+
+fn begins_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// Whether a name may hold the character: those of the language, and those that models have in the names of outputs.

@@ -109,6 +109,11 @@ impl Condition {
     }
 }
 
+/// The names in a text that is no condition, each with its place: what it was probably meant to read.
+pub fn guessed(text: &str) -> Vec<(String, Range<usize>)> {
+    lex::names(text).into_iter().map(|at| (text[at.clone()].to_owned(), at)).collect()
+}
+
 impl Mistake {
     fn new(at: Range<usize>, title: impl Into<String>) -> Self {
         Self { at, title: title.into(), help: None }
