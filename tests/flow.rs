@@ -14,7 +14,7 @@ use rserve::plan::{
 use rserve::scheduler::{Device, Runner};
 use rserve::store::VersionFiles;
 use rserve::tensor::Tensor;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -123,6 +123,7 @@ impl Loader for Models {
             signature: signature(inputs, &["y"]),
             labels: files.labels,
             texts: files.texts,
+            arrays: BTreeMap::new(),
             weights: 4,
         };
         Ok(Opened { facts, model: Box::new(Ready(self.0[name.as_str()].clone())) })

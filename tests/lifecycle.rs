@@ -9,6 +9,7 @@ use rserve::memory::Budget;
 use rserve::plan::{self, BatchPolicy, Declaration, DeviceId, Plan, VersionFacts};
 use rserve::scheduler::{Device, Memory, RunError, Runner, Terms, Want};
 use rserve::store::{Content, Format, VersionFiles};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -48,8 +49,13 @@ impl Loader for TextLoader {
             _ => "x",
         };
         let signature = signature(&[input], &["y"]);
-        let facts =
-            VersionFacts { signature, labels: files.labels, texts: files.texts, weights: onnx.len() as u64 };
+        let facts = VersionFacts {
+            signature,
+            labels: files.labels,
+            texts: files.texts,
+            arrays: BTreeMap::new(),
+            weights: onnx.len() as u64,
+        };
         let model = Text { text: text.trim().to_owned(), loads: self.loads.clone(), gate: self.gate.clone() };
         Ok(Opened { facts, model: Box::new(model) })
     }

@@ -167,6 +167,7 @@ impl Loader for Models {
             signature: signature(&["x"], &["y"]),
             labels: files.labels,
             texts: files.texts,
+            arrays: BTreeMap::new(),
             weights: 4,
         };
         Ok(Opened { facts, model: Box::new(Ready(self.0[name.as_str()].clone())) })
@@ -206,6 +207,7 @@ fn compiled(store: &std::path::Path, text: &str) -> Result<Plan, String> {
                 signature: signature(&["x"], &["y"]),
                 labels: BTreeMap::new(),
                 texts: BTreeSet::new(),
+                arrays: BTreeMap::new(),
                 weights: 4,
             };
             (name, ModelFacts { versions: BTreeMap::from([(1, Ok(version))]), ..ModelFacts::default() })

@@ -1,11 +1,14 @@
 //! What the store holds of the models that are asked for, read and inspected side by side.
 
+use crate::codec;
 use crate::engine;
 use crate::engine::LoadError;
 use crate::lifecycle::{BRIEF, OpenError, Precautions, Remembered};
-use crate::plan::{Facts, ModelFacts, StoreRoot, VersionFacts, VersionsWanted};
+use crate::memory::Reservation;
+use crate::plan::{Array, Facts, ModelFacts, StoreRoot, VersionFacts, VersionsWanted};
 use crate::store::{self, MODEL_FILE, Reading, StoreError, VersionFiles};
 use crate::sync::{Mutex, lock};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
@@ -127,6 +130,7 @@ fn version_facts(
 pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts), OpenError> {
     let mut labels = std::mem::take(&mut files.labels);
     let texts = std::mem::take(&mut files.texts);
+    let arrays = std::mem::take(&mut files.arrays).into_iter().map(array).collect::<Result<_, _>>()?;
     let model = engine::open(files.into_model()).map_err(refused)?;
     let inspection = model.inspect().map_err(refused)?;
     if !inspection.unsupported.is_empty() {
@@ -139,9 +143,18 @@ pub fn facts_of(mut files: VersionFiles) -> Result<(engine::Model, VersionFacts)
         signature: Arc::new(inspection.signature),
         labels,
         texts,
+        arrays,
         weights: inspection.weights,
     };
     Ok((model, facts))
+}
+
+/// A file beside a model as the array that it holds.
+fn array((name, (file, held)): (String, (Bytes, Arc<Reservation>))) -> Result<(String, Array), OpenError> {
+    match codec::npy_tensor(file) {
+        Ok(tensor) => Ok((name, Array { tensor, held })),
+        Err(error) => Err(OpenError::new(&format!("{name}: {error}"), true)),
+    }
 }
 
 fn refused(error: LoadError) -> OpenError {

@@ -44,11 +44,20 @@ pub(super) fn inputs(
 
 fn element_inputs(pinned: &Pinned, slots: &Slots<'_>, step: &Step, element: usize) -> Option<Inputs> {
     let input = |input: &InputPlan| {
-        let cell = slots.cell(input.slot, step.each, element);
+        let cell = match input.reads {
+            Reads::Beside => array(pinned, input.labels.as_ref()),
+            _ => slots.cell(input.slot, step.each, element),
+        };
         let lacks = matches!(cell, Cell::Absent) && input.reads != Reads::IfThere;
         (!lacks).then(|| (cell, labels(pinned, input.labels.as_ref())))
     };
     step.inputs.iter().map(input).collect()
+}
+
+/// The array of the generation that the item has pinned.
+fn array(pinned: &Pinned, wanted: Option<&(CalledId, String)>) -> Cell {
+    let array = wanted.and_then(|(model, file)| pinned.generations.get(*model)?.facts.arrays.get(file));
+    array.map_or(Cell::Absent, |array| Cell::Here(Value::Host(array.tensor.clone())))
 }
 
 /// The labels of the generation that the item has pinned.

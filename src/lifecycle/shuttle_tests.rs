@@ -25,7 +25,13 @@ fn generation(version: u64, records: &Records, loaded: &LoadedGenerations) -> Ar
         assert!(track.to(state));
     }
     let signature = Arc::new(Signature::new(vec![], vec![]));
-    let facts = VersionFacts { signature, labels: BTreeMap::new(), texts: BTreeSet::new(), weights: 0 };
+    let facts = VersionFacts {
+        signature,
+        labels: BTreeMap::new(),
+        texts: BTreeSet::new(),
+        arrays: BTreeMap::new(),
+        weights: 0,
+    };
     Arc::new_cyclic(|weak| Generation {
         version,
         digest,

@@ -1,6 +1,8 @@
 //! What the model store holds, as the plan is told.
 
-use super::Signature;
+use super::{Signature, TensorType};
+use crate::memory::Reservation;
+use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ pub struct VersionsWanted {
     /// The newest that can be served, and those that are newer.
     pub latest: bool,
     pub listed: BTreeSet<u64>,
-    /// The names of the text files that are to be read beside them.
+    /// The names of the text files and arrays that are to be read beside them.
     pub texts: BTreeSet<String>,
     /// The time that reading and inspecting one version may take.
     pub load_timeout: Duration,
@@ -42,6 +44,29 @@ pub struct VersionFacts {
     pub labels: BTreeMap<String, Labels>,
     /// The names of all text files beside the model.
     pub texts: BTreeSet<String>,
+    /// The arrays beside the model that were to be read, by file name.
+    pub arrays: BTreeMap<String, Array>,
     /// Bytes of the weights.
     pub weights: u64,
+}
+
+/// An array beside a model.
+#[derive(Clone, Debug)]
+pub struct Array {
+    pub tensor: Tensor,
+    /// The memory that it takes, until the last of its users lets it go.
+    pub held: Arc<Reservation>,
+}
+
+impl Array {
+    pub fn ty(&self) -> TensorType {
+        let dims = self.tensor.shape().iter().copied().map(Some).collect();
+        TensorType { dtype: Some(self.tensor.dtype()), dims: Some(dims) }
+    }
+}
+
+impl PartialEq for Array {
+    fn eq(&self, other: &Self) -> bool {
+        self.ty() == other.ty() && self.tensor.bytes() == other.tensor.bytes()
+    }
 }

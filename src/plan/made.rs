@@ -32,12 +32,12 @@ pub struct MadeOutput {
     pub labels: Option<LabelFile>,
 }
 
-/// A file of labels beside a model.
+/// A file of labels, or an array, beside a model.
 #[derive(Clone, Debug)]
 pub struct LabelFile {
     pub model: LoadedId,
     pub file: At<String>,
-    /// The number of labels.
+    /// The number of labels, or of rows.
     pub count: usize,
 }
 
@@ -68,7 +68,7 @@ impl Binding<'_, '_> {
         let mut bound = vec![];
         for (at, operand) in operands.iter().enumerate() {
             let source = node.fed(FeedTo::Operand(at));
-            let file = source.and_then(|source| self.labels(view, source, operand, report));
+            let file = source.and_then(|source| self.file(view, source, operand, report));
             bound.push(source.and_then(|source| self.bound(view, source, operand, file.as_ref())));
             labels.push(file);
         }
@@ -96,6 +96,10 @@ impl Binding<'_, '_> {
     ) -> Option<Bound> {
         let ty = match operand.reads {
             Reads::Length => TensorType::default(),
+            Reads::Beside => {
+                let (_, facts) = self.models[labels?.model].versions.last()?;
+                facts.arrays.get(&labels?.file.value)?.ty()
+            }
             _ => type_of(self.scope, view, source)?,
         };
         let note = match source {
@@ -112,8 +116,8 @@ impl Binding<'_, '_> {
         })
     }
 
-    /// The lines of the file that an operand names, or the labels that its source brings along.
-    fn labels(
+    /// The file that an operand names, or the labels that its source brings along.
+    fn file(
         &self,
         view: &View<'_>,
         source: Source,
@@ -122,6 +126,9 @@ impl Binding<'_, '_> {
     ) -> Option<LabelFile> {
         match &operand.file {
             None => labels_of(view, source),
+            Some(file) if operand.reads == Reads::Beside => {
+                array_beside(self.scope, source, &operand.from, file, self.models, report)
+            }
             Some(file) => beside(self.scope, source, &operand.from, file, self.models, report),
         }
     }
@@ -175,6 +182,52 @@ pub fn beside(
     };
     let (file, count) = find_labels(&models[model], file, line.as_ref(), report)?;
     Some(LabelFile { model, file, count })
+}
+
+/// An array beside the model that a source comes from, of which each version has one of the same type but for the number
+/// of its rows.
+fn array_beside(
+    scope: &Scope<'_>,
+    source: Source,
+    from: &At<String>,
+    file: &At<String>,
+    models: &IdVec<LoadedId, Loaded<'_>>,
+    report: &mut Report,
+) -> Option<LabelFile> {
+    let Some(step) = source.step() else {
+        report.push(
+            Diagnostic::error(format!("`{}` is a decode, beside which there are no files", from.value))
+                .at(&file.place, "")
+                .help("an array is a file beside the `model.onnx` of the step that computes the source"),
+        );
+        return None;
+    };
+    let model = model_behind(scope, step)?;
+    let name = models[model].name();
+    let mut newest: Option<(u64, TensorType, usize)> = None;
+    for (version, facts) in models[model].versions.iter().rev() {
+        let Some(array) = facts.arrays.get(&file.value) else {
+            let title = format!("there is no `{}` beside version {version} of model `{name}`", file.value);
+            let d = Diagnostic::error(title).at(&file.place, "");
+            report.push(d.help("put it beside the `model.onnx`: an array of NumPy, `NAME.npy`"));
+            return None;
+        };
+        let mut row = array.ty();
+        let rows = array.tensor.shape().first().copied().unwrap_or(0);
+        row.dims.iter_mut().flatten().take(1).for_each(|rows| *rows = None);
+        match &newest {
+            None => newest = Some((*version, row, rows)),
+            Some((newest, of_newest, _)) if *of_newest != row => {
+                let title = format!(
+                    "`{}` is {row} in version {version} of model `{name}`, and {of_newest} in version {newest}",
+                    file.value
+                );
+                report.push(Diagnostic::error(title).at(&file.place, ""));
+            }
+            Some(_) => {}
+        }
+    }
+    newest.map(|(.., count)| LabelFile { model, file: file.clone(), count })
 }
 
 /// The model that computes what a step gives: its own, or that of the first source of an operation which has one.

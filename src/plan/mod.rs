@@ -56,7 +56,7 @@ pub use models::interchangeable;
 pub use whole::needs;
 
 pub use batching::{Alone, Basis, Batching, Declaration, Mixing};
-pub use facts::{Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
+pub use facts::{Array, Facts, Labels, ModelFacts, VersionFacts, VersionsWanted};
 pub use signature::{Dim, Port, Signature, TensorType};
 pub use step::condition;
 

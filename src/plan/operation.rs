@@ -37,6 +37,8 @@ pub enum Reads {
     All,
     /// A list itself: how many elements it has.
     Length,
+    /// The array in the operand's file, beside the model that computes the source; not the source.
+    Beside,
 }
 
 /// A source that an operation reads.
@@ -46,7 +48,7 @@ pub struct Operand {
     pub name: String,
     pub from: At<String>,
     pub reads: Reads,
-    /// A text file beside the model that computes the source, whose lines the operation wants.
+    /// A file beside the model that computes the source: a text file, whose lines the operation wants, or an array.
     pub file: Option<At<String>>,
 }
 

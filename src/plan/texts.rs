@@ -1,10 +1,10 @@
-//! The text files that pipelines name, which are read beside their models. Pure.
+//! The text files and arrays that pipelines name, which are read beside their models. Pure.
 
 use crate::spec::document::Value;
 use crate::spec::{Codec, Spec};
 use std::collections::BTreeSet;
 
-/// Every name of a text file among the options of codecs and operations, whatever the option is. No other file is read for them.
+/// Every name of a text file or an array among the options of codecs and operations, whatever the option is. No other file is read for them.
 pub fn texts(specs: &[Spec]) -> BTreeSet<String> {
     let mut texts = BTreeSet::new();
     for pipeline in specs.iter().flat_map(|spec| &spec.pipelines) {
@@ -22,7 +22,7 @@ pub fn texts(specs: &[Spec]) -> BTreeSet<String> {
 
 fn add(value: &Value, texts: &mut BTreeSet<String>) {
     match value {
-        Value::String(text) if text.ends_with(".txt") && !text.contains('/') => {
+        Value::String(text) if (text.ends_with(".txt") || text.ends_with(".npy")) && !text.contains('/') => {
             _ = texts.insert(text.clone())
         }
         Value::Array(values) => values.iter().for_each(|value| add(&value.value, texts)),
@@ -46,8 +46,12 @@ mod tests {
             [pipelines.p.steps]
             s = { model = "five.txt", inputs = { x = "six.txt" } }
             t = { op = "ctc", from = "s", alphabet = "seven.txt" }
+            u = { op = "similar", from = "s", index = "eight.npy", names = "../nine.npy" }
         "#;
         let spec = crate::spec::read::read(&SourceText::new("p.toml", text), &mut Report::default());
-        assert_eq!(texts(&[spec]), ["four.txt", "one.txt", "seven.txt", "two.txt"].map(str::to_owned).into());
+        assert_eq!(
+            texts(&[spec]),
+            ["eight.npy", "four.txt", "one.txt", "seven.txt", "two.txt"].map(str::to_owned).into()
+        );
     }
 }

@@ -43,6 +43,7 @@ const OPERATIONS: &[(&str, Read)] = &[
     ("resize", number::resize::read),
     ("scale", number::scale::read),
     ("sigmoid", number::sigmoid::read),
+    ("similar", number::similar::read),
     ("slice", number::slice::read),
     ("softmax", number::softmax::read),
     ("split", number::split::read),

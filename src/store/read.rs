@@ -25,6 +25,9 @@ pub const DATA_LIMIT: u64 = 256 << 30;
 /// Bytes that a labels file may have.
 pub const LABELS_LIMIT: u64 = 1 << 20;
 
+/// Bytes that an array beside a model may have.
+pub const ARRAY_LIMIT: u64 = 1 << 28;
+
 /// Bytes that a file of samples may have.
 pub const SAMPLE_LIMIT: u64 = 64 << 20;
 
@@ -68,7 +71,7 @@ impl Format for Opaque {}
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
     pub format: &'a dyn Format,
-    /// The names of the text files that are read where a version has them.
+    /// The names of the text files and arrays that are read where a version has them.
     pub texts: &'a BTreeSet<String>,
     /// What the sizes of all files are reserved from before the first is read.
     pub memory: &'a Budget,
@@ -84,6 +87,8 @@ pub struct VersionFiles {
     pub digest: Digest,
     /// The lines of the text files that were to be read, by file name.
     pub labels: BTreeMap<String, Labels>,
+    /// The arrays that were to be read (`NAME.npy`), by file name, each with the memory that it takes.
+    pub arrays: BTreeMap<String, (Bytes, Arc<Reservation>)>,
     /// The names of all text files beside the model, those that were not read among them.
     pub texts: BTreeSet<String>,
     /// The arrays to try the model with: of the files `warm-up.npy` and `warm-up.INPUT.npy`, by what stands between
@@ -118,6 +123,9 @@ pub fn read(
     let texts: BTreeSet<String> = names.iter().filter(|name| name.ends_with(".txt")).cloned().collect();
     let named = texts.intersection(reading.texts).map(|name| look(name, LABELS_LIMIT));
     let named = named.collect::<Result<Vec<_>, StoreError>>()?;
+    let is_array = |name: &&String| name.ends_with(".npy") && sample_name(name).is_none();
+    let arrays = names.iter().filter(|name| is_array(name) && reading.texts.contains(*name));
+    let arrays = arrays.map(|name| look(name, ARRAY_LIMIT)).collect::<Result<Vec<_>, StoreError>>()?;
     let samples = names.iter().filter(|name| sample_name(name).is_some());
     let samples = samples.map(|name| look(name, SAMPLE_LIMIT)).collect::<Result<Vec<_>, StoreError>>()?;
     let beside = named.iter().chain(&samples).map(|(_, found)| found.size);
@@ -138,10 +146,19 @@ pub fn read(
         labels.insert(name.clone(), lines(&found.path, text.into())?);
         hashes.push((name.clone(), hash));
     }
-    let mut arrays = BTreeMap::new();
+    let mut read_arrays = BTreeMap::new();
+    for (name, found) in &arrays {
+        // An array stays as long as it is used, which is longer than the files are held.
+        let held = reading.memory.reserve(Use::Loads, found.size);
+        let held = held.map_err(|full| StoreError::memory(&found.path, found.size, full))?;
+        let (array, hash) = whole(found)?;
+        read_arrays.insert(name.clone(), (array, Arc::new(held)));
+        hashes.push((name.clone(), hash));
+    }
+    let mut read_samples = BTreeMap::new();
     for (name, found) in &samples {
         let (array, hash) = whole(found)?;
-        arrays.insert(sample_name(name).unwrap_or_default().to_owned(), array);
+        read_samples.insert(sample_name(name).unwrap_or_default().to_owned(), array);
         hashes.push((name.clone(), hash));
     }
     let mut data = BTreeMap::new();
@@ -154,7 +171,8 @@ pub fn read(
     let hashes = hashes.iter().map(|(name, hash)| (name.as_str(), *hash));
     let digest = Digest::of([(MODEL_FILE, FileHash::of(&model.onnx))].into_iter().chain(hashes));
     let held = Arc::new(held);
-    Ok(VersionFiles { onnx: model.onnx, data, digest, labels, texts, samples: arrays, modified, held })
+    let (arrays, samples) = (read_arrays, read_samples);
+    Ok(VersionFiles { onnx: model.onnx, data, digest, labels, arrays, texts, samples, modified, held })
 }
 
 /// Reads a model file, wherever it lies, and the files beside it that it keeps weights in.

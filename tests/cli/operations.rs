@@ -35,9 +35,10 @@ vote = { op = "mean", from = ["a2", "b", "c2"], weights = [1, 1, 2], least = 2 }
 all  = { op = "sum", from = ["a2", "b", "c2"], least = 3 }
 each = { op = "first", from = ["all", "b"] }
 top  = { op = "top", from = "vote", top = 2 }
+near = { op = "similar", from = "a2", index = "index.npy", names = "names.txt", top = 2 }
 [pipelines.mean.online.encode.o]
 format = "json"
-fields = { vote = "vote", all = "each.value", of = "each.source", top = "top.values", at = "top.indices" }
+fields = { vote = "vote", all = "each.value", of = "each.source", top = "top.values", at = "top.indices", near = "near", how = { from = "near.scores", as = "values", round = 3 } }
 
 [pipelines.read]
 decode.x = { format = "json", shape = [-1, 4] }
@@ -87,6 +88,8 @@ fn operations_join_branch_and_read_what_models_give() {
     let all = answer(&server, "mean", json!({ "a": a, "b": b, "c": [0.0, 0.0, 1.0] }));
     assert_eq!((&all["vote"], &all["all"]), (&json!([0.25, 0.25, 0.5]), &json!([1.0, 1.0, 1.0])));
     assert_eq!(all["at"], json!([2, 0]));
+    // The rows of the index are (3, 4, 0), (0, 0, 5), (1, 0, 0) and (-1, 0, 0).
+    assert_eq!((&all["near"], &all["how"]), (&json!(["one", "both"]), &json!([1.0, 0.6])));
     // Two of three are enough for one, and weigh as they did.
     let two = answer(&server, "mean", json!({ "a": a, "b": b, "c": [0.0, 0.0, 0.0] }));
     assert_eq!((&two["vote"], &two["of"]), (&json!([0.5, 0.5, 0.0]), &json!("b")));

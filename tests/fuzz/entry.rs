@@ -49,6 +49,7 @@ fn version() -> VersionFacts {
         signature: Arc::new(Signature::new(inputs, outputs)),
         labels: BTreeMap::from([("labels.txt".to_owned(), labels.into())]),
         texts: BTreeSet::new(),
+        arrays: BTreeMap::new(),
         weights: 1000,
     }
 }

@@ -11,12 +11,13 @@ mod syntax;
 mod valid;
 
 use rserve::diagnostic::{Report, SourceText, render};
+use rserve::memory::{Budget, Use};
 use rserve::plan::{
-    Capacity, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Plan, Port, Registries, Signature, VersionFacts,
-    compile,
+    Array, Capacity, DeviceFacts, DeviceId, Dim, Facts, ModelFacts, Plan, Port, Registries, Signature,
+    VersionFacts, compile,
 };
 use rserve::spec;
-use rserve::tensor::DType;
+use rserve::tensor::{DType, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,9 +78,15 @@ fn version(inputs: &[&str], outputs: &[&str], labels: usize) -> Result<VersionFa
     let ports = |texts: &[&str]| texts.iter().map(|text| port(text)).collect();
     let signature = Signature::new(ports(inputs), ports(outputs));
     let lines: Vec<String> = (0..labels).map(|i| format!("class {i}")).collect();
-    let labels =
-        if labels == 0 { BTreeMap::new() } else { BTreeMap::from([("labels.txt".into(), lines.into())]) };
-    Ok(VersionFacts { signature: Arc::new(signature), labels, texts: BTreeSet::new(), weights: 1000 })
+    let index = Tensor::from_vec(vec![lines.len(), 5], vec![0f32; lines.len() * 5]).unwrap();
+    let held = Arc::new(Budget::unlimited().nothing(Use::Loads));
+    let arrays = BTreeMap::from([("index.npy".to_owned(), Array { tensor: index, held })]);
+    let labels = if lines.is_empty() {
+        BTreeMap::new()
+    } else {
+        BTreeMap::from([("labels.txt".into(), lines.into())])
+    };
+    Ok(VersionFacts { signature: Arc::new(signature), labels, texts: BTreeSet::new(), arrays, weights: 1000 })
 }
 
 /// The store that the tests tell of.

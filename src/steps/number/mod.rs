@@ -40,7 +40,7 @@ pub use reshape::Reshape;
 pub use resize::{Mode, Resize};
 pub use scale::Scale;
 pub use sigmoid::Sigmoid;
-pub use similar::{Index, Similar};
+pub use similar::Similar;
 pub use slice::Slice;
 pub use softmax::Softmax;
 pub use split::Split;

@@ -1,115 +1,190 @@
 //! `op = "similar"`: the nearest of known vectors by the cosine of the angle between them. Pure.
+//!
+//! The vectors are the rows of an array beside the model, and the lines of a text file are their names.
 
 use super::Misfit;
-use super::element::floats;
+use super::draft::refused;
+use super::element::{Number, elements, floats, for_number};
 use super::norm::length;
-use super::shape::{a_float, one};
-use crate::diagnostic::Report;
-use crate::plan::TensorType;
+use super::shape::a_float;
+use crate::diagnostic::{Diagnostic, Report};
+use crate::plan::{
+    Bound, BoundOperation, Given, Input, Made, Operand, Operation, OperationDraft, OperationError, Origin,
+    Reads, TensorType,
+};
 use crate::spec::document::Reader;
+use crate::steps::options::from;
 use crate::tensor::{DType, Tensor};
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-#[derive(Debug, Serialize)]
+pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn OperationDraft>> {
+    let from = from(options, Reads::One, report);
+    options.require("index", "name an array beside the model, a vector in each row: `index = \"index.npy\"`");
+    options.require(
+        "names",
+        "name a file beside the model, a name for each vector a line: `names = \"names.txt\"`",
+    );
+    let index = options.string("index", report);
+    let names = options.string("names", report);
+    if let Some(index) = index.as_ref().filter(|index| !index.ends_with(".npy")) {
+        report.push(
+            Diagnostic::error(format!("`index` in {} is no array", options.what()))
+                .at(&index.place, "")
+                .help("an array of NumPy is named `NAME.npy`"),
+        );
+        return None;
+    }
+    let top = options.integer("top", 1..=10_000, report);
+    let similar = Similar { top: top.map_or(1, |top| top.value as usize) };
+    let operands = from.zip(index.zip(names)).map(|(from, (index, names))| {
+        let known = Operand { name: "index".into(), reads: Reads::Beside, file: Some(index), ..from.clone() };
+        vec![Operand { file: Some(names), ..from }, known]
+    });
+    Some(Box::new(Draft { what: options.what().to_owned(), operands: operands.unwrap_or_default(), similar }))
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Similar {
     /// How many; fewer where fewer are known.
     pub top: usize,
 }
 
-/// Vectors that are known by their names.
 #[derive(Debug)]
-pub struct Index {
-    /// One after the other, each of the length of 1.
-    vectors: Vec<f32>,
-    width: usize,
-    names: Vec<Arc<str>>,
+struct Draft {
+    what: String,
+    /// What is looked up, and the index. None where an option has errors.
+    operands: Vec<Operand>,
+    similar: Similar,
 }
 
-impl Index {
-    /// Makes an index of the rows of a matrix, of which each has a name.
-    pub fn new(vectors: &Tensor, names: Vec<Arc<str>>) -> Result<Self, String> {
-        let [rows, width] = *vectors.shape() else {
-            return Err(format!(
-                "an index has a vector in each row: `[vectors, elements]`, and this is {vectors:?}"
-            ));
+impl OperationDraft for Draft {
+    fn operands(&self) -> Vec<Operand> {
+        self.operands.clone()
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &["names", "scores"]
+    }
+
+    fn bind(&self, bound: &[Option<Bound>], report: &mut Report) -> Option<BoundOperation> {
+        let [Some(vector), Some(index)] = bound else { return None };
+        let (names, count) = vector.labels.as_ref()?;
+        let (file, rows) = index.labels.as_ref()?;
+        if count != rows {
+            report.push(
+                Diagnostic::error(format!(
+                    "`{}` has {rows} rows, `{}` has {count} names",
+                    file.value, names.value
+                ))
+                .at(&names.place, format!("{count} names"))
+                .at(&file.place, index.ty.to_string())
+                .help("the file has one name a line, in the order of the rows"),
+            );
+            return None;
+        }
+        match self.similar.infer(&vector.ty, &index.ty) {
+            Ok(types) => {
+                let outputs = types.into_iter().map(Into::into).collect();
+                Some(BoundOperation { operation: Arc::new(self.similar), outputs })
+            }
+            Err(misfit) => {
+                report.push(refused("similar", &self.what, misfit, &[vector]));
+                None
+            }
+        }
+    }
+}
+
+impl Operation for Similar {
+    fn name(&self) -> &'static str {
+        "similar"
+    }
+
+    fn options(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// A cosine for each vector, and the vector that is looked up; the index is there anyhow.
+    fn working_memory(&self, inputs: &[Input]) -> u64 {
+        let rows =
+            |input: &Input| input.given.one().and_then(|index| index.shape().first().copied()).unwrap_or(0);
+        inputs.iter().map(|input| rows(input) as u64 * 24).sum()
+    }
+
+    fn run(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Made, OperationError> {
+        let [
+            Input { given: Given::One(vector), labels: Some(names) },
+            Input { given: Given::One(index), .. },
+        ] = inputs
+        else {
+            return Err(OperationError::Unforeseen("similar takes a vector, an index and names".into()));
         };
-        if rows != names.len() {
-            return Err(format!("the index has {rows} vectors and {} names", names.len()));
-        }
-        let mut values = floats(vectors)?;
-        for vector in values.chunks_exact_mut(width.max(1)) {
-            let length = length(vector.iter().copied());
-            vector.iter_mut().for_each(|x| *x /= length);
-        }
-        Ok(Self { vectors: values.into_iter().map(|x| x as f32).collect(), width, names })
-    }
-
-    /// The number of vectors.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    /// The elements of each vector.
-    pub fn width(&self) -> usize {
-        self.width
+        self.nearest(vector, index, names).map(Made::Values).map_err(OperationError::Input)
     }
 }
 
 impl Similar {
-    pub fn read(reader: &mut Reader<'_>, report: &mut Report) -> Option<Self> {
-        let top = reader.integer("top", 1..=10_000, report);
-        Some(Self { top: top.map_or(1, |top| top.value as usize) })
-    }
-
-    /// The types of names and scores, for an index of so many vectors of this width.
-    pub fn infer(
-        &self,
-        inputs: &[TensorType],
-        vectors: usize,
-        width: usize,
-    ) -> Result<Vec<TensorType>, Misfit> {
-        let ty = one(inputs)?;
-        a_float(ty)?;
-        if let Some(dims) = &ty.dims
-            && !matches!(dims.as_slice(), [length] if length.is_none_or(|length| length == width))
+    /// The types of names and scores.
+    pub fn infer(&self, vector: &TensorType, index: &TensorType) -> Result<Vec<TensorType>, Misfit> {
+        a_float(vector)?;
+        let (Some([rows, width]), Some(DType::F32 | DType::F64 | DType::F16)) =
+            (index.dims.as_deref().and_then(|dims| dims.first_chunk()), index.dtype)
+        else {
+            return Err(Misfit::new(format!(
+                "an index is a matrix of floats, a vector in each row, and this is {index}"
+            )));
+        };
+        if let Some(dims) = &vector.dims
+            && !matches!(dims.as_slice(), [length] if length.is_none() || width.is_none() || length == width)
         {
+            let width = width.map_or("?".to_owned(), |width| width.to_string());
             return Err(Misfit::new(format!("the index has vectors of {width} elements")));
         }
         let several =
-            |dtype| TensorType { dtype: Some(dtype), dims: Some(vec![Some(vectors.min(self.top))]) };
+            |dtype| TensorType { dtype: Some(dtype), dims: Some(vec![rows.map(|rows| rows.min(self.top))]) };
         Ok(vec![several(DType::String), several(DType::F32)])
     }
 
     /// The names of the nearest, the nearest first, and their cosines. Of equally near ones the first; what is not a
     /// number is near to none.
-    pub fn run(&self, vector: &Tensor, index: &Index) -> Result<Vec<Tensor>, String> {
-        if vector.shape() != [index.width] {
-            return Err(format!("the index has vectors of {} elements, and this is {vector:?}", index.width));
+    pub fn nearest(&self, vector: &Tensor, index: &Tensor, names: &[String]) -> Result<Vec<Tensor>, String> {
+        let [rows, width] = *index.shape() else { return Err(format!("{index:?} is no index")) };
+        if vector.shape() != [width] {
+            return Err(format!("the index has vectors of {width} elements, and this is {vector:?}"));
+        }
+        if rows != names.len() || !index.dtype().is_float() {
+            return Err(format!("{index:?} is no index of {} names", names.len()));
         }
         let mut query = floats(vector)?;
-        let length = length(query.iter().copied());
-        query.iter_mut().for_each(|x| *x /= length);
-        let cosine = |row: usize| -> f64 {
-            let known = &index.vectors[row * index.width..][..index.width];
-            known.iter().zip(&query).map(|(x, y)| f64::from(*x) * y).sum()
-        };
-        let mut near: Vec<(usize, f64)> = (0..index.len()).map(|row| (row, cosine(row))).collect();
+        let own = length(query.iter().copied());
+        query.iter_mut().for_each(|x| *x /= own);
+        let mut near: Vec<(usize, f64)> = for_number!(index.dtype(), T => {
+            let known = elements::<T>(index);
+            let cosine = |row: usize| {
+                let known = &known[row * width..][..width];
+                let (mut product, mut square) = (0.0, 0.0);
+                for (x, y) in known.iter().map(|x| x.float()).zip(&query) {
+                    product += x * y;
+                    square += x * x;
+                }
+                // A vector of zeros has no direction, and the product is 0, or no number.
+                if square == 0.0 { product } else { product / square.sqrt() }
+            };
+            (0..rows).map(|row| (row, cosine(row))).collect()
+        });
         near.retain(|(_, cosine)| !cosine.is_nan());
         let compare = |a: &(usize, f64), b: &(usize, f64)| {
             b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
         };
         near.sort_unstable_by(compare);
         near.truncate(self.top);
-        let names = near.iter().filter_map(|(row, _)| index.names.get(*row).cloned()).collect();
+        let found =
+            near.iter().filter_map(|(row, _)| names.get(*row).map(|name| name.as_str().into())).collect();
         let scores: Vec<f32> = near.iter().map(|(_, cosine)| *cosine as f32).collect();
-        let names = Tensor::from_strings(vec![near.len()], names).map_err(|error| error.to_string())?;
+        let found = Tensor::from_strings(vec![near.len()], found).map_err(|error| error.to_string())?;
         let scores = Tensor::from_vec(vec![near.len()], scores).map_err(|error| error.to_string())?;
-        Ok(vec![names, scores])
+        Ok(vec![found, scores])
     }
 }

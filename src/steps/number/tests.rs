@@ -327,25 +327,29 @@ fn an_alphabet_that_does_not_fit_is_refused() {
 
 #[test]
 fn the_nearest_are_found_by_their_angle() {
-    let vectors = Tensor::from_vec(vec![4, 2], vec![10f32, 0.0, 0.0, 2.0, 3.0, 3.0, 0.0, 0.0]).unwrap();
-    let names = ["east", "north", "between", "nowhere"].map(Arc::from).to_vec();
-    let index = Index::new(&vectors, names).unwrap();
+    let index = Tensor::from_vec(vec![4, 2], vec![10f32, 0.0, 0.0, 2.0, 3.0, 3.0, 0.0, 0.0]).unwrap();
+    let names = ["east", "north", "between", "nowhere"].map(str::to_owned);
+    let vector = |x: &[f32]| Tensor::from_vec(vec![x.len()], x.to_vec()).unwrap();
     let near = |x: [f32; 2], top| {
-        let made = Similar { top }.run(&Tensor::from_vec(vec![2], x.to_vec()).unwrap(), &index).unwrap();
+        let made = Similar { top }.nearest(&vector(&x), &index, &names).unwrap();
         let names: Vec<String> = made[0].strings().unwrap().iter().map(|name| name.to_string()).collect();
         (names, made[1].to_f64())
     };
-    let (names, scores) = near([5.0, 0.1], 2);
-    assert_eq!(names, ["east", "between"]);
+    let (found, scores) = near([5.0, 0.1], 2);
+    assert_eq!(found, ["east", "between"]);
     assert!((scores[0] - 5.0 / 25.01f64.sqrt()).abs() < 1e-6);
     assert_eq!(near([-1.0, 0.0], 9).0, ["north", "nowhere", "between", "east"]);
     assert_eq!(near([0.0, 0.0], 1), (vec!["east".to_owned()], vec![0.0]));
     assert_eq!(near([f32::NAN, 0.0], 3), (vec![], vec![]));
-    let ty = |width| [of(DType::F32, &[Some(width)])];
-    let types = Similar { top: 2 }.infer(&ty(2), index.len(), index.width()).unwrap();
+    let similar = Similar { top: 2 };
+    let types = similar.infer(&of(DType::F32, &[Some(2)]), &type_of(&index)).unwrap();
     assert_eq!(types, [of(DType::String, &[Some(2)]), of(DType::F32, &[Some(2)])]);
-    assert!(Similar { top: 2 }.infer(&ty(3), index.len(), index.width()).is_err());
-    assert!(Index::new(&vectors, vec![]).is_err());
+    assert!(similar.infer(&of(DType::F32, &[Some(3)]), &type_of(&index)).is_err());
+    assert!(similar.infer(&of(DType::I64, &[Some(2)]), &type_of(&index)).is_err());
+    assert!(similar.infer(&of(DType::F32, &[Some(2)]), &of(DType::F32, &[Some(4)])).is_err());
+    assert!(similar.infer(&of(DType::F32, &[Some(2)]), &of(DType::I64, &[Some(4), Some(2)])).is_err());
+    assert!(similar.nearest(&vector(&[1.0]), &index, &names).is_err());
+    assert!(similar.nearest(&vector(&[1.0, 2.0]), &index, &names[..3]).is_err());
 }
 
 #[test]
