@@ -11,3 +11,4 @@ mod operations;
 mod resume;
 mod rows;
 mod run;
+mod whole;

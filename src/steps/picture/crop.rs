@@ -1,4 +1,4 @@
-//! `op = "crop"`: a box cut out of the picture that was sent, prepared as an image decode prepares a whole one.
+//! `op = "crop"`: a box cut out of the picture that was sent, or all of it, prepared as an image decode prepares it.
 //!
 //! Edges are rounded to whole pixels and cut at the picture's, as Pillow's `crop` rounds them; what lies beyond is not
 //! made up. A box of which nothing is left makes nothing: its step is skipped.
@@ -6,15 +6,14 @@
 use super::options;
 use super::options::corners;
 use super::view::{view_of, view_type};
-use crate::diagnostic::{At, Report};
+use crate::diagnostic::{At, Diagnostic, Report};
 use crate::picture;
-use crate::picture::frame::{Frame, Rect, Space};
+use crate::picture::frame::{Bounds, Frame, Rect, Space};
 use crate::picture::prepare::Prepare;
 use crate::plan::{
     Bound, BoundOperation, Cost, Input, Made, Operand, Operation, OperationDraft, OperationError, Origin,
 };
 use crate::spec::document::Reader;
-use crate::tensor::Tensor;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -33,10 +32,17 @@ struct Crop {
 }
 
 pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn OperationDraft>> {
-    options.require("box", "name the box that is cut out: `box = \"plate.box\"`");
+    let whole = !options.has("box");
     let bounds = options::source("box", options, report);
     let on = options::on(options, report);
     let grow = options::share("grow", (-0.45, 10.0), options, report);
+    if let (true, Some(grow)) = (whole, &grow) {
+        report.push(
+            Diagnostic::error("there is no box that could grow: all of the picture is taken")
+                .at(&grow.place, "")
+                .help("name the box that is cut out, `box = \"plate.box\"`, or leave out `grow`"),
+        );
+    }
     let prepare = picture::options::prepare(options, report);
     let crop = prepare.map(|prepare| Arc::new(Crop { prepare, grow: grow.map_or(0.0, |grow| grow.value) }));
     Some(Box::new(Draft { bounds, on, crop }))
@@ -57,13 +63,16 @@ impl OperationDraft for Draft {
 
     /// Of a box nothing may be left.
     fn always(&self, _: &[bool]) -> bool {
-        false
+        self.bounds.is_none()
     }
 
     fn bind(&self, bound: &[Option<Bound>], report: &mut Report) -> Option<BoundOperation> {
         let operation = self.crop.clone()?;
-        let bounds = bound.first()?.as_ref()?;
-        options::holds(bounds, 4, "box", report).then(|| {
+        let fits = match bound.first() {
+            None => true,
+            Some(bounds) => options::holds(bounds.as_ref()?, 4, "box", report),
+        };
+        fits.then(|| {
             let outputs = vec![operation.prepare.produces().into(), view_type().into()];
             BoundOperation { operation, outputs }
         })
@@ -80,18 +89,15 @@ impl Operation for Crop {
     }
 
     fn cost(&self, inputs: &[Input], picture: Option<&Origin>) -> Cost {
-        let bounds = inputs.first().and_then(|input| input.given.one());
-        let part = picture.zip(bounds).and_then(|(picture, bounds)| self.part(picture, bounds).ok()?);
+        let part = picture.and_then(|picture| self.part(picture, inputs).ok()?);
         part.map_or_else(Cost::default, |part| cost(&self.prepare, part))
     }
 
     fn run(&self, inputs: &[Input], picture: Option<&Origin>) -> Result<Made, OperationError> {
         let unforeseen = |what: String| OperationError::Unforeseen(what);
-        let (Some(bounds), Some(picture)) = (inputs.first().and_then(|i| i.given.one()), picture) else {
-            return Err(unforeseen("crop takes a box and a picture".into()));
-        };
-        let Some(part) = self.part(picture, bounds)? else {
-            tracing::debug!("nothing of the box {:?} lies in the picture", bounds.to_f64());
+        let Some(picture) = picture else { return Err(unforeseen("crop takes a picture".into())) };
+        let Some(part) = self.part(picture, inputs)? else {
+            tracing::debug!("nothing of the box {inputs:?} lies in the picture");
             return Ok(Made::Nothing);
         };
         let cut = self.prepare.part(&picture.rgb, (picture.width, picture.height), part);
@@ -103,9 +109,15 @@ impl Operation for Crop {
 }
 
 impl Crop {
-    /// The pixels of the upright picture that a box takes; `None` where none are left.
-    fn part(&self, picture: &Origin, bounds: &Tensor) -> Result<Option<Rect>, OperationError> {
+    /// The pixels of the upright picture that a box takes, where one is read, or all; `None` where none are left.
+    fn part(&self, picture: &Origin, inputs: &[Input]) -> Result<Option<Rect>, OperationError> {
         let frame = Frame::from(picture);
+        let Some(input) = inputs.first() else {
+            let (width, height) = frame.size(Space::Upright);
+            return Ok(Bounds::new([0.0, 0.0, width.into(), height.into()]).pixels((width, height)));
+        };
+        let missing = || OperationError::Unforeseen("crop takes a box".into());
+        let bounds = input.given.one().ok_or_else(missing)?;
         let upright = frame.bounds(corners(bounds)?, Space::Sent, Space::Upright);
         Ok(upright.grown(self.grow).pixels(frame.size(Space::Upright)))
     }
