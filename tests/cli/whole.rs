@@ -20,7 +20,8 @@ offline.encode.values = { format = "npy", from = "same" }
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let npy = entries.filter(|path| path.extension().is_some_and(|e| e == "npy"));
-    npy.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
+    npy.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -50,5 +51,9 @@ fn the_whole_picture_cannot_grow() {
     fs::write(&file, format!("[store]\npath = {:?}\n{steps}", root().join("examples/models"))).unwrap();
     let said = say(&["check", file.to_str().unwrap()]);
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("there is no box that could grow: all of the picture is taken"), "{}", said.err);
+    assert!(
+        said.err.contains("there is no box that could grow: all of the picture is taken"),
+        "{}",
+        said.err
+    );
 }
