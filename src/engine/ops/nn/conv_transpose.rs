@@ -76,12 +76,11 @@ impl Settings {
         let (stride, dilation) = (self.window.stride(axis, rank)?, self.window.dilation(axis, rank)?);
         let extra = listed(&self.output_padding, "output_padding")?.unwrap_or(0);
         let too_large = "the result is too large";
-        let reach = (kernel[axis] - 1) * dilation + 1;
-        let full = spatial[axis]
-            .saturating_sub(1)
-            .checked_mul(stride)
-            .and_then(|v| v.checked_add(reach))
-            .ok_or(too_large)?;
+        let reach =
+            (kernel[axis] - 1).checked_mul(dilation).and_then(|v| v.checked_add(1)).ok_or(too_large)?;
+        // Of an empty axis this leaves what its kernel reaches beyond one stride, as ONNX Runtime has it.
+        let last = spatial[axis].checked_mul(stride).and_then(|v| v.checked_add(reach)).ok_or(too_large)?;
+        let full = last.checked_sub(stride).ok_or("nothing is left of an axis that is empty")?;
         let wanted = match listed(&self.output_shape, "output_shape")? {
             Some(size) => Some(size),
             None if matches!(self.window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower) => {
@@ -138,16 +137,14 @@ fn run<B: Kernels>(
     let mut full: Vec<usize> = vec![*n, outputs];
     full.extend(cuts.iter().map(|c| c.full.max(c.start + c.out)));
     cx.check(dtype, &full)?;
-    if full[2..].contains(&0) {
-        return Err(format!("an input {shape:?} is empty").into());
-    }
     if shape.contains(&0) || outputs == 0 {
         let mut out = vec![*n, outputs];
         out.extend(cuts.iter().map(|c| c.out));
-        if *n > 0 && outputs > 0 {
-            return Err(format!("an input {shape:?} is empty").into());
-        }
-        return Ok(B::float_zeros(out.into(), &cx.device, x.dtype().into()));
+        return if *n > 0 && outputs > 0 && out[2..].contains(&0) {
+            Err(format!("nothing is left of an input {shape:?}").into())
+        } else {
+            Ok(bias_alone::<B>(bias, out, &x, cx))
+        };
     }
     // Cut alike at both ends, the backend does it; else the whole is computed and cut here.
     let alike = cuts.iter().all(|c| {
@@ -171,16 +168,7 @@ fn run<B: Kernels>(
     let beyond = cuts.iter().any(|c| c.start + c.out > c.full);
     if beyond {
         // Rows past the end hold the bias alone.
-        let base = B::float_zeros(full.clone().into(), &cx.device, y.dtype().into());
-        let base = match bias {
-            None => base,
-            Some(bias) => {
-                let mut ones = vec![1; full.len()];
-                ones[1] = outputs;
-                let bias = B::float_reshape(bias, ones.into());
-                B::float_add(base, B::float_expand(bias, full.clone().into()))
-            }
-        };
+        let base = bias_alone::<B>(bias, full, &y, cx);
         let place: Vec<Slice> = y.shape().iter().map(|d| Slice::new(0, Some(*d as isize), 1)).collect();
         y = B::float_slice_assign(base, &place, y);
     }
@@ -190,6 +178,21 @@ fn run<B: Kernels>(
         .map(|(start, count)| Slice::new(start as isize, Some((start + count) as isize), 1))
         .collect();
     Ok(B::float_slice(y, &keep))
+}
+
+/// What a result is where no input reaches it, in the type of `like`.
+fn bias_alone<B: Kernels>(
+    bias: Option<FloatTensor<B>>,
+    dims: Vec<usize>,
+    like: &FloatTensor<B>,
+    cx: &Context<B>,
+) -> FloatTensor<B> {
+    let zeros = B::float_zeros(dims.clone().into(), &cx.device, like.dtype().into());
+    let Some(bias) = bias.filter(|_| !dims.contains(&0)) else { return zeros };
+    let mut ones = vec![1; dims.len()];
+    ones[1] = dims[1];
+    let bias = B::float_reshape(bias, ones.into());
+    B::float_add(zeros, B::float_expand(bias, dims.into()))
 }
 
 /// What a transposed convolution reads, whose sizes go together.
