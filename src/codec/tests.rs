@@ -2,10 +2,11 @@
 
 use super::registry;
 use crate::diagnostic::{At, Report, SourceText, Span};
-use crate::plan::{Bound, Presence, SourceRef, TensorType};
+use crate::plan::{Bound, Encode, Presence, SourceRef, TensorType};
 use crate::spec::Codec;
 use crate::spec::document::{Value, parse};
 use crate::tensor::DType;
+use std::sync::Arc;
 
 /// The codec that `text` writes as `photo = { format = …, … }`.
 pub fn codec(text: &str) -> Codec {
@@ -243,20 +244,45 @@ fn every_option_of_a_decode_counts() {
 
 /// An encode bound to sources of this type, as it says what it does.
 fn encode_options(text: &str, dims: &[usize], dtype: DType) -> serde_json::Value {
+    let dims: Vec<Option<usize>> = dims.iter().map(|n| Some(*n)).collect();
+    let (encode, report) = bound(text, &dims, dtype);
+    assert!(!report.has_errors(), "{text}: {:?}", errors(&report));
+    encode.unwrap().options()
+}
+
+/// An encode bound to sources of this type, and what is said about it.
+fn bound(text: &str, dims: &[Option<usize>], dtype: DType) -> (Option<Arc<dyn Encode>>, Report) {
     let mut report = Report::default();
     let draft = registry().encode(&codec(text), &mut report).unwrap();
     let bound = |source: SourceRef| Bound {
-        ty: TensorType { dtype: Some(dtype), dims: Some(dims.iter().map(|n| Some(*n)).collect()) },
-        labels: source.labels.map(|file| (file, dims.first().copied().unwrap_or(0))),
+        ty: TensorType { dtype: Some(dtype), dims: Some(dims.to_vec()) },
+        labels: source.labels.map(|file| (file, dims.first().copied().flatten().unwrap_or(0))),
         from: source.from,
         lines: None,
         note: None,
         presence: Presence::default(),
     };
     let bound: Vec<Option<Bound>> = draft.sources().into_iter().map(|source| Some(bound(source))).collect();
-    let encode = draft.bind(&bound, &mut report);
-    assert!(!report.has_errors(), "{text}: {:?}", errors(&report));
-    encode.unwrap().options()
+    (draft.bind(&bound, &mut report), report)
+}
+
+#[test]
+fn a_scalar_of_what_may_hold_more_is_warned_of() {
+    let text = r#"{ format = "json", fields.n = { from = "m", as = "scalar" } }"#;
+    for (dims, said) in [(&[][..], 0), (&[Some(1)], 0), (&[None], 1), (&[Some(1), None], 1), (&[Some(2)], 1)]
+    {
+        let (encode, report) = bound(text, dims, DType::F32);
+        assert_eq!(report.diagnostics.len(), said, "{dims:?}");
+        assert_eq!(encode.is_some(), dims.first() != Some(&Some(2)), "{dims:?}");
+    }
+    let (_, report) = bound(text, &[None], DType::F32);
+    assert_eq!(
+        errors(&report),
+        [
+            "`as = \"scalar\"` in `fields.n` of `encode.photo` takes a source with one element, and how many there are is \
+             not known @ \"m\" | for any number take `as = \"values\"`"
+        ]
+    );
 }
 
 #[test]

@@ -97,11 +97,11 @@ fn a_value_by_itself_is_one_element() {
 fn a_field_is_called_as_the_decode_or_as_it_says() {
     let read = |body: &str| decoded(r#"format = "json", field = "x""#, body.as_bytes().to_vec());
     assert_eq!(read(r#"{"photo": [1]}"#).unwrap().tensor.to_f64(), [1.0]);
-    assert_eq!(refusal(read(r#"{"photo": 1, "x": 2}"#)), "invalid: `x` is there twice");
+    assert_eq!(refusal(read(r#"{"photo": 1, "x": 2}"#)), "malformed: `x` is there twice");
     let near = decoded(r#"format = "json", field = "income""#, br#"{"incom": 1, "city": 2}"#.to_vec());
     assert_eq!(
         refusal(near),
-        "invalid: the document has no field `income`: there is `incom`, did you mean `income`?"
+        "malformed: the document has no field `income`: there is `incom`, did you mean `income`?"
     );
 }
 
@@ -122,7 +122,11 @@ fn the_fields_of_forms_are_text() {
     assert_eq!(numbers(", dtype = \"bool\"", "True"), [1.0]);
     assert!(numbers(", shape = []", "NaN")[0].is_nan());
     assert_eq!(refusal(read("", "thirty")), "invalid: `thirty` is not a number");
-    assert_eq!(refusal(read("", "")), "malformed: empty, where a JSON document should be");
+    assert!(numbers(", shape = []", " ")[0].is_nan() && numbers("", "")[0].is_nan());
+    assert_eq!(
+        refusal(read(", dtype = \"int64\"", "")),
+        "invalid: an empty text is a value that is missing, which int64 does not have; floats do"
+    );
     for text in ["Berlin", "42", "null", "\"q\"", " ", "", "{", "São Paulo"] {
         assert_eq!(strings("", text), text);
         assert_eq!(strings(", shape = [1]", text), text);
@@ -161,10 +165,10 @@ fn what_does_not_fit_is_named_by_its_path() {
         (
             "",
             r#"{"first": 1, "second": 2}"#,
-            "invalid: the document has no field `x`: there is `first`, `second`",
+            "malformed: the document has no field `x`: there is `first`, `second`",
         ),
-        ("", "{}", "invalid: the document has no field `x`: it is an empty object"),
-        ("", r#"{"x": 1, "x": 2}"#, "invalid: `x` is there twice"),
+        ("", "{}", "malformed: the document has no field `x`: it is an empty object"),
+        ("", r#"{"x": 1, "x": 2}"#, "malformed: `x` is there twice"),
         ("", r#"{"x": [[1, 2], [3]]}"#, "invalid: `x[1]` has length 1, others beside it have 2"),
         ("", r#"{"x": [1, [2]]}"#, "invalid: `x[1]` is an array, where a number should be"),
         ("", r#"{"x": [[2], 1]}"#, "invalid: `x[1]` is 1, where an array should be"),

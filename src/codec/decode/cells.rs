@@ -24,7 +24,7 @@ pub fn element(dtype: DType, cell: &str, out: &mut String) -> Result<(), String>
             out.push_str("null");
             return Ok(());
         }
-        let shown = if cell.is_empty() { "an empty cell".to_owned() } else { format!("`{cell}`") };
+        let shown = if cell.is_empty() { "an empty text".to_owned() } else { format!("`{cell}`") };
         return Err(format!("{shown} is a value that is missing, which {dtype} does not have; floats do"));
     }
     match (dtype, truth(dtype, cell)) {

@@ -186,7 +186,8 @@ impl JsonValues for JsonDecode {
             return self.value(text);
         }
         let trimmed = text.trim_ascii();
-        if self.dtype == DType::String || matches!(trimmed.first(), None | Some(b'[' | b'{' | b'"')) {
+        // A field that is left blank is a value that is missing, as an empty cell is.
+        if self.dtype == DType::String || matches!(trimmed.first(), Some(b'[' | b'{' | b'"')) {
             return Ok(Payload::Bytes(text));
         }
         self.value(&String::from_utf8_lossy(trimmed))
@@ -246,6 +247,8 @@ impl JsonDecode {
         };
         match (read.and_then(|()| json.end()), nested.problem()) {
             (Ok(()), None) => Ok(nested.finish()),
+            // As where several decodes share a document.
+            (_, Some(NestedError::NotThere(text))) => Err(DecodeError::Malformed(text)),
             (_, Some(NestedError::Invalid(text))) => Err(DecodeError::Invalid(text)),
             (_, Some(NestedError::TooLarge(text))) => Err(DecodeError::TooLarge(text)),
             // Data errors are of a document that is JSON, but not a kind the visitor takes.

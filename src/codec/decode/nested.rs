@@ -131,6 +131,8 @@ pub struct Nested<'a, T> {
 /// Why a value is not such a tensor.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NestedError {
+    /// The document has not the field, once.
+    NotThere(String),
     Invalid(String),
     TooLarge(String),
 }
@@ -392,7 +394,8 @@ impl<'de, T: Leaf> Visitor<'de> for Document<'_, '_, T> {
         while let Some(key) = object.next_key::<String>()? {
             if key == self.0.name || key == self.1 {
                 if found {
-                    return Err(self.0.invalid("is there twice"));
+                    let text = format!("{} is there twice", self.0.at());
+                    return Err(self.0.stop(NestedError::NotThere(text)));
                 }
                 found = true;
                 object.next_value_seed(&mut *self.0)?;
@@ -408,7 +411,7 @@ impl<'de, T: Leaf> Visitor<'de> for Document<'_, '_, T> {
         }
         let others = meant([self.0.name], &others).unwrap_or("it is an empty object".into());
         let text = format!("the document has no field `{}`: {others}", self.0.name);
-        Err(self.0.stop(NestedError::Invalid(text)))
+        Err(self.0.stop(NestedError::NotThere(text)))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {

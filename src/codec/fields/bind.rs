@@ -37,7 +37,7 @@ impl FieldDraft {
         }
         let axis = self.axis.as_ref().map_or(0, |a| a.value);
         let stored = bound.ty.dtype.is_some_and(crate::codec::classes::holds_classes);
-        let mut pointless = false;
+        let (mut pointless, mut perhaps_several) = (false, false);
         // The number of classes or elements that the field is about.
         let count = match (kind, dims) {
             (_, None) => None,
@@ -52,6 +52,8 @@ impl FieldDraft {
             (As::Scalar, Some(dims)) => {
                 if dims.iter().any(|d| d.is_some_and(|n| n != 1)) {
                     refuse(title("a source with one element"), "for more take `as = \"values\"`");
+                } else {
+                    perhaps_several = dims.contains(&None);
                 }
                 Some(1)
             }
@@ -80,6 +82,17 @@ impl FieldDraft {
             (As::Values, Some(dims)) => dims.iter().try_fold(1_usize, |all, n| all.checked_mul((*n)?)),
             _ => None,
         };
+        if perhaps_several {
+            report.push(
+                Diagnostic::warning(format!(
+                    "{}, and how many there are is not known",
+                    title("a source with one element")
+                ))
+                .at(&bound.from.place, shown.clone())
+                .note("an item that has none, or more than one, fails")
+                .help("for any number take `as = \"values\"`"),
+            );
+        }
         if pointless {
             report.push(
                 Diagnostic::warning(format!(
