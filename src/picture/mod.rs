@@ -2,10 +2,11 @@
 //! taken; and their way to a given size.
 //!
 //! - Recognised by content, never by name.
-//! - EXIF orientation is applied.
+//! - The orientation that EXIF data tell, or else XMP, is applied.
 //! - 16-bit samples keep their high byte; gray and palette become RGB; CMYK and YCCK follow Pillow.
 //! - Transparency is dropped, as Pillow's `convert("RGB")` drops it, unless a background is given.
 
+mod bmp;
 pub mod detect;
 pub mod draw;
 pub mod frame;
@@ -21,6 +22,7 @@ pub mod size;
 mod tiff;
 pub mod tile;
 mod turn;
+mod turned;
 
 use crate::plan::DecodeError;
 use image::ImageFormat;

@@ -1,6 +1,7 @@
 //! PNG, WebP, BMP and GIF through `image`.
 
-use super::{Limits, over};
+use super::turned::Metadata;
+use super::{Limits, bmp, over};
 use crate::plan::DecodeError;
 use image::error::ImageError;
 use image::metadata::Orientation;
@@ -21,10 +22,18 @@ pub fn read(
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(memory(format, limits));
-    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     limits.check(width, height)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let metadata = match format {
+        // Other decoders do not look at what comes behind the pixels, which may be the orientation.
+        ImageFormat::Png => {
+            Metadata::of_png(bytes).ok_or_else(|| DecodeError::Invalid("the PNG is truncated".into()))?
+        }
+        ImageFormat::WebP => Metadata::of_webp(bytes),
+        _ => Metadata::default(),
+    };
+    let orientation = metadata.orientation();
     let color = decoder.color_type();
     let size = usize::try_from(decoder.total_bytes())
         .map_err(|_| DecodeError::TooLarge(format!("the {name} is {width}x{height}")))?;
@@ -36,6 +45,9 @@ pub fn read(
         *rgb = to_rgb(rgb, color, background).ok_or_else(|| {
             DecodeError::Invalid(format!("a {name} with pixels of a kind that is not read ({color:?})"))
         })?;
+    }
+    if format == ImageFormat::Bmp {
+        bmp::as_pillow(bytes, rgb);
     }
     Ok((width, height, orientation))
 }

@@ -28,6 +28,7 @@ pub struct Header<'a> {
     pub frame: Frame,
     /// The TIFF structure of an Exif segment.
     pub exif: Option<&'a [u8]>,
+    pub xmp: Option<&'a [u8]>,
     has_jfif: bool,
     /// The transform that an Adobe segment tells.
     adobe: Option<u8>,
@@ -55,7 +56,7 @@ impl<'a> Header<'a> {
     /// Reads up to the first scan. `tables` are in force before the file defines others.
     pub fn read(bytes: &'a [u8], mut tables: Tables) -> Result<Self, Fault> {
         let mut segments = Segments::new(bytes)?;
-        let (mut has_jfif, mut adobe, mut exif, mut frame) = (false, None, None, None);
+        let (mut has_jfif, mut adobe, mut exif, mut xmp, mut frame) = (false, None, None, None, None);
         loop {
             let (marker, content) = segments.next()?;
             match marker {
@@ -71,10 +72,13 @@ impl<'a> Header<'a> {
                     let scan = frame.scan(content)?;
                     let data = segments.at;
                     frame.begin(&scan, &tables)?;
-                    return Ok(Self { bytes, frame, exif, has_jfif, adobe, tables, scan, data });
+                    return Ok(Self { bytes, frame, exif, xmp, has_jfif, adobe, tables, scan, data });
                 }
                 0xe0 => has_jfif |= content.len() >= 14 && content.starts_with(b"JFIF\0"),
-                0xe1 if exif.is_none() => exif = content.strip_prefix(b"Exif\0\0"),
+                0xe1 => {
+                    exif = exif.or(content.strip_prefix(b"Exif\0\0"));
+                    xmp = content.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0").or(xmp);
+                }
                 0xee if content.len() >= 12 && content.starts_with(b"Adobe") => adobe = Some(content[11]),
                 _ => {
                     tables.read(marker, content)?;

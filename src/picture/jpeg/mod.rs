@@ -15,6 +15,7 @@ pub mod rows;
 mod scan;
 
 use super::Limits;
+use super::turned::Metadata;
 use crate::plan::DecodeError;
 use header::{Header, Tables};
 use image::metadata::Orientation;
@@ -92,7 +93,8 @@ pub fn read(bytes: &[u8], limits: Limits, rgb: &mut Vec<u8>) -> Result<(u32, u32
     let header = Header::read(bytes, Tables::default())?;
     let (width, height) = (header.frame.width as u32, header.frame.height as u32);
     limits.check(width, height)?;
-    let orientation = header.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    let metadata = Metadata { exif: header.exif.map(Into::into), xmp: header.xmp.map(Into::into) };
+    let orientation = metadata.orientation();
     let colors = header.colors()?;
     let picture = header.decode()?;
     rgb.clear();

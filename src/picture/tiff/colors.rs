@@ -175,7 +175,8 @@ const USUAL_LUMA: [f64; 3] = [0.299, 0.587, 0.114];
 const USUAL_RANGE: [f64; 6] = [0.0, 255.0, 128.0, 255.0, 128.0, 255.0];
 
 impl Luma {
-    pub fn read(directory: &Directory<'_>) -> Result<Self, Fault> {
+    /// The conversion that a directory tells. `by_pillow` where Pillow reads the pixels, and not libtiff.
+    pub fn read(directory: &Directory<'_>, by_pillow: bool) -> Result<Self, Fault> {
         let wrong = || Fault::Corrupt("what it says of YCbCr");
         let numbers = |tag: u16, usual: &[f64]| -> Result<Vec<f64>, Fault> {
             match directory.values(tag) {
@@ -188,7 +189,10 @@ impl Luma {
         if luma[1] <= 0.0 || luma.iter().chain(&range).any(|number| !(0.0..=65_535.0).contains(number)) {
             return Err(wrong());
         }
-        Ok(Self::new(&luma, &range))
+        Ok(match by_pillow && luma == USUAL_LUMA && range == USUAL_RANGE {
+            true => Self::of_pillow(),
+            false => Self::new(&luma, &range),
+        })
     }
 
     /// Makes the tables from the parts of red, green and blue in luma, and what stands for black and white in each
@@ -219,6 +223,24 @@ impl Luma {
     /// The conversion of JPEG.
     pub fn usual() -> Self {
         Self::new(&USUAL_LUMA, &USUAL_RANGE)
+    }
+
+    /// Pillow's own conversion, by which it reads what libtiff does not: in 6 bits of fixed point, with what is below
+    /// zero one higher than it would be rounded.
+    fn of_pillow() -> Self {
+        let part = |factor: f64, code: usize| {
+            let exact = factor * 64.0 * (code as f64 - 128.0);
+            (exact + 0.5).floor() as i32 + i32::from(exact < 0.0)
+        };
+        Self {
+            y: std::array::from_fn(|code| code as i32),
+            red: std::array::from_fn(|code| part(1.402, code) >> 6),
+            blue: std::array::from_fn(|code| part(1.772, code) >> 6),
+            green: [
+                std::array::from_fn(|code| part(-0.34414, code) << 10),
+                std::array::from_fn(|code| part(-0.71414, code) << 10),
+            ],
+        }
     }
 
     fn rgb(&self, y: u8, cb: u8, cr: u8) -> [u8; 3] {

@@ -10,6 +10,7 @@ pub mod tag {
     pub const FILL_ORDER: u16 = 266;
     pub const STRIP_OFFSETS: u16 = 273;
     pub const ORIENTATION: u16 = 274;
+    pub const XMP: u16 = 700;
     pub const SAMPLES: u16 = 277;
     pub const ROWS_PER_STRIP: u16 = 278;
     pub const STRIP_LENGTHS: u16 = 279;

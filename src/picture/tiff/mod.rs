@@ -14,6 +14,7 @@ mod fax;
 
 use super::Limits;
 use super::jpeg::{self, Fault};
+use super::turned::of_xmp;
 use crate::plan::DecodeError;
 use chunks::{Chunk, Layout, Packing, Predictor};
 use colors::{Alpha, Colors, Format, Luma};
@@ -40,7 +41,10 @@ pub fn read(
     rgb.clear();
     rgb.resize(width as usize * height as usize * 3, 0);
     picture.decode(background, rgb).map_err(error)?;
-    let orientation = directory.number(tag::ORIENTATION).and_then(|number| u8::try_from(number).ok());
+    let orientation = match directory.values(tag::ORIENTATION) {
+        Some(values) => values.get(0).and_then(|number| u8::try_from(number).ok()),
+        None => directory.values(tag::XMP).and_then(|values| of_xmp(values.bytes()?)),
+    };
     let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
     Ok((width, height, orientation))
 }
@@ -115,7 +119,7 @@ impl<'a> Picture<'a> {
             3 => colors::palette(directory.values(tag::COLOR_MAP), bits)?,
             5 => Colors::Cmyk,
             6 if packing == Packing::Jpeg => Colors::YCbCr(Box::new(Luma::usual())),
-            6 => Colors::YCbCr(Box::new(Luma::read(directory)?)),
+            6 => Colors::YCbCr(Box::new(Luma::read(directory, packing == Packing::None)?)),
             8..=10 => return Err(Fault::Unsupported("a TIFF in Lab colours".into())),
             other => return Err(Fault::Unsupported(format!("a TIFF with colours of kind {other}"))),
         };
