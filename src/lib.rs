@@ -13,7 +13,7 @@
 //! | [`spec`] | TOML text to a typed `Spec`, every value with its place | models, codecs |
 //! | [`plan`] | specs, signatures and capacity to a checked plan. Pure | files, clocks, Burn |
 //! | [`store`] | the model store on disk: layout, versions, digests | what a model computes |
-//! | [`picture`] | pictures of all formats to upright RGB, resized and cut; pixels to numbers | options, requests |
+//! | [`picture`] | pictures of all formats to upright RGB, resized and cut; pixels to numbers; what is found in them and drawn on them | requests, steps |
 //! | [`codec`] | bytes to tensors and back, a file a format | HTTP, folders |
 //! | [`steps`] | operations: what steps do that call no model, a file an operation | models, HTTP, folders |
 //! | [`scheduler`] | queues, forming batches, the device's own threads | the engine |

@@ -1,5 +1,12 @@
 //! Pictures of every format we read to upright RGB with 8 bits, with limits that hold before memory is
-//! taken; and their way to a given size.
+//! taken; their way to a given size; what a detector found in them; and what is drawn on them.
+//!
+//! - `prepare`: a picture, or a part of it, to the tensor that a model takes; `options` reads how.
+//! - `frame`: where a tensor lies in the picture that was sent.
+//! - `detect`: a detector's outputs to boxes, masks and points; `tile`: tiles that cover a picture.
+//! - `draw`: shapes and text.
+//!
+//! Of the formats:
 //!
 //! - Recognised by content, never by name.
 //! - The orientation that EXIF data tell, or else XMP, is applied.
@@ -10,6 +17,7 @@ mod bmp;
 pub mod detect;
 pub mod draw;
 pub mod frame;
+mod grid;
 mod jpeg;
 mod normalise;
 pub mod options;

@@ -37,6 +37,9 @@ again   = { op = "stack", from = "plate.box" }
 
 [pipelines.look.offline]
 encode.mask = { format = "npy", from = "masks" }
+encode.boxes = { format = "png", from = "thing.box", as = "boxes", on = "photo", class = "thing.class", text = ["thing.class", "thing.score"] }
+encode.tinted = { format = "png", from = "mask", as = "masks", on = "photo", alpha = 1.0, palette = [[0, 0, 255]] }
+encode.points = { format = "png", from = "corner", as = "keypoints", on = "photo", scores = "corner.scores", lines = [[0, 1]], line = 3 }
 
 [pipelines.look.offline.encode.rows]
 format = "jsonl"
@@ -125,6 +128,7 @@ fn what_is_found_is_where_it_was_in_the_picture_that_was_sent() {
                 .map(|i: usize| corners[i].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect());
             let spanned = [a[0].min(b[0]), a[1].min(b[1]), a[0].max(b[0]), a[1].max(b[1])];
             assert!(spanned.iter().zip(wanted).all(|(s, w)| (s - w).abs() <= by), "{fit}: {row}");
+            check_pictures(output.path(), &item, size, thing);
             check_mask(
                 &output.path().join(format!("mask/{}.npy", item.trim_end_matches(".png"))),
                 size,
@@ -132,6 +136,51 @@ fn what_is_found_is_where_it_was_in_the_picture_that_was_sent() {
             );
         }
     }
+}
+
+/// What is drawn on the picture, turned upright: the box in the colour of its class, the mask, the points.
+fn check_pictures(output: &Path, item: &str, size: (u32, u32), [x0, y0, x1, y1]: [u32; 4]) {
+    let orientation: u8 = item[..1].parse().unwrap();
+    let open = |folder: &str| {
+        let picture = image::open(output.join(folder).join(item)).unwrap().to_rgb8();
+        let turned = orientation >= 5;
+        assert_eq!(picture.dimensions(), if turned { (size.1, size.0) } else { size }, "{folder}/{item}");
+        picture
+    };
+    // Where a pixel of the picture as it was sent is in the one that was turned upright.
+    let (w, h) = (size.0 - 1, size.1 - 1);
+    let upright = |x: u32, y: u32| match orientation {
+        1 => (x, y),
+        2 => (w - x, y),
+        3 => (w - x, h - y),
+        4 => (x, h - y),
+        5 => (y, x),
+        6 => (h - y, x),
+        7 => (h - y, w - x),
+        _ => (y, w - x),
+    };
+    let (middle_x, middle_y) = ((x0 + x1) / 2, (y0 + y1) / 2);
+    let boxes = open("boxes");
+    let at = |x: u32, y: u32| {
+        let (x, y) = upright(x, y);
+        boxes.get_pixel(x, y).0
+    };
+    let edge = |x: u32, y: u32| (0..5).flat_map(move |a| (0..5).map(move |b| (x + a - 2, y + b - 2)));
+    // The colour of class 1.
+    let orange = [0xff, 0xb3, 0x00];
+    for (x, y) in [(x0, middle_y), (x1, middle_y), (middle_x, y0), (middle_x, y1)] {
+        assert!(edge(x, y).any(|(x, y)| at(x, y) == orange), "boxes/{item} at {x}, {y}");
+    }
+    assert_eq!(at(middle_x, middle_y), [255, 128, 0]);
+    let black = boxes.pixels().filter(|pixel| pixel.0 == orange).count();
+    assert!(black > 500, "boxes/{item} has no label: {black}");
+    let (tinted, (x, y)) = (open("tinted"), upright(middle_x, middle_y));
+    assert_eq!(tinted.get_pixel(x, y).0, [0, 0, 255]);
+    let (x, y) = upright(x0 - 6, y0 - 6);
+    assert_eq!(tinted.get_pixel(x, y).0, [0; 3]);
+    let points = open("points");
+    let dots = points.pixels().filter(|pixel| pixel.0 == [0x4c, 0xaf, 0x50]).count();
+    assert!(dots > 100, "points/{item}: {dots}");
 }
 
 /// The mask is the thing, but for pixels at its edge.

@@ -6,6 +6,7 @@
 use super::Mismatch;
 use super::rows::numbers;
 use crate::picture::frame::{Bounds, Frame, Space, turns_sides};
+use crate::picture::grid::{self, Between};
 use crate::tensor::Tensor;
 use std::borrow::Cow;
 
@@ -68,7 +69,7 @@ impl<'a> Mask<'a> {
             for (value, column) in line.iter_mut().zip(&columns) {
                 let Some(column) = column else { continue };
                 let (x, y) = if turned { (row, column) } else { (column, row) };
-                *value = self.level(x, y);
+                *value = self.level(*x, *y);
             }
         }
         out
@@ -99,32 +100,10 @@ impl<'a> Mask<'a> {
         (along(0, size.0, sent.0, bounds.x0, bounds.x1), along(1, size.1, sent.1, bounds.y0, bounds.y1))
     }
 
-    fn level(&self, x: &Between, y: &Between) -> f32 {
-        let line = |row: usize| {
-            let (a, b) = (self.values[row * self.width + x.first], self.values[row * self.width + x.second]);
-            a + (b - a) * x.weight
-        };
-        let (above, below) = (line(y.first), line(y.second));
-        let value = above + (below - above) * y.weight;
+    fn level(&self, x: Between, y: Between) -> f32 {
+        let value = grid::value(&self.values, self.width, x, y);
         let value = if self.logits { 1.0 / (1.0 + (-value).exp()) } else { value };
         if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
-    }
-}
-
-/// Two neighbours and how much the second weighs.
-#[derive(Clone, Copy, Debug)]
-struct Between {
-    first: usize,
-    second: usize,
-    weight: f32,
-}
-
-impl Between {
-    /// REQUIRES one cell at least.
-    fn new(place: f64, cells: usize) -> Self {
-        let centre = (place - 0.5).clamp(0.0, (cells - 1) as f64);
-        let first = centre as usize;
-        Self { first, second: (first + 1).min(cells - 1), weight: (centre - first as f64) as f32 }
     }
 }
 

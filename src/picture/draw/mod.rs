@@ -4,9 +4,11 @@
 //! not drawn, and what is no finite number draws nothing.
 
 mod boxes;
+mod mask;
 mod text;
 
 pub use boxes::{Labelled, Style, boxes};
+pub use mask::tint;
 pub use text::Line;
 
 use super::frame::Bounds;

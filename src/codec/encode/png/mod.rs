@@ -1,7 +1,10 @@
-//! `format = "png"`: a mask in gray, a class map in colours, or either laid over the picture it came from.
+//! `format = "png"`: a mask in gray, a class map in colours, or either laid over the picture it came from; and what was
+//! found in a picture, drawn on it.
 //!
 //! With `on = "photo"` the result has that picture's size: masks are scaled bilinearly, classes by the
 //! nearest, and only where the model saw the picture (with `fit = "cover"`, not all of it).
+
+mod found;
 
 use super::draw;
 use super::palette::{self, Shade};
@@ -26,7 +29,24 @@ enum As {
     Overlay,
 }
 
-const KINDS: &[(&str, As)] = &[("gray", As::Gray), ("classes", As::Classes), ("overlay", As::Overlay)];
+/// What is drawn.
+#[derive(Clone, Copy)]
+enum Drawn {
+    Map(As),
+    Found(found::Kind),
+}
+
+const KINDS: &[(&str, Drawn)] = &[
+    ("gray", Drawn::Map(As::Gray)),
+    ("classes", Drawn::Map(As::Classes)),
+    ("overlay", Drawn::Map(As::Overlay)),
+    ("boxes", Drawn::Found(found::Kind::Boxes)),
+    ("keypoints", Drawn::Found(found::Kind::Keypoints)),
+    ("masks", Drawn::Found(found::Kind::Masks)),
+];
+
+/// What the format is called.
+const PNG: Format = Format { name: "png", media_type: "image/png", extension: "png" };
 
 #[derive(Clone, Debug, Serialize)]
 struct Options {
@@ -58,9 +78,15 @@ struct PngDraft {
 struct PngEncode(Options);
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    let from = options::from(options, report);
     let kind = options.choice("as", KINDS, report);
-    options.require("as", "one of \"gray\", \"classes\" and \"overlay\"");
+    options
+        .require("as", "one of \"gray\", \"classes\", \"overlay\", \"boxes\", \"keypoints\" and \"masks\"");
+    let kind = match kind {
+        None => None,
+        Some(At { value: Drawn::Found(kind), .. }) => return found::read(kind, options, report),
+        Some(At { value: Drawn::Map(kind), place }) => Some(At::new(kind, place)),
+    };
+    let from = options::from(options, report);
     let on = options.string("on", report);
     let labels = options.string("labels", report);
     let palette = palette::read(options, report);
@@ -124,7 +150,11 @@ pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> O
 }
 
 fn name_of(kind: As) -> &'static str {
-    KINDS.iter().find(|(_, k)| *k == kind).map_or("gray", |(name, _)| name)
+    match kind {
+        As::Gray => "gray",
+        As::Classes => "classes",
+        As::Overlay => "overlay",
+    }
 }
 
 /// How a source of these axes is drawn.
@@ -219,7 +249,7 @@ impl Draft for PngDraft {
 
 impl Encode for PngEncode {
     fn about(&self) -> Format {
-        Format { name: "png", media_type: "image/png", extension: "png" }
+        PNG
     }
 
     fn options(&self) -> serde_json::Value {
