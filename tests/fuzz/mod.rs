@@ -135,7 +135,14 @@ fn pipeline_files() {
         [pipelines.a.steps]
         s = { model = "a", inputs = { image = "photo", mask = "mask" } }
         t = { model = "a", inputs = { image = "photo", mask = "s.mask" } }
+        top = { op = "top", from = "s.probabilities", top = 3, labels = "labels.txt" }
+        sure = { op = "max", from = ["top.values", "top.values"], weights = [1, 2], least = 1 }
+        row = { op = "split", from = "s.mask", top = 9 }
+        part = { op = "slice", each = "row", from = "row", axis = -1, start = 1, when = "sure < 0.85 and row > 2" }
+        u = { op = "vote", over = "row", from = "part" }
+        v = { op = "first", from = ["u", "top.indices"] }
         [pipelines.a.online]
+        refuse = [{ when = "sure == 0", status = 422, say = "no" }]
         encode.map = { format = "png", from = "t.mask", as = "overlay", on = "photo" }
         encode.y = { format = "json", fields.y = "t.probabilities" }
     "#;
@@ -167,6 +174,13 @@ fn pipeline_files() {
         "#",
         "\\u0000",
         "inputs = { image = \"s\" }",
+        "op = \"ctc\", ",
+        "axis = -3",
+        "over = \"row\"",
+        "from = \"row\"",
+        "when = \"row > 2\"",
+        "each = \"row\"",
+        "within = \"9ms\"",
         "2024-01-01",
         ", ",
     ];

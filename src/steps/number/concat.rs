@@ -72,7 +72,8 @@ impl Compute for Concat {
             }
         }
         let mut made = Pieces::new(first.dtype(), shape.clone())?;
-        let outer: usize = shape[..along].iter().product();
+        // Without elements an axis may be very long.
+        let outer: usize = if shape.contains(&0) { 0 } else { shape[..along].iter().product() };
         for row in 0..outer {
             for tensor in inputs {
                 let piece: usize = tensor.shape()[along..].iter().product();

@@ -100,7 +100,9 @@ pub struct Lines {
 impl Lines {
     pub fn along(shape: &[usize], axis: usize) -> Self {
         let step = shape[axis + 1..].iter().product();
-        Self { length: shape[axis], step, outer: shape[..axis].iter().product() }
+        // Of lines without elements there may be very many.
+        let outer = if shape.contains(&0) { 0 } else { shape[..axis].iter().product() };
+        Self { length: shape[axis], step, outer }
     }
 
     /// The position of the first element of each line, in the order in which a result without the axis has them.

@@ -75,7 +75,8 @@ impl Compute for Slice {
         let (start, count) = self.taken(length);
         shape[axis] = count;
         let mut made = Pieces::new(tensor.dtype(), shape.clone())?;
-        let outer: usize = shape[..axis].iter().product();
+        // Without elements an axis may be very long.
+        let outer: usize = if shape.contains(&0) { 0 } else { shape[..axis].iter().product() };
         let inner: usize = shape[axis + 1..].iter().product();
         for row in (0..outer).map(|row| row * length) {
             if self.step == 1 {

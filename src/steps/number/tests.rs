@@ -4,7 +4,44 @@ use super::*;
 use crate::diagnostic::{Report, SourceText, render};
 use crate::spec::document::{Reader, Value, parse};
 use crate::tensor::DType;
-use std::sync::Arc;
+use proptest::prelude::*;
+
+/// Steps of all kinds, with how many sources each reads.
+const STEPS: [(&str, usize); 33] = [
+    ("op = \"softmax\"", 1),
+    ("op = \"softmax\", axis = 0", 1),
+    ("op = \"sigmoid\"", 1),
+    ("op = \"threshold\", above = 0.5", 1),
+    ("op = \"threshold\", above = -1, dtype = \"int16\"", 1),
+    ("op = \"argmax\"", 1),
+    ("op = \"argmax\", axis = -1, keep = true", 1),
+    ("op = \"top\", top = 2", 1),
+    ("op = \"top\", top = 3, axis = 0", 1),
+    ("op = \"norm\"", 1),
+    ("op = \"scale\", factor = -2.5", 1),
+    ("op = \"cast\", dtype = \"uint8\"", 1),
+    ("op = \"cast\", dtype = \"float16\"", 1),
+    ("op = \"permute\", axes = [1, 0]", 1),
+    ("op = \"permute\", axes = [0, 2, 1]", 1),
+    ("op = \"reshape\", shape = [-1]", 1),
+    ("op = \"reshape\", shape = [0, -1, 2]", 1),
+    ("op = \"concat\"", 2),
+    ("op = \"concat\", axis = -1", 3),
+    ("op = \"slice\", start = 1", 1),
+    ("op = \"slice\", axis = 1, start = -1, end = -9, step = -2", 1),
+    ("op = \"resize\", size = [3, 2]", 1),
+    ("op = \"resize\", size = [2, 5], mode = \"nearest\"", 1),
+    ("op = \"mean\"", 1),
+    ("op = \"max\", axis = 0", 1),
+    ("op = \"min\", axis = [0, -1], keep = true", 1),
+    ("op = \"sum\", axis = -1", 1),
+    ("op = \"mean\", weights = [1, 2]", 2),
+    ("op = \"sum\"", 3),
+    ("op = \"max\"", 2),
+    ("op = \"vote\"", 1),
+    ("op = \"vote\", axis = 0", 1),
+    ("op = \"vote\", weights = [1, 2, 1]", 3),
+];
 
 /// The operation that a step writes, for so many sources.
 fn operation(step: &str, sources: usize) -> Option<Box<dyn Compute>> {
@@ -157,6 +194,61 @@ fn operations_give_what_onnx_runtime_and_numpy_give() {
 
 fn of(dtype: DType, dims: &[Option<usize>]) -> TensorType {
     TensorType { dtype: Some(dtype), dims: Some(dims.to_vec()) }
+}
+
+/// Tensors of the same dtype, each of any small shape or of that of the first.
+fn tensors() -> impl Strategy<Value = Vec<Tensor>> {
+    let shape = || prop::collection::vec(0usize..4, 0..4);
+    let dtypes: Vec<DType> = DType::NUMBERS.into_iter().chain([DType::String]).collect();
+    let alike =
+        (prop::sample::select(dtypes), prop::collection::vec(shape(), 3), any::<bool>(), any::<u64>());
+    alike.prop_map(|(dtype, shapes, alike, seed)| {
+        let shape = |at: usize| if alike { shapes[0].clone() } else { shapes[at].clone() };
+        (0..3).map(|at| filled(dtype, shape(at), seed.rotate_left(at as u32 * 7))).collect()
+    })
+}
+
+fn filled(dtype: DType, shape: Vec<usize>, mut seed: u64) -> Tensor {
+    let count: usize = shape.iter().product();
+    let mut next = || {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        [0.0, 1.0, -1.5, 2.0, 300.0, f64::NAN, f64::INFINITY, -1e30][(seed >> 61) as usize]
+    };
+    if dtype == DType::String {
+        return Tensor::from_strings(shape, (0..count).map(|_| next().to_string().into()).collect()).unwrap();
+    }
+    let bool_or = |x: f64| if dtype == DType::Bool { f64::from(u8::from(x > 0.0)) } else { x };
+    element::of_floats(dtype, shape, (0..count).map(|_| bool_or(next()))).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn what_is_made_is_of_the_types_that_were_foreseen(given in tensors()) {
+        for (step, sources) in STEPS {
+            let op = op(step, sources);
+            let given = &given[..sources];
+            let types: Vec<TensorType> = given.iter().map(type_of).collect();
+            match (op.infer(&types), op.run(given)) {
+                (Ok(foreseen), Ok(made)) => {
+                    let made: Vec<TensorType> = made.iter().map(type_of).collect();
+                    prop_assert_eq!(foreseen, made, "{} of {:?}", step, given);
+                }
+                // The values may be at fault, and lengths of 0 where something is wanted.
+                (Ok(_), Err(_)) | (Err(_), Err(_)) => {}
+                (Err(misfit), Ok(made)) => prop_assert!(false, "{step} of {given:?}: {misfit:?}, {made:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn very_long_axes_without_elements_take_no_time() {
+    let long = Tensor::from_vec(vec![1 << 36, 0, 1], Vec::<f32>::new()).unwrap();
+    let began = std::time::Instant::now();
+    for (step, sources) in STEPS {
+        let _ = op(step, sources).run(&vec![long.clone(); sources]);
+    }
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 
 #[test]
