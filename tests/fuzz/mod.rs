@@ -139,8 +139,7 @@ fn pipeline_files() {
         sure = { op = "max", from = ["top.values", "top.values"], weights = [1, 2], least = 1 }
         row = { op = "split", from = "s.mask", top = 9 }
         part = { op = "slice", each = "row", from = "row", axis = -1, start = 1, when = "sure < 0.85 and row > 2" }
-        u = { op = "vote", over = "row", from = "part" }
-        v = { op = "first", from = ["u", "top.indices"] }
+        u = { op = "mean", over = "row", from = "part" }
         [pipelines.a.online]
         refuse = [{ when = "sure == 0", status = 422, say = "no" }]
         encode.map = { format = "png", from = "t.mask", as = "overlay", on = "photo" }
