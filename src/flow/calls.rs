@@ -144,7 +144,16 @@ impl<'a> Calls<'a> {
                 Some(align) => align.inputs(&values),
                 None => values,
             };
-            match (self.generation.replicas.submit(inputs, self.wants.clone(), self.terms), kept) {
+            let submit = || self.generation.replicas.submit(inputs, self.wants.clone(), self.terms);
+            let submitted = match self.step.each {
+                None => submit(),
+                // What is logged while it runs names the element.
+                Some(_) => {
+                    let (step, number, of) = (self.step.name.as_str(), element + 1, self.rows.len());
+                    tracing::info_span!("element", step, number, of).in_scope(submit)
+                }
+            };
+            match (submitted, kept) {
                 (Ok(ticket), _) => self.running.push(Call { element, ticket, copied }),
                 // Somebody else was faster.
                 (Err(Rejected::Full { .. }), Some(values)) => self.next.push_front((element, values)),

@@ -48,7 +48,7 @@ struct Running<'a> {
 }
 
 enum Work<'a> {
-    Calls(Calls<'a>),
+    Calls(Box<Calls<'a>>),
     Operation(Computing<'a>),
 }
 
@@ -145,7 +145,7 @@ impl<'a> Steps<'a, '_> {
                 let values = inputs.into_iter().map(|inputs| inputs.map(values)).collect();
                 let generation = &self.pinned.generations[calls.model];
                 let wants = &self.wants[id];
-                Work::Calls(Calls::new(step, generation, wants, self.terms, calls.batch, values))
+                Work::Calls(Box::new(Calls::new(step, generation, wants, self.terms, calls.batch, values)))
             }
             Does::Operation { operation, on } => {
                 let origin = on.and_then(|decode| self.origins.get(decode)?.clone());

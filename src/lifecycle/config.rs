@@ -165,22 +165,36 @@ impl Config {
     }
 }
 
-/// What comes to the inputs of a model from the decodes that feed it.
+/// What comes to the inputs of a model from the decodes and the operations that feed it.
 fn feeds(plan: &Plan, model: ModelId) -> Feeds {
     let mut feeds = Feeds::new();
     for pipeline in &plan.pipelines {
         for entry in [&pipeline.online, &pipeline.offline] {
             let steps = entry.steps.iter().filter(|step| calls(pipeline, step) == Some(model));
             for input in steps.flat_map(|step| &step.inputs) {
-                if let Some(Writer::Decode(decode)) = entry.writer(input.slot) {
-                    let decode = &entry.decodes[decode].decode;
-                    let feed = || Feed { ty: decode.produces(), range: decode.range() };
-                    feeds.entry(input.name.clone()).or_insert_with(feed);
+                if let Some(feed) = entry.writer(input.slot).and_then(|writer| feed(entry, writer)) {
+                    feeds.entry(input.name.clone()).or_insert(feed);
                 }
             }
         }
     }
     feeds
+}
+
+/// What a decode or an operation gives.
+fn feed(entry: &plan::Entry, writer: Writer) -> Option<Feed> {
+    match writer {
+        Writer::Decode(decode) => {
+            let decode = &entry.decodes[decode].decode;
+            Some(Feed { ty: decode.produces(), range: decode.range() })
+        }
+        Writer::Step(step, output) => {
+            let step = &entry.steps[step];
+            let plan::Does::Operation { operation, .. } = &step.does else { return None };
+            Some(Feed { ty: step.outputs.get(output)?.ty.clone(), range: operation.range(output) })
+        }
+        Writer::List(_) => None,
+    }
 }
 
 /// The model that a step of a pipeline calls.

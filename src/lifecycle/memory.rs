@@ -59,6 +59,9 @@ struct Registry {
     entries: Vec<Entry>,
 }
 
+/// A version, its generation where somebody holds it still, and what is held for it.
+type Found = (u64, Option<Arc<dyn Occupancy>>, Option<Need>);
+
 struct Entry {
     id: u64,
     version: u64,
@@ -119,13 +122,13 @@ impl LoadedGenerations {
     pub(super) fn on(&self, device: DeviceId) -> Vec<Occupant> {
         // A generation may be held by nobody else any more. It is then dropped below, outside the lock, which its
         // drop takes.
-        let there: Vec<(u64, Option<Arc<dyn Occupancy>>, Option<Need>)> = lock(&self.0.registry)
+        let there: Vec<Found> = lock(&self.0.registry)
             .entries
             .iter()
             .filter(|entry| !entry.shadow)
             .map(|entry| (entry.version, entry.generation.upgrade(), entry.on(device)))
             .collect();
-        let occupant = |(version, generation, held): &(u64, Option<Arc<dyn Occupancy>>, Option<Need>)| {
+        let occupant = |(version, generation, held): &Found| {
             let Some(generation) = generation else {
                 return held.map(|need| Occupant { version: *version, need, drains: true });
             };

@@ -139,6 +139,11 @@ pub trait Operation: Send + Sync + Debug {
     /// Every option that has a part in what it gives, with its default where the file says nothing, and what it learned
     /// of its sources. Two of one name with equal options give the same for the same operands.
     fn options(&self) -> serde_json::Value;
+    /// The least and the greatest number of an output, where that is known: what a model that reads it is tried with
+    /// before it serves.
+    fn range(&self, _output: usize) -> Option<(f64, f64)> {
+        None
+    }
     /// How much there is to do, in bytes read or written, whichever are more. What is heavy is done off the threads
     /// that serve connections.
     fn weight(&self, inputs: &[Input]) -> usize {

@@ -40,6 +40,37 @@ fn svg() {
     assert_snapshot!(graph::svg(&two_pipelines()));
 }
 
+/// A list, what runs for each of its elements, a condition and alternatives.
+fn lists() -> Plan {
+    let text = "[store]\npath = \"store\"\n[models.landing-safety]\n[models.gray]\n[pipelines.plates]\n\
+        decode.photo = { format = \"image\", size = [96, 96] }\n\
+        [pipelines.plates.steps]\n\
+        safety = { model = \"landing-safety\", inputs = { image = \"photo\" } }\n\
+        tile = { op = \"tiles\", on = \"photo\", size = [28, 28], color = \"gray\", top = 16 }\n\
+        read = { model = \"gray\", each = \"tile\", inputs = { image = \"tile.image\" }, within = \"50ms\" }\n\
+        sure = { op = \"max\", each = \"tile\", from = \"read\" }\n\
+        again = { model = \"gray\", each = \"tile\", inputs = { image = \"tile.image\" }, when = \"sure < 0.85\" }\n\
+        best = { op = \"mean\", each = \"tile\", from = [\"again\", \"read\"], least = 1 }\n\
+        all = { op = \"stack\", from = \"best\" }\n\
+        n = { op = \"count\", from = \"tile\" }\n\
+        [pipelines.plates.online]\n\
+        refuse = [{ when = \"n == 0\", say = \"there is nothing\" }]\n\
+        encode.reply = { format = \"json\", fields.all = \"all\", fields.n = \"n\", fields.safety = \"safety\" }\n\
+        [pipelines.plates.offline]\n\
+        encode.rows = { format = \"csv\", fields.n = \"n\" }\n";
+    let (plan, said) = compile_on(&on_cpu(), &[("plates.toml", text)]);
+    plan.unwrap_or_else(|| panic!("{}", rserve::diagnostic::render(&said, false)))
+}
+
+#[test]
+fn lists_in_all_formats() {
+    let plan = lists();
+    assert_snapshot!("lists_text", graph::text(&plan));
+    assert_snapshot!("lists_mermaid", graph::mermaid(&plan));
+    assert_snapshot!("lists_dot", graph::dot(&plan));
+    assert_snapshot!("lists_svg", graph::svg(&plan));
+}
+
 #[test]
 fn names_from_a_model_file_are_escaped() {
     let mut plan = plan(ROAD);

@@ -113,7 +113,7 @@ impl<'a> Rows<'a> {
             return Err(Mismatch("there are boxes, and no scores".into()));
         };
         let scores = numbers(score_tensor);
-        let per_row = if rows == 0 { 1 } else { scores.len() / rows };
+        let per_row = scores.len().checked_div(rows).unwrap_or(1);
         if per_row == 0 || scores.len() != rows * per_row {
             return Err(Mismatch(format!("{score_tensor:?} does not hold scores for {rows} boxes")));
         }
@@ -160,7 +160,7 @@ impl<'a> Rows<'a> {
         let count = self.shape.rest.unwrap_or(0);
         let all = &self.boxes;
         let rows = self.shape.rows.unwrap_or(0);
-        let length = if rows == 0 { 0 } else { all.len() / rows };
+        let length = all.len().checked_div(rows).unwrap_or(0);
         let rest: Vec<f32> = (length.saturating_sub(count)..length)
             .filter_map(|n| {
                 all.get(if self.shape.by_row { row * length + n } else { n * rows + row }).copied()

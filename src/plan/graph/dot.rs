@@ -26,8 +26,8 @@ pub fn dot(plan: &Plan) -> String {
             ));
         }
         for arrow in &drawing.arrows {
-            let style = if arrow.origin { ", style=dashed" } else { "" };
-            let ty = if arrow.origin { "picture" } else { arrow.label(&drawing.boxes) };
+            let style = if arrow.carries.is_aside() { ", style=dashed" } else { "" };
+            let ty = arrow.carries.word().unwrap_or_else(|| arrow.label(&drawing.boxes));
             out.push_str(&format!(
                 "    p{number}_{} -> p{number}_{} [label=\"{}\"{style}];\n",
                 arrow.from.0,

@@ -17,8 +17,8 @@ pub fn mermaid(plan: &Plan) -> String {
             out.push_str(&format!("    p{number}_{index}{open}\"{}\"{close}\n", label(b)));
         }
         for arrow in &drawing.arrows {
-            let line = if arrow.origin { "-.->" } else { "-->" };
-            let ty = if arrow.origin { "picture" } else { arrow.label(&drawing.boxes) };
+            let line = if arrow.carries.is_aside() { "-.->" } else { "-->" };
+            let ty = arrow.carries.word().unwrap_or_else(|| arrow.label(&drawing.boxes));
             out.push_str(&format!(
                 "    p{number}_{} {line}|\"{}\"| p{number}_{}\n",
                 arrow.from.0,

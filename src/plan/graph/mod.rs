@@ -47,7 +47,36 @@ struct Arrow {
     from: (usize, usize),
     to: (usize, usize),
     /// An encode draws on the picture itself, not on the tensor.
-    origin: bool,
+    carries: Carries,
+}
+
+/// What goes along an arrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carries {
+    Values,
+    /// The picture itself, and not the tensor that was made of it.
+    Picture,
+    /// What a condition compares.
+    Condition,
+    /// A list by itself.
+    List,
+}
+
+impl Carries {
+    /// What is written at the arrow in the place of a type.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Values => None,
+            Self::Picture => Some("picture"),
+            Self::Condition => Some("when"),
+            Self::List => Some("list"),
+        }
+    }
+
+    /// Whether it is no value that is worked with.
+    fn is_aside(self) -> bool {
+        matches!(self, Self::Picture | Self::Condition)
+    }
 }
 
 /// Names come from model files, and may hold what a terminal obeys.
@@ -109,20 +138,30 @@ impl<'a> Drawing<'a> {
                 continue;
             }
             let one = step.outputs.len() == 1;
-            let name = |name: &str| if one && name == step.name { String::new() } else { clean(name) };
+            let is_operation = step.model().is_none();
+            // The first output of an operation is meant by the step's name alone.
+            let short = |name: &str| (one && name == step.name) || (is_operation && name == "value");
+            let name = |name: &str| if short(name) { String::new() } else { clean(name) };
+            let beside = beside(step).into_iter().map(|(carries, _)| match carries {
+                Carries::Condition => "when".to_owned(),
+                _ => "on".to_owned(),
+            });
             self.boxes.push(DrawnBox {
                 kind: Kind::Step,
                 name: step.name.clone(),
                 detail: self.detail(plan, entry, step),
                 entry: None,
-                inputs: step.inputs.iter().map(|input| clean(&input.name)).collect(),
+                inputs: step.inputs.iter().map(|input| clean(&input.name)).chain(beside).collect(),
                 outputs: step.outputs.iter().map(|o| (name(&o.name), o.ty.to_string())).collect(),
             });
         }
         for step in &entry.steps {
             let Some(to) = self.find(Kind::Step, &step.name, None) else { continue };
             for (at, input) in step.inputs.iter().enumerate() {
-                self.arrow(side, entry, input.slot, (to, at), false);
+                self.arrow(side, entry, input.slot, (to, at), Carries::Values);
+            }
+            for (at, (carries, slot)) in beside(step).into_iter().enumerate() {
+                self.arrow(side, entry, slot, (to, step.inputs.len() + at), carries);
             }
         }
     }
@@ -164,10 +203,16 @@ impl<'a> Drawing<'a> {
                 });
             }
             for (input, source) in encode.sources.iter().enumerate() {
-                self.arrow(side, entry, source.slot, (to, input), false);
+                self.arrow(side, entry, source.slot, (to, input), Carries::Values);
             }
             if let Some(origin) = encode.origin {
-                self.arrow(side, entry, SlotId::of_decode(origin), (to, encode.sources.len()), true);
+                self.arrow(
+                    side,
+                    entry,
+                    SlotId::of_decode(origin),
+                    (to, encode.sources.len()),
+                    Carries::Picture,
+                );
             }
         }
     }
@@ -179,7 +224,7 @@ impl<'a> Drawing<'a> {
             .position(|b| b.kind == kind && b.name == name && (b.entry.is_none() || b.entry == side))
     }
 
-    fn arrow(&mut self, side: Side, entry: &Entry, slot: SlotId, to: (usize, usize), origin: bool) {
+    fn arrow(&mut self, side: Side, entry: &Entry, slot: SlotId, to: (usize, usize), carries: Carries) {
         let from = match entry.writer(slot) {
             Some(Writer::Decode(decode)) => {
                 self.find(Kind::Decode, &entry.decodes[decode].name, Some(side)).map(|b| (b, 0))
@@ -191,12 +236,26 @@ impl<'a> Drawing<'a> {
             None => None,
         };
         if let Some(from) = from {
-            let arrow = Arrow { from, to, origin };
+            let carries = match (entry.writer(slot), carries) {
+                (Some(Writer::List(_)), Carries::Values) => Carries::List,
+                (_, carries) => carries,
+            };
+            let arrow = Arrow { from, to, carries };
             if !self.arrows.contains(&arrow) {
                 self.arrows.push(arrow);
             }
         }
     }
+}
+
+/// What a step reads beside its inputs: the picture of an operation, and the sources of its condition.
+fn beside(step: &Step) -> Vec<(Carries, SlotId)> {
+    let picture = match step.does {
+        Does::Operation { on: Some(decode), .. } => Some((Carries::Picture, SlotId::of_decode(decode))),
+        _ => None,
+    };
+    let sources = step.when.iter().flat_map(|guard| &guard.sources);
+    picture.into_iter().chain(sources.map(|source| (Carries::Condition, source.slot))).collect()
 }
 
 /// A slot as it is written in the language: "photo", "mask", "surface.probabilities".

@@ -172,7 +172,7 @@ impl<'d, 'a> Picture<'d, 'a> {
             at = (*right, *height);
         }
         curve(&mut path, at, end);
-        let class = if arrow.origin { "arrow origin" } else { "arrow" };
+        let class = if arrow.carries.is_aside() { "arrow origin" } else { "arrow" };
         let _ = writeln!(out, "    <path class=\"{class}\" d=\"{path}\"/>");
         let _ = writeln!(
             out,

@@ -1,6 +1,7 @@
 //! For a terminal: a tree a pipeline, and who holds what of each device.
 
-use super::{Drawing, Kind, versions};
+use super::{Carries, Drawing, Kind, versions};
+use crate::diagnostic::shown;
 use crate::plan::{Pipeline, Plan};
 use crate::spec::unit::format_duration;
 
@@ -39,8 +40,13 @@ struct Line {
 
 fn lines(drawing: &Drawing<'_>, pipeline: &Pipeline) -> Vec<Line> {
     let line = |cells: [&str; 2]| Line { cells: cells.map(str::to_owned).to_vec(), below: vec![] };
+    let refused = pipeline.online.refusals.iter().map(|refusal| {
+        let (condition, status) = (shown(&refusal.when.condition.to_string()).into_owned(), refusal.status);
+        vec![format!("refuse {status}"), format!("when {condition}")]
+    });
+    let online = format!("POST {}, within {}", pipeline.route, format_duration(pipeline.timeout));
     let mut lines = vec![
-        line(["online", &format!("POST {}, within {}", pipeline.route, format_duration(pipeline.timeout))]),
+        Line { cells: vec!["online".to_owned(), online], below: refused.collect() },
         line(["offline", &format!("rserve batch --pipeline {}", pipeline.name)]),
     ];
     for (index, b) in drawing.boxes.iter().enumerate() {
@@ -48,10 +54,14 @@ fn lines(drawing: &Drawing<'_>, pipeline: &Pipeline) -> Vec<Line> {
         let mut below = vec![];
         for (input, name) in b.inputs.iter().enumerate() {
             let arrow = drawing.arrows.iter().find(|a| a.to == (index, input));
-            let ty = arrow.filter(|a| !a.origin).map_or("", |a| a.label(&drawing.boxes));
+            let ty = arrow.map_or("", |a| match a.carries {
+                Carries::Values => a.label(&drawing.boxes),
+                Carries::List => "list",
+                Carries::Picture | Carries::Condition => "",
+            });
             let from = arrow.map_or(String::new(), |a| {
                 let producer = &drawing.boxes[a.from.0];
-                match producer.outputs.get(a.from.1) {
+                match producer.outputs.get(a.from.1).filter(|_| a.carries != Carries::List) {
                     Some((output, _)) if !output.is_empty() => format!("{}.{output}", producer.name),
                     _ => producer.name.clone(),
                 }

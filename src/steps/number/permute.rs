@@ -26,7 +26,7 @@ impl Permute {
             "axes",
             "say where each axis comes from: `axes = [1, 2, 0]` makes `[H, W, C]` of `[C, H, W]`",
         );
-        let axes = reader.take_as("axes", report, |value| options::permutation(value))?;
+        let axes = reader.take_as("axes", report, options::permutation)?;
         Some(Self { axes: axes.value })
     }
 

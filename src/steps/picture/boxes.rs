@@ -378,7 +378,7 @@ impl Operation for Boxes {
         let choice = Choice { classes: self.classes(labels), ..self.choice.clone() };
         let found =
             find(outputs, &self.layout, &choice, &frame).map_err(|error| unforeseen(error.to_string()))?;
-        let mut made = vec![Vec::with_capacity(found.len()); 4];
+        let mut made: [Vec<Tensor>; 4] = std::array::from_fn(|_| Vec::with_capacity(found.len()));
         for found in &found {
             let corners = found.bounds.corners().map(|edge| edge as f32).to_vec();
             let tensors = Tensor::from_vec(vec![4], corners).and_then(|corners| {
@@ -390,7 +390,7 @@ impl Operation for Boxes {
                 .zip(tensors.into_iter().chain([found.rest.clone()]))
                 .for_each(|(all, one)| all.push(one));
         }
-        Ok(Made::List { length: found.len(), outputs: made })
+        Ok(Made::List { length: found.len(), outputs: made.into() })
     }
 }
 

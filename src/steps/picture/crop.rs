@@ -88,6 +88,10 @@ impl Operation for Crop {
         serde_json::json!(self)
     }
 
+    fn range(&self, _: usize) -> Option<(f64, f64)> {
+        Some(self.prepare.normalise.range())
+    }
+
     fn cost(&self, inputs: &[Input], picture: Option<&Origin>) -> Cost {
         let part = picture.and_then(|picture| self.part(picture, inputs).ok()?);
         part.map_or_else(Cost::default, |part| cost(&self.prepare, part))
