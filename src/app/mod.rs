@@ -9,6 +9,7 @@ mod facts;
 mod fit;
 mod handler;
 mod host;
+mod listening;
 mod loader;
 mod memory;
 mod notify;

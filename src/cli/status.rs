@@ -3,8 +3,8 @@
 use super::Exit;
 use super::admin::{Admin, numbers, table};
 use super::output::print;
-use crate::ingress::documents::Status;
-use crate::lifecycle::{Comparison, Joining, State};
+use crate::ingress::documents::{DeviceUse, MemoryUse, PipelineStatus, Status};
+use crate::lifecycle::{Comparison, Joining, ModelStatus, State};
 use crate::plan::memory::Size;
 use std::time::{Duration, SystemTime};
 
@@ -53,26 +53,64 @@ fn as_text(status: &Status, now: SystemTime) -> String {
         plan.generation,
         ago(plan.since, now),
     );
-    let mut pipelines = vec![head(&["pipeline", "route", "models"])];
-    for pipeline in &status.pipelines {
-        pipelines.push(vec![pipeline.name.clone(), pipeline.route.clone(), pipeline.models.join(", ")]);
+    let mut remarks = String::new();
+    let tables = [
+        pipelines(&status.pipelines),
+        steps(&status.pipelines),
+        models(&status.models),
+        generations(&status.models, now, &mut remarks),
+        devices(&status.devices, &mut remarks),
+        memory(&status.memory),
+    ];
+    // Of pipelines whose steps all run once there is nothing to tell.
+    for rows in tables.into_iter().filter(|rows| rows.len() > 1 || rows[0][0] != "step") {
+        text.push_str(&table(&rows));
+        text.push('\n');
     }
-    let mut steps = vec![head(&["step", "elements", "skipped", "late"])];
-    for pipeline in &status.pipelines {
-        steps.extend(pipeline.steps.iter().map(|step| {
+    if let Some(refused) = &plan.refused {
+        let (at, diagnostics) = (ago(refused.at, now), &refused.diagnostics);
+        remarks.push_str(&format!("\nthe pipeline files could not be applied, {at}:\n{diagnostics}\n"));
+    }
+    text.push_str(remarks.trim_start());
+    format!("{}\n", text.trim_end())
+}
+
+/// The rows of a table, its head first.
+type Rows = Vec<Vec<String>>;
+
+fn pipelines(pipelines: &[PipelineStatus]) -> Rows {
+    let row = |of: &PipelineStatus| vec![of.name.clone(), of.route.clone(), of.models.join(", ")];
+    std::iter::once(head(&["pipeline", "route", "models"])).chain(pipelines.iter().map(row)).collect()
+}
+
+/// The steps that may run several times for a request, or not at all.
+fn steps(pipelines: &[PipelineStatus]) -> Rows {
+    let mut rows = vec![head(&["step", "elements", "skipped", "late"])];
+    for pipeline in pipelines {
+        rows.extend(pipeline.steps.iter().map(|step| {
             let counts = [step.elements, step.skipped, step.late].map(|count| count.to_string());
             [format!("{}/{}", pipeline.name, step.name)].into_iter().chain(counts).collect()
         }));
     }
-    let mut models = vec![head(&["model", "wanted", "serving", "share", "device"])];
-    let mut generations = vec![head(&["generation", "digest", "state", "since", "load", "warm-up"])];
-    let mut remarks = String::new();
-    for model in &status.models {
-        let name = &model.name;
+    rows
+}
+
+fn models(models: &[ModelStatus]) -> Rows {
+    let mut rows = vec![head(&["model", "wanted", "serving", "share", "device"])];
+    for model in models {
         let devices: Vec<String> = model.places.iter().map(|place| place.device.to_string()).collect();
         let share = if model.share > 0.0 { format!("{:.2}", model.share) } else { "-".to_owned() };
         let (wanted, serving) = (model.wanted.clone(), numbers(&model.serving));
-        models.push(vec![name.clone(), wanted, serving, share, devices.join(", ")]);
+        rows.push(vec![model.name.clone(), wanted, serving, share, devices.join(", ")]);
+    }
+    rows
+}
+
+/// The generations of all models; what is to be said of one is added to the remarks.
+fn generations(models: &[ModelStatus], now: SystemTime, remarks: &mut String) -> Rows {
+    let mut rows = vec![head(&["generation", "digest", "state", "since", "load", "warm-up"])];
+    for model in models {
+        let name = &model.name;
         for generation in &model.generations {
             let seconds = |took: Duration| format!("{:.2} s", took.as_secs_f64());
             let tag = format!("{name}@{}", generation.version);
@@ -80,7 +118,7 @@ fn as_text(status: &Status, now: SystemTime) -> String {
                 remarks.push_str(&format!("\n{tag} failed: {}\n", reason.replace('\n', "\n  ")));
             }
             remarks.push_str(&generation.batching.as_ref().map_or(String::new(), |how| batching(&tag, how)));
-            generations.push(vec![
+            rows.push(vec![
                 tag,
                 generation.digest.map_or(String::new(), |digest| format!("{digest:.12}")),
                 generation.state.name().to_owned(),
@@ -94,8 +132,13 @@ fn as_text(status: &Status, now: SystemTime) -> String {
         }
         remarks.push_str(&model.shadow.as_ref().map_or(String::new(), |shadow| compared(name, shadow)));
     }
-    let mut devices = vec![head(&["device", "name", "held"])];
-    for device in &status.devices {
+    rows
+}
+
+/// The devices; batches that are stuck on one are added to the remarks.
+fn devices(devices: &[DeviceUse], remarks: &mut String) -> Rows {
+    let mut rows = vec![head(&["device", "name", "held"])];
+    for device in devices {
         let held = device.held.iter().map(|(model, share)| match share {
             // As `rserve check` says it.
             0.0 => format!("{model} idle time"),
@@ -110,28 +153,18 @@ fn as_text(status: &Status, now: SystemTime) -> String {
             ));
         }
         let name = device.name.clone().unwrap_or_default();
-        devices.push(vec![device.id.to_string(), name, held.collect::<Vec<_>>().join(", ")]);
+        rows.push(vec![device.id.to_string(), name, held.collect::<Vec<_>>().join(", ")]);
     }
-    let Status { memory, .. } = status;
+    rows
+}
+
+fn memory(memory: &MemoryUse) -> Rows {
     let size = |bytes: u64| Size(bytes).to_string();
-    let mut uses = vec![head(&["memory", "bytes"])];
-    uses.extend(memory.reserved_bytes.iter().map(|(purpose, bytes)| vec![purpose.clone(), size(*bytes)]));
-    uses.push(vec!["other".to_owned(), size(memory.other_bytes)]);
-    uses.push(vec!["limit".to_owned(), memory.limit_bytes.map_or("none".to_owned(), size)]);
-    for rows in [pipelines, steps, models, generations, devices, uses] {
-        // Of pipelines whose steps all run once there is nothing to tell.
-        if rows.len() < 2 && rows[0][0] == "step" {
-            continue;
-        }
-        text.push_str(&table(&rows));
-        text.push('\n');
-    }
-    if let Some(refused) = &plan.refused {
-        let (at, diagnostics) = (ago(refused.at, now), &refused.diagnostics);
-        remarks.push_str(&format!("\nthe pipeline files could not be applied, {at}:\n{diagnostics}\n"));
-    }
-    text.push_str(remarks.trim_start());
-    format!("{}\n", text.trim_end())
+    let mut rows = vec![head(&["memory", "bytes"])];
+    rows.extend(memory.reserved_bytes.iter().map(|(purpose, bytes)| vec![purpose.clone(), size(*bytes)]));
+    rows.push(vec!["other".to_owned(), size(memory.other_bytes)]);
+    rows.push(vec!["limit".to_owned(), memory.limit_bytes.map_or("none".to_owned(), size)]);
+    rows
 }
 
 /// Why a generation takes one item at a time, and what would change that.

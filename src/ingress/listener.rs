@@ -189,18 +189,7 @@ async fn connection<R: Respond>(
     let stopped = stop.clone();
     let service = service_fn(|request: Request<Incoming>| {
         let (server, signals, stopped) = (server.clone(), signals.clone(), stopped.clone());
-        async move {
-            let _in_flight = signals.begin_request();
-            let version = request.version();
-            let mut response = server.respond(request, &signals).await;
-            if version < Version::HTTP_2 && *stopped.borrow() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                // The next request may be in the pipe already, and must not take this answer with it.
-                signals.leaves_unread();
-            }
-            let pace = Pace::of_this_stream();
-            Ok::<_, Infallible>(response.map(|body| body.on(&signals.unsent, limits.write_stall, pace)))
-        }
+        async move { Ok::<_, Infallible>(answer(&*server, request, &signals, &stopped, limits.write_stall).await) }
     });
     let mut connection = pin!(builder.serve_connection(socket, service));
     let mut rest = pin!(sleep(server.keep_alive()));
@@ -251,6 +240,26 @@ async fn connection<R: Respond>(
             }
         }
     }
+}
+
+/// Answers one request of a connection; the last one of a connection of HTTP/1 says that it is the last.
+async fn answer<R: Respond>(
+    server: &R,
+    request: Request<Incoming>,
+    signals: &Arc<ConnectionState>,
+    stopped: &watch::Receiver<bool>,
+    write_stall: Duration,
+) -> Response {
+    let _in_flight = signals.begin_request();
+    let version = request.version();
+    let mut response = server.respond(request, signals).await;
+    if version < Version::HTTP_2 && *stopped.borrow() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        // The next request may be in the pipe already, and must not take this answer with it.
+        signals.leaves_unread();
+    }
+    let pace = Pace::of_this_stream();
+    response.map(|body| body.on(&signals.unsent, write_stall, pace))
 }
 
 /// A connection is counted for as long as this lives, however it ends.
