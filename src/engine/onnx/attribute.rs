@@ -97,4 +97,11 @@ impl Attributes {
     pub fn text<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str, String> {
         Ok(self.find_text(name)?.map_or(default, String::as_str))
     }
+
+    /// The value that a text stands for, of those that are known.
+    pub fn choice<T: Copy>(&self, name: &str, default: &str, known: &[(&str, T)]) -> Result<T, String> {
+        let text = self.text(name, default)?;
+        let found = known.iter().find(|(key, _)| *key == text);
+        found.map(|(_, value)| *value).ok_or_else(|| format!("{name} {text:?} is not known"))
+    }
 }

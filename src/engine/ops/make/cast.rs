@@ -17,12 +17,11 @@ struct Rules {
 
 impl Rules {
     fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
-        let rounding = match site.node.attributes.text("round_mode", "up")? {
-            "up" => Rounding::Up,
-            "down" => Rounding::Down,
-            "nearest" => Rounding::Nearest,
-            other => return Err(format!("round_mode {other:?} is not known")),
-        };
+        let rounding = site.node.attributes.choice(
+            "round_mode",
+            "up",
+            &[("up", Rounding::Up), ("down", Rounding::Down), ("nearest", Rounding::Nearest)],
+        )?;
         Ok(Self { saturate: site.node.attributes.int("saturate", 1)? != 0, rounding })
     }
 }

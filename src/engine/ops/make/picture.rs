@@ -16,12 +16,11 @@ enum Pixels {
 }
 
 pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    let pixels = match site.node.attributes.text("pixel_format", "RGB")? {
-        "RGB" => Pixels::Rgb,
-        "BGR" => Pixels::Bgr,
-        "Grayscale" => Pixels::Gray,
-        other => return Err(format!("pixel_format {other:?} is not known")),
-    };
+    let pixels = site.node.attributes.choice(
+        "pixel_format",
+        "RGB",
+        &[("RGB", Pixels::Rgb), ("BGR", Pixels::Bgr), ("Grayscale", Pixels::Gray)],
+    )?;
     let channels = if matches!(pixels, Pixels::Gray) { 1 } else { 3 };
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let file = inputs.take(0)?.into_host()?;

@@ -14,14 +14,17 @@ pub enum Transform {
 
 impl Transform {
     pub fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
-        Ok(match site.node.attributes.text("post_transform", "NONE")? {
-            "NONE" => Self::None,
-            "SOFTMAX" => Self::Softmax,
-            "LOGISTIC" => Self::Logistic,
-            "SOFTMAX_ZERO" => Self::SoftmaxZero,
-            "PROBIT" => Self::Probit,
-            other => return Err(format!("post_transform {other:?} is not known")),
-        })
+        Ok(site.node.attributes.choice(
+            "post_transform",
+            "NONE",
+            &[
+                ("NONE", Self::None),
+                ("SOFTMAX", Self::Softmax),
+                ("LOGISTIC", Self::Logistic),
+                ("SOFTMAX_ZERO", Self::SoftmaxZero),
+                ("PROBIT", Self::Probit),
+            ],
+        )?)
     }
 
     pub fn from_code(code: i64) -> Result<Self, String> {

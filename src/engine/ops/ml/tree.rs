@@ -65,13 +65,16 @@ fn read<B: Kernels>(site: &Site<'_, B>, leaf: &str, targets: usize) -> Result<Fo
     if let Some(tree) = trees.iter().find(|tree| !begun.contains_key(tree)) {
         return Err(format!("tree {tree} leads back to where it begins"));
     }
-    let aggregate = match attributes.text("aggregate_function", "SUM")? {
-        "SUM" => Aggregate::Sum,
-        "AVERAGE" => Aggregate::Average,
-        "MIN" => Aggregate::Min,
-        "MAX" => Aggregate::Max,
-        other => return Err(format!("aggregate_function {other:?} is not known")),
-    };
+    let aggregate = attributes.choice(
+        "aggregate_function",
+        "SUM",
+        &[
+            ("SUM", Aggregate::Sum),
+            ("AVERAGE", Aggregate::Average),
+            ("MIN", Aggregate::Min),
+            ("MAX", Aggregate::Max),
+        ],
+    )?;
     Forest { nodes, roots, weights, sets: Vec::new(), targets, aggregate, double }.checked()
 }
 

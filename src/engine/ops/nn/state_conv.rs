@@ -14,11 +14,11 @@ use crate::tensor::DType;
 
 /// `[batch, channels, length]`; the state is the last k - 1 of what was filtered.
 pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
-    let silu = match site.node.attributes.text("activation", "none")? {
-        "none" | "" => false,
-        "silu" | "swish" => true,
-        other => return Err(format!("activation {other:?} is not known")),
-    };
+    let silu = site.node.attributes.choice(
+        "activation",
+        "none",
+        &[("none", false), ("", false), ("silu", true), ("swish", true)],
+    )?;
     let window = Window::read(&Attributes::default())?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let (x, weight) = (inputs.take(0)?, inputs.take(1)?);

@@ -60,13 +60,17 @@ fn sizes(attributes: &Attributes, name: &str, least: i64) -> Result<Option<Vec<u
 
 impl Window {
     pub fn read(attributes: &Attributes) -> Result<Self, String> {
-        let auto_pad = match attributes.text("auto_pad", "NOTSET")? {
-            "NOTSET" | "" => AutoPad::NotSet,
-            "VALID" => AutoPad::Valid,
-            "SAME_UPPER" => AutoPad::SameUpper,
-            "SAME_LOWER" => AutoPad::SameLower,
-            other => return Err(format!("auto_pad {other:?} is not known")),
-        };
+        let auto_pad = attributes.choice(
+            "auto_pad",
+            "NOTSET",
+            &[
+                ("NOTSET", AutoPad::NotSet),
+                ("", AutoPad::NotSet),
+                ("VALID", AutoPad::Valid),
+                ("SAME_UPPER", AutoPad::SameUpper),
+                ("SAME_LOWER", AutoPad::SameLower),
+            ],
+        )?;
         Ok(Self {
             auto_pad,
             kernel: sizes(attributes, "kernel_shape", 1)?,

@@ -110,11 +110,7 @@ pub fn reverse_sequence<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, Stri
 /// A cache with an update written into it, for each item from a place of its own.
 pub fn tensor_scatter<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let given = site.node.attributes.int("axis", -2)?;
-    let circular = match site.node.attributes.text("mode", "linear")? {
-        "linear" => false,
-        "circular" => true,
-        other => return Err(format!("mode {other:?} is not known")),
-    };
+    let circular = site.node.attributes.choice("mode", "linear", &[("linear", false), ("circular", true)])?;
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {
         let cache = inputs.take(0)?.into_host()?;
         let update = inputs.take(1)?.into_host()?;

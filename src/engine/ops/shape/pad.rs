@@ -18,13 +18,16 @@ enum Mode {
 
 pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
-    let mode = match attributes.text("mode", "constant")? {
-        "constant" => Mode::Constant,
-        "reflect" => Mode::Reflect,
-        "edge" => Mode::Edge,
-        "wrap" => Mode::Wrap,
-        other => return Err(format!("mode {other:?} is not known")),
-    };
+    let mode = attributes.choice(
+        "mode",
+        "constant",
+        &[
+            ("constant", Mode::Constant),
+            ("reflect", Mode::Reflect),
+            ("edge", Mode::Edge),
+            ("wrap", Mode::Wrap),
+        ],
+    )?;
     let fill = Number::Float(f64::from(attributes.float("value", 0.0)?));
     let known = match attributes.find_ints("pads")? {
         Some(pads) => Some(pads.clone()),

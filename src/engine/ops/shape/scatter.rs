@@ -19,14 +19,17 @@ enum Reduction {
 
 impl Reduction {
     fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
-        Ok(match site.node.attributes.text("reduction", "none")? {
-            "none" => Self::None,
-            "add" => Self::Add,
-            "mul" => Self::Mul,
-            "max" => Self::Max,
-            "min" => Self::Min,
-            other => return Err(format!("reduction {other:?} is not known")),
-        })
+        Ok(site.node.attributes.choice(
+            "reduction",
+            "none",
+            &[
+                ("none", Self::None),
+                ("add", Self::Add),
+                ("mul", Self::Mul),
+                ("max", Self::Max),
+                ("min", Self::Min),
+            ],
+        )?)
     }
 
     fn apply<T: Cell>(self, old: T, new: T) -> T {

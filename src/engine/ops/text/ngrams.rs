@@ -72,12 +72,11 @@ impl Vectorizer {
                 .ok_or_else(|| format!("attribute {name:?} is missing"))?;
             usize::try_from(given).map_err(|_| format!("{name} is {given}"))
         };
-        let mode = match attributes.text("mode", "TF")? {
-            "TF" => Mode::Counts,
-            "IDF" => Mode::Weights,
-            "TFIDF" => Mode::Both,
-            other => return Err(format!("mode {other:?} is not known")),
-        };
+        let mode = attributes.choice(
+            "mode",
+            "TF",
+            &[("TF", Mode::Counts), ("IDF", Mode::Weights), ("TFIDF", Mode::Both)],
+        )?;
         let pool: Vec<Word> =
             match (attributes.find_texts("pool_strings")?, attributes.find_ints("pool_int64s")?) {
                 (Some(strings), _) if !strings.is_empty() => {

@@ -26,12 +26,11 @@ impl Case {
 
 pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
-    let case = match attributes.text("case_change_action", "NONE")? {
-        "NONE" => Case::Same,
-        "LOWER" => Case::Lower,
-        "UPPER" => Case::Upper,
-        other => return Err(format!("case_change_action {other:?} is not known")),
-    };
+    let case = attributes.choice(
+        "case_change_action",
+        "NONE",
+        &[("NONE", Case::Same), ("LOWER", Case::Lower), ("UPPER", Case::Upper)],
+    )?;
     // Without regard to case, words are compared in small letters.
     let compared = if attributes.flag("is_case_sensitive")? { Case::Same } else { Case::Lower };
     let stop: HashSet<Arc<str>> = match attributes.find_texts("stopwords")? {

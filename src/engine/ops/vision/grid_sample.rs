@@ -41,18 +41,22 @@ const BLOCK: usize = 4096;
 pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
     let settings = Settings {
-        mode: match attributes.text("mode", "linear")? {
-            "linear" | "bilinear" => Mode::Linear,
-            "nearest" => Mode::Nearest,
-            "cubic" | "bicubic" => Mode::Cubic,
-            other => return Err(format!("mode {other:?} is not known")),
-        },
-        outside: match attributes.text("padding_mode", "zeros")? {
-            "zeros" => Outside::Zeros,
-            "border" => Outside::Border,
-            "reflection" => Outside::Reflection,
-            other => return Err(format!("padding_mode {other:?} is not known")),
-        },
+        mode: attributes.choice(
+            "mode",
+            "linear",
+            &[
+                ("linear", Mode::Linear),
+                ("bilinear", Mode::Linear),
+                ("nearest", Mode::Nearest),
+                ("cubic", Mode::Cubic),
+                ("bicubic", Mode::Cubic),
+            ],
+        )?,
+        outside: attributes.choice(
+            "padding_mode",
+            "zeros",
+            &[("zeros", Outside::Zeros), ("border", Outside::Border), ("reflection", Outside::Reflection)],
+        )?,
         align: attributes.flag("align_corners")?,
     };
     Ok(Box::new(move |mut inputs: Inputs<B>, cx: &Context<B>| {

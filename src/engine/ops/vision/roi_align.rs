@@ -30,11 +30,7 @@ pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     };
     let older = if site.node.version < 16 { "output_half_pixel" } else { "half_pixel" };
     let settings = Settings {
-        max: match attributes.text("mode", "avg")? {
-            "avg" => false,
-            "max" => true,
-            other => return Err(format!("mode {other:?} is not known")),
-        },
+        max: attributes.choice("mode", "avg", &[("avg", false), ("max", true)])?,
         half_pixel: match attributes.text("coordinate_transformation_mode", older)? {
             "half_pixel" => true,
             "output_half_pixel" => false,
