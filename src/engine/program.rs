@@ -3,7 +3,7 @@
 
 use super::backend::Kernels;
 use super::error::{LoadError, UnsupportedNode};
-use super::onnx::{Graph, ValueId};
+use super::onnx::{Graph, Node, ValueId};
 use super::op::{BoxOp, Registry, Site, scalars};
 use super::value::Value;
 use super::weights::Ledger;
@@ -100,6 +100,18 @@ struct Built<B: Kernels> {
     constants: HashMap<ValueId, Value<B>>,
 }
 
+/// Builds operators one after another, and frees each constant once the last operator that reads it is built.
+struct Builder<'a, B: Kernels> {
+    constants: &'a mut HashMap<ValueId, Tensor>,
+    device: &'a B::Device,
+    ledger: &'a Ledger,
+    /// How often each value is still to be read.
+    uses: Vec<usize>,
+    /// Bytes that nodes may yet keep of weights that others read too.
+    copies_left: usize,
+    built: Built<B>,
+}
+
 fn operators<B: Kernels>(
     graph: &Graph,
     constants: &mut HashMap<ValueId, Tensor>,
@@ -108,21 +120,14 @@ fn operators<B: Kernels>(
     ledger: &Ledger,
 ) -> Result<Built<B>, LoadError> {
     let mut unsupported = Vec::new();
-    let mut built = Built { operators: Vec::with_capacity(graph.nodes.len()), constants: HashMap::new() };
-    let mut uses = graph.uses();
     let weights: usize = constants.values().map(Tensor::weight).sum();
-    let mut left = weights.saturating_mul(COPIES).saturating_add(SPARE);
+    let copies_left = weights.saturating_mul(COPIES).saturating_add(SPARE);
+    let built = Built { operators: Vec::with_capacity(graph.nodes.len()), constants: HashMap::new() };
+    let mut builder = Builder { constants, device, ledger, uses: graph.uses(), copies_left, built };
     for node in &graph.nodes {
         LoadError::if_given_up()?;
-        let site = Site::new(node, constants, device, registry, ledger);
-        let absorbed = match registry.find(node).and_then(|build| {
-            let op = build(&site)?;
-            Ok((op, site.into_absorbed()?))
-        }) {
-            Ok((op, absorbed)) => {
-                built.operators.push((scalars::lifted(registry.facts.of(node).elementwise, op), absorbed));
-                built.operators.last().map(|(_, absorbed)| absorbed)
-            }
+        let absorbed = match builder.build(node, registry) {
+            Ok(absorbed) => Some(absorbed),
             Err(why) => {
                 unsupported.push(UnsupportedNode {
                     name: node.name.clone(),
@@ -133,35 +138,61 @@ fn operators<B: Kernels>(
                 None
             }
         };
+        builder.has_read(node, absorbed.as_ref())?;
+    }
+    for id in &graph.outputs {
+        if let Some(constant) = builder.constants.get(id).cloned() {
+            builder.keep(*id, constant)?;
+        }
+    }
+    if unsupported.is_empty() { Ok(builder.built) } else { Err(LoadError::Unsupported(unsupported)) }
+}
+
+impl<B: Kernels> Builder<'_, B> {
+    /// Builds a node's operator. Gives the inputs that it absorbed, or why it cannot be built.
+    fn build(&mut self, node: &Node, registry: &Registry<B>) -> Result<BTreeSet<usize>, String> {
+        let site = Site::new(node, self.constants, self.device, registry, self.ledger);
+        let op = registry.find(node)?(&site)?;
+        let absorbed = site.into_absorbed()?;
+        let op = scalars::lifted(registry.facts.of(node).elementwise, op);
+        self.built.operators.push((op, absorbed.clone()));
+        Ok(absorbed)
+    }
+
+    /// A node has been built, or cannot be, and reads its constants no more.
+    fn has_read(&mut self, node: &Node, absorbed: Option<&BTreeSet<usize>>) -> Result<(), LoadError> {
         for (input, id) in node.inputs.iter().enumerate() {
             let Some(id) = id else { continue };
-            uses[*id] -= 1;
-            let last = uses[*id] == 0;
+            self.uses[*id] -= 1;
+            let last = self.uses[*id] == 0;
             let read = absorbed.is_some_and(|absorbed| !absorbed.contains(&input));
             // What several nodes share, each that absorbs it may keep in a form of its own.
             let kept = absorbed.is_some_and(|absorbed| absorbed.contains(&input)) && !last;
-            let copied = constants.get(id).filter(|_| kept).map_or(0, Tensor::weight);
-            left = left.checked_sub(copied).ok_or_else(|| {
+            let copied = self.constants.get(id).filter(|_| kept).map_or(0, Tensor::weight);
+            self.copies_left = self.copies_left.checked_sub(copied).ok_or_else(|| {
                 LoadError::Invalid(format!(
                     "{node}: the weights that nodes share would take {COPIES} times what the model has"
                 ))
             })?;
-            let wanted = read && !built.constants.contains_key(id);
-            let constant =
-                if last { constants.remove(id) } else { constants.get(id).filter(|_| wanted).cloned() };
+            let wanted = read && !self.built.constants.contains_key(id);
+            let constant = if last {
+                self.constants.remove(id)
+            } else {
+                self.constants.get(id).filter(|_| wanted).cloned()
+            };
             if let Some(constant) = constant.filter(|_| wanted) {
-                ledger.keep(constant.weight() as u64).map_err(LoadError::Invalid)?;
-                built.constants.insert(*id, placed(constant, device));
+                self.keep(*id, constant)?;
             }
         }
+        Ok(())
     }
-    for id in &graph.outputs {
-        if let Some(constant) = constants.get(id) {
-            ledger.keep(constant.weight() as u64).map_err(LoadError::Invalid)?;
-            built.constants.insert(*id, placed(constant.clone(), device));
-        }
+
+    /// Puts a constant where operators read it when they run.
+    fn keep(&mut self, id: ValueId, constant: Tensor) -> Result<(), LoadError> {
+        self.ledger.keep(constant.weight() as u64).map_err(LoadError::Invalid)?;
+        self.built.constants.insert(id, placed(constant, self.device));
+        Ok(())
     }
-    if unsupported.is_empty() { Ok(built) } else { Err(LoadError::Unsupported(unsupported)) }
 }
 
 /// Gives values their slots, in the order of the nodes.

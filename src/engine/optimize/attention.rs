@@ -1,37 +1,28 @@
 //! Recognises attention written out as products and a softmax, softmax(q · k · scale + mask) · v, and makes one
 //! operator of it. What q, k and v come from does not matter, nor how many axes they have.
 
-use super::pattern::Links;
+use super::pattern::{Links, Match, rewrite};
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::engine::op::inner;
-use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let links = Links::new(graph);
-    let found: Vec<Found> = (0..graph.nodes.len()).filter_map(|i| links.attention(i)).collect();
-    let mut gone = BTreeSet::new();
-    for found in found {
-        if found.inner.iter().chain([&found.last]).any(|i| gone.contains(i)) {
-            continue;
-        }
-        gone.extend(&found.inner);
-        let node = &mut graph.nodes[found.last];
-        node.domain = inner::DOMAIN.to_owned();
-        node.op = inner::ATTEND.to_owned();
-        node.version = 1;
-        node.inputs = vec![Some(found.q), Some(found.k), Some(found.v)];
-        node.inputs.extend(found.mask.map(Some));
-        node.attributes = Attributes::default();
-        node.attributes.set("scale", Attribute::Float(found.scale as f32));
-    }
-    graph.remove(&gone)
+    rewrite(
+        graph,
+        |links, index| links.attention(index),
+        |node, found| {
+            node.domain = inner::DOMAIN.to_owned();
+            node.op = inner::ATTEND.to_owned();
+            node.version = 1;
+            node.inputs = vec![Some(found.q), Some(found.k), Some(found.v)];
+            node.inputs.extend(found.mask.map(Some));
+            node.attributes = Attributes::default();
+            node.attributes.set("scale", Attribute::Float(found.scale as f32));
+        },
+    )
 }
 
-struct Found {
-    /// The last node, which becomes the attention.
-    last: usize,
-    /// The nodes before it that are no longer needed.
-    inner: Vec<usize>,
+/// An attention that was written out.
+struct Attention {
     q: ValueId,
     /// `[.., size, keys]`, as the product has it.
     k: ValueId,
@@ -41,7 +32,7 @@ struct Found {
 }
 
 impl Links<'_> {
-    fn attention(&self, last: usize) -> Option<Found> {
+    fn attention(&self, last: usize) -> Option<Match<Attention>> {
         if !self.node(last).is("MatMul") {
             return None;
         }
@@ -79,7 +70,7 @@ impl Links<'_> {
         if !scale.is_finite() || constant(q) || constant(k) || constant(v) {
             return None;
         }
-        Some(Found { last, inner, q, k, v, mask, scale })
+        Some(Match { last, inner, found: Attention { q, k, v, mask, scale } })
     }
 
     /// The product behind a division or multiplication by a number.

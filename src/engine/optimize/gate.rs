@@ -1,24 +1,16 @@
 //! Recognises activations that exporters write out node by node: x · sigmoid(x), Gelu by erf, x/2 · (1 +
 //! erf(x/√2)), and by tanh, x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
 
-use super::pattern::Links;
+use super::pattern::{Links, Match, rewrite};
 use crate::engine::onnx::{Attribute, Attributes, Graph, ValueId};
-use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let links = Links::new(graph);
-    let found: Vec<Found> = (0..graph.nodes.len())
-        .filter(|i| links.node(*i).is("Mul"))
-        .filter_map(|i| links.silu(i).or_else(|| links.gelu(i)))
-        .collect();
-    let mut gone = BTreeSet::new();
-    for found in found {
-        if found.inner.iter().chain([&found.node]).any(|i| gone.contains(i)) {
-            continue;
-        }
-        gone.extend(&found.inner);
-        let node = &mut graph.nodes[found.node];
-        let (domain, op, version) = match found.kind {
+    let find = |links: &Links<'_>, index: usize| {
+        let product = links.node(index).is("Mul");
+        product.then(|| links.silu(index).or_else(|| links.gelu(index))).flatten()
+    };
+    rewrite(graph, find, |node, Gate { input, kind }| {
+        let (domain, op, version) = match kind {
             Kind::Silu => ("", "Swish", 24),
             Kind::Gelu => ("com.microsoft", "Gelu", 1),
             Kind::GeluByTanh => ("", "Gelu", 20),
@@ -26,13 +18,12 @@ pub fn run(graph: &mut Graph) -> usize {
         node.op = op.to_owned();
         node.domain = domain.to_owned();
         node.version = version;
-        node.inputs = vec![Some(found.input)];
+        node.inputs = vec![Some(input)];
         node.attributes = Attributes::default();
-        if found.kind == Kind::GeluByTanh {
+        if kind == Kind::GeluByTanh {
             node.attributes.set("approximate", Attribute::Text("tanh".into()));
         }
-    }
-    graph.remove(&gone)
+    })
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -42,31 +33,27 @@ enum Kind {
     GeluByTanh,
 }
 
-struct Found {
-    /// The last node, which becomes the activation.
-    node: usize,
-    /// The nodes before it that are no longer needed.
-    inner: Vec<usize>,
+/// An activation that was written out.
+struct Gate {
     input: ValueId,
     kind: Kind,
 }
 
 impl Links<'_> {
     /// Mul(x, Sigmoid(x))
-    fn silu(&self, index: usize) -> Option<Found> {
+    fn silu(&self, index: usize) -> Option<Match<Gate>> {
         self.pairs(index).into_iter().find_map(|(x, gate)| {
             let sigmoid = self.only(gate, "Sigmoid")?;
-            (self.node(sigmoid).input(0)? == x).then(|| Found {
-                node: index,
+            (self.node(sigmoid).input(0)? == x).then(|| Match {
+                last: index,
                 inner: vec![sigmoid],
-                input: x,
-                kind: Kind::Silu,
+                found: Gate { input: x, kind: Kind::Silu },
             })
         })
     }
 
     /// A product of x, 1/2 and 1 + f(x), in any order.
-    fn gelu(&self, index: usize) -> Option<Found> {
+    fn gelu(&self, index: usize) -> Option<Match<Gate>> {
         self.pairs(index).into_iter().find_map(|(a, b)| {
             // (x · (1 + f)) · 1/2, (x · 1/2) · (1 + f), or x · (1/2 · (1 + f))
             let (factors, mul) = if self.is_number(b, 0.5) {
@@ -85,7 +72,7 @@ impl Links<'_> {
                     None => (Kind::GeluByTanh, self.tanh(curve, x)?),
                 };
                 inner.extend([mul, add]);
-                Some(Found { node: index, inner, input: x, kind })
+                Some(Match { last: index, inner, found: Gate { input: x, kind } })
             })
         })
     }

@@ -1,24 +1,16 @@
 //! Recognises layer and RMS normalisation over the last axis, written out node by node as exporters do
 //! before opset 17 and models do by hand.
 
-use super::pattern::Links;
+use super::pattern::{Links, Match, rewrite};
 use crate::engine::onnx::{Attribute, Attributes, Graph, Node, ValueId};
 use crate::tensor::DType;
-use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> usize {
-    let links = Links::new(graph);
-    let found: Vec<Found> = (0..graph.nodes.len())
-        .filter(|i| links.node(*i).is("Mul"))
-        .filter_map(|i| links.layer(i).or_else(|| links.rms(i)))
-        .collect();
-    let mut gone = BTreeSet::new();
-    for found in found {
-        if found.inner.iter().chain([&found.last]).any(|i| gone.contains(i)) {
-            continue;
-        }
-        gone.extend(&found.inner);
-        let node = &mut graph.nodes[found.last];
+    let find = |links: &Links<'_>, index: usize| {
+        let product = links.node(index).is("Mul");
+        product.then(|| links.layer(index).or_else(|| links.rms(index))).flatten()
+    };
+    rewrite(graph, find, |node, found: Normalisation| {
         (node.op, node.version) = match found.centred {
             true => ("LayerNormalization".to_owned(), 17),
             false => ("SimplifiedLayerNormalization".to_owned(), 1),
@@ -28,15 +20,11 @@ pub fn run(graph: &mut Graph) -> usize {
         node.attributes = Attributes::default();
         node.attributes.set("axis", Attribute::Int(-1));
         node.attributes.set("epsilon", Attribute::Float(found.epsilon as f32));
-    }
-    graph.remove(&gone)
+    })
 }
 
-struct Found {
-    /// The last node, which becomes the normalisation.
-    last: usize,
-    /// The nodes before it that are no longer needed.
-    inner: Vec<usize>,
+/// A normalisation that was written out.
+struct Normalisation {
     input: ValueId,
     scale: ValueId,
     bias: Option<ValueId>,
@@ -89,7 +77,7 @@ impl Links<'_> {
     }
 
     /// scale · (x - mean) / √(…) + bias, ending in that Mul or in the Add after it.
-    fn layer(&self, mul: usize) -> Option<Found> {
+    fn layer(&self, mul: usize) -> Option<Match<Normalisation>> {
         let (normal, scale) = self.pairs(mul).into_iter().find(|(_, s)| self.is_row(*s).is_some())?;
         let div = self.only(normal, "Div")?;
         let (off, deviation) = (self.node(div).input(0)?, self.node(div).input(1)?);
@@ -115,14 +103,22 @@ impl Links<'_> {
         Some(match bias {
             Some((add, bias)) => {
                 inner.push(mul);
-                Found { last: add, inner, input, scale, bias: Some(bias), epsilon, centred: true }
+                Match {
+                    last: add,
+                    inner,
+                    found: Normalisation { input, scale, bias: Some(bias), epsilon, centred: true },
+                }
             }
-            None => Found { last: mul, inner, input, scale, bias: None, epsilon, centred: true },
+            None => Match {
+                last: mul,
+                inner,
+                found: Normalisation { input, scale, bias: None, epsilon, centred: true },
+            },
         })
     }
 
     /// scale · x / √(mean(x²) + ε)
-    fn rms(&self, mul: usize) -> Option<Found> {
+    fn rms(&self, mul: usize) -> Option<Match<Normalisation>> {
         let (normal, scale) = self.pairs(mul).into_iter().find(|(_, s)| self.is_row(*s).is_some())?;
         let (input, deviation, mut inner) = match self.only(normal, "Div") {
             Some(div) => (self.node(div).input(0)?, self.node(div).input(1)?, vec![div]),
@@ -141,7 +137,11 @@ impl Links<'_> {
         };
         let (nodes, epsilon) = self.deviation(deviation, input)?;
         inner.extend(nodes);
-        Some(Found { last: mul, inner, input, scale, bias: None, epsilon, centred: false })
+        Some(Match {
+            last: mul,
+            inner,
+            found: Normalisation { input, scale, bias: None, epsilon, centred: false },
+        })
     }
 }
 

@@ -2,6 +2,37 @@
 
 use crate::engine::host;
 use crate::engine::onnx::{Graph, Node, ValueId};
+use std::collections::BTreeSet;
+
+/// Nodes that were found to compute what one operator does.
+pub struct Match<T> {
+    /// The last of them, which becomes that operator.
+    pub last: usize,
+    /// Those before it, which are no longer needed.
+    pub inner: Vec<usize>,
+    /// What the operator is to read, and how.
+    pub found: T,
+}
+
+/// Makes one node of each match that `find` gives for the index of a last node. Of matches that share a node, the first
+/// counts. Gives the number of nodes that are removed.
+pub fn rewrite<T>(
+    graph: &mut Graph,
+    find: impl Fn(&Links<'_>, usize) -> Option<Match<T>>,
+    write: impl Fn(&mut Node, T),
+) -> usize {
+    let links = Links::new(graph);
+    let matches: Vec<Match<T>> = (0..graph.nodes.len()).filter_map(|index| find(&links, index)).collect();
+    let mut gone = BTreeSet::new();
+    for Match { last, inner, found } in matches {
+        if inner.iter().chain([&last]).any(|index| gone.contains(index)) {
+            continue;
+        }
+        gone.extend(inner);
+        write(&mut graph.nodes[last], found);
+    }
+    graph.remove(&gone)
+}
 
 pub struct Links<'a> {
     pub graph: &'a Graph,

@@ -6,8 +6,8 @@ use super::transform::Transform;
 use super::{Matrix, float32, floats_or_tensor, ints, like};
 use crate::engine::backend::Kernels;
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, Site, one};
-use crate::tensor::DType;
-use std::collections::HashMap;
+use crate::tensor::{DType, Tensor};
+use std::collections::{HashMap, HashSet};
 
 fn size(value: i64, what: &str) -> Result<usize, String> {
     usize::try_from(value).map_err(|_| format!("{what} {value}"))
@@ -196,62 +196,104 @@ pub fn classifier<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
+/// The nodes of a TreeEnsemble, whose leaves are apart from them, as the attributes list them.
+struct Listed {
+    modes: Vec<f64>,
+    splits: Vec<f64>,
+    /// Whether the splits are doubles.
+    double: bool,
+    features: Vec<i64>,
+    yes: Vec<i64>,
+    no: Vec<i64>,
+    yes_leaf: Vec<i64>,
+    no_leaf: Vec<i64>,
+    missing: Vec<i64>,
+    /// The sets that nodes test for membership, one after another, each ended by a NaN.
+    members: Vec<f64>,
+}
+
+impl Listed {
+    fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
+        let attributes = &site.node.attributes;
+        let tensor = |name: &str| {
+            attributes.find_tensor(name)?.ok_or_else(|| format!("attribute {name:?} is missing"))
+        };
+        let (modes, splits) = (tensor("nodes_modes")?.to_f64(), tensor("nodes_splits")?);
+        let list = |name: &str| ints(site, &format!("nodes_{name}"));
+        let listed = Self {
+            modes,
+            splits: splits.to_f64(),
+            double: splits.dtype() == DType::F64,
+            features: list("featureids")?,
+            yes: list("truenodeids")?,
+            no: list("falsenodeids")?,
+            yes_leaf: list("trueleafs")?,
+            no_leaf: list("falseleafs")?,
+            missing: list("missing_value_tracks_true")?,
+            members: attributes.find_tensor("membership_values")?.map_or_else(Vec::new, Tensor::to_f64),
+        };
+        let Self { splits, features, yes, no, yes_leaf, no_leaf, .. } = &listed;
+        let lengths = [splits.len(), features.len(), yes.len(), no.len(), yes_leaf.len(), no_leaf.len()];
+        if lengths != [listed.modes.len(); 6] {
+            return Err("the lists that describe its nodes differ in length".into());
+        }
+        Ok(listed)
+    }
+
+    /// The nodes, with so many leaves behind them, and the sets that they test for membership.
+    fn nodes(&self, leaves: usize) -> Result<(Vec<Node>, Vec<HashSet<u64>>), String> {
+        let count = self.modes.len();
+        let mut members = self.members.iter().copied();
+        let mut sets = Vec::new();
+        let mut nodes = Vec::with_capacity(count + leaves);
+        for at in 0..count {
+            let mode = Mode::from_code(self.modes[at] as i64)?;
+            let child = |is_leaf: i64, id: i64| {
+                let (id, limit) = (size(id, "node")?, if is_leaf != 0 { leaves } else { count });
+                if id >= limit {
+                    return Err(format!("node {at} of its trees leads nowhere"));
+                }
+                Ok(if is_leaf != 0 { count + id } else { id })
+            };
+            let value = if mode == Mode::Member {
+                sets.push(members.by_ref().take_while(|v| !v.is_nan()).map(f64::to_bits).collect());
+                (sets.len() - 1) as f64
+            } else {
+                self.splits[at]
+            };
+            nodes.push(Node {
+                mode,
+                feature: size(self.features[at], "feature")?,
+                value,
+                missing_is_yes: self.missing.get(at).is_some_and(|m| *m != 0),
+                yes: child(self.yes_leaf[at], self.yes[at])?,
+                no: child(self.no_leaf[at], self.no[at])?,
+            });
+        }
+        nodes.extend((0..leaves).map(|at| Node {
+            mode: Mode::Leaf,
+            feature: 0,
+            value: 0.0,
+            missing_is_yes: false,
+            yes: at,
+            no: at + 1,
+        }));
+        Ok((nodes, sets))
+    }
+}
+
 /// Leaves are apart from the nodes, and a mode may test for membership of a set.
 pub fn ensemble<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     let attributes = &site.node.attributes;
-    let tensor =
-        |name: &str| attributes.find_tensor(name)?.ok_or_else(|| format!("attribute {name:?} is missing"));
-    let (modes, splits) = (tensor("nodes_modes")?.to_f64(), tensor("nodes_splits")?);
-    let leaf_weights = tensor("leaf_weights")?.to_f64();
-    let lists = ["featureids", "truenodeids", "falsenodeids", "trueleafs", "falseleafs"];
-    let [features, yes, no, yes_leaf, no_leaf] = lists.map(|name| ints(site, &format!("nodes_{name}")));
-    let (features, yes, no, yes_leaf, no_leaf) = (features?, yes?, no?, yes_leaf?, no_leaf?);
-    let missing = ints(site, "nodes_missing_value_tracks_true")?;
+    let listed = Listed::read(site)?;
+    let leaf_weights = attributes.find_tensor("leaf_weights")?;
+    let leaf_weights = leaf_weights.ok_or("attribute \"leaf_weights\" is missing")?.to_f64();
     let leaf_targets = ints(site, "leaf_targetids")?;
-    let count = modes.len();
-    let lengths = [splits.len(), features.len(), yes.len(), no.len(), yes_leaf.len(), no_leaf.len()];
-    if lengths != [count; 6] || leaf_targets.len() != leaf_weights.len() {
+    if leaf_targets.len() != leaf_weights.len() {
         return Err("the lists that describe its nodes differ in length".into());
     }
-    let mut members = match attributes.find_tensor("membership_values")? {
-        Some(tensor) => tensor.to_f64(),
-        None => Vec::new(),
-    }
-    .into_iter();
-    let double = splits.dtype() == DType::F64;
-    let splits = splits.to_f64();
-    let mut sets = Vec::new();
-    let mut nodes = Vec::with_capacity(count + leaf_weights.len());
-    for at in 0..count {
-        let mode = Mode::from_code(modes[at] as i64)?;
-        let child = |is_leaf: i64, id: i64| {
-            let (id, limit) = (size(id, "node")?, if is_leaf != 0 { leaf_weights.len() } else { count });
-            if id >= limit {
-                return Err(format!("node {at} of its trees leads nowhere"));
-            }
-            Ok(if is_leaf != 0 { count + id } else { id })
-        };
-        let value = if mode == Mode::Member {
-            // The sets follow one another, each ended by a NaN.
-            sets.push(members.by_ref().take_while(|v| !v.is_nan()).map(f64::to_bits).collect());
-            (sets.len() - 1) as f64
-        } else {
-            splits[at]
-        };
-        nodes.push(Node {
-            mode,
-            feature: size(features[at], "feature")?,
-            value,
-            missing_is_yes: missing.get(at).is_some_and(|m| *m != 0),
-            yes: child(yes_leaf[at], yes[at])?,
-            no: child(no_leaf[at], no[at])?,
-        });
-    }
-    for at in 0..leaf_weights.len() {
-        let leaf =
-            Node { mode: Mode::Leaf, feature: 0, value: 0.0, missing_is_yes: false, yes: at, no: at + 1 };
-        nodes.push(leaf);
-    }
+    let (nodes, sets) = listed.nodes(leaf_weights.len())?;
+    let double = listed.double;
     let weights = leaf_targets.iter().zip(leaf_weights).map(|(t, w)| Ok((size(*t, "target")?, w)));
     let weights = weights.collect::<Result<Vec<_>, String>>()?;
     let roots = ints(site, "tree_roots")?.iter().map(|r| size(*r, "root")).collect::<Result<Vec<_>, _>>()?;

@@ -10,6 +10,7 @@ use crate::engine::ops::shape::{concat, permute};
 use crate::engine::ops::{BoxOp, Context, Inputs, OpError, OpResult, Site, broadcast};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Tensor};
+use burn::tensor::ops::FloatTensor;
 use burn::tensor::{TensorMetadata, get_device_settings};
 
 struct Attention {
@@ -74,20 +75,40 @@ pub fn repeat_heads<B: Kernels>(x: Value<B>, heads: usize, cx: &Context<B>) -> R
     broadcast::to(x, &[batch, own, heads / own, length, size], cx)?.reshaped(vec![batch, heads, length, size])
 }
 
+/// The weights of a query that may look nowhere are zero, not NaN.
+fn zero_where_closed<B: Kernels>(
+    weights: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    cx: &Context<B>,
+) -> Result<FloatTensor<B>, OpError> {
+    let settings = get_device_settings::<B>(&cx.device);
+    let (shape, last) = (weights.shape(), bias.rank() - 1);
+    let closed = B::float_equal_elem(bias, f64::NEG_INFINITY.into(), settings.bool_dtype);
+    let nowhere = B::bool_all_dim(closed, last);
+    let nowhere = broadcast::to(Value::Bool(nowhere), &shape, cx)?.bool(&cx.device)?;
+    Ok(B::float_mask_fill(weights, nowhere, 0.0.into()))
+}
+
 impl Attention {
-    fn run<B: Kernels>(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
-        let (q, k, v) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
-        // As activations: halves are computed in single precision where the processor has none.
-        let half = matches!(q.dtype(), DType::F16 | DType::BF16) && B::ON_HOST;
-        if half {
-            let given = q.dtype();
-            inputs.0[0..3].clone_from_slice(&[Some(q), Some(k), Some(v)]);
-            for input in inputs.0.iter_mut().filter(|i| i.as_ref().is_some_and(|v| v.dtype() == given)) {
-                *input = input.take().map(|v| cast(v, DType::F32, cx)).transpose()?;
-            }
-            let outputs = self.run(inputs, cx)?;
-            return outputs.into_iter().map(|v| cast(v, given, cx)).collect();
+    fn run<B: Kernels>(&self, inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
+        let dtype = inputs.0.first().and_then(Option::as_ref).map(Value::dtype);
+        match dtype {
+            Some(half @ (DType::F16 | DType::BF16)) if B::ON_HOST => self.in_single(half, inputs, cx),
+            _ => self.attend(inputs, cx),
         }
+    }
+
+    /// As activations: halves are computed in single precision where the processor has none.
+    fn in_single<B: Kernels>(&self, half: DType, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
+        for input in inputs.0.iter_mut().filter(|i| i.as_ref().is_some_and(|v| v.dtype() == half)) {
+            *input = input.take().map(|v| cast(v, DType::F32, cx)).transpose()?;
+        }
+        let outputs = self.attend(inputs, cx)?;
+        outputs.into_iter().map(|v| cast(v, half, cx)).collect()
+    }
+
+    fn attend<B: Kernels>(&self, mut inputs: Inputs<B>, cx: &Context<B>) -> OpResult<B> {
+        let (q, k, v) = (inputs.take(0)?, inputs.take(1)?, inputs.take(2)?);
         let (dtype, flat) = (q.dtype(), q.rank() == 3);
         let q = split_heads(q, self.heads.0)?;
         let (mut k, mut v) = (split_heads(k, self.heads.1)?, split_heads(v, self.heads.1)?);
@@ -115,6 +136,20 @@ impl Attention {
                 return Ok(vec![if flat { join_heads(y)? } else { y }, present_key, present_value]);
             }
         }
+        let (y, shown) = self.step_by_step([q, k, v], bias, scale, cx)?;
+        let y = if flat { join_heads(y)? } else { y };
+        Ok(vec![y, present_key, present_value, shown])
+    }
+
+    /// The result, and the scores as they are shown, where they are or one operator does not do for all.
+    fn step_by_step<B: Kernels>(
+        &self,
+        [q, k, v]: [Value<B>; 3],
+        bias: Option<Value<B>>,
+        scale: f64,
+        cx: &Context<B>,
+    ) -> Result<(Value<B>, Value<B>), OpError> {
+        let dtype = q.dtype();
         let scale = scale.sqrt();
         let scale =
             || -> Result<Value<B>, String> { Ok(Value::Host(host::scalar(dtype, Number::Float(scale))?)) };
@@ -137,26 +172,16 @@ impl Attention {
             shown = Some(scores.clone());
         }
         let scores = cast(Value::Float(scores), self.precision.unwrap_or(dtype), cx)?.float(&cx.device)?;
-        let shape = scores.shape();
         let mut weights = B::softmax(scores, 3);
         if let Some(bias) = bias {
-            // A query that may look nowhere gives zero, not NaN.
-            let settings = get_device_settings::<B>(&cx.device);
-            let bias = bias.float(&cx.device)?;
-            let last = bias.rank() - 1;
-            let closed = B::float_equal_elem(bias, f64::NEG_INFINITY.into(), settings.bool_dtype);
-            let nowhere = B::bool_all_dim(closed, last);
-            let nowhere = broadcast::to(Value::Bool(nowhere), &shape, cx)?.bool(&cx.device)?;
-            weights = B::float_mask_fill(weights, nowhere, 0.0.into());
+            weights = zero_where_closed::<B>(weights, bias.float(&cx.device)?, cx)?;
         }
         let weights = cast(Value::Float(weights), dtype, cx)?;
         let shown = match shown {
             Some(shown) => Value::Float(shown),
             None => weights.clone(),
         };
-        let y = product(weights, v, cx)?;
-        let y = if flat { join_heads(y)? } else { y };
-        Ok(vec![y, present_key, present_value, shown])
+        Ok((product(weights, v, cx)?, shown))
     }
 
     /// What is added to the scores: 0 where a query may look, -infinity where not, or the float mask.

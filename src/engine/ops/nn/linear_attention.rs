@@ -105,74 +105,112 @@ impl Settings {
         cx: &Context<B>,
     ) -> Result<(Vec<f32>, Vec<f32>), OpError> {
         let Sizes { batch, steps, keys, values } = *sizes;
-        // How many numbers of a gate one step of one item has.
-        let wide = |gate: Option<&Tensor>, allowed: &[usize]| -> Result<usize, String> {
-            match gate.map(Tensor::shape) {
-                None => Ok(0),
-                Some([b, t, wide]) if *b == batch && *t == steps && allowed.contains(wide) => Ok(*wide),
-                Some(shape) => Err(format!("a gate {shape:?} for {allowed:?}")),
-            }
+        let given = Given {
+            q: reals::<f32>(q),
+            k: reals::<f32>(k),
+            v: reals::<f32>(v),
+            decay: Gate::read(decay, sizes, &[self.kv_heads, self.kv_heads * keys])?,
+            beta: Gate::read(beta, sizes, &[self.kv_heads, 1])?,
         };
-        let decay_wide = wide(decay, &[self.kv_heads, self.kv_heads * keys])?;
-        let beta_wide = wide(beta, &[self.kv_heads, 1])?;
-        let gate = |gate: Option<&Tensor>| gate.map(reals::<f32>).unwrap_or_default();
-        let (decay, beta) = (gate(decay), gate(beta));
-        let (q, k, v) = (reals::<f32>(q), reals::<f32>(k), reals::<f32>(v));
         let mut state = past.map_or_else(|| vec![0.0; batch * self.kv_heads * keys * values], reals::<f32>);
-        let scale = if self.scale == 0.0 { 1.0 / (keys as f32).sqrt() } else { self.scale };
-        let group = self.heads / self.kv_heads;
         // Head after head, each with all its steps; put in order afterwards.
         let parts: Vec<Vec<f32>> = state
             .par_chunks_mut(keys * values)
             .enumerate()
-            .map(|(index, state)| {
-                let (item, head) = (index / self.kv_heads, index % self.kv_heads);
-                let mut out = Vec::with_capacity(steps * group * values);
-                let mut new = vec![0f32; values];
-                for step in 0..steps {
-                    cx.run.go_on()?;
-                    let row = item * steps + step;
-                    let key = &k[(row * self.kv_heads + head) * keys..][..keys];
-                    new.copy_from_slice(&v[(row * self.kv_heads + head) * values..][..values]);
-                    if self.gated {
-                        for (i, line) in state.chunks_mut(values).enumerate() {
-                            let one_a_head = decay_wide == self.kv_heads;
-                            let at = if one_a_head { head } else { head * keys + i };
-                            let factor = decay[row * decay_wide + at].exp();
-                            line.iter_mut().for_each(|s| *s *= factor);
-                        }
-                    }
-                    if self.delta {
-                        let rate = beta[row * beta_wide + if beta_wide == 1 { 0 } else { head }];
-                        for (line, k) in state.chunks(values).zip(key) {
-                            new.iter_mut().zip(line).for_each(|(n, s)| *n -= s * k);
-                        }
-                        new.iter_mut().for_each(|n| *n *= rate);
-                    }
-                    for (line, k) in state.chunks_mut(values).zip(key) {
-                        line.iter_mut().zip(&new).for_each(|(s, n)| *s += k * n);
-                    }
-                    for member in 0..group {
-                        let query = &q[(row * self.heads + head * group + member) * keys..][..keys];
-                        let start = out.len();
-                        out.resize(start + values, 0.0);
-                        for (line, q) in state.chunks(values).zip(query) {
-                            out[start..].iter_mut().zip(line).for_each(|(o, s)| *o += scale * q * s);
-                        }
-                    }
-                }
-                Ok::<_, OpError>(out)
-            })
+            .map(|(index, state)| self.head(sizes, &given, index, state, cx))
             .collect::<Result<_, _>>()?;
+        let of_step = self.heads / self.kv_heads * values;
         let mut y = Vec::with_capacity(batch * steps * self.heads * values);
         for item in 0..batch {
             for step in 0..steps {
                 for head in 0..self.kv_heads {
                     let part = &parts[item * self.kv_heads + head];
-                    y.extend_from_slice(&part[step * group * values..][..group * values]);
+                    y.extend_from_slice(&part[step * of_step..][..of_step]);
                 }
             }
         }
         Ok((y, state))
+    }
+
+    /// The output of one head of one item, step after step; its state is left as it is after the last.
+    fn head<B: Kernels>(
+        &self,
+        sizes: &Sizes,
+        given: &Given,
+        index: usize,
+        state: &mut [f32],
+        cx: &Context<B>,
+    ) -> Result<Vec<f32>, OpError> {
+        let Sizes { steps, keys, values, .. } = *sizes;
+        let Given { q, k, v, decay, beta } = given;
+        let (item, head) = (index / self.kv_heads, index % self.kv_heads);
+        let group = self.heads / self.kv_heads;
+        let scale = if self.scale == 0.0 { 1.0 / (keys as f32).sqrt() } else { self.scale };
+        let mut out = Vec::with_capacity(steps * group * values);
+        let mut new = vec![0f32; values];
+        for step in 0..steps {
+            cx.run.go_on()?;
+            let row = item * steps + step;
+            let key = &k[(row * self.kv_heads + head) * keys..][..keys];
+            new.copy_from_slice(&v[(row * self.kv_heads + head) * values..][..values]);
+            if self.gated {
+                for (i, line) in state.chunks_mut(values).enumerate() {
+                    let one_a_head = decay.wide == self.kv_heads;
+                    let at = if one_a_head { head } else { head * keys + i };
+                    let factor = decay.numbers[row * decay.wide + at].exp();
+                    line.iter_mut().for_each(|s| *s *= factor);
+                }
+            }
+            if self.delta {
+                let rate = beta.numbers[row * beta.wide + if beta.wide == 1 { 0 } else { head }];
+                for (line, k) in state.chunks(values).zip(key) {
+                    new.iter_mut().zip(line).for_each(|(n, s)| *n -= s * k);
+                }
+                new.iter_mut().for_each(|n| *n *= rate);
+            }
+            for (line, k) in state.chunks_mut(values).zip(key) {
+                line.iter_mut().zip(&new).for_each(|(s, n)| *s += k * n);
+            }
+            for member in 0..group {
+                let query = &q[(row * self.heads + head * group + member) * keys..][..keys];
+                let start = out.len();
+                out.resize(start + values, 0.0);
+                for (line, q) in state.chunks(values).zip(query) {
+                    out[start..].iter_mut().zip(line).for_each(|(o, s)| *o += scale * q * s);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The numbers of all inputs but the state.
+struct Given {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    decay: Gate,
+    beta: Gate,
+}
+
+/// A gate, and how many numbers of it one step of one item has.
+struct Gate {
+    numbers: Vec<f32>,
+    wide: usize,
+}
+
+impl Gate {
+    /// Reads a gate of one of the widths that are allowed; one that is left out has none.
+    fn read(gate: Option<&Tensor>, sizes: &Sizes, allowed: &[usize]) -> Result<Self, String> {
+        let wide = match gate.map(Tensor::shape) {
+            None => 0,
+            Some([batch, steps, wide])
+                if (*batch, *steps) == (sizes.batch, sizes.steps) && allowed.contains(wide) =>
+            {
+                *wide
+            }
+            Some(shape) => return Err(format!("a gate {shape:?} for {allowed:?}")),
+        };
+        Ok(Self { numbers: gate.map(reals::<f32>).unwrap_or_default(), wide })
     }
 }
