@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What to run over what.
+/// The run that is asked for: a pipeline over files.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub pipeline: String,
@@ -45,7 +45,7 @@ pub struct Batch {
     pub via: Option<String>,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Done {
     pub what: What,
@@ -54,7 +54,7 @@ pub struct Done {
     pub ended: Result<(), Stopped>,
 }
 
-/// What a run is about.
+/// The subject of a run.
 #[derive(Clone, Debug)]
 pub struct What {
     pub pipeline: String,
@@ -68,7 +68,7 @@ pub struct What {
     pub shard: Option<Shard>,
 }
 
-/// What would be done.
+/// A run that is described and not carried out.
 #[derive(Clone, Debug)]
 pub struct DryRun {
     pub what: What,

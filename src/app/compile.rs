@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where pipelines are looked for where no path is given.
+/// The folder in which pipelines are looked for where no path is given.
 pub const DEFAULT_PATH: &str = "pipelines";
 
 /// A pipeline to begin with, for somebody who has a model and none yet.
@@ -40,7 +40,7 @@ models/NAME/1/model.onnx, and write pipelines/first.toml:
 `rserve inspect models/NAME/1/model.onnx` says what the model takes and gives, `rserve check` whether the file fits
 it, and `rserve run` serves it."#;
 
-/// What a command works on.
+/// The plan that a command works on, with what it was compiled from.
 pub struct Compiled {
     pub plan: Arc<Plan>,
     /// Warnings alone; with an error there is no plan.

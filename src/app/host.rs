@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 /// How long a look at the stores is good for: whoever asks more often is told the same.
 const LOOKED: Duration = Duration::from_secs(1);
 
-/// What runs, as the ingress asks for it.
+/// The process that runs, as the ingress sees it.
 pub struct HostOf {
     running: Arc<Running>,
     orders: Orders,

@@ -2,14 +2,14 @@
 
 use crate::spec::Address;
 
-/// What the command line says in the place of the files.
+/// Settings of the command line that take the place of those in the files.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     pub listen: Option<Address>,
     pub admin: Listen,
 }
 
-/// Where a listener that there need not be is to listen.
+/// The address of a listener that may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Listen {
     /// Where the files say.

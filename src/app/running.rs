@@ -63,7 +63,7 @@ pub struct Refusal {
     pub text: String,
 }
 
-/// What a look at the files came to.
+/// The result of a look at the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     Unchanged,
@@ -236,7 +236,7 @@ impl Running {
     }
 }
 
-/// What one client may take.
+/// The bounds of one client.
 pub fn client_rules(plan: &Plan) -> ClientRules {
     ClientRules { per_client: plan.server.per_client, proxies: plan.server.proxies.clone() }
 }

@@ -3,7 +3,7 @@
 use super::Trouble;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Which signal asks for the end.
+/// The signal that asks for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// SIGTERM, as a process manager sends it.

@@ -13,7 +13,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the admin listener is, and what it asks for.
+/// The address of the admin listener, and the token that it asks for.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Admin {
     /// The admin listener of the rserve to speak to

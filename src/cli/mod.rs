@@ -20,7 +20,7 @@ use clap::{ColorChoice, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// How a command ended.
+/// The end of a command, as its exit code tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Fine = 0,

@@ -28,7 +28,7 @@ pub fn choose(
     })
 }
 
-/// Which of `media_types` the `Accept` header wants most: the first where it does not say, `None` where it
+/// The one of `media_types` that the `Accept` header wants most: the first where it does not say, `None` where it
 /// wants none of them.
 pub fn prefers<'a>(headers: &HeaderMap, media_types: impl IntoIterator<Item = &'a str>) -> Option<usize> {
     let values = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok());

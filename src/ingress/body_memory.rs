@@ -15,7 +15,7 @@ const OVERHEAD: usize = 6 << 10;
 /// What a header takes beside its name and its value.
 const OF_HEADER: usize = 100;
 
-/// What one request has of the memory for bodies. It is given back when this is dropped.
+/// The part of the memory for bodies that one request has. It is given back when this is dropped.
 #[derive(Debug)]
 pub struct BodyMemory {
     of: RequestMemory,

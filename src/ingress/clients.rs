@@ -77,7 +77,7 @@ fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What one connection or request has of its address's amount.
+/// The part of its address's amount that one connection or request has.
 #[derive(Debug)]
 pub struct Taken {
     of: PerAddress,
@@ -120,7 +120,7 @@ pub struct RequestMemory {
 }
 
 impl RequestMemory {
-    /// Who sends the request, where that is known.
+    /// The sender of the request, where it is known.
     pub fn sender(&self) -> Option<Sender> {
         self.client.as_ref().map(|(_, address, _)| Sender::of(address))
     }
@@ -139,7 +139,7 @@ impl RequestMemory {
         Self { budget: budget.clone(), client }
     }
 
-    /// So many bytes of the client's part; `None` where it has no bound. `small` takers have an eighth beside it, so that
+    /// Takes that many bytes of the client's part; `None` where it has no bound. `small` takers have an eighth beside it, so that
     /// what a client sends much of does not turn all else away that it sends.
     pub fn of_client(&self, bytes: u64, small: bool) -> Result<Option<Taken>, Problem> {
         let Some((clients, address, most)) = &self.client else { return Ok(None) };
@@ -147,7 +147,7 @@ impl RequestMemory {
         clients.take(*address, bytes, most).map(Some).ok_or_else(|| too_much(bytes, most))
     }
 
-    /// So many bytes more of the client's part.
+    /// Takes that many bytes more of the client's part.
     pub fn grow(&self, taken: &mut Option<Taken>, more: u64, small: bool) -> Result<(), Problem> {
         let Some(((_, _, most), taken)) = self.client.as_ref().zip(taken.as_mut()) else { return Ok(()) };
         let most = with_eighth(*most, small);

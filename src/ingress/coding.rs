@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use hyper::header::CONTENT_ENCODING;
 use std::io::{self, Read};
 
-/// What is taken, as it is told to a client that sends something else.
+/// The codings that are taken, as a client is told that sends another one.
 pub const TAKEN: &str = "gzip, deflate";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-/// How everything stands: `GET /status`.
+/// The state of everything: `GET /status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// The version of rserve.
@@ -107,7 +107,7 @@ pub struct StuckBatch {
     pub seconds: f64,
 }
 
-/// What the stores hold: `GET /models`.
+/// The models and versions in the stores: `GET /models`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
     pub models: Vec<StoredModel>,
@@ -133,7 +133,7 @@ pub struct Ignored {
     pub reason: String,
 }
 
-/// What an order came to.
+/// The outcome of an order to look at files and models.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// Where the pipeline files were looked at.

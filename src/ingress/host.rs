@@ -37,7 +37,7 @@ pub trait Handler: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Answer, flow::Error>>;
 }
 
-/// What of a request decides which versions of the models answer it.
+/// The parts of a request that decide which versions of the models answer it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versions {
     /// The models of which the request asks for a version.
@@ -65,7 +65,7 @@ pub trait Host: Send + Sync + 'static {
     fn order(&self, order: Order) -> BoxFuture<'_, Done>;
 }
 
-/// What the admin listener is asked to do.
+/// An order to the process, as the admin listener takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Look at the pipeline files and at every model.
@@ -78,7 +78,7 @@ pub enum Order {
     Unload(String, u64),
 }
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Debug)]
 pub enum Done {
     Fine(Reloaded),

@@ -58,7 +58,7 @@ pub struct Metrics {
     pub connections: Gauge,
 }
 
-/// What is counted for one route.
+/// The counters of one route.
 #[derive(Debug)]
 pub struct RouteMetrics {
     requests: [Counter; STATUSES.len()],

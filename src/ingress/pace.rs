@@ -15,7 +15,7 @@ tokio::task_local! {
     static STREAM: Arc<Pace>;
 }
 
-/// How the client takes the answer of one stream of HTTP/2.
+/// The pace at which the client takes the answer of one stream of HTTP/2.
 #[derive(Debug, Default)]
 pub struct Pace {
     begun: Notify,

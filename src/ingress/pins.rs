@@ -42,7 +42,7 @@ fn malformed(what: &str) -> Problem {
     ))
 }
 
-/// What decides for each model whose traffic is split: the value of its header, or the request's id where the request
+/// The key that decides for each model whose traffic is split: the value of its header, or the request's id where the request
 /// has none.
 pub fn keys(headers: &HeaderMap, sticky: &[(String, String)]) -> Vec<(String, Vec<u8>)> {
     let value = |name: &str| headers.get(name).map(|value| value.as_bytes().to_vec());

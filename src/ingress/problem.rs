@@ -128,7 +128,7 @@ impl Problem {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// What is sent of it.
+    /// The document that is sent of the problem.
     pub fn document(&self, request_id: &str) -> Vec<u8> {
         let (name, title) = self.kind.name_and_title();
         let mut document = json!({
@@ -146,7 +146,7 @@ impl Problem {
         body
     }
 
-    /// The headers that go with it.
+    /// The headers that are sent with the document.
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.document.headers
     }

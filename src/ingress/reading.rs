@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// What packed bytes become, as a rule. They are taken to be heavy however few they are.
 const UNPACKED: usize = 4;
 
-/// What bodies are read with.
+/// The settings and threads that bodies are read with.
 pub struct BodyReader {
     pub config: Arc<DynamicConfig>,
     /// How long a body may stand still.

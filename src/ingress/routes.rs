@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The methods of a pipeline's route.
 pub const METHODS: &str = "POST, PUT, OPTIONS";
 
-/// What every server answers beside its pipelines.
+/// A path that every server answers beside its pipelines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builtin {
     Index,
@@ -45,7 +45,7 @@ pub struct Route {
     pub offline: String,
 }
 
-/// What a path leads to.
+/// The pipeline or page that a path leads to.
 pub enum Found<'a> {
     Builtin(Builtin),
     Pipeline(&'a Route),

@@ -185,7 +185,7 @@ pub async fn contained(work: impl Future<Output = Result<Response, Problem>>) ->
     .await
 }
 
-/// What every answer has: its request's id. Where a body was left unread, a connection of HTTP/1 is closed, and
+/// Puts on an answer what every answer has, its request's id. Where a body was left unread, a connection of HTTP/1 is closed, and
 /// of a stream of HTTP/2 the rest is taken in and forgotten.
 pub fn finished(
     result: Result<Response, Problem>,

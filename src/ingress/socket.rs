@@ -26,7 +26,7 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// What an HTTP/2 client sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What the requests of a connection, its socket and its timers tell each other.
+/// The state of a connection, which its requests, its socket and its timers share.
 #[derive(Debug)]
 pub struct ConnectionState {
     /// Where its client is, where that is known.
@@ -47,7 +47,7 @@ pub struct ConnectionState {
 }
 
 impl ConnectionState {
-    /// Those of a connection that is just opened, from `peer` where that is known.
+    /// The state of a connection that is just opened, from `peer` where that is known.
     pub fn new(peer: Option<IpAddr>) -> Self {
         Self {
             peer,

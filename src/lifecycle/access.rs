@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What it takes to look at the versions of one model.
+/// Access to the versions of one model in the store.
 pub(super) struct StoreAccess<'a> {
     pub root: &'a StoreRoot,
     pub model: &'a str,

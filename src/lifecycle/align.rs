@@ -7,7 +7,7 @@ use crate::diagnostic::shown;
 use crate::plan::Signature;
 use std::collections::BTreeSet;
 
-/// Where each port of the generation is in the plan, and where each output of the plan is in the generation.
+/// The place of each port of a generation in the plan, and of each output of the plan in the generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Align {
     /// The place in the plan of each input of the generation.
@@ -18,7 +18,7 @@ pub struct Align {
     outputs: Vec<Option<usize>>,
 }
 
-/// What the plan relies on.
+/// The ports of a model that the plan relies on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contract {
     pub signature: std::sync::Arc<Signature>,
@@ -71,7 +71,7 @@ impl Align {
         self.inputs.iter().filter_map(|at| of_plan.get(*at).cloned()).collect()
     }
 
-    /// What becomes of each output of the generation; `otherwise` where the plan does not have it.
+    /// The use that is made of each output of the generation; `otherwise` where the plan does not have it.
     pub fn wants<T: Clone>(&self, of_plan: &[T], otherwise: &T) -> Vec<T> {
         let want = |at: &Option<usize>| at.and_then(|at| of_plan.get(at)).unwrap_or(otherwise).clone();
         self.gives.iter().map(want).collect()

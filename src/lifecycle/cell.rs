@@ -26,7 +26,7 @@ pub struct Served {
     pub shadow: Option<Arc<Shadow>>,
 }
 
-/// What one request takes of a model.
+/// The version of a model that one request takes.
 #[derive(Clone)]
 pub struct Picked {
     pub answering: Answering,
@@ -137,7 +137,7 @@ impl Cell {
         }
     }
 
-    /// What serves here goes on for those who hold the cell, and drains unless another cell serves it too.
+    /// Gives the cell up: what serves here goes on for those who hold the cell, and drains unless another cell serves it too.
     ///
     /// REQUIRES that this is called once, by whoever may write the cell.
     pub(super) fn retire(&self) {

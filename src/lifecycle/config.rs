@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What answers now for each model, ascending by version.
+/// The versions that answer now for each model, ascending.
 pub type Serving = BTreeMap<String, Vec<(u64, VersionFacts)>>;
 
 /// Says whether a version can take its place in the plan. `app` compiles the plan with it.
@@ -73,7 +73,7 @@ impl PlanContext {
 }
 
 impl Config {
-    /// What the plan says of a model. `devices` are its distinct ones, opened, and `aside` is for its shadow.
+    /// The part of the plan that a model is served by. `devices` are its distinct ones, opened, and `aside` is for its shadow.
     pub(super) fn new(
         plan: &Plan,
         id: ModelId,
@@ -142,7 +142,7 @@ impl Config {
         self.targets.iter().map(|target| target.device.id()).collect()
     }
 
-    /// Where a generation is to be: one that answers, or a shadow.
+    /// The devices of a generation that answers, or of a shadow.
     pub(super) fn targets(&self, shadow: bool) -> &[Target] {
         if shadow { std::slice::from_ref(&self.aside) } else { &self.targets }
     }

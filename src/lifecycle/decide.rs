@@ -20,7 +20,7 @@ pub struct Versions {
     pub shadow: Option<u64>,
 }
 
-/// What a look at a version's files gave.
+/// The result of a look at a version's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshot {
     Is(Digest),

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// What models are loaded with.
+/// The loader, and the precautions that loads are made with.
 #[derive(Clone)]
 pub(super) struct LoadContext {
     pub loader: Arc<dyn Loader>,
@@ -42,7 +42,7 @@ pub(super) struct Target {
     pub memory: Option<Allowed>,
 }
 
-/// How a generation is to be loaded.
+/// The load of a generation that is asked for.
 #[derive(Clone)]
 pub(super) struct LoadRequest {
     pub loader: Arc<dyn Loader>,

@@ -28,7 +28,7 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    /// Of many reasons the first are kept.
+    /// An error with these reasons; of many the first are kept.
     pub fn new(reasons: &str, lasting: bool) -> Self {
         Self { reason: shortened(reasons).into_owned(), lasting }
     }

@@ -31,7 +31,7 @@ pub(super) enum Verdict {
     TooLarge(String),
 }
 
-/// What a generation that is on its devices says of its memory there.
+/// A generation that is on its devices, as far as its memory there goes.
 pub(super) trait Occupancy: Send + Sync {
     /// What it has of a device at this moment; `None` where it is not on it.
     fn need(&self, device: DeviceId) -> Option<Need>;

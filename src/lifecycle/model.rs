@@ -24,7 +24,7 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// What a look at one model's versions came to.
+/// The result of a look at one model's versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reload {
     /// Versions that were loaded and now serve.
@@ -54,7 +54,7 @@ pub(super) struct Model {
     pub(super) loaded: LoadedGenerations,
 }
 
-/// Which plan a model is of.
+/// The stage of the plan that a model is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The model is of a plan that is staged. Generations that it has from the plan that serves keep that one's policy.
@@ -104,7 +104,7 @@ impl Model {
         }
     }
 
-    /// What the plan says, with what was asked for by hand.
+    /// The plan for the model, with the versions that were asked for by hand.
     pub(super) fn config(&self) -> Config {
         let mut config = lock(&self.config).clone();
         let by_hand = lock(&self.by_hand).clone();
@@ -113,7 +113,7 @@ impl Model {
         config
     }
 
-    /// What the plan says, without what was asked for by hand.
+    /// The plan for the model, without the versions that were asked for by hand.
     pub(super) fn planned(&self) -> Config {
         lock(&self.config).clone()
     }

@@ -84,7 +84,7 @@ enum NoteState {
     Refused,
 }
 
-/// What is known of content that is about to be loaded.
+/// The reason why content that is about to be loaded failed before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     pub cause: Cause,

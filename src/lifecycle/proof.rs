@@ -17,7 +17,7 @@ pub(super) fn on_host(rows: Vec<Vec<Option<Value>>>) -> Result<Vec<Row>, crate::
     rows.into_iter().map(row).collect()
 }
 
-/// How far a row may be from the item alone, as a part of the output's greatest number. On the CPU the order of
+/// The distance that a row may have from the item alone, as a part of the output's greatest number. On the CPU the order of
 /// sums does not follow from the number of rows; on other devices it may.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tolerance(pub f64);

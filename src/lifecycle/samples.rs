@@ -14,7 +14,7 @@ const LIMIT: usize = 1 << 28;
 /// Lengths that axes of unknown length are given, in the order in which they are tried.
 pub(super) const LENGTHS: [usize; 6] = [32, 64, 224, 10, 5, 1];
 
-/// What feeds an input of a model, as far as the plan tells.
+/// The values that come to an input of a model, as far as the plan tells.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Feed {
     pub ty: TensorType,
@@ -22,10 +22,10 @@ pub(super) struct Feed {
     pub range: Option<(f64, f64)>,
 }
 
-/// What comes to each input, by its name.
+/// The values that come to each input, by its name.
 pub(super) type Feeds = BTreeMap<String, Feed>;
 
-/// What the numbers of a sample are like. They differ as much as items do, so that a model that finds one thing
+/// The character of the numbers of a sample. They differ as much as items do, so that a model that finds one thing
 /// in each of some of them does not in the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Character {

@@ -8,7 +8,7 @@ use crate::store::{Digest, Stamp, VersionFiles};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is remembered of one model's versions between two looks.
+/// Looks at one model's versions, and remembers what it saw from one look to the next.
 #[derive(Default)]
 pub(super) struct Scanner {
     /// Files as they were when they were last read whole, and their digest: so that a look does not read

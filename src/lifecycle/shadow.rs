@@ -20,7 +20,7 @@ const WAITING: usize = 32;
 /// How long the shadow may take for one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What one step was given and gave, in the order of the plan.
+/// The inputs and outputs of one step, in the order of the plan.
 pub struct Copied {
     pub inputs: Vec<Value>,
     /// `None` where nobody reads the output.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a generation stands.
+/// The state of a generation.
 ///
 /// ```text
 /// new -> reserved -> loading -> warming -> ready -> draining -> unloaded

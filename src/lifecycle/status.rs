@@ -115,7 +115,7 @@ pub struct Loads {
     pub warm_up_seconds: f64,
 }
 
-/// What comparing has come to so far.
+/// The comparison of a shadow with what answered, so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub version: u64,

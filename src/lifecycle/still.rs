@@ -7,7 +7,7 @@
 use crate::store::{COARSEST, Digest, Stamp};
 use std::time::{Duration, Instant};
 
-/// What is remembered of a version between two looks.
+/// The observations of a version that are remembered between two looks.
 #[derive(Clone, Debug)]
 pub struct Observation {
     pub stamp: Stamp,

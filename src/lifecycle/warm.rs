@@ -26,7 +26,7 @@ pub struct Joining {
     pub help: Option<String>,
 }
 
-/// What the first batches of a model showed.
+/// The findings of the first batches of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Warmed {
     pub joining: Joining,

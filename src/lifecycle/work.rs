@@ -10,7 +10,7 @@ use crate::store::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
-/// What is remembered from one look at a model to the next.
+/// The facts about a model that are remembered from one look to the next.
 #[derive(Default)]
 pub(super) struct Work {
     /// Generations that failed, and will again.
@@ -24,7 +24,7 @@ pub(super) struct Work {
     pub adopted: Vec<Arc<Generation>>,
 }
 
-/// What of that which failed before is tried again.
+/// The failures of before that are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     No,
@@ -35,7 +35,7 @@ pub(super) enum Again {
     All,
 }
 
-/// What it depends on whether there is memory for a generation.
+/// The conditions on which it depends whether there is memory for a generation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct MemoryConditions {
     serving: Vec<(u64, Digest)>,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Who had how much of a device's time of late.
+/// The parts of a device's time that its models had in the last seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
     /// The part that ran of what its lanes could have run, in the last 10 and 60 seconds: in [0, 1].
@@ -16,7 +16,7 @@ pub struct Usage {
     pub models: Vec<ModelUsage>,
 }
 
-/// What one model asked for and got of a device.
+/// The share of a device that one model asked for, and the one that it got.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelUsage {
     pub model: Arc<str>,
@@ -29,7 +29,7 @@ pub struct ModelUsage {
 /// The spans of [`Usage`], in seconds.
 pub const SPANS: [f64; 2] = [10.0, 60.0];
 
-/// What a batch holds of its model's memory, given back by [`Accounts::release`].
+/// The part of its model's memory that a batch holds, given back by [`Accounts::release`].
 #[derive(Debug)]
 #[must_use = "what is held is given back when the batch ends"]
 pub struct Hold {
@@ -39,7 +39,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Whose the batch is.
+    /// The account that the batch is charged to.
     pub fn account(&self) -> AccountId {
         self.account
     }
@@ -157,7 +157,8 @@ impl Accounts {
         })
     }
 
-    /// Who had how much of a device of so many lanes, the batches on the way included: whose each is, and since when.
+    /// The usage of a device of that many lanes. `running` are the batches on the way: the account of each, and the
+    /// time at which it started.
     pub fn usage(&self, running: &[(AccountId, Instant)], lanes: usize, now: Instant) -> Usage {
         let since = |started: Instant| now.saturating_duration_since(started).as_secs_f64();
         // What ended, and what is on the way, as far as it lies in the span.

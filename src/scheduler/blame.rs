@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// Who sent an item, as far as it is known: what is equal comes from the same one.
+/// The sender of an item, as far as it is known. Equal ones are the same sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sender(u64);
 

@@ -97,7 +97,7 @@ impl Device {
         self.0.executor.lanes()
     }
 
-    /// Who had how much of its time of late.
+    /// The parts of its time that its models had in the last seconds.
     pub fn usage(&self) -> Usage {
         self.0.lock().state.usage(Instant::now())
     }

@@ -20,7 +20,7 @@ pub struct Formed {
     pub items: Vec<Item>,
     /// Its inputs, where they are on the device already.
     pub staged: Option<Box<dyn StagedBatch>>,
-    /// What ends it; its inputs are staged with it too.
+    /// The flag that ends the batch; its inputs are staged with the same one.
     pub stop: StopFlag,
 }
 
@@ -33,7 +33,7 @@ pub struct Next {
 
 /// A batch whose turn it is.
 pub struct Turn {
-    /// What the state is told when it has ended.
+    /// The number that the state is told when the batch has ended.
     pub id: RunId,
     pub formed: Formed,
     /// Where its rows are while they run.
@@ -42,7 +42,7 @@ pub struct Turn {
     pub in_relief: bool,
 }
 
-/// What a device is to do next.
+/// The next thing that a device has to do.
 pub enum Work {
     /// It is this batch's turn.
     Run(Turn),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// What waits in the queue of an instance.
+/// An item that waits in the queue of an instance.
 pub struct Item {
     /// The inputs in the order of the model's signature.
     pub inputs: Vec<Value>,

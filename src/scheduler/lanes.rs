@@ -8,10 +8,10 @@ use super::share::{AccountId, Charge};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long every lane must have been taken, none coming free, before a model that has none of them runs beside them.
+/// The time for which every lane must have been taken, none coming free, before a model that has none of them runs beside them.
 pub const RELIEF_AFTER: Duration = Duration::from_millis(50);
 
-/// When a batch that was told to end and does not is taken for stuck, and when for lost.
+/// The times after which a batch that was told to end, and does not, is taken for stuck and for lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// The time from which on the device is sick: the models on it are said not to be ready.
@@ -30,9 +30,9 @@ impl Default for Patience {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
     pub model: Arc<str>,
-    /// What of the model runs, where it says so.
+    /// The node of the model that runs, where the model says so.
     pub node: Option<String>,
-    /// How long it runs.
+    /// The time for which the batch has run.
     pub ran: Duration,
     /// Whether it is taken for lost.
     pub lost: bool,
@@ -134,17 +134,17 @@ impl Lanes {
 }
 
 impl OnTheWay {
-    /// Whose it is.
+    /// The account that the batch is charged to.
     pub fn account(&self) -> AccountId {
         self.batch.hold.account()
     }
 
-    /// How long ago it was told to end, where it was; tells it to end where it has run for too long.
+    /// The time since the batch was told to end, where it was; tells it to end where it has run for too long.
     pub fn look(&self, now: Instant) -> Option<Duration> {
         self.batch.running.look(self.batch.max_run, now)
     }
 
-    /// What is to be said of it, if it was told to end and does not come back.
+    /// A report of the batch, if it was told to end and does not come back.
     pub fn as_stuck(&self, patience: Patience, now: Instant) -> Option<Stuck> {
         let told = self.look(now).filter(|told| *told >= patience.stuck)?;
         Some(Stuck {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How fast an instance's queue empties.
+/// The speed at which an instance's queue empties.
 #[derive(Default)]
 pub struct Pace {
     /// When its latest batch ended, if something has waited since.
@@ -23,7 +23,7 @@ impl Pace {
         self.seconds_per_row += gain * (seconds - self.seconds_per_row);
     }
 
-    /// How long `len` items take to be run, within reason.
+    /// The time that `len` items take to be run, within reason.
     pub fn drain_time(&self, len: usize) -> Duration {
         Duration::from_secs_f64((self.seconds_per_row * len as f64).clamp(0.01, 60.0))
     }

@@ -3,7 +3,7 @@
 use crate::plan::BatchPolicy;
 use std::time::Duration;
 
-/// How an instance is served.
+/// The terms on which an instance is served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The part of the device's time that is held, in (0, 1]; 0 is best effort: what the others leave idle.

@@ -21,7 +21,7 @@ pub struct Terms {
     pub sender: Option<Sender>,
 }
 
-/// What a queue must know of an item.
+/// An item, as far as a queue has to know it.
 pub trait Waiting {
     fn terms(&self) -> Terms;
     /// When it came.
@@ -77,7 +77,7 @@ fn turn(item: &impl Waiting) -> Instant {
     item.queued() + yields(priority, deadline.saturating_duration_since(item.queued()))
 }
 
-/// When a batch may be taken.
+/// The time at which a batch may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// Nothing waits.
@@ -107,7 +107,7 @@ fn class(priority: Priority) -> usize {
     }
 }
 
-/// What [`Queue::take`] took out.
+/// The items that [`Queue::take`] took out.
 pub struct Taken<T> {
     /// Items that may run in one batch. Empty where all that waited is to be dropped.
     pub rows: Vec<T>,

@@ -21,11 +21,11 @@ enum Failure {
     Panic(String),
 }
 
-/// What came of a batch.
+/// The end of a batch.
 pub struct Ended {
     /// The time that the device was taken.
     pub took: Duration,
-    /// Who sent the rows that could not be run.
+    /// The senders of the rows that could not be run.
     pub bad: Vec<Sender>,
 }
 
@@ -265,7 +265,7 @@ fn attempt(
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()

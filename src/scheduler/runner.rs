@@ -50,7 +50,7 @@ impl Value {
     }
 }
 
-/// What becomes of an output of the model. Ordered: the greatest that any row of a batch wants is done.
+/// The use that is made of an output of the model. Ordered: the greatest that any row of a batch wants is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Want {
     /// Nobody reads it.
@@ -65,7 +65,7 @@ pub enum Want {
 pub struct Batch {
     /// `rows[r][i]` is input `i` (in the order of the signature) of row `r`.
     pub rows: Vec<Vec<Value>>,
-    /// What becomes of each output, in the order of the signature.
+    /// The use that is made of each output, in the order of the signature.
     pub wants: Vec<Want>,
     /// Set once the batch need not go on.
     pub stop: StopFlag,

@@ -55,7 +55,7 @@ struct Account {
     last_turn: u64,
 }
 
-/// What was charged when a batch started, to be settled by [`Shares::finish`].
+/// The charge of a batch that started, to be settled by [`Shares::finish`].
 #[derive(Debug)]
 #[must_use = "a charge is settled when the batch ends"]
 pub struct Charge {

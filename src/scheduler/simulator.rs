@@ -45,7 +45,7 @@ pub enum Demand {
     Rate(f64),
 }
 
-/// What one load came to.
+/// The results of one load.
 #[derive(Clone, Debug, Default)]
 pub struct Outcomes {
     pub batches: u64,
@@ -239,7 +239,7 @@ impl Simulator {
         self.loads.iter().map(|playing| &playing.outcomes)
     }
 
-    /// Who had how much of late, as the status shows it. `model-0` is the first load.
+    /// The usage of the device, as the status shows it. `model-0` is the first load.
     pub fn usage(&self) -> Usage {
         self.state.usage(self.instant(self.now))
     }

@@ -221,7 +221,7 @@ impl State {
         }
     }
 
-    /// What is to be done now, if a lane is free and any batch is ready, or the next one can be staged.
+    /// The work that is to be done now, if a lane is free and any batch is ready, or the next one can be staged.
     pub fn next(&mut self, now: Instant, dropped: &mut Dropped) -> Option<Work> {
         while self.lanes.has_free() {
             let next = match (self.next_instance(now, |_| true), self.next_staged()) {
@@ -344,12 +344,12 @@ impl State {
         entry.running < entry.policy.lanes && self.accounts.fits(&entry.model, entry.runner.memory().batch)
     }
 
-    /// When the first batch that waits for more is due.
+    /// The time at which the first batch that waits for more is due.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         self.backlogged.iter().filter_map(|id| self.due(*id, now)).min()
     }
 
-    /// When one instance's batch is due, if it waits for more.
+    /// The time at which one instance's batch is due, if it waits for more.
     pub fn due(&self, id: u64, now: Instant) -> Option<Instant> {
         let entry = self.instances.get(&id)?;
         if !self.has_room(entry) {

@@ -34,7 +34,7 @@ pub enum ItemError {
     Run(#[from] RunError),
 }
 
-/// Where an item's time went.
+/// The time that an item spent waiting and running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
     /// The time from its arrival in the queue to the start of its batch.

@@ -34,7 +34,7 @@ impl Window {
         }
     }
 
-    /// What was taken in the last `span` seconds before `now`, of which there are at most [`LONGEST`].
+    /// The seconds that were taken in the last `span` seconds before `now`, of which there are at most [`LONGEST`].
     pub fn sum(&self, now: f64, span: f64) -> f64 {
         let from = (now - span).max(0.0);
         let oldest = self.newest.saturating_sub(LONGEST as u64);

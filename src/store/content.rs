@@ -6,7 +6,7 @@ use std::io::{self, Read};
 /// Bytes that a piece has at most, unless it is one that is asked for whole.
 const PIECE: usize = 1 << 20;
 
-/// What a file has, in order. A clone shares the pieces.
+/// The bytes of a file, in order. A clone shares the pieces.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     /// None is empty.

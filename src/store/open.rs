@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 /// How often a path is resolved anew where it became another while it was opened.
 const TRIES: usize = 3;
 
-/// Where files may lie.
+/// The places in which files may lie.
 pub enum Reach {
     Anywhere,
     /// Links may lead within one of these folders.
@@ -35,7 +35,7 @@ pub struct OpenFile {
     pub found: Metadata,
 }
 
-/// What tells one file from another, whatever their names are: its device and its number there.
+/// The identity of a file, whatever its names are: its device and its number there.
 pub type FileId = (u64, u64);
 
 // === impl Reach ===

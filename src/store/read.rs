@@ -47,7 +47,7 @@ impl From<Bytes> for ModelFiles {
     }
 }
 
-/// What the store does not know of a model's files. By default it is one file that means nothing.
+/// The form of a model's files, which the store does not know. By default it is one file that means nothing.
 pub trait Format: Send + Sync {
     /// Reads a `model.onnx` to its end, in pieces of which each may be freed without the others. `size` is what
     /// it is thought to have.
@@ -67,7 +67,7 @@ pub struct Opaque;
 
 impl Format for Opaque {}
 
-/// How versions are read.
+/// The way in which versions are read.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
     pub format: &'a dyn Format,
@@ -77,7 +77,7 @@ pub struct Reading<'a> {
     pub memory: &'a Budget,
 }
 
-/// What [`read`] read.
+/// The files of a version, as [`read`] read them.
 #[derive(Clone, Debug)]
 pub struct VersionFiles {
     /// The content of `model.onnx`.

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What [`scan`] found.
+/// The versions that [`scan`] found.
 #[derive(Debug, Default)]
 pub struct Scan {
     /// The versions of each model, ascending, or why its folder cannot be read. The list is never empty.

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// What the file system says of each of a version's files. Two that are equal, and [`Stamp::is_old`], mean
+/// The facts that the file system has about each of a version's files. Two that are equal, and [`Stamp::is_old`], mean
 /// equal contents; two that differ mean nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp(Vec<(String, FileStamp)>);
@@ -71,7 +71,7 @@ impl Stamp {
 }
 
 impl Stamp {
-    /// How long ago the latest change was, by the files' own times; `None` where that is not known, or is in
+    /// The time since the latest change, by the files' own times; `None` where that is not known, or is in
     /// the future.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         self.0.iter().map(|(_, file)| now.duration_since(file.changed()?).ok()).min_by(|a, b| {
