@@ -4,7 +4,7 @@ use crate::fakes::{Fake, Gate, TwoLanes, id, ids, signature};
 use crate::lifecycle::{plan, whole, write};
 use bytes::Bytes;
 use rserve::flow::{Answer, CodecThreads, Error, Pinned, Pipeline, Request, Side, run};
-use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened};
+use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened, PlaceError};
 use rserve::memory::{Budget, Use};
 use rserve::plan::{
     self, Calls, Declaration, Decode, DecodeError, DecodePlan, Decoded, DeviceId, Does, Encode, EncodeError,
@@ -137,7 +137,7 @@ impl Loadable for Ready {
         Box::new(Self(self.0.clone()))
     }
 
-    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
+    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, PlaceError> {
         Ok(self.0)
     }
 }

@@ -3,7 +3,7 @@
 use crate::fakes::{Fake, Gate, TwoLanes, first, id, number, signature};
 use rserve::lifecycle::{
     Cause, Cell, Copied, Fit, Lifecycle, LoadNotes, Loadable, Loader, NotReady, OpenError, Opened,
-    Precautions, Refused, Serving, State,
+    PlaceError, Precautions, Refused, Serving, State,
 };
 use rserve::memory::Budget;
 use rserve::plan::{self, BatchPolicy, Declaration, DeviceId, Plan, VersionFacts};
@@ -82,7 +82,7 @@ impl Loadable for Text {
         Box::new(self.clone())
     }
 
-    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
+    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, PlaceError> {
         self.loads.fetch_add(1, SeqCst);
         let text = self.text.as_str();
         match text.split_once(' ').unwrap_or((text, "")) {
@@ -103,7 +103,8 @@ impl Loadable for Text {
                 self.gate.pass();
                 Ok(Fake::times(factor.parse().map_err(|_| "no factor")?))
             }
-            _ => Err(format!("`{text}` is not a model")),
+            ("full", _) => Err(PlaceError::Memory("there is no memory for its weights".into())),
+            _ => Err(format!("`{text}` is not a model").into()),
         }
     }
 }
@@ -619,6 +620,17 @@ fn stop_first_has_the_old_one_go_before_the_new_one_is_loaded() {
     let reload = lifecycle.refresh("model").unwrap();
     assert_eq!((reload.serving, reload.failures[0].cause), (vec![2], Cause::Load));
     assert_eq!(ask(&cell, 2.0), (2, 4.0));
+}
+
+#[test]
+fn a_load_that_lacks_memory_fails_for_that_cause() {
+    let Setup { store, lifecycle, .. } = start();
+    for (version, text, cause) in [(2, "full", Cause::Memory), (3, "nothing", Cause::Load)] {
+        write(store.path(), "model", version, text);
+        let reload = lifecycle.refresh("model").unwrap();
+        let causes: Vec<Cause> = reload.failures.iter().map(|failure| failure.cause).collect();
+        assert_eq!((reload.serving, causes.last()), (vec![1], Some(&cause)));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::fakes::{Fake, TwoLanes, first, number, signature};
 use crate::lifecycle::{whole, write};
 use rserve::diagnostic::{At, Report, SourceText, render};
 use rserve::flow::{Answer, CodecThreads, Error, Pipeline, Request, run};
-use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened};
+use rserve::lifecycle::{Lifecycle, Loadable, Loader, OpenError, Opened, PlaceError};
 use rserve::plan::{
     self, Bound, BoundOperation, Capacity, Codecs, Declaration, Decode, DeviceFacts, DeviceId, Draft, Encode,
     EncodeError, EncodeId, Facts, Format, Given, Id, Input, Made, ModelFacts, Operand, Operation,
@@ -179,7 +179,7 @@ impl Loadable for Ready {
         Box::new(Self(self.0.clone()))
     }
 
-    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, String> {
+    fn load(self: Box<Self>, _: DeviceId) -> Result<Arc<dyn Runner>, PlaceError> {
         Ok(self.0)
     }
 }

@@ -1,8 +1,8 @@
 //! The engine, as the lifecycle loads models with it.
 
 use super::facts::facts_of;
-use crate::engine;
-use crate::lifecycle::{Loadable, Loader, OpenError, Opened};
+use crate::engine::{self, LoadError};
+use crate::lifecycle::{Loadable, Loader, OpenError, Opened, PlaceError};
 use crate::memory::Budget;
 use crate::plan::{Declaration, DeviceId};
 use crate::scheduler::Runner;
@@ -39,7 +39,10 @@ impl Loadable for Read {
         Box::new(self.clone())
     }
 
-    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String> {
-        self.model.load(device, &self.budget).map_err(|e| e.to_string())
+    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, PlaceError> {
+        self.model.load(device, &self.budget).map_err(|error| match error {
+            LoadError::Memory(reason) => PlaceError::Memory(reason),
+            other => PlaceError::Failed(other.to_string()),
+        })
     }
 }

@@ -17,6 +17,9 @@ pub enum LoadError {
     Device(String),
     #[error("the load was given up")]
     GivenUp,
+    /// There is no memory for what it keeps, as long as others have what they have.
+    #[error("{0}")]
+    Memory(String),
 }
 
 impl LoadError {

@@ -189,7 +189,7 @@ impl<B: Kernels> Builder<'_, B> {
 
     /// Puts a constant where operators read it when they run.
     fn keep(&mut self, id: ValueId, constant: Tensor) -> Result<(), LoadError> {
-        self.ledger.keep(constant.weight() as u64).map_err(LoadError::Invalid)?;
+        self.ledger.keep(constant.weight() as u64).map_err(LoadError::Memory)?;
         self.built.constants.insert(id, placed(constant, self.device));
         Ok(())
     }

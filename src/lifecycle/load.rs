@@ -5,7 +5,7 @@ use super::aside::{Aside, aside};
 use super::fault::{Cause, Fault};
 use super::generation::Generation;
 use super::given;
-use super::loader::{Loadable, Loader, OpenError, Opened};
+use super::loader::{Loadable, Loader, OpenError, Opened, PlaceError};
 use super::memory::{LoadedGenerations, Verdict, judge};
 use super::notes::LoadNote;
 use super::precautions::Precautions;
@@ -208,16 +208,17 @@ impl Inspected {
             // The last takes the model with it, so that its weights are freed as the device has them.
             let Some(last) = devices.pop() else { return Ok(Vec::new()) };
             let on = |device: DeviceId| model.another().load(device);
-            let mut runners = devices.into_iter().map(on).collect::<Result<Vec<_>, String>>()?;
+            let mut runners = devices.into_iter().map(on).collect::<Result<Vec<_>, PlaceError>>()?;
             runners.push(model.load(last)?);
-            Ok::<_, String>(runners)
+            Ok::<_, PlaceError>(runners)
         };
         match aside(loading.left(), loading.request.background, load) {
             Ok(Ok(runners)) => {
                 let load = loading.begun.elapsed();
                 Ok(Placed { loading, runners, load })
             }
-            Ok(Err(reason)) => Err(loading.give_up(Fault::new(Cause::Load, reason))),
+            Ok(Err(PlaceError::Memory(reason))) => Err(loading.give_up(Fault::new(Cause::Memory, reason))),
+            Ok(Err(PlaceError::Failed(reason))) => Err(loading.give_up(Fault::new(Cause::Load, reason))),
             Err(error) => {
                 let fault = loading.request.fault(error, Cause::Load);
                 Err(loading.give_up(fault))

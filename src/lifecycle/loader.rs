@@ -41,6 +41,27 @@ impl From<String> for OpenError {
     }
 }
 
+/// Why a model cannot be put on a device: the reasons, one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaceError {
+    /// There is no memory for it, as long as others have what they have.
+    Memory(String),
+    /// It cannot be run there.
+    Failed(String),
+}
+
+impl From<String> for PlaceError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+impl From<&str> for PlaceError {
+    fn from(reason: &str) -> Self {
+        Self::Failed(reason.to_owned())
+    }
+}
+
 /// A model that was read and is on no device yet.
 pub struct Opened {
     pub facts: VersionFacts,
@@ -51,6 +72,6 @@ pub struct Opened {
 pub trait Loadable: Send {
     fn another(&self) -> Box<dyn Loadable>;
 
-    /// Blocks until the model is on the device. An error has one reason a line.
-    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, String>;
+    /// Blocks until the model is on the device.
+    fn load(self: Box<Self>, device: DeviceId) -> Result<Arc<dyn Runner>, PlaceError>;
 }

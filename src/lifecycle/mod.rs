@@ -49,7 +49,7 @@ pub use cell::{Answering, Cell, NotReady, Picked, Served};
 pub use config::{Fit, Serving};
 pub use fault::Cause;
 pub use generation::Generation;
-pub use loader::{Loadable, Loader, OpenError, Opened};
+pub use loader::{Loadable, Loader, OpenError, Opened, PlaceError};
 pub use looks::{BRIEF, LookError, Looks};
 pub use model::{Failure, Reload};
 pub use models::{Lifecycle, Population, Refused, Staged, Unknown};
