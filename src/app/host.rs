@@ -6,7 +6,7 @@ use crate::ingress::documents::{
     DeviceUse, FailureReport, Ignored, MemoryUse, ModelReloaded, PipelineStatus, PlanRefusal, PlanReloaded,
     PlanStatus, Reloaded, Status, Stored, StoredModel, StuckBatch,
 };
-use crate::ingress::{BoxFuture, Done, Host, Metrics, Order, Sample};
+use crate::ingress::{AdminCommand, BoxFuture, CommandOutcome, Host, Metrics, Sample};
 use crate::lifecycle::{self, BRIEF, Cause, Looks, ModelStatus, Refused, Reload};
 use crate::memory::Budget;
 use crate::plan::{DeviceId, Plan};
@@ -89,7 +89,7 @@ impl Host for HostOf {
         samples
     }
 
-    fn order(&self, order: Order) -> BoxFuture<'_, Done> {
+    fn order(&self, order: AdminCommand) -> BoxFuture<'_, CommandOutcome> {
         let running = self.running.clone();
         Box::pin(self.orders.carry_out(move |gone| carry_out(&running, order, gone)))
     }
@@ -207,22 +207,22 @@ fn look<T: Send + 'static>(
 }
 
 /// Blocks until it is done. What is not begun when `gone` says that nobody waits for it is left.
-fn carry_out(running: &Running, order: Order, gone: &dyn Fn() -> bool) -> Done {
+fn carry_out(running: &Running, order: AdminCommand, gone: &dyn Fn() -> bool) -> CommandOutcome {
     if gone() {
-        return Done::Failed("its caller has gone".to_owned());
+        return CommandOutcome::Failed("its caller has gone".to_owned());
     }
     let known = || running.current.load().plan.models.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
-    let unknown = || Done::UnknownModel { known: known() };
+    let unknown = || CommandOutcome::UnknownModel { known: known() };
     let looked = |model: &str, reload: &Reload| {
         let outcome = Reloaded { models: vec![outcome(model, reload)], ..Reloaded::default() };
-        if reload.failures.is_empty() { Done::Fine(outcome) } else { not_done(outcome) }
+        if reload.failures.is_empty() { CommandOutcome::Fine(outcome) } else { not_done(outcome) }
     };
     match order {
-        Order::Reload => reload_all(running, gone),
-        Order::ReloadModel(model) => {
+        AdminCommand::Reload => reload_all(running, gone),
+        AdminCommand::ReloadModel(model) => {
             running.lifecycle.reload(&model).map_or_else(|_| unknown(), |reload| looked(&model, &reload))
         }
-        Order::Load(model, version) => match running.lifecycle.load(&model, version) {
+        AdminCommand::Load(model, version) => match running.lifecycle.load(&model, version) {
             Ok(reload) if reload.serving.contains(&version) => looked(&model, &reload),
             Ok(reload) => {
                 let mut outcome = outcome(&model, &reload);
@@ -233,11 +233,11 @@ fn carry_out(running: &Running, order: Order, gone: &dyn Fn() -> bool) -> Done {
             }
             Err(_) => unknown(),
         },
-        Order::Unload(model, version) => match running.lifecycle.unload(&model, version) {
+        AdminCommand::Unload(model, version) => match running.lifecycle.unload(&model, version) {
             Ok(reload) => looked(&model, &reload),
             Err(Refused::Unknown(_)) => unknown(),
             Err(refused) => {
-                Done::Refused(Reloaded { error: Some(refused.to_string()), ..Reloaded::default() })
+                CommandOutcome::Refused(Reloaded { error: Some(refused.to_string()), ..Reloaded::default() })
             }
         },
     }
@@ -245,7 +245,7 @@ fn carry_out(running: &Running, order: Order, gone: &dyn Fn() -> bool) -> Done {
 
 /// Looks at the files and at every model, whether anything seems to have changed or not; at no more models once `gone`
 /// says that nobody waits for it.
-pub fn reload_all(running: &Running, gone: &dyn Fn() -> bool) -> Done {
+pub fn reload_all(running: &Running, gone: &dyn Fn() -> bool) -> CommandOutcome {
     let applied = running.look_at_files(true);
     let names: Vec<String> = running.lifecycle.status().into_iter().map(|model| model.name).collect();
     let wanted = names.iter().take_while(|_| !gone());
@@ -262,15 +262,15 @@ pub fn reload_all(running: &Running, gone: &dyn Fn() -> bool) -> Done {
         models: looked.iter().map(|(name, reload)| outcome(name, reload)).collect(),
         error: None,
     };
-    if fine { Done::Fine(outcome) } else { not_done(outcome) }
+    if fine { CommandOutcome::Fine(outcome) } else { not_done(outcome) }
 }
 
 /// An order that came to nothing, or not to all that it was for.
-fn not_done(outcome: Reloaded) -> Done {
+fn not_done(outcome: Reloaded) -> CommandOutcome {
     let refused = outcome.plan.as_ref().is_some_and(|plan| plan.refused.is_some());
     let mut failures = outcome.models.iter().flat_map(|model| &model.failures).peekable();
     let overdue = failures.peek().is_some() && failures.all(|failure| failure.cause == Cause::Timeout);
-    if overdue && !refused { Done::Overdue(outcome) } else { Done::Refused(outcome) }
+    if overdue && !refused { CommandOutcome::Overdue(outcome) } else { CommandOutcome::Refused(outcome) }
 }
 
 fn outcome(model: &str, reload: &Reload) -> ModelReloaded {

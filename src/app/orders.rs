@@ -1,6 +1,6 @@
 //! Orders of the admin listener: one at a time, on a thread of its own, and given up when their caller has gone.
 
-use crate::ingress::Done;
+use crate::ingress::CommandOutcome;
 use crate::scheduler::panic_message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,22 +25,25 @@ impl Default for Orders {
 
 impl Orders {
     /// Does `work` once it is its turn. It may ask whether its caller has gone, which is so once the future is dropped.
-    pub async fn carry_out(&self, work: impl FnOnce(&dyn Fn() -> bool) -> Done + Send + 'static) -> Done {
+    pub async fn carry_out(
+        &self,
+        work: impl FnOnce(&dyn Fn() -> bool) -> CommandOutcome + Send + 'static,
+    ) -> CommandOutcome {
         // The semaphore is never closed.
         let turn = timeout(self.wait, self.turn.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Done::Busy };
+        let Ok(Ok(turn)) = turn else { return CommandOutcome::Busy };
         let (done, outcome) = oneshot::channel();
         let work = move || {
             // It is the next one's turn when this is over, whether its caller waits for that or not.
             let _turn = turn;
             let gone = || done.is_closed();
             let came_to = catch_unwind(AssertUnwindSafe(|| work(&gone)))
-                .unwrap_or_else(|panic| Done::Failed(panic_message(&*panic)));
+                .unwrap_or_else(|panic| CommandOutcome::Failed(panic_message(&*panic)));
             let _ = done.send(came_to);
         };
         match std::thread::Builder::new().name("rserve-order".into()).spawn(work) {
-            Ok(_) => outcome.await.unwrap_or_else(|error| Done::Failed(error.to_string())),
-            Err(error) => Done::Failed(format!("cannot start a thread: {error}")),
+            Ok(_) => outcome.await.unwrap_or_else(|error| CommandOutcome::Failed(error.to_string())),
+            Err(error) => CommandOutcome::Failed(format!("cannot start a thread: {error}")),
         }
     }
 }
@@ -51,8 +54,8 @@ mod tests {
     use crate::ingress::documents::Reloaded;
     use std::sync::mpsc;
 
-    fn fine() -> Done {
-        Done::Fine(Reloaded::default())
+    fn fine() -> CommandOutcome {
+        CommandOutcome::Fine(Reloaded::default())
     }
 
     #[tokio::test]
@@ -69,9 +72,12 @@ mod tests {
             busy
         };
         let (long, other) = tokio::join!(long, other);
-        assert!(matches!((long, other), (Done::Fine(_), Done::Busy)));
-        assert!(matches!(orders.carry_out(|_| panic!("no")).await, Done::Failed(_)));
-        assert!(matches!(orders.carry_out(|_| fine()).await, Done::Fine(_)), "the turn was given on");
+        assert!(matches!((long, other), (CommandOutcome::Fine(_), CommandOutcome::Busy)));
+        assert!(matches!(orders.carry_out(|_| panic!("no")).await, CommandOutcome::Failed(_)));
+        assert!(
+            matches!(orders.carry_out(|_| fine()).await, CommandOutcome::Fine(_)),
+            "the turn was given on"
+        );
     }
 
     #[tokio::test]

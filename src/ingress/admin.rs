@@ -2,7 +2,7 @@
 
 use super::body::Inbound;
 use super::documents::Reloaded;
-use super::host::{BoxFuture, Done, Order};
+use super::host::{AdminCommand, BoxFuture, CommandOutcome};
 use super::listener::Respond;
 use super::problem::Problem;
 use super::routes::normalised;
@@ -56,13 +56,13 @@ static ROUTES: [Route; 9] = [
     get("/models", models),
     get("/metrics", metrics_text),
     Route { method: Method::GET, path: "/healthz/live", open: true, answer: live },
-    post("/reload", |admin, head, _| admin.order(head, Order::Reload)),
-    post("/models/NAME/reload", |admin, head, of| admin.order(head, Order::ReloadModel(of.model))),
+    post("/reload", |admin, head, _| admin.order(head, AdminCommand::Reload)),
+    post("/models/NAME/reload", |admin, head, of| admin.order(head, AdminCommand::ReloadModel(of.model))),
     post("/models/NAME/versions/N/load", |admin, head, of| {
-        admin.order(head, Order::Load(of.model, of.version))
+        admin.order(head, AdminCommand::Load(of.model, of.version))
     }),
     post("/models/NAME/versions/N/unload", |admin, head, of| {
-        admin.order(head, Order::Unload(of.model, of.version))
+        admin.order(head, AdminCommand::Unload(of.model, of.version))
     }),
 ];
 
@@ -170,31 +170,33 @@ impl Admin {
         (route.answer)(self, head, parameters?).await
     }
 
-    fn order<'a>(&'a self, head: &'a Parts, order: Order) -> BoxFuture<'a, Result<Response, Problem>> {
+    fn order<'a>(&'a self, head: &'a Parts, order: AdminCommand) -> BoxFuture<'a, Result<Response, Problem>> {
         Box::pin(self.carry_out(head, order))
     }
 
-    async fn carry_out(&self, head: &Parts, order: Order) -> Result<Response, Problem> {
+    async fn carry_out(&self, head: &Parts, order: AdminCommand) -> Result<Response, Problem> {
         guard::check_order(&head.headers)?;
         let model = match &order {
-            Order::Reload => "",
-            Order::ReloadModel(model) | Order::Load(model, _) | Order::Unload(model, _) => model,
+            AdminCommand::Reload => "",
+            AdminCommand::ReloadModel(model)
+            | AdminCommand::Load(model, _)
+            | AdminCommand::Unload(model, _) => model,
         };
         let name: String = model.chars().take(64).collect();
         match self.host.order(order).await {
-            Done::Fine(outcome) => Ok(pages::json_page(StatusCode::OK, &outcome)),
-            Done::Busy => {
+            CommandOutcome::Fine(outcome) => Ok(pages::json_page(StatusCode::OK, &outcome)),
+            CommandOutcome::Busy => {
                 let busy =
                     "another order is being carried out; give this one again when it is done".to_owned();
                 let outcome = Reloaded { error: Some(busy), ..Reloaded::default() };
                 Ok(pages::json_page(StatusCode::CONFLICT, &outcome))
             }
-            Done::Refused(outcome) => Ok(pages::json_page(StatusCode::CONFLICT, &outcome)),
-            Done::Overdue(outcome) => Ok(pages::json_page(StatusCode::GATEWAY_TIMEOUT, &outcome)),
-            Done::UnknownModel { known } => {
+            CommandOutcome::Refused(outcome) => Ok(pages::json_page(StatusCode::CONFLICT, &outcome)),
+            CommandOutcome::Overdue(outcome) => Ok(pages::json_page(StatusCode::GATEWAY_TIMEOUT, &outcome)),
+            CommandOutcome::UnknownModel { known } => {
                 Err(Problem::not_found(format!("there is no model `{name}`")).with("models", known))
             }
-            Done::Failed(reason) => Err(Problem::internal(reason)),
+            CommandOutcome::Failed(reason) => Err(Problem::internal(reason)),
         }
     }
 }

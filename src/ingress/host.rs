@@ -62,12 +62,12 @@ pub trait Host: Send + Sync + 'static {
     fn samples(&self) -> Vec<Sample>;
 
     /// Does what is ordered and waits until it is done.
-    fn order(&self, order: Order) -> BoxFuture<'_, Done>;
+    fn order(&self, order: AdminCommand) -> BoxFuture<'_, CommandOutcome>;
 }
 
 /// An order to the process, as the admin listener takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum AdminCommand {
     /// Look at the pipeline files and at every model.
     Reload,
     /// Look at one model's versions.
@@ -80,7 +80,7 @@ pub enum Order {
 
 /// The outcome of an order.
 #[derive(Debug)]
-pub enum Done {
+pub enum CommandOutcome {
     Fine(Reloaded),
     /// Something could not be done; what served serves on.
     Refused(Reloaded),

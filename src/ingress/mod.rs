@@ -44,7 +44,7 @@ pub use admin::Admin;
 pub use clients::ClientRules;
 pub use dynamic::DynamicConfig;
 pub use health::Health;
-pub use host::{BoxFuture, Done, Handler, Host, Order, Sample, SampleKind, Versions};
+pub use host::{AdminCommand, BoxFuture, CommandOutcome, Handler, Host, Sample, SampleKind, Versions};
 pub use limits::Limits;
 pub use listener::{Listener, bind};
 pub use metrics::Metrics;

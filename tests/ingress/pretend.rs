@@ -3,8 +3,8 @@
 use rserve::flow::{Answer, CodecThreads, Error, Request, Timings};
 use rserve::ingress::documents::{PlanStatus, Reloaded, Status, Stored};
 use rserve::ingress::{
-    Admin, BoxFuture, Done, DynamicConfig, Handler, Host, Limits, Metrics, Order, Routes, Sample, SampleKind,
-    Server, Versions, bind,
+    Admin, AdminCommand, BoxFuture, CommandOutcome, DynamicConfig, Handler, Host, Limits, Metrics, Routes,
+    Sample, SampleKind, Server, Versions, bind,
 };
 use rserve::lifecycle::NotReady;
 use rserve::memory::Budget;
@@ -282,18 +282,20 @@ impl Host for Echo {
         Box::pin(async { Ok(Stored { models: vec![], ignored: vec![] }) })
     }
 
-    fn order(&self, order: Order) -> BoxFuture<'_, Done> {
+    fn order(&self, order: AdminCommand) -> BoxFuture<'_, CommandOutcome> {
         Box::pin(async move {
             let told = Reloaded { error: Some(format!("told: {order:?}")), ..Reloaded::default() };
             match order {
-                Order::Reload => Done::Fine(told),
-                Order::ReloadModel(model) | Order::Load(model, _) | Order::Unload(model, _)
+                AdminCommand::Reload => CommandOutcome::Fine(told),
+                AdminCommand::ReloadModel(model)
+                | AdminCommand::Load(model, _)
+                | AdminCommand::Unload(model, _)
                     if model != "mask" =>
                 {
-                    Done::UnknownModel { known: vec!["mask".into()] }
+                    CommandOutcome::UnknownModel { known: vec!["mask".into()] }
                 }
-                Order::Unload(_, 4) => Done::Refused(told),
-                _ => Done::Fine(told),
+                AdminCommand::Unload(_, 4) => CommandOutcome::Refused(told),
+                _ => CommandOutcome::Fine(told),
             }
         })
     }
