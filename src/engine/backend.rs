@@ -71,7 +71,7 @@ pub trait Kernels: Backend {
         map_in_burn::<Self>(x, map)
     }
 
-    /// What `f` makes of the tensor, which looks at each element by itself: of one that is long some elements at a time,
+    /// The tensor that `f` makes, which looks at each element by itself: of one that is long some elements at a time,
     /// so that it can be given up.
     fn each(x: FloatTensor<Self>, f: Each<'_, Self>) -> FloatTensor<Self> {
         f(x)

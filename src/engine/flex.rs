@@ -102,7 +102,7 @@ fn is_dense(x: &FlexTensor) -> bool {
 const LONG: usize = 1 << 20;
 const SOME: usize = 1 << 16;
 
-/// What `f` makes of the tensor, which looks at each element by itself and gives its type.
+/// The tensor that `f` makes, which looks at each element by itself and gives one of the same type.
 pub fn each(x: FlexTensor, f: &(dyn Fn(FlexTensor) -> FlexTensor + Sync)) -> FlexTensor {
     if x.layout().num_elements() < LONG {
         return f(x);

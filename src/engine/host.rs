@@ -167,7 +167,7 @@ pub fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, S
     Ok(collected)
 }
 
-/// So many elements that are all alike, or an error where there is no memory for them.
+/// That many elements which are all alike, or an error where there is no memory for them.
 pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, String> {
     let mut filled = room(len)?;
     while filled.len() < len {
@@ -307,7 +307,7 @@ pub fn from_numbers(
     try_from_numbers(dtype, shape, numbers.into_iter().map(Ok))
 }
 
-/// As [`from_numbers`], where a number may turn out to be an error.
+/// Makes a tensor as [`from_numbers`] does, where a number may turn out to be an error.
 pub fn try_from_numbers<E: From<String>>(
     dtype: DType,
     shape: Vec<usize>,
@@ -322,7 +322,7 @@ pub fn try_from_numbers<E: From<String>>(
     Ok(writer.finish(shape)?)
 }
 
-/// How a number becomes an element of less than a byte, or a small float.
+/// The function that makes a number an element of less than a byte, or a small float.
 pub fn small_code(dtype: DType, saturate: bool, rounding: Rounding) -> Option<impl Fn(Number) -> u8> {
     let format = dtype.small_float();
     let bits = dtype.bits().filter(|bits| *bits < 8);

@@ -75,7 +75,7 @@ pub(super) fn inspection(model: &onnx::Model) -> Inspection {
     inspection
 }
 
-/// What optimising does to a model: each pass that changed something, and the operators that remain.
+/// The effect of optimising on a model: each pass that changed something, and the operators that remain.
 pub fn optimized(files: impl Into<ModelFiles>) -> Result<(Vec<Applied>, BTreeMap<String, usize>), LoadError> {
     let files = files.into();
     super::contained(|| optimized_read(onnx::read(files.onnx, &files.data)?))

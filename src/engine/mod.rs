@@ -69,7 +69,7 @@ impl Model {
         self
     }
 
-    /// What it says of itself, and what of it cannot be run.
+    /// A description of the model, with the nodes that cannot be run.
     pub fn inspect(&self) -> Result<Inspection, LoadError> {
         contained(|| Ok(inspect::inspection(&self.0)))
     }
@@ -129,7 +129,7 @@ fn without_cuda() -> LoadError {
     LoadError::Device("this rserve was built without the `cuda` feature".into())
 }
 
-/// How ONNX files are read into memory: each of the larger tensors alone, as they are freed one by one.
+/// The way in which ONNX files are read into memory: each of the larger tensors alone, as they are freed one by one.
 pub struct Onnx;
 
 impl Format for Onnx {

@@ -30,7 +30,7 @@ pub struct Run {
     taken: Mutex<Taken>,
 }
 
-/// Where a run is, for others that ask.
+/// The step that a run is at, for others that ask.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// The step of the outermost graph.
@@ -161,7 +161,7 @@ impl Run {
         fits
     }
 
-    /// What is taken from here on is given back when the scope is dropped.
+    /// Begins a scope: memory that is taken from here on is given back when it is dropped.
     pub fn scope(&self) -> Scope<'_> {
         let taken = self.taken();
         Scope { run: self, before: (taken.transient, taken.implied) }
@@ -214,7 +214,7 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// How many graphs are around this one.
+    /// The number of graphs around this one.
     pub fn depth(&self) -> usize {
         self.depth
     }

@@ -238,7 +238,7 @@ impl<B: Kernels> Value<B> {
         }
     }
 
-    /// What it is, for the text of an error that may never come.
+    /// A value without its elements, for the text of an error that may never come.
     pub fn sketch(&self) -> Sketch {
         match self {
             Self::Sequence(all) => Sketch::Sequence(all.items.len()),

@@ -10,7 +10,7 @@ use crate::scheduler::is_stopped;
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 
-/// Where the matrices of one head begin.
+/// The offsets at which the matrices of one head begin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Head {
     pub q: usize,

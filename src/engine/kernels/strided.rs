@@ -227,7 +227,7 @@ pub fn join(parts: &[(&[f32], usize)], outer: usize, out: &mut [f32]) {
     });
 }
 
-/// What is done to two numbers.
+/// An operation on two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     Add,

@@ -121,7 +121,7 @@ impl Graph {
         producers
     }
 
-    /// How often each value is read, the graph's outputs included.
+    /// The number of times that each value is read, the graph's outputs included.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.values.len()];
         for id in self.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&self.outputs) {

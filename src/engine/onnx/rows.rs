@@ -25,7 +25,7 @@ pub fn note(graph: &Graph, signature: &mut Signature) {
     for (port, texts) in signature.inputs.iter_mut().zip(known) {
         port.texts = texts;
     }
-    signature.mixes.always = always_mixing(graph);
+    signature.mixes.always = batch_wide_operator(graph);
     mixing::note(graph, &signature.inputs, &mut signature.mixes);
 }
 
@@ -58,12 +58,12 @@ fn depends_itself(node: &Node, graph: &Graph) -> bool {
 }
 
 /// The first operator that computes one result for all rows of a batch together, and why that is so.
-fn always_mixing(graph: &Graph) -> Option<String> {
+fn batch_wide_operator(graph: &Graph) -> Option<String> {
     graph.nodes.iter().find_map(|node| {
         let why = match node.op.as_str() {
             "DynamicQuantizeLinear" | "DynamicQuantizeMatMul" => "takes one range over the whole batch",
             "BatchNormalization" if is_set(node, "training_mode") => "takes its mean over the whole batch",
-            _ => return subgraphs(node).find_map(always_mixing),
+            _ => return subgraphs(node).find_map(batch_wide_operator),
         };
         Some(format!("{node} {why}"))
     })

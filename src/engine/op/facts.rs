@@ -3,7 +3,7 @@
 use crate::engine::onnx::Node;
 use std::collections::HashMap;
 
-/// What optimisations may rely on of an operator. Of one that says nothing, nothing is relied on.
+/// The facts of an operator that optimisations may rely on. Of one that says nothing, nothing is relied on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// The result has the shape that all of its inputs broadcast to, and each element follows from those in its place

@@ -16,7 +16,7 @@ use super::run::Run;
 use super::value::Value;
 use crate::tensor::{DType, Tensor, byte_len};
 
-/// What an operator says when it cannot run; the executor adds node and shapes.
+/// The outputs of an operator, or the reason why it cannot run, to which the executor adds node and shapes.
 pub type OpResult<B> = Result<Vec<Value<B>>, OpError>;
 pub type BoxOp<B> = Box<dyn Op<B>>;
 pub type Build<B> = fn(&Site<'_, B>) -> Result<BoxOp<B>, String>;
@@ -67,7 +67,7 @@ pub fn ints(tensor: &Tensor) -> Result<Vec<i64>, String> {
     }
 }
 
-/// What every operator may use while it runs: the device, and the run that it is a part of.
+/// The context of an operator that runs: the device, and the run that it is a part of.
 pub struct Context<B: Kernels> {
     pub device: B::Device,
     /// Bytes that one tensor may take.

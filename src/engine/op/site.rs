@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
-/// Where an operator is built: its node, the constants of its graph, the device.
+/// The place at which an operator is built: its node, the constants of its graph, the device.
 pub struct Site<'a, B: Kernels> {
     pub node: &'a Node,
     /// The constants of the graph that the node is in.
@@ -68,7 +68,7 @@ impl<'a, B: Kernels> Site<'a, B> {
         self.node.outputs.get(output).is_some_and(Option::is_some)
     }
 
-    /// So many bytes that were reserved are what the operator keeps.
+    /// Notes that the operator keeps this many bytes of those that were reserved.
     pub fn has_kept(&self, bytes: u64) {
         self.kept.set(self.kept.get().saturating_add(bytes));
     }

@@ -4,7 +4,7 @@ use crate::engine::host::{Cell, cells, for_element, tensor};
 use crate::tensor::{DType, Tensor};
 use std::ops::{Add, AddAssign, Mul};
 
-/// What samples are computed in: double precision for float64, single for every other type.
+/// The type that samples are computed in: double precision for float64, single for every other type.
 pub trait Real:
     Cell + Default + Add<Output = Self> + Mul<Output = Self> + AddAssign + PartialOrd + Send + Sync
 {

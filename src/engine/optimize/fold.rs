@@ -21,7 +21,7 @@ const WORK: usize = 1 << 15;
 /// What it may take in all. What is left is computed where it is run.
 const TIME: Duration = Duration::from_secs(3);
 
-/// When the first graph of a model is begun with; those inside its nodes have what is left of the time.
+/// The time at which the first graph of a model is begun with; those inside its nodes have what is left of the time.
 #[derive(Default)]
 pub struct Clock(OnceCell<Instant>);
 

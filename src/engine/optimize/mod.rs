@@ -26,7 +26,7 @@ use super::op::{Context, Registry};
 use crate::scheduler::is_stopped;
 use std::collections::BTreeMap;
 
-/// What a pass did, for people. Nodes of graphs inside nodes count too.
+/// The effect of a pass, for people. Nodes of graphs inside nodes count too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub pass: &'static str,
@@ -75,7 +75,7 @@ pub fn optimize<B: Kernels>(graph: &mut Graph, registry: &Registry<B>, cx: &Cont
     applied
 }
 
-/// What is for the CPU alone, after [`optimize`]. Gives the number of nodes that it changed.
+/// Runs the passes that are for the CPU alone, after [`optimize`]. Gives the number of nodes that it changed.
 pub fn for_host<B: Kernels>(graph: &mut Graph, registry: &Registry<B>) -> usize {
     let mut changed = 0;
     everywhere(graph, &mut |graph| {
@@ -100,7 +100,7 @@ fn everywhere(graph: &mut Graph, run: &mut dyn FnMut(&mut Graph) -> usize) {
     run(graph);
 }
 
-/// How many nodes of each operator there are, those of inner graphs included.
+/// The number of nodes of each operator, those of inner graphs included.
 pub fn operators(graph: &Graph) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     let mut graphs = vec![graph];

@@ -55,7 +55,7 @@ impl<'a> Links<'a> {
         &self.graph.nodes[index]
     }
 
-    /// How often a value is read, the graph's outputs included.
+    /// The number of times that a value is read, the graph's outputs included.
     pub fn uses(&self, id: ValueId) -> usize {
         self.uses[id]
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// again.
 const WORK: usize = 1 << 28;
 
-/// What becomes of each channel of a value.
+/// A function of each channel of a value, x · scale + shift.
 pub struct Line {
     pub input: ValueId,
     pub scale: Vec<f64>,

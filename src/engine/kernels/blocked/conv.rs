@@ -2,7 +2,7 @@
 
 use super::convolution::{Convolution, Shape};
 use super::cut::Cut;
-use super::dense::{Dense, Piece, Place};
+use super::dense::{Dense, OutputGrid, Piece};
 use super::depthwise::Depthwise;
 use super::rows::Rows;
 use super::winograd::{self, Part, Side, Winograd};
@@ -10,7 +10,7 @@ use super::{BLOCK, Lanes, Line, Lines, Target, blocks, lanes, room, share, threa
 use crate::engine::kernels::conv::{Geometry, ShapeError};
 use crate::engine::kernels::{Activation, arch};
 
-/// How the input of a convolution lies; its output is in blocks always.
+/// The layout of the input of a convolution; its output is in blocks always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// `[batch, channels, height, width]`: the form for few channels.
@@ -177,7 +177,7 @@ impl Conv2d {
                 let floats = rows.checked_mul(g.stride[1].min(reach + 1))?.checked_mul(length)?;
                 floats.div_ceil(BLOCK).checked_add(rows.checked_mul(self.kernel[1])?)?
             }
-            Form::Dense | Form::Winograd(_) => return self.scratch_of(size, to, Place::whole(to)),
+            Form::Dense | Form::Winograd(_) => return self.scratch_of(size, to, OutputGrid::whole(to)),
         };
         lines.checked_mul(size_of::<Line>())?.checked_mul(rayon::current_num_threads())
     }
@@ -203,8 +203,8 @@ impl Conv2d {
         }
     }
 
-    /// As [`Conv2d::scratch`], of the convolution by its definition whose result is of that size.
-    pub(super) fn scratch_of(&self, size: [usize; 2], to: [usize; 2], place: Place) -> Option<usize> {
+    /// The bytes that [`Conv2d::scratch`] gives, for the convolution by its definition whose result is of that size.
+    pub(super) fn scratch_of(&self, size: [usize; 2], to: [usize; 2], place: OutputGrid) -> Option<usize> {
         let nowhere = Target(std::ptr::null_mut());
         let conv = self.of([size, to], None, Activation::None, nowhere);
         let dense = Dense { conv, input: &[], place };
@@ -248,7 +248,7 @@ impl Conv2d {
         }
         let out = Target(result.as_mut_ptr().cast::<f32>());
         let conv = self.of([size, out_size], residual, activation, out);
-        let work = Work { packed: self, conv, batch, place: Place::whole(out_size) };
+        let work = Work { packed: self, conv, batch, place: OutputGrid::whole(out_size) };
         match input {
             Input::Planes(planes) => work.rows(planes),
             Input::Blocks(lanes) => match self.form {
@@ -320,7 +320,7 @@ impl Conv2d {
             let own = residual.map(|r| &r[image * out..(image + 1) * out]);
             let target = Target(result.as_mut_ptr().wrapping_add(image * out).cast());
             let conv = scaled.of([size, size], own, activation, target);
-            let work = Work { packed: &scaled, conv, batch: 1, place: Place::whole(size) };
+            let work = Work { packed: &scaled, conv, batch: 1, place: OutputGrid::whole(size) };
             work.dense(&input[image * per * pixels..(image + 1) * per * pixels]);
         }
         Ok(result)
@@ -338,7 +338,7 @@ pub(super) struct Work<'a> {
     pub packed: &'a Conv2d,
     pub conv: Convolution<'a>,
     pub batch: usize,
-    pub place: Place,
+    pub place: OutputGrid,
 }
 
 impl Work<'_> {

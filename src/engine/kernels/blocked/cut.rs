@@ -1,6 +1,6 @@
 //! Into which pieces a convolution is cut for threads.
 
-/// What of a convolution can be cut into pieces for threads, and what that costs, in tiles by groups of channels.
+/// The parts of a convolution that can be cut into pieces for threads, and what that costs, in tiles by groups of channels.
 pub(super) struct Cut {
     pub images: usize,
     /// The number of units: runs of positions, with the same number of tiles each.

@@ -21,12 +21,12 @@ const PANEL: usize = 128 << 10;
 pub(super) struct Dense<'a> {
     pub conv: Convolution<'a>,
     pub input: &'a [Lanes],
-    pub place: Place,
+    pub place: OutputGrid,
 }
 
-/// Where the positions of the result lie in planes that may hold others between them.
+/// The places of the result's positions in planes that may hold others between them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct OutputGrid {
     /// The height and width of the planes.
     pub size: [usize; 2],
     /// The step from one position to the next.
@@ -34,7 +34,7 @@ pub(super) struct Place {
     pub offset: [usize; 2],
 }
 
-impl Place {
+impl OutputGrid {
     /// Side by side.
     pub fn whole(size: [usize; 2]) -> Self {
         Self { size, stride: [1, 1], offset: [0, 0] }

@@ -4,7 +4,7 @@ use super::{BLOCK, Lanes, Lines, Target, room, share, threads};
 use crate::engine::kernels::arch;
 use std::ops::Range;
 
-/// What the positions of an axis blend: as many places for each, and their weights.
+/// The places that the positions of an axis blend, as many for each, and their weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Taps {
     count: usize,

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 /// Positions in the largest tile.
 pub const MAX_POSITIONS: usize = 14;
 
-/// Where a tile reads inputs in blocks, and their weights.
+/// The inputs in blocks that a tile reads, and their weights.
 ///
 /// # Safety
 ///
@@ -41,7 +41,7 @@ pub struct Reads<'a> {
     pub ahead: *const f32,
 }
 
-/// Where a tile reads inputs that are not in blocks: those of neighbouring positions lie side by side, at each of
+/// The inputs that a tile reads where they are not in blocks: those of neighbouring positions lie side by side, at each of
 /// `places` from `inputs` on.
 ///
 /// # Safety
@@ -55,7 +55,7 @@ pub struct Lines<'a> {
     pub weights: *const f32,
 }
 
-/// What a tile adds to its sums, and where it writes them.
+/// The numbers that a tile adds to its sums, and the memory that it writes them to.
 ///
 /// # Safety
 ///

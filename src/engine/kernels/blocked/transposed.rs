@@ -5,7 +5,7 @@
 //! this is whole: every s-th tap, in reverse.
 
 use super::conv::{Conv2d, Layout, Work};
-use super::dense::Place;
+use super::dense::OutputGrid;
 use super::{Lanes, Lines, Target, blocks, room};
 use crate::engine::kernels::Activation;
 use crate::engine::kernels::conv::{Geometry, ShapeError};
@@ -129,7 +129,7 @@ impl ConvTranspose2d {
         let out = self.output_size(size)?;
         let of_phase = |Phase { offset, conv }: &Phase| {
             let own = std::array::from_fn(|a| out[a].saturating_sub(offset[a]).div_ceil(self.stride[a]));
-            conv.scratch_of(size, own, Place { size: out, stride: self.stride, offset: *offset })
+            conv.scratch_of(size, own, OutputGrid { size: out, stride: self.stride, offset: *offset })
         };
         self.phases.iter().map(of_phase).try_fold(0, |most, scratch| Some(scratch?.max(most)))
     }
@@ -158,7 +158,7 @@ impl ConvTranspose2d {
             if own.contains(&0) {
                 continue;
             }
-            let place = Place { size: out, stride: self.stride, offset: *offset };
+            let place = OutputGrid { size: out, stride: self.stride, offset: *offset };
             let of_phase = conv.of([size, own], None, activation, target);
             Work { packed: conv, conv: of_phase, batch, place }.dense(input);
         }

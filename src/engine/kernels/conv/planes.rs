@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 /// Positions in the largest tile of any instruction set: elements that may be read behind the planes.
 pub(super) const MAX_TILE: usize = 64;
 
-/// Where the taps of a kernel find their elements: the padded planes of one image and group.
+/// The places where the taps of a kernel find their elements: the padded planes of one image and group.
 pub(super) struct Planes {
     pub input: [usize; 2],
     pub size: [usize; 2],

@@ -31,7 +31,7 @@ pub struct Packed {
     lines: Vec<Line>,
 }
 
-/// What is applied to each element after bias and residual.
+/// The function that is applied to each element after bias and residual.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     #[default]
@@ -43,7 +43,7 @@ pub enum Activation {
     Map(Map),
 }
 
-/// What follows a product: activation(product + bias + residual).
+/// The operations that follow a product: activation(product + bias + residual).
 #[derive(Clone, Copy, Default)]
 pub struct After<'a> {
     /// A number for each column, which is added.

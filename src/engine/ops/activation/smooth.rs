@@ -18,7 +18,7 @@ pub fn build<B: Kernels>(
     }))
 }
 
-/// As [`build`], of what looks by itself at whether the run is to end.
+/// Builds as [`build`] does, from a function that looks by itself at whether the run is to end.
 pub fn at_once<B: Kernels>(
     f: impl Fn(FloatTensor<B>) -> FloatTensor<B> + Send + Sync + 'static,
 ) -> Result<BoxOp<B>, String> {

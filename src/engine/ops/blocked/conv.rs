@@ -15,7 +15,7 @@ use crate::tensor::DType;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
-/// What is said where the scratch of a kernel would be larger than any memory.
+/// The error where the scratch of a kernel would be larger than any memory.
 pub(super) const TOO_FAR: &str = "its windows cover more than there is memory for";
 
 struct Conv {

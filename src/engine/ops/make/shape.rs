@@ -11,7 +11,7 @@ pub fn shape<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     Ok(Box::new(move |mut inputs: Inputs<B>, _: &Context<B>| one(dimensions(&inputs.take(0)?.dims())?)))
 }
 
-/// What the node makes of a tensor's dimensions: those from `start` to `end`.
+/// The dimensions of a tensor from `start` to `end`, as the node counts them.
 pub fn dimensions<B: Kernels>(
     site: &Site<'_, B>,
 ) -> Result<impl Fn(&[usize]) -> Result<Value<B>, String> + use<B>, String> {

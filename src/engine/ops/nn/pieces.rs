@@ -11,7 +11,7 @@ use std::ops::Range;
 /// Multiply-adds of a convolution that the backend computes in one call: about a second.
 pub const LONG: usize = 1 << 32;
 
-/// What lies in a range of an axis. REQUIRES that the axis has it, and that it is not empty.
+/// The elements in a range of an axis. REQUIRES that the axis has it, and that it is not empty.
 pub fn part<B: Kernels>(x: &FloatTensor<B>, axis: usize, range: &Range<usize>) -> FloatTensor<B> {
     let shape = x.shape();
     if *range == (0..shape[axis]) {

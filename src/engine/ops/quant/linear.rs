@@ -8,7 +8,7 @@ use crate::engine::ops::{BoxOp, Context, Inputs, Site, axis, one};
 use crate::engine::value::Value;
 use crate::tensor::{DType, Rounding, Tensor};
 
-/// What shares one scale.
+/// The elements that share one scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grain {
     Tensor,

@@ -3,7 +3,7 @@
 use crate::random::SplitMix64;
 use std::hash::{BuildHasher, RandomState};
 
-/// How a node's generators begin.
+/// The seed of a node's generators.
 pub struct Seed(Option<u64>);
 
 impl Seed {

@@ -77,7 +77,7 @@ pub fn elements<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// Where each index points: at its own place, but for one axis.
+/// The offset that each index points at: its own place, but for one axis.
 pub fn element_offsets<B: Kernels>(
     dims: &[usize],
     axis: usize,
@@ -114,7 +114,7 @@ pub fn nd<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// Where the slice that each tuple along the last axis of the indices names begins; and the shape of such a slice.
+/// The offset at which the slice begins that each tuple along the last axis of the indices names; and the shape of such a slice.
 pub fn tuple_offsets<B: Kernels>(
     dims: &[usize],
     indices: &Tensor,

@@ -130,7 +130,7 @@ fn pick(x: &crate::tensor::Tensor, parts: &[Part], out: Vec<usize>) -> Result<cr
     host::pick(x, host::walk(&out, &steps, start), out)
 }
 
-/// What lies at `index` along an axis, which stays as an axis of 1. `x` is on a device.
+/// The elements at `index` along an axis, which stays as an axis of 1. `x` is on a device.
 pub fn along<B: Kernels>(x: Value<B>, axis: usize, index: usize) -> Value<B> {
     let (index, whole) = (index as isize, |dim: usize| (0, dim as isize));
     let bounds = x.dims().into_iter().enumerate();

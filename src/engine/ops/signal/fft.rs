@@ -15,7 +15,7 @@ fn turn(angle: f64) -> Complex {
     (angle.cos(), angle.sin())
 }
 
-/// What transforms of one length share.
+/// The factors that transforms of one length share.
 pub struct Fft {
     length: usize,
     /// e^(-2πik/m) for the power of two that is computed with.

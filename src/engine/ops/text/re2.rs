@@ -23,12 +23,12 @@ impl Longest {
         Ok(Self { pattern: compile(pattern)?, dfa })
     }
 
-    /// What a search needs beside the pattern; used again by the next one.
+    /// The memory that a search needs beside the pattern; used again by the next one.
     pub fn cache(&self) -> Cache {
         self.dfa.create_cache()
     }
 
-    /// Where the match lies that begins at a place or after it.
+    /// The place of the match that begins at `at` or after it.
     pub fn find_at(&self, text: &str, at: usize, cache: &mut Cache) -> Result<Option<Range<usize>>, String> {
         let Some(found) = self.pattern.find_at(text, at) else { return Ok(None) };
         let input = Input::new(text).range(found.start()..).anchored(Anchored::Yes);

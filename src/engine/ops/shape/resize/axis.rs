@@ -25,7 +25,7 @@ pub struct Axis {
     roi: (f32, f32),
 }
 
-/// What the positions of one axis of the output blend: for each, as many input positions, and their weights.
+/// The input positions that those of one axis of the output blend: for each, as many input positions, and their weights.
 #[derive(Clone, Debug)]
 pub struct AxisTaps {
     /// Taps of each position, which lie side by side.
@@ -105,7 +105,7 @@ fn by_scales(axes: &mut [Axis], listed: &[usize], scales: &[f32]) -> Result<(), 
 }
 
 impl Axis {
-    /// Where in the input an output position lies.
+    /// The coordinate in the input of an output position.
     pub fn original(&self, position: usize, coordinates: Coordinates) -> f32 {
         let (p, from, to) = (position as f32, self.from as f32, self.to as f32);
         match coordinates {

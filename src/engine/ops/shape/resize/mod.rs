@@ -26,7 +26,7 @@ pub fn build<B: Kernels>(site: &Site<'_, B>) -> Result<BoxOp<B>, String> {
     }))
 }
 
-/// What a node asks for, and what of it is known before it runs.
+/// The settings of a node, and its target as far as it is known before it runs.
 pub struct Resize {
     settings: Settings,
     known: Target,
@@ -85,7 +85,7 @@ impl Resize {
         self.settings.coordinates != Coordinates::TfCropAndResize
     }
 
-    /// What each row and each column of the output blends, for an input `[batch, channels, height, width]` of which
+    /// The positions that each row and each column of the output blends, for an input `[batch, channels, height, width]` of which
     /// height and width alone change. `blocks` are the channels as they are stored, which the result is checked with.
     pub fn planes<B: Kernels>(
         &self,
