@@ -200,10 +200,8 @@ fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingress::documents::{
-        DeviceUse, MemoryUse, PipelineStatus, PlanRefusal, PlanStatus, StepCounts, StuckBatch,
-    };
-    use crate::lifecycle::{GenerationStatus, Loads, ModelStatus, PlaceStatus};
+    use crate::ingress::documents::{PlanRefusal, PlanStatus, StepCounts, StuckBatch};
+    use crate::lifecycle::{GenerationStatus, Loads, PlaceStatus};
     use crate::plan::DeviceId;
     use crate::store::Digest;
     use std::time::UNIX_EPOCH;
@@ -318,6 +316,9 @@ rserve 1.0.0, ready, up 2 min, plan 2 since 60 s ago
 
 pipeline  route  models
 road      /road  mask
+
+step       elements  skipped  late
+road/read  31        4        0
 
 model  wanted  serving  share  device
 mask   latest  2        0.70   cpu
