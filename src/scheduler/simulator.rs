@@ -39,6 +39,8 @@ pub struct Load {
 pub enum Demand {
     /// The queue is kept full in these spans.
     Flood(Vec<(f64, f64)>),
+    /// So many items are in flight at all times, as of lists whose elements wait for room.
+    Lists(usize),
     /// One item at a time; the next comes so long after the answer.
     Quiet(f64),
     /// Items come at random, that many a second, whatever becomes of them.
@@ -184,6 +186,9 @@ impl Simulator {
                         simulator.at(from, What::Begin(index));
                     }
                 }
+                Demand::Lists(elements) => {
+                    (0..*elements).for_each(|_| simulator.at(0.0, What::Arrival(index)));
+                }
                 Demand::Quiet(_) => simulator.at(0.0, What::Arrival(index)),
                 Demand::Rate(_) => simulator.at(0.0, What::Arrival(index)),
             }
@@ -308,8 +313,10 @@ impl Simulator {
             let latency = |item: &Item| now.saturating_duration_since(item.queued).as_secs_f32();
             playing.outcomes.latencies.extend(items.iter().map(latency));
         }
-        if let Demand::Quiet(pause) = playing.load.demand {
-            self.at(self.now + pause, What::Arrival(index));
+        match playing.load.demand {
+            Demand::Quiet(pause) => self.at(self.now + pause, What::Arrival(index)),
+            Demand::Lists(_) => items.iter().for_each(|_| self.at(self.now, What::Arrival(index))),
+            Demand::Flood(_) | Demand::Rate(_) => {}
         }
     }
 

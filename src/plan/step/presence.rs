@@ -140,13 +140,10 @@ impl Presences {
                 _ => reading.meets(&self.lineage(scope, source), report),
             }
         }
-        let (Some(each), Some(Source::List(list))) = (&node.spec.each, node.fed(FeedTo::Each)) else {
-            return;
-        };
-        let most = scope.steps[list].makes_list();
-        if let (Some(makes), Some(most)) = (node.makes_list(), most)
-            && makes.saturating_mul(most) > MOST_ELEMENTS
-        {
+        let (Some(each), Some(makes)) = (&node.spec.each, node.makes_list()) else { return };
+        let outer = self.0[step].lineage.iter().filter_map(|list| scope.steps[*list].makes_list());
+        let most = outer.fold(1, usize::saturating_mul);
+        if makes.saturating_mul(most) > MOST_ELEMENTS {
             report.push(
                 Diagnostic::error(format!(
                     "{} may make {} elements: up to {makes} for each of {most}",

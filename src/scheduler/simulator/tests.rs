@@ -55,6 +55,19 @@ fn two_flooded_models_of_unequal_cost_hold_70_to_30_for_30_seconds() {
     }
 }
 
+/// Two lists of a hundred, of each of which two batches are in flight, keep a model as busy as a flood does: no share
+/// is lost between an element and the next, and none is taken from others.
+#[test]
+fn a_model_that_is_called_for_lists_holds_its_share_beside_a_flood() {
+    for (own, others) in [(0.7, 0.3), (0.3, 0.7)] {
+        let lists = load(own, (0.001, 0.0005), Demand::Lists(2 * 2 * 4));
+        let mut simulator = Simulator::new(2, vec![lists, flooded(others, (0.02, 0.01))], 19);
+        assert_near(&parts_until(&mut simulator, 30.0), &[own, others], 0.02);
+        let lists = simulator.outcomes().next().unwrap();
+        assert_eq!(lists.rejected, 0, "elements wait, and are not turned away");
+    }
+}
+
 #[test]
 fn of_three_one_stops_and_its_share_is_the_others_within_a_second_and_then_it_returns() {
     for lanes in [1, 2] {
