@@ -336,6 +336,35 @@ mod tests {
     }
 
     #[test]
+    fn arrays_are_read_where_they_are_named_and_held_as_long_as_they_are_used() {
+        let beside: [(&str, &[u8]); 4] = [
+            (MODEL_FILE, b"onnx"),
+            ("index.npy", b"array"),
+            ("other.npy", b"other"),
+            ("warm-up.npy", b"sample"),
+        ];
+        let (root, folder) = version(&beside);
+        let store: StoreRoot = root.path().to_owned().into();
+        let named = ["index.npy", "warm-up.npy", "missing.npy"].map(str::to_owned).into();
+        let memory = Budget::new(1 << 20);
+        let again =
+            || read(&store, "surface", 2, Reading { format: &Opaque, texts: &named, memory: &memory });
+        let VersionFiles { arrays, digest, held, samples, .. } = again().unwrap();
+        assert_eq!(arrays.keys().collect::<Vec<_>>(), ["index.npy"]);
+        assert_eq!(arrays["index.npy"].0, b"array"[..]);
+        assert_eq!(samples.len(), 1);
+        drop(held);
+        assert_eq!(memory.usage().reserved(), 5, "the array alone is still there");
+        drop(arrays);
+        assert_eq!(memory.usage().reserved(), 0);
+        assert_eq!(again().unwrap().digest, digest);
+        fs::write(folder.join("index.npy"), b"arrow").unwrap();
+        assert_ne!(again().unwrap().digest, digest, "a new array is a new generation");
+        File::create(folder.join("index.npy")).unwrap().set_len(ARRAY_LIMIT + 1).unwrap();
+        assert!(matches!(again(), Err(StoreError::TooLarge { limit: ARRAY_LIMIT, .. })));
+    }
+
+    #[test]
     fn labels_lose_their_bom_and_carriage_returns() {
         let (root, _) = version(&[
             (MODEL_FILE, b"onnx"),
