@@ -1,8 +1,9 @@
 //! Operations on numbers in pipeline files: one broken in one place, and the whole of what is said about it.
 
-use super::{compile_on, errors, on_cpu, road};
+use super::{compile_on, errors, on_cpu, plan, road};
 use insta::assert_snapshot;
 use rserve::diagnostic::render;
+use rserve::plan::graph::text;
 
 /// [`ROAD`](super::ROAD) with a step for what it reads by an operation.
 fn with(step: &str) -> String {
@@ -49,6 +50,15 @@ broken! {
     more_rows_than_the_list_may_have: "{ op = \"split\", from = \"surface\", top = 4 }",
     sources_to_a_step_of_one: "{ op = \"softmax\", from = [\"surface\"] }",
     an_option_of_another_operation: "{ op = \"sigmoid\", from = \"surface\", axis = 1 }",
+}
+
+#[test]
+fn an_index_is_drawn_beside_its_step() {
+    let near = "{ op = \"similar\", from = \"surface\", index = \"index.npy\", names = \"labels.txt\" }";
+    let plan = plan(&with(near).replace("from = \"made\"", "from = \"made.names\""));
+    let drawn = text(&plan);
+    let step = drawn.split("step made").nth(1).unwrap().split("encode").next().unwrap();
+    assert_snapshot!(step);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
-use super::{Does, Entry, Model, Pipeline, Plan, Side, SlotId, Step, Writer};
+use super::{Does, Entry, InputPlan, Model, Pipeline, Plan, Reads, Side, SlotId, Step, Writer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -151,17 +151,17 @@ impl<'a> Drawing<'a> {
                 name: step.name.clone(),
                 detail: self.detail(plan, entry, step),
                 entry: None,
-                inputs: step.inputs.iter().map(|input| clean(&input.name)).chain(beside).collect(),
+                inputs: values(step).map(|input| clean(&input.name)).chain(beside).collect(),
                 outputs: step.outputs.iter().map(|o| (name(&o.name), o.ty.to_string())).collect(),
             });
         }
         for step in &entry.steps {
             let Some(to) = self.find(Kind::Step, &step.name, None) else { continue };
-            for (at, input) in step.inputs.iter().enumerate() {
+            for (at, input) in values(step).enumerate() {
                 self.arrow(side, entry, input.slot, (to, at), Carries::Values);
             }
             for (at, (carries, slot)) in beside(step).into_iter().enumerate() {
-                self.arrow(side, entry, slot, (to, step.inputs.len() + at), carries);
+                self.arrow(side, entry, slot, (to, values(step).count() + at), carries);
             }
         }
     }
@@ -173,7 +173,11 @@ impl<'a> Drawing<'a> {
                 let model = &plan.models[self.pipeline.models[calls.model]];
                 vec![versions(model), share(model)]
             }
-            Does::Operation { operation, .. } => vec![operation.name().to_owned()],
+            Does::Operation { operation, .. } => {
+                let files = step.inputs.iter().filter(|input| input.reads == Reads::Beside);
+                let files = files.filter_map(|input| Some(clean(&input.labels.as_ref()?.1)));
+                std::iter::once(operation.name().to_owned()).chain(files).collect()
+            }
         };
         parts.extend(step.each.map(|list| format!("for each {}", entry.lists[list].name)));
         parts.extend(step.when.as_ref().map(|guard| format!("when {}", guard.condition)));
@@ -246,6 +250,11 @@ impl<'a> Drawing<'a> {
             }
         }
     }
+}
+
+/// The inputs that are values; arrays beside a model are none.
+fn values(step: &Step) -> impl Iterator<Item = &InputPlan> {
+    step.inputs.iter().filter(|input| input.reads != Reads::Beside)
 }
 
 /// What a step reads beside its inputs: the picture of an operation, and the sources of its condition.
