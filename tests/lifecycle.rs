@@ -12,6 +12,7 @@ use rserve::store::{Content, Format, VersionFiles};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Reads `times FACTOR`, `input NAME`, `takes BYTES` (for a batch), `panic`, `beast` (fails its warm-up), `huge` (asks for
 /// too much, whatever it is given), `hang`
-/// (until it is let go); counts what it is asked to load. Files that begin with `stuck` are read once they are let go.
+/// (until it is let go), `read FILE` (in which one of these stands); counts what it is asked to load. Files that begin with `stuck` are read once they are let go.
 #[derive(Default)]
 struct TextLoader {
     loads: Arc<AtomicUsize>,
@@ -38,11 +39,18 @@ impl Format for StuckFormat {
         }
         Ok(content)
     }
+
+    fn data(&self, onnx: &Content) -> BTreeMap<String, Vec<Range<usize>>> {
+        let text = onnx.pieces().collect::<Vec<_>>().concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.strip_prefix("read ").map(|name| (name.to_owned(), vec![])).into_iter().collect()
+    }
 }
 
 impl Loader for TextLoader {
     fn open(&self, files: VersionFiles, _: &Declaration) -> Result<Opened, OpenError> {
-        let onnx = whole(&files);
+        let beside = files.data.values().next().map(|data| data.pieces().collect::<Vec<_>>().concat());
+        let onnx = beside.unwrap_or_else(|| whole(&files));
         let text = std::str::from_utf8(&onnx).map_err(|_| "not text".to_owned())?;
         let input = match text.trim().split_once(' ') {
             Some(("input", name)) => name,
@@ -235,6 +243,32 @@ fn what_cannot_serve_leaves_the_old_one_serving_and_is_not_tried_twice() {
     write(store.path(), "model", 2, "times 3");
     assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
     assert_eq!(ask(&cell, 2.0), (2, 6.0));
+}
+
+/// Such weights were read and never looked at again.
+#[test]
+fn weights_that_lie_only_beside_what_a_link_leads_to_are_looked_at() {
+    let Setup { store, lifecycle, cell, .. } = start();
+    let shared = store.path().join("shared");
+    fs::create_dir_all(&shared).unwrap();
+    fs::write(shared.join("weights.bin"), "times 20").unwrap();
+    fs::write(shared.join("model.onnx"), "read weights.bin").unwrap();
+    let folder = store.path().join("model/2");
+    fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("../../shared/model.onnx", folder.join("model.onnx")).unwrap();
+    let write = |name: &str, text: &str| {
+        fs::write(shared.join(name), text).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        fs::File::options().write(true).open(shared.join(name)).unwrap().set_modified(long_ago).unwrap();
+    };
+    write("model.onnx", "read weights.bin");
+    for factor in [20, 30, 40] {
+        // As long, and as old: what tells them apart is when they were written.
+        write("weights.bin", &format!("times {factor}"));
+        assert_eq!(lifecycle.refresh("model").unwrap().serving, [2]);
+        assert_eq!(ask(&cell, 2.0), (2, 2.0 * factor as f32));
+        assert!(lifecycle.refresh("model").unwrap().loaded.is_empty());
+    }
 }
 
 #[test]

@@ -28,8 +28,10 @@ impl StoreAccess<'_> {
         self.look(BRIEF, false, |root, model| store::versions(&root, &model))
     }
 
-    pub(super) fn stamp(&self, version: u64) -> Result<Stamp, Fault> {
-        self.look(BRIEF, false, move |root, model| store::stamp(&root, &model, version))
+    /// `weights` are the names of the files that the version keeps weights in, as far as they are known.
+    pub(super) fn stamp(&self, version: u64, weights: &BTreeSet<String>) -> Result<Stamp, Fault> {
+        let weights = weights.clone();
+        self.look(BRIEF, false, move |root, model| store::stamp(&root, &model, version, &weights))
     }
 
     pub(super) fn read(&self, version: u64) -> Result<VersionFiles, Fault> {

@@ -4,8 +4,8 @@ use super::access::StoreAccess;
 use super::decide::Snapshot;
 use super::fault::{Cause, Fault};
 use super::still::{Observation, ReadStep, step};
-use crate::store::{Digest, Stamp, VersionFiles};
-use std::collections::BTreeMap;
+use crate::store::{COARSEST, Digest, Stamp, VersionFiles};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Looks at one model's versions, and remembers what it saw from one look to the next.
@@ -14,6 +14,8 @@ pub(super) struct Scanner {
     /// Files as they were when they were last read whole, and their digest: so that a look does not read
     /// again what has not changed.
     known: BTreeMap<u64, (Stamp, Digest)>,
+    /// The names of the files in which a version keeps weights, as it was last read.
+    weights: BTreeMap<u64, BTreeSet<String>>,
     /// Files that have changed lately.
     settling: BTreeMap<u64, Observation>,
     /// The stamp under which a version was last taken.
@@ -57,7 +59,8 @@ impl Scanner {
         settle: Duration,
         is_known: &dyn Fn(Digest) -> bool,
     ) -> Result<Scan, Fault> {
-        let before = match access.stamp(version) {
+        let weights = self.weights(version);
+        let before = match access.stamp(version, &weights) {
             Ok(stamp) => stamp,
             Err(error) => {
                 self.settling.remove(&version);
@@ -83,7 +86,8 @@ impl Scanner {
             return Ok(unsettled(pause));
         }
         let still = age.unwrap_or_default().max(now.saturating_duration_since(observation.since)) >= settle;
-        let Some(files) = read_whole(access, version, &before, still)? else {
+        let began = SystemTime::now();
+        let Some(files) = read_whole(access, version, &before, &weights, still)? else {
             return Ok(unsettled(settle / 2));
         };
         let digest = files.digest;
@@ -98,7 +102,18 @@ impl Scanner {
                 return Ok(unsettled(rest.max(settle / 2)));
             }
         }
-        self.take(version, before, digest);
+        let named: BTreeSet<String> = files.data.keys().cloned().collect();
+        if named == weights {
+            self.take(version, before, digest);
+        } else {
+            // Weights may lie where nobody looked before they were read.
+            let stamp = access.stamp(version, &named)?;
+            self.weights.insert(version, named);
+            match stamp.age(began).is_some_and(|age| age >= COARSEST) {
+                true => self.take(version, stamp, digest),
+                false => self.take_for_now(version, stamp),
+            }
+        }
         // What will not be loaded need not be held.
         let files = (!is_known(digest)).then_some(files);
         Ok(Scan { snapshot: Snapshot::Is(digest), files, again_in: None })
@@ -109,15 +124,25 @@ impl Scanner {
         if stamp.is_old(SystemTime::now()) {
             self.known.insert(version, (stamp.clone(), digest));
             self.settling.remove(&version);
+            self.taken.insert(version, stamp);
         } else {
-            self.known.remove(&version);
+            self.take_for_now(version, stamp);
         }
+    }
+
+    /// The files are taken as they are, and read again at the next look.
+    fn take_for_now(&mut self, version: u64, stamp: Stamp) {
+        self.known.remove(&version);
         self.taken.insert(version, stamp);
+    }
+
+    fn weights(&self, version: u64) -> BTreeSet<String> {
+        self.weights.get(&version).cloned().unwrap_or_default()
     }
 
     /// Whether the files are those that were last taken, as far as can be told without reading them.
     pub(super) fn is_as_it_was(&self, access: &StoreAccess<'_>, version: u64) -> bool {
-        let now = access.stamp(version).ok();
+        let now = access.stamp(version, &self.weights(version)).ok();
         self.taken.get(&version).is_some_and(|taken| Some(taken) == now.as_ref())
     }
 }
@@ -128,10 +153,11 @@ fn read_whole(
     access: &StoreAccess<'_>,
     version: u64,
     before: &Stamp,
+    weights: &BTreeSet<String>,
     still: bool,
 ) -> Result<Option<VersionFiles>, Fault> {
     let read = access.read(version);
-    let unchanged = access.stamp(version).is_ok_and(|after| after == *before);
+    let unchanged = access.stamp(version, weights).is_ok_and(|after| after == *before);
     match read {
         Ok(files) if unchanged => Ok(Some(files)),
         Err(fault) if fault.cause == Cause::Timeout || (unchanged && still) => Err(fault),

@@ -70,7 +70,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("m/1")).unwrap();
         fs::write(root.path().join("m/1/model.onnx"), "x").unwrap();
-        crate::store::stamp(root.path(), "m", 1).unwrap()
+        crate::store::stamp(root.path(), "m", 1, &Default::default()).unwrap()
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Whether a version's files may have changed, without reading them.
 
+use super::links::{below, folders};
 use super::{MODEL_FILE, StoreError};
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -26,11 +28,26 @@ pub const COARSEST: Duration = Duration::from_secs(3);
 /// Folders within folders that weights may be in.
 const DEPTH: usize = 4;
 
-/// The stamp of `model.onnx` and all that is beside it: weights may be in files of any name.
-pub fn stamp(root: &Path, model: &str, version: u64) -> Result<Stamp, StoreError> {
+/// The stamp of `model.onnx` and all that is beside it: weights may be in files of any name. Of those that `weights`
+/// names, which are known once the model was read, also what lies beside the file that `model.onnx` links to.
+pub fn stamp(
+    root: &Path,
+    model: &str,
+    version: u64,
+    weights: &BTreeSet<String>,
+) -> Result<Stamp, StoreError> {
     let folder = root.join(model).join(version.to_string());
     let mut files = vec![];
     add(&folder, "", DEPTH, &mut files)?;
+    for path in weights.iter().filter_map(|name| below(name)) {
+        let beyond = || folders(&folder.join(MODEL_FILE)).into_iter().skip(1).map(|other| other.join(&path));
+        // As they are looked for when they are read.
+        if !folder.join(&path).is_file()
+            && let Some(found) = beyond().find_map(|path| fs::metadata(path).ok().filter(Metadata::is_file))
+        {
+            files.push((path.to_string_lossy().into_owned(), FileStamp::new(&found)));
+        }
+    }
     files.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Stamp(files))
 }
@@ -113,7 +130,7 @@ mod tests {
             let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
             fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
         };
-        let stamp = || stamp(root.path(), "model", 1).unwrap();
+        let stamp = || stamp(root.path(), "model", 1, &BTreeSet::new()).unwrap();
         write(&path, "one");
         let first = stamp();
         assert_eq!(stamp(), first);
