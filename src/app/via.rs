@@ -43,6 +43,12 @@ impl Via {
     pub fn models(&self) -> &str {
         &self.models
     }
+
+    /// Whether those that served an item are of the models that served at the beginning. Some may have had nothing to do.
+    fn has_served(&self, models: &str) -> bool {
+        let known = |tag: &str| self.models.split(", ").any(|known| known == tag);
+        models.is_empty() || models.split(", ").all(known)
+    }
 }
 
 impl Flow for Via {
@@ -56,7 +62,7 @@ impl Flow for Via {
             let mut heard = begun;
             loop {
                 match self.client.run(item, &payloads).await {
-                    Ok(answered) if answered.models != self.models => {
+                    Ok(answered) if !self.has_served(&answered.models) => {
                         return Stopped::Server(format!(
                             "the server has gone over from {} to {}; `--resume-anyway` goes on with these",
                             self.models, answered.models
