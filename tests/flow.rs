@@ -106,7 +106,7 @@ impl Rows for TextEncode {
     fn header(&self) -> Result<Vec<u8>, EncodeError> {
         Ok(vec![])
     }
-    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
+    fn of_item(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
         let values = String::from_utf8(self.encode(inputs, None)?).unwrap();
         Ok(format!("{} {values} by {}\n", context.item, context.models).into_bytes())
     }
@@ -166,7 +166,7 @@ fn step(name: &str, model: usize, inputs: &[usize], output: Option<usize>, to_ho
 fn encode(name: &str, slots: &[usize], origin: Option<usize>, needs: &[usize]) -> EncodePlan {
     let sources = slots.iter().map(|slot| EncodeSource { slot: id(*slot), labels: None }).collect();
     let (origin, needs) = (origin.map(id), ids(needs));
-    EncodePlan { name: name.into(), encode: Arc::new(TextEncode), sources, origin, needs }
+    EncodePlan { name: name.into(), encode: Arc::new(TextEncode), sources, sizes: vec![], origin, needs }
 }
 
 struct Setup {

@@ -4,12 +4,14 @@
 //! then each row with its length before it. [`write_table`] makes a table of that, [`read_table`] the
 //! same bytes of a table.
 
+mod chunk;
+
+use chunk::Chunk;
 use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::record::Field;
 use parquet::schema::types::Type;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,35 @@ pub struct Column {
     pub list: bool,
     /// Whether every row has a value.
     pub required: bool,
+    /// Lists around it, each within the one before, any of which may be absent, as may what is in the innermost.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lists: usize,
+    /// Whether the list of its own may be absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub maybe: bool,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Column {
+    /// A column of one value in a row, or where it is a `list`, of any number.
+    pub fn new(name: impl Into<String>, kind: ColumnType, list: bool) -> Self {
+        Self { name: name.into(), kind, list, required: false, lists: 0, maybe: false }
+    }
+
+    /// Whether each of the lists that a value lies in may be absent, the outermost first.
+    fn levels(&self) -> Vec<bool> {
+        let mut levels = vec![true; self.lists];
+        levels.extend(self.list.then_some(self.maybe || self.lists > 0));
+        levels
+    }
+
+    /// Whether the innermost value may be absent.
+    fn is_nullable(&self) -> bool {
+        !self.list && !self.required
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,123 +230,37 @@ fn of(error: ParquetError) -> io::Error {
 }
 
 fn schema(columns: &[Column]) -> io::Result<Arc<Type>> {
-    let fields = columns.iter().map(|column| {
-        let leaf = |name: &str, repetition| {
-            let (physical, text) = match column.kind {
-                ColumnType::Bool => (Physical::BOOLEAN, false),
-                ColumnType::Int => (Physical::INT64, false),
-                ColumnType::Float => (Physical::FLOAT, false),
-                ColumnType::Double => (Physical::DOUBLE, false),
-                ColumnType::Text => (Physical::BYTE_ARRAY, true),
-            };
-            let leaf = Type::primitive_type_builder(name, physical).with_repetition(repetition);
-            leaf.with_logical_type(text.then_some(LogicalType::String)).build().map(Arc::new)
-        };
-        if !column.list {
-            let repetition = if column.required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
-            return leaf(&column.name, repetition);
-        }
-        let repeated = Type::group_type_builder("list")
-            .with_repetition(Repetition::REPEATED)
-            .with_fields(vec![leaf("element", Repetition::REQUIRED)?])
-            .build()?;
-        Type::group_type_builder(&column.name)
-            .with_repetition(Repetition::REQUIRED)
-            .with_converted_type(ConvertedType::LIST)
-            .with_logical_type(Some(LogicalType::List))
-            .with_fields(vec![Arc::new(repeated)])
-            .build()
-            .map(Arc::new)
-    });
+    let fields = columns.iter().map(|column| nested(&column.name, column, &column.levels()));
     let fields = fields.collect::<Result<_, ParquetError>>().map_err(of)?;
     Type::group_type_builder("rows").with_fields(fields).build().map(Arc::new).map_err(of)
 }
 
-/// One column of a row group.
-struct Chunk {
-    kind: ColumnType,
-    list: bool,
-    required: bool,
-    values: Vec<Cell>,
-    /// 1 where there is a value.
-    definitions: Vec<i16>,
-    /// 0 where a row begins.
-    repetitions: Vec<i16>,
-}
-
-impl Chunk {
-    fn new(column: &Column) -> Self {
-        Self {
-            kind: column.kind,
-            list: column.list,
-            required: column.required,
-            values: vec![],
-            definitions: vec![],
-            repetitions: vec![],
-        }
-    }
-
-    fn push(&mut self, cell: Cell) -> io::Result<()> {
-        match cell {
-            Cell::List(cells) if self.list => {
-                if cells.is_empty() {
-                    self.definitions.push(0);
-                    self.repetitions.push(0);
-                }
-                for (index, cell) in cells.into_iter().enumerate() {
-                    self.definitions.push(1);
-                    self.repetitions.push(i16::from(index > 0));
-                    self.values.push(cell);
-                }
-            }
-            Cell::Null if !self.required && !self.list => self.definitions.push(0),
-            Cell::Null | Cell::List(_) => return Err(broken()),
-            value => {
-                self.definitions.push(1);
-                self.values.push(value);
-            }
-        }
-        Ok(())
-    }
-
-    fn write<W: Write + Send>(self, to: &mut SerializedRowGroupWriter<'_, W>) -> io::Result<()> {
-        let Some(mut column) = to.next_column().map_err(of)? else { return Err(broken()) };
-        match self.kind {
-            ColumnType::Bool => self.batch::<BoolType>(&mut column, |cell| match cell {
-                Cell::Bool(v) => Some(v),
-                _ => None,
-            }),
-            ColumnType::Int => self.batch::<Int64Type>(&mut column, |cell| match cell {
-                Cell::Int(v) => Some(v),
-                _ => None,
-            }),
-            ColumnType::Float => self.batch::<FloatType>(&mut column, |cell| match cell {
-                Cell::Float(v) => Some(v),
-                _ => None,
-            }),
-            ColumnType::Double => self.batch::<DoubleType>(&mut column, |cell| match cell {
-                Cell::Double(v) => Some(v),
-                _ => None,
-            }),
-            ColumnType::Text => self.batch::<ByteArrayType>(&mut column, |cell| match cell {
-                Cell::Text(v) => Some(ByteArray::from(v.into_bytes())),
-                _ => None,
-            }),
-        }?;
-        column.close().map_err(of)
-    }
-
-    fn batch<T: DataType>(
-        self,
-        column: &mut SerializedColumnWriter<'_>,
-        value: impl Fn(Cell) -> Option<T::T>,
-    ) -> io::Result<()> {
-        let values: Vec<T::T> =
-            self.values.into_iter().map(value).collect::<Option<_>>().ok_or_else(broken)?;
-        let definitions = (!self.required || self.list).then_some(self.definitions.as_slice());
-        let repetitions = self.list.then_some(self.repetitions.as_slice());
-        column.typed::<T>().write_batch(&values, definitions, repetitions).map(|_| ()).map_err(of)
-    }
+/// The type of a column below some of its lists.
+fn nested(name: &str, column: &Column, levels: &[bool]) -> Result<Arc<Type>, ParquetError> {
+    let repetition = |maybe: bool| if maybe { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+    let Some((maybe, rest)) = levels.split_first() else {
+        let (physical, text) = match column.kind {
+            ColumnType::Bool => (Physical::BOOLEAN, false),
+            ColumnType::Int => (Physical::INT64, false),
+            ColumnType::Float => (Physical::FLOAT, false),
+            ColumnType::Double => (Physical::DOUBLE, false),
+            ColumnType::Text => (Physical::BYTE_ARRAY, true),
+        };
+        let leaf = Type::primitive_type_builder(name, physical);
+        let leaf = leaf.with_repetition(repetition(column.is_nullable()));
+        return leaf.with_logical_type(text.then_some(LogicalType::String)).build().map(Arc::new);
+    };
+    let repeated = Type::group_type_builder("list")
+        .with_repetition(Repetition::REPEATED)
+        .with_fields(vec![nested("element", column, rest)?])
+        .build()?;
+    Type::group_type_builder(name)
+        .with_repetition(repetition(*maybe))
+        .with_converted_type(ConvertedType::LIST)
+        .with_logical_type(Some(LogicalType::List))
+        .with_fields(vec![Arc::new(repeated)])
+        .build()
+        .map(Arc::new)
 }
 
 // --- from a table
@@ -336,11 +281,12 @@ pub fn read_table(from: File, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn column(field: &Type) -> Option<Column> {
-    let list = field.is_group();
-    let leaf = match list {
-        true => field.get_fields().first()?.get_fields().first()?,
-        false => field,
-    };
+    let maybe = |field: &Type| field.get_basic_info().repetition() == Repetition::OPTIONAL;
+    let (mut leaf, mut levels) = (field, vec![]);
+    while leaf.is_group() {
+        levels.push(maybe(leaf));
+        leaf = leaf.get_fields().first()?.get_fields().first()?;
+    }
     let kind = match leaf.get_physical_type() {
         Physical::BOOLEAN => ColumnType::Bool,
         Physical::INT64 => ColumnType::Int,
@@ -349,8 +295,15 @@ fn column(field: &Type) -> Option<Column> {
         Physical::BYTE_ARRAY => ColumnType::Text,
         _ => return None,
     };
-    let required = !list && field.get_basic_info().repetition() == Repetition::REQUIRED;
-    Some(Column { name: field.name().to_owned(), kind, list, required })
+    // What is in a list of its own is always there.
+    let list = !levels.is_empty() && !maybe(leaf);
+    let lists = levels.len() - usize::from(list);
+    Some(Column {
+        lists,
+        required: levels.is_empty() && !maybe(leaf),
+        maybe: list && lists == 0 && levels == [true],
+        ..Column::new(field.name(), kind, list)
+    })
 }
 
 fn cell(field: &Field) -> Option<Cell> {

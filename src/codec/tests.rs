@@ -148,8 +148,6 @@ fn options_of_the_encodes() {
             r#"{ format = "json", fields.a = { from = "s", as = "label" }, fields.b = 3, fields.c = { from = "s", top = 2 } }"#
         ),
         [
-            "`fields.a` of `encode.photo` has no `labels` @ a | name the file beside the model that has a label on \
-             each line: `labels = \"labels.txt\"`",
             "`fields.b` of `encode.photo` must be a source or a table @ 3 | as in `fields.b = \"step.output\"`",
             "`top` in `fields.c` of `encode.photo` has no effect with `as = \"values\"` @ 2 | it is for `as = \"top\"`",
         ]
@@ -312,7 +310,8 @@ fn every_option_of_an_encode_counts() {
         }
         assert_ne!(options(&text("round = 2")), options(&text("round = 2").replace("fields.f", "fields.g")));
     }
-    let tried = ["from", "as", "labels", "top", "softmax", "axis", "round"];
+    // `each` and `fields` are tried where there are lists.
+    let tried = ["from", "as", "labels", "top", "softmax", "axis", "round", "each", "fields"];
     for option in documented(fields) {
         assert!(tried.contains(&option.as_str()), "`{option}` is not tried");
     }
@@ -332,4 +331,38 @@ fn every_option_of_an_encode_counts() {
     let gray = r#"{ format = "png", from = "m", as = "gray" }"#;
     assert_ne!(mask(gray), mask(overlay));
     assert_ne!(mask(gray), mask(&gray.replace(" }", ", on = \"photo\" }")));
+}
+
+#[test]
+fn fields_that_hold_others() {
+    assert_eq!(
+        encode_errors(
+            r#"{ format = "csv", fields.a = { fields.b = "s" }, fields.c = { each = "l", fields.b = "s" } }"#
+        ),
+        [
+            "`fields.a` of `encode.photo` holds fields, and a table has columns @ a | write them beside each other; jsonl \
+             has fields within fields",
+            "`fields.c` of `encode.photo` holds fields, and a table has columns @ c | `each = \"l\"` beside `fields` writes \
+             a row for each of them; jsonl has fields within fields",
+        ]
+    );
+    assert_eq!(
+        encode_errors(
+            r#"{ format = "json", each = "l", fields.a = { each = "l" }, fields.b = { each = "l", from = "s" }, fields.c = { fields.d = "s", as = "top" }, fields.e = { from = "s", fields.f = "t" } }"#
+        ),
+        [
+            "`encode.photo` is one answer, and has no row for each element @ \"l\" | an array of objects is a field: \
+             `fields.NAME = { each = \"l\", fields.… }`; jsonl, csv and parquet write rows",
+            "`fields.a` of `encode.photo` has no `fields` @ a | name what the answer holds: `fields.NAME = \"step.output\"`",
+            "`fields.b` of `encode.photo` has a `from` of its own, and `each` @ \"l\" | what is there for each element is \
+             an array by itself: leave `each` out; an array of objects is `{ each = \"l\", fields.NAME = \"step.output\" }`",
+            "unknown key `as` in `fields.c` of `encode.photo` @ as | known here: `each`, `fields`",
+            "`fields.e` of `encode.photo` has a `from` of its own, and `fields` @ fields | write `from` as a field within it: \
+             `fields.NAME = \"step.output\"`",
+        ]
+    );
+    assert_eq!(
+        encode_errors(r#"{ format = "jsonl", fields.models = { fields.b = "s" } }"#),
+        ["`models` is no name for a field of `encode.photo` @ models | "]
+    );
 }

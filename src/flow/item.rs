@@ -9,11 +9,13 @@ use super::slots::{Cell, Slots};
 use super::start::{Inputs, labels};
 use super::together;
 use crate::memory::Reservation;
+use crate::picture::frame::{Frame, Space};
 use crate::plan::{
-    DecodeId, DecodePlan, Does, EncodeError, EncodeId, EncodePlan, Entry, IdVec, Input, Origin, Payload,
-    RowContext, Step, StepId,
+    DecodeId, DecodePlan, Does, EncodeError, EncodeId, EncodePlan, Entry, Given, IdVec, Input, Origin,
+    Payload, RowContext, Step, StepId,
 };
 use crate::scheduler::{RunError, Sender, Terms, Value};
+use crate::tensor::Tensor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,7 +80,10 @@ impl<'a> Item<'a> {
 
     /// Whether the picture that a decode reads is wanted by any of the encodes asked for, or by an operation.
     fn is_drawn_on(&self, decode: DecodeId) -> bool {
-        let drawn_on = |encode: &EncodeId| self.entry.encodes[*encode].origin == Some(decode);
+        let drawn_on = |encode: &EncodeId| {
+            let encode = &self.entry.encodes[*encode];
+            encode.origin == Some(decode) || encode.sizes.contains(&decode)
+        };
         let read = |(step, plan): (StepId, &Step)| {
             self.needed[step] && matches!(plan.does, Does::Operation { on: Some(on), .. } if on == decode)
         };
@@ -154,6 +159,9 @@ impl<'a> Item<'a> {
             .iter()
             .map(|source| (slots.cell(source.slot, None, 0), labels(self.pinned, source.labels.as_ref())))
             .collect();
+        let sizes = plan.sizes.iter().map(|decode| size(decoded.get(*decode)?.origin.as_ref()?));
+        let sizes: Option<Vec<Input>> = sizes.collect();
+        let sizes = sizes.ok_or_else(|| failed(EncodeError::Unforeseen("there is no picture".into())))?;
         // To bring down what is on a device waits for that.
         let weight = sources.iter().map(|(cell, _)| cell.host_bytes().unwrap_or(HEAVY));
         let weight =
@@ -164,9 +172,10 @@ impl<'a> Item<'a> {
         let does = move || -> Result<Vec<u8>, EncodeError> {
             let input = |(cell, labels): (Cell, _)| Ok(Input { given: cell.bring_down()?, labels });
             let inputs = sources.into_iter().map(input).collect::<Result<Vec<_>, RunError>>();
-            let inputs = inputs.map_err(|error| EncodeError::Unforeseen(error.to_string()))?;
+            let mut inputs = inputs.map_err(|error| EncodeError::Unforeseen(error.to_string()))?;
+            inputs.extend(sizes);
             match (&row, encode.rows()) {
-                (Some(item), Some(rows)) => rows.row(&RowContext { item, models: &models }, &inputs),
+                (Some(item), Some(rows)) => rows.of_item(&RowContext { item, models: &models }, &inputs),
                 _ => encode.encode(&inputs, origin.as_ref()),
             }
         };
@@ -174,6 +183,13 @@ impl<'a> Item<'a> {
         let (bytes, _) = self.pinned.pipeline.threads.run(work, at, does).await?;
         Ok(Encoded { bytes: bytes.map_err(failed)?, took: started.elapsed() })
     }
+}
+
+/// The width and the height of a picture, as it was sent.
+fn size(origin: &Origin) -> Option<Input> {
+    let (width, height) = Frame::from(origin).size(Space::Sent);
+    let size = Tensor::from_vec(vec![2], vec![i64::from(width), i64::from(height)]).ok()?;
+    Some(Input { given: Given::One(size), labels: None })
 }
 
 fn decode_name(plan: &DecodePlan) -> String {

@@ -65,7 +65,7 @@ impl Rows for Written {
     fn header(&self) -> Result<Vec<u8>, EncodeError> {
         Ok(b"item,text\n".to_vec())
     }
-    fn row(&self, _: &RowContext<'_>, _: &[Input]) -> Result<Vec<u8>, EncodeError> {
+    fn of_item(&self, _: &RowContext<'_>, _: &[Input]) -> Result<Vec<u8>, EncodeError> {
         Err(EncodeError::Unforeseen("the flow of these tests does not encode".into()))
     }
 }
@@ -75,6 +75,7 @@ fn entry() -> Arc<Entry> {
         name: name.into(),
         encode: Arc::new(Written { rows }),
         sources: vec![],
+        sizes: vec![],
         origin: None,
         needs: vec![],
     };

@@ -235,6 +235,11 @@ pub trait Draft: Debug {
     fn on(&self) -> Option<At<String>> {
         None
     }
+    /// The decodes of whose pictures it tells the size. Their widths and heights, as these were sent, are given after
+    /// all sources: a tensor of two int64 each.
+    fn sizes(&self) -> Vec<At<String>> {
+        vec![]
+    }
     /// Whether it can write sources that are lists, or may be absent. The plan refuses them to all others.
     fn takes_lists(&self) -> bool {
         false
@@ -333,7 +338,8 @@ pub trait Encode: Send + Sync + Debug {
     fn extension(&self) -> &'static str {
         self.about().extension
     }
-    /// Makes one whole answer, as over HTTP or as a file of its own. `inputs` is in the order of [`Draft::sources`].
+    /// Makes one whole answer, as over HTTP or as a file of its own. `inputs` is in the order of [`Draft::sources`], and
+    /// then of [`Draft::sizes`].
     fn encode(&self, inputs: &[Input], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;
     /// How the format gathers items into one table offline, where it does.
     fn rows(&self) -> Option<&dyn Rows> {
@@ -345,8 +351,8 @@ pub trait Encode: Send + Sync + Debug {
 pub trait Rows: Send + Sync {
     /// What stands before the first row, line end included; empty where nothing does.
     fn header(&self) -> Result<Vec<u8>, EncodeError>;
-    /// Makes one row, with its line end.
-    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError>;
+    /// Makes the rows of one item, each with its line end: one, or as many as a list has elements.
+    fn of_item(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError>;
 }
 
 /// What every row carries beside the encode's own fields.

@@ -82,12 +82,17 @@ impl Entry {
             let labels = source.labels.as_ref().map(|(_, file)| file);
             json!({ "from": self.source(source.slot), "labels": labels })
         };
-        json!({
+        let mut described = json!({
             "format": encode.encode.format(),
             "options": encode.encode.options(),
             "sources": encode.sources.iter().map(source).collect::<Vec<_>>(),
             "on": encode.origin.map(|decode| self.source(SlotId::of_decode(decode))),
-        })
+        });
+        if !encode.sizes.is_empty() {
+            described["sizes"] =
+                encode.sizes.iter().map(|decode| self.source(SlotId::of_decode(*decode))).collect();
+        }
+        described
     }
 
     /// The decode or the step that fills a slot.

@@ -21,12 +21,19 @@ pub struct ReadEncode<'a> {
     pub wanted: Vec<SourceRef>,
     pub sources: Vec<Resolved>,
     pub on: Option<Resolved>,
+    /// The decodes of whose pictures it tells the size.
+    pub sizes: Vec<Resolved>,
 }
 
 impl ReadEncode<'_> {
     /// Everything it reads, its `on` included.
     pub fn reads(&self) -> impl Iterator<Item = Source> + '_ {
-        self.sources.iter().chain(&self.on).filter_map(|s| s.probable())
+        self.sources.iter().chain(&self.on).chain(&self.sizes).filter_map(|s| s.probable())
+    }
+
+    /// The decodes whose pictures it looks at.
+    pub fn pictures(&self) -> impl Iterator<Item = Source> + '_ {
+        self.on.iter().chain(&self.sizes).filter_map(|picture| picture.known())
     }
 }
 
@@ -50,7 +57,13 @@ pub fn read_encodes<'a>(
         let wish = |wanted: &SourceRef| if wanted.is_list { Wish::List } else { Wish::Tensor };
         let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, wish(w), whole, report)).collect();
         let on = draft.on().map(|on| resolve_on(scope, view, &on, &what, whole, report));
-        all.push(ReadEncode { codec, draft, wanted, sources, on });
+        let size = |from: &At<String>| {
+            let title =
+                format!("`from = \"{}\"` with `as = \"size\"` in {what} names no image decode", from.value);
+            resolve_picture(scope, view, from, title, whole, report)
+        };
+        let sizes = draft.sizes().iter().map(size).collect();
+        all.push(ReadEncode { codec, draft, wanted, sources, on, sizes });
     }
     (all, complete)
 }
@@ -61,6 +74,19 @@ pub fn resolve_on(
     view: &View<'_>,
     on: &At<String>,
     what: &str,
+    whole: &Whole<'_>,
+    report: &mut Report,
+) -> Resolved {
+    let title = format!("`on = \"{}\"` in {what} names no image decode", on.value);
+    resolve_picture(scope, view, on, title, whole, report)
+}
+
+/// The decode whose picture is meant; `title` is what is said where there is none.
+fn resolve_picture(
+    scope: &Scope<'_>,
+    view: &View<'_>,
+    on: &At<String>,
+    title: String,
     whole: &Whole<'_>,
     report: &mut Report,
 ) -> Resolved {
@@ -76,10 +102,9 @@ pub fn resolve_on(
         }
         found => {
             if found.is_some() || !(whole.broken || scope.decodes.is_empty()) {
-                let d = Diagnostic::error(format!("`on = \"{}\"` in {what} names no image decode", on.value))
-                    .at(&on.place, "");
+                let d = Diagnostic::error(title).at(&on.place, "");
                 report.push(if images.is_empty() {
-                    d.help("an image can be drawn on where a decode has `format = \"image\"`")
+                    d.help("there is a picture where a decode has `format = \"image\"`")
                 } else {
                     d.nearest(on, images.iter().copied())
                 });
@@ -110,18 +135,21 @@ pub fn bind(
     }
     // Bound even where a source was refused: more may be wrong.
     let bound = encode.draft.bind(&bound, report);
+    let picture = |picture: Resolved| match picture.known()? {
+        Source::Decode(decode) => layout.decode(decode),
+        Source::Output { .. } | Source::List(_) => None,
+    };
     let origin = match encode.on {
         None => None,
-        Some(on) => match on.known()? {
-            Source::Decode(decode) => Some(layout.decode(decode)?),
-            Source::Output { .. } | Source::List(_) => return None,
-        },
+        Some(on) => Some(picture(on)?),
     };
+    let sizes = encode.sizes.into_iter().map(picture).collect::<Option<_>>()?;
     let needs = needed.iter().filter_map(|s| layout.position(*s)).collect::<BTreeSet<_>>();
     Some(EncodePlan {
         name: encode.codec.name.value.clone(),
         encode: bound?,
         sources: sources.into_iter().collect::<Option<_>>()?,
+        sizes,
         origin,
         needs: needs.into_iter().collect(),
     })

@@ -175,7 +175,7 @@ pub fn assemble(
     let mut planned = vec![];
     let mut complete = true;
     for encode in encodes {
-        origins.extend(encode.on.and_then(|on| on.known()));
+        origins.extend(encode.pictures());
         match bind(ground, view, encode, &layout, report) {
             Some(encode) => planned.push(encode),
             None => complete = false,

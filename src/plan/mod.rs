@@ -380,6 +380,8 @@ pub struct EncodePlan {
     pub encode: Arc<dyn Encode>,
     /// What it reads, in the order of `Draft::sources`.
     pub sources: Vec<EncodeSource>,
+    /// The decodes of whose pictures the size is handed in, in the order of `Draft::sizes`.
+    pub sizes: Vec<DecodeId>,
     /// The decode whose [`Origin`] is handed in.
     pub origin: Option<DecodeId>,
     /// The steps that must have run, ascending.

@@ -7,6 +7,7 @@ mod commands;
 mod device;
 mod examples;
 mod house;
+mod lists;
 mod operations;
 mod resume;
 mod rows;

@@ -54,7 +54,7 @@ pub fn start_by(mut command: Command, arguments: &[&str]) -> Server {
 }
 
 /// Status, head and body.
-fn ask(address: &str, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+pub fn ask(address: &str, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let head =

@@ -129,7 +129,7 @@ fn answers_of_no_rows_one_and_two_differ_in_length_alone() {
     let mut gathered = table.header().unwrap();
     for n in 0..3 {
         let context = RowContext { item: "a.jpg", models: "m@1" };
-        gathered.extend(table.row(&context, &[input(rows(n)), input(scores(n))]).unwrap());
+        gathered.extend(table.of_item(&context, &[input(rows(n)), input(scores(n))]).unwrap());
     }
     let (format, file) = (rserve::codec::tables::table("rows.parquet"), || tempfile::tempfile().unwrap());
     let (mut from, mut sealed) = (file(), file());
@@ -223,12 +223,12 @@ fn tables_have_rows() {
     );
     let rows = csv.rows().unwrap();
     assert_eq!(text(rows.header().unwrap()), "item,s_1,s_1_score,s_2,s_2_score,box_0,box_1,label,models\n");
-    let row = text(rows.row(&context, &inputs).unwrap());
+    let row = text(rows.of_item(&context, &inputs).unwrap());
     assert!(row.starts_with("\"a, b/c.jpg\",gravel,") && row.ends_with(",\"m@2, n@1\"\n"), "{row}");
 
     let jsonl = bind(&format!(r#"format = "jsonl", {fields}"#), &types).unwrap();
     assert_eq!(jsonl.rows().unwrap().header().unwrap(), b"");
-    let line = text(jsonl.rows().unwrap().row(&context, &inputs).unwrap());
+    let line = text(jsonl.rows().unwrap().of_item(&context, &inputs).unwrap());
     assert!(line.starts_with("{\"item\":\"a, b/c.jpg\",\"s\":[{\"label\":\"gravel\""), "{line}");
     assert!(
         line.ends_with("\"box\":[0.5,null],\"label\":\"a \\\"b\\\", c\",\"models\":\"m@2, n@1\"}\n"),

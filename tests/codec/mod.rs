@@ -5,6 +5,7 @@ mod crop;
 mod encodes;
 mod hostile;
 mod json;
+mod lists;
 mod pictures;
 mod resize;
 

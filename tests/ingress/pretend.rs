@@ -90,6 +90,7 @@ pub fn pipeline(name: &str, decodes: &[(&str, &'static str)]) -> Pipeline {
         name: name.into(),
         encode: Arc::new(Format(format)),
         sources: vec![],
+        sizes: vec![],
         origin: None,
         needs: vec![],
     };

@@ -5,6 +5,7 @@
 mod broken;
 mod digest;
 mod drawn;
+mod fields;
 mod many_files;
 mod operations;
 mod syntax;

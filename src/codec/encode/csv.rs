@@ -1,24 +1,31 @@
-//! `format = "csv"`: the named fields as columns, one row an item; offline with the item and the models
-//! that served it.
+//! `format = "csv"`: the named fields as columns, one row an item or an element of a list; offline with the item and the
+//! models that served it. What is absent leaves its cells empty.
 //!
 //! A field that has several numbers takes several columns: `box_0, box_1, …` for values and shares,
-//! `surface_1, surface_1_score, surface_2, …` for the top classes.
+//! `surface_1, surface_1_score, surface_2, …` for the top classes, `surface_gravel, …` for the scores of all.
 
 use crate::codec::classes::NO_CLASS;
+use crate::codec::fields::columns::{are_of, of_scores, of_size, refuse_twice};
 use crate::codec::fields::draft::BoundField;
 use crate::codec::fields::number::numbers;
-use crate::codec::fields::{self, Answer, As, Field, draft};
+use crate::codec::fields::{self, Answer, As, Field, RowsOf, draft};
 use crate::codec::options;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::plan::{Bound, Draft, Encode, EncodeError, Format, Input, Origin, RowContext, Rows};
+use crate::plan::{
+    Bound, Draft, Encode, EncodeError, Format, Given, Input, Labels, Origin, RowContext, Rows,
+};
 use crate::spec;
 use crate::spec::document::Reader;
+use crate::tensor::Tensor;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct CsvEncode {
+    /// The list for each of whose elements there is a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    each: Option<RowsOf>,
     /// The fields, each with the names of its columns.
     fields: Vec<(Field, Vec<String>)>,
 }
@@ -27,15 +34,20 @@ struct CsvEncode {
 const MAX_COLUMNS: usize = 1024;
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    Some(draft::table(options, report, make))
+    Some(draft::table(options, false, report, make))
 }
 
-fn make(what: &str, fields: Vec<BoundField<'_>>, report: &mut Report) -> Option<Arc<dyn Encode>> {
+fn make(
+    what: &str,
+    each: Option<RowsOf>,
+    fields: Vec<BoundField<'_>>,
+    report: &mut Report,
+) -> Option<Arc<dyn Encode>> {
     let before = report.errors();
     let mut taken = BTreeSet::new();
     let mut with_columns = vec![];
-    for BoundField { field, draft, bound } in fields {
-        let columns = match columns(&field, bound) {
+    for BoundField { field, draft, bound, .. } in fields {
+        let columns = match columns(&field, &bound) {
             Ok(columns) => columns,
             Err(why) => {
                 let mut d =
@@ -52,10 +64,10 @@ fn make(what: &str, fields: Vec<BoundField<'_>>, report: &mut Report) -> Option<
             }
         };
         let names = columns.iter().map(String::as_str);
-        draft::refuse_columns_twice(what, draft, names, &mut taken, report);
+        refuse_twice(what, draft, names, &mut taken, report);
         with_columns.push((field, columns));
     }
-    (report.errors() == before).then(|| Arc::new(CsvEncode { fields: with_columns }) as Arc<dyn Encode>)
+    (report.errors() == before).then(|| Arc::new(CsvEncode { each, fields: with_columns }) as Arc<dyn Encode>)
 }
 
 /// The columns of a field, or why it has none.
@@ -68,7 +80,14 @@ fn columns(field: &Field, bound: &Bound) -> Result<Vec<String>, String> {
     };
     match field.kind {
         As::Values if field.count == Some(1) => Ok(vec![name.clone()]),
+        As::Label if field.stored && field.count != Some(1) => several(field.count),
         As::Values | As::Shares => several(field.count),
+        As::Scores => {
+            let labels = bound.lines.as_ref().filter(|labels| labels.len() <= MAX_COLUMNS);
+            labels
+                .map(|labels| of_scores(name, labels))
+                .ok_or_else(|| format!("a column for each label is wanted, {MAX_COLUMNS} at most"))
+        }
         As::Top => {
             Ok((1..=field.top).flat_map(|i| [format!("{name}_{i}"), format!("{name}_{i}_score")]).collect())
         }
@@ -76,7 +95,8 @@ fn columns(field: &Field, bound: &Bound) -> Result<Vec<String>, String> {
             Some([_]) => Ok(vec![name.clone()]),
             _ => Err(format!("`{}` is {}, which is one class for each position", bound.from.value, bound.ty)),
         },
-        As::Scalar | As::Label | As::Mean => Ok(vec![name.clone()]),
+        As::Size => Ok(of_size(name)),
+        As::Scalar | As::Source | As::Label | As::Mean => Ok(vec![name.clone()]),
     }
 }
 
@@ -91,7 +111,9 @@ impl Encode for CsvEncode {
 
     fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let mut out = record(self.names())?;
-        out.extend(record(self.cells(inputs)?)?);
+        for element in RowsOf::elements(self.each.as_ref(), inputs) {
+            out.extend(record(self.cells(inputs, &element)?)?);
+        }
         Ok(out)
     }
 
@@ -108,11 +130,15 @@ impl Rows for CsvEncode {
         record(names)
     }
 
-    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
-        let mut cells = vec![context.item.to_owned()];
-        cells.extend(self.cells(inputs)?);
-        cells.push(context.models.to_owned());
-        record(cells)
+    fn of_item(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
+        let mut out = vec![];
+        for element in RowsOf::elements(self.each.as_ref(), inputs) {
+            let mut cells = vec![context.item.to_owned()];
+            cells.extend(self.cells(inputs, &element)?);
+            cells.push(context.models.to_owned());
+            out.extend(record(cells)?);
+        }
+        Ok(out)
     }
 }
 
@@ -121,37 +147,16 @@ impl CsvEncode {
         self.fields.iter().flat_map(|(_, columns)| columns.iter().cloned()).collect()
     }
 
-    fn cells(&self, inputs: &[Input]) -> Result<Vec<String>, EncodeError> {
+    /// The cells of the element at `path`.
+    fn cells(&self, inputs: &[Input], path: &[usize]) -> Result<Vec<String>, EncodeError> {
         let mut cells = vec![];
-        for ((field, columns), input) in self.fields.iter().zip(inputs) {
+        for (field, columns) in &self.fields {
             let before = cells.len();
-            match field.answer(input)? {
-                Answer::Values(tensor) if tensor.strings().is_some() => {
-                    cells.extend(tensor.strings().unwrap_or_default().iter().map(|s| s.to_string()));
-                }
-                Answer::Text(text) => cells.push(text.to_string()),
-                Answer::Values(tensor) => {
-                    cells.extend(numbers(&tensor).map(|n| n.rounded(field.round).cell()));
-                }
-                Answer::One(number) => cells.push(number.rounded(field.round).cell()),
-                Answer::Class(class, labels) => {
-                    let label = |class| fields::label(labels.as_ref(), class).into_owned();
-                    cells.push(class.map_or(String::new(), label));
-                }
-                Answer::Ranked(ranked, labels) => {
-                    for (class, score) in ranked {
-                        cells.push(fields::label(labels.as_ref(), class).into_owned());
-                        cells.push(score.rounded(field.round).cell());
-                    }
-                    // Fewer classes than were foreseen leave cells empty.
-                    cells.resize((before + columns.len()).max(cells.len()), String::new());
-                }
-                Answer::Map(map) => cells.extend(map.classes.iter().map(|class| match *class {
-                    NO_CLASS => String::new(),
-                    class => class.to_string(),
-                })),
-                Answer::Shares(shares, _) => cells
-                    .extend(shares.into_iter().map(|s| fields::Number::F64(s).rounded(field.round).cell())),
+            let input = field.input(inputs)?;
+            match fields::at(&input.given, path) {
+                Given::Absent => cells.resize(before + columns.len(), String::new()),
+                Given::One(tensor) => write(field, columns, tensor, input.labels.as_ref(), &mut cells)?,
+                Given::Length(_) | Given::Each(_) => {}
             }
             let got = cells.len() - before;
             if got != columns.len() {
@@ -165,6 +170,51 @@ impl CsvEncode {
         }
         Ok(cells)
     }
+}
+
+/// Adds the cells of one value.
+fn write(
+    field: &Field,
+    columns: &[String],
+    tensor: &Tensor,
+    labels: Option<&Labels>,
+    cells: &mut Vec<String>,
+) -> Result<(), EncodeError> {
+    let before = cells.len();
+    match field.answer(tensor, labels)? {
+        Answer::Values(tensor) if tensor.strings().is_some() => {
+            cells.extend(tensor.strings().unwrap_or_default().iter().map(|s| s.to_string()));
+        }
+        Answer::Text(text) => cells.push(text.to_string()),
+        Answer::Values(tensor) => {
+            cells.extend(numbers(&tensor).map(|n| n.rounded(field.round).cell()));
+        }
+        Answer::One(number) => cells.push(number.rounded(field.round).cell()),
+        Answer::Class(class, labels) => {
+            let label = |class| fields::label(labels.as_ref(), class).into_owned();
+            cells.push(class.map_or(String::new(), label));
+        }
+        Answer::Ranked(ranked, labels) => {
+            for (class, score) in ranked {
+                cells.push(fields::label(labels.as_ref(), class).into_owned());
+                cells.push(score.rounded(field.round).cell());
+            }
+            // Fewer classes than were foreseen leave cells empty.
+            cells.resize((before + columns.len()).max(cells.len()), String::new());
+        }
+        Answer::Map(map, labels) => cells.extend(map.classes.iter().map(|class| match *class {
+            NO_CLASS => String::new(),
+            class => fields::label(labels.as_ref(), class as usize).into_owned(),
+        })),
+        Answer::Scores(scores, labels) => {
+            are_of(field, columns, labels.as_ref())?;
+            cells.extend(scores.into_iter().map(|score| score.rounded(field.round).cell()));
+        }
+        Answer::Shares(shares, _) => {
+            cells.extend(shares.into_iter().map(|s| fields::Number::F64(s).rounded(field.round).cell()));
+        }
+    }
+    Ok(())
 }
 
 /// Writes one line, quoted where it must be, with its end.

@@ -1,6 +1,7 @@
-//! `format = "jsonl"`: the object of json, one a line; offline with the item and the models that served it.
+//! `format = "jsonl"`: the object of json, one a line: one for each item, or for each element of a list; offline with the
+//! item and the models that served it.
 
-use crate::codec::fields::{self, Field, draft};
+use crate::codec::fields::{self, Member, RowsOf, draft};
 use crate::codec::options;
 use crate::diagnostic::Report;
 use crate::plan::{Draft, Encode, EncodeError, Format, Input, Origin, RowContext, Rows};
@@ -10,14 +11,13 @@ use std::sync::Arc;
 
 #[derive(Debug)]
 struct JsonlEncode {
-    fields: Vec<Field>,
+    /// The list for each of whose elements there is a line.
+    each: Option<RowsOf>,
+    members: Vec<Member>,
 }
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    Some(draft::table(options, report, |_, fields, _| {
-        let fields = fields.into_iter().map(|field| field.field).collect();
-        Some(Arc::new(JsonlEncode { fields }))
-    }))
+    Some(draft::objects(options, report, |each, members| Arc::new(JsonlEncode { each, members })))
 }
 
 impl Encode for JsonlEncode {
@@ -26,13 +26,19 @@ impl Encode for JsonlEncode {
     }
 
     fn options(&self) -> serde_json::Value {
-        options::canonical(&self.fields)
+        match &self.each {
+            None => options::canonical(&self.members),
+            Some(each) => options::canonical(&(each, &self.members)),
+        }
     }
 
     fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
-        let mut out = vec![b'{'];
-        fields::write_members(&self.fields, inputs, &mut out)?;
-        out.extend_from_slice(b"}\n");
+        let mut out = vec![];
+        for mut element in RowsOf::elements(self.each.as_ref(), inputs) {
+            out.push(b'{');
+            fields::write_members(&self.members, inputs, &mut element, &mut out)?;
+            out.extend_from_slice(b"}\n");
+        }
         Ok(out)
     }
 
@@ -46,14 +52,17 @@ impl Rows for JsonlEncode {
         Ok(vec![])
     }
 
-    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
-        let mut out = b"{\"item\":".to_vec();
-        fields::write_string(context.item, &mut out);
-        out.push(b',');
-        fields::write_members(&self.fields, inputs, &mut out)?;
-        out.extend_from_slice(b",\"models\":");
-        fields::write_string(context.models, &mut out);
-        out.extend_from_slice(b"}\n");
+    fn of_item(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
+        let mut out = vec![];
+        for mut element in RowsOf::elements(self.each.as_ref(), inputs) {
+            out.extend_from_slice(b"{\"item\":");
+            fields::write_string(context.item, &mut out);
+            out.push(b',');
+            fields::write_members(&self.members, inputs, &mut element, &mut out)?;
+            out.extend_from_slice(b",\"models\":");
+            fields::write_string(context.models, &mut out);
+            out.extend_from_slice(b"}\n");
+        }
         Ok(out)
     }
 }

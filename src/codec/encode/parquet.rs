@@ -1,72 +1,107 @@
-//! `format = "parquet"`: the named fields as typed columns, one row an item; offline with the item and
-//! the models that served it.
+//! `format = "parquet"`: the named fields as typed columns, one row an item or an element of a list; offline with the item
+//! and the models that served it.
 //!
-//! A field that has several numbers is a list, but for the top classes: `surface_1, surface_1_score, …`.
+//! A field that has several numbers is a list, but for the top classes, `surface_1, surface_1_score, …`, and the scores of
+//! all, `surface_gravel, …`. What is there for each element of a list is a list too, and what is absent null.
 
 use crate::codec::classes::NO_CLASS;
+use crate::codec::fields::columns::{are_of, of_scores, of_size, refuse_twice};
 use crate::codec::fields::draft::BoundField;
 use crate::codec::fields::number::numbers;
-use crate::codec::fields::{self, Answer, As, Field, Number, draft};
+use crate::codec::fields::{self, Answer, As, Field, Number, RowsOf, draft};
 use crate::codec::options;
 use crate::codec::parquet::{self, Cell, Column, ColumnType};
-use crate::diagnostic::Report;
-use crate::plan::{Draft, Encode, EncodeError, Format, Input, Origin, RowContext, Rows};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::plan::{
+    Bound, Draft, Encode, EncodeError, Format, Given, Input, Labels, Origin, RowContext, Rows,
+};
 use crate::spec;
 use crate::spec::document::Reader;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct ParquetEncode {
+    /// The list for each of whose elements there is a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    each: Option<RowsOf>,
     /// The fields, each with its columns.
     fields: Vec<(Field, Vec<Column>)>,
 }
 
 pub fn read(_: &spec::Codec, options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Draft>> {
-    Some(draft::table(options, report, make))
+    Some(draft::table(options, true, report, make))
 }
 
-fn make(what: &str, fields: Vec<BoundField<'_>>, report: &mut Report) -> Option<Arc<dyn Encode>> {
+fn make(
+    what: &str,
+    each: Option<RowsOf>,
+    fields: Vec<BoundField<'_>>,
+    report: &mut Report,
+) -> Option<Arc<dyn Encode>> {
     let before = report.errors();
     let mut taken = BTreeSet::new();
     let mut with_columns = vec![];
-    for BoundField { field, draft, bound } in fields {
-        let columns = columns(&field, bound.ty.dtype);
+    for BoundField { field, draft, bound, lists } in fields {
+        let mut columns = columns(&field, &bound);
+        if columns.is_empty() {
+            report.push(
+                Diagnostic::error(format!("`fields.{}` of {what} has no columns", field.name))
+                    .at(&bound.from.place, "")
+                    .help("`as = \"values\"` writes one column with a list"),
+            );
+        }
+        for column in &mut columns {
+            column.lists += lists;
+            column.maybe = column.list && column.lists == 0 && bound.presence.maybe;
+        }
         let names = columns.iter().map(|column| column.name.as_str());
-        draft::refuse_columns_twice(what, draft, names, &mut taken, report);
+        refuse_twice(what, draft, names, &mut taken, report);
         with_columns.push((field, columns));
     }
-    (report.errors() == before).then(|| Arc::new(ParquetEncode { fields: with_columns }) as Arc<dyn Encode>)
+    (report.errors() == before)
+        .then(|| Arc::new(ParquetEncode { each, fields: with_columns }) as Arc<dyn Encode>)
 }
 
-fn columns(field: &Field, dtype: Option<DType>) -> Vec<Column> {
-    let column = |name: String, kind, list| Column { name, kind, list, required: false };
-    let number = match dtype {
+/// The columns of a field where it has one value in a row.
+fn columns(field: &Field, bound: &Bound) -> Vec<Column> {
+    let number = match bound.ty.dtype {
         Some(DType::F32 | DType::F16 | DType::BF16) if field.round.is_none() => ColumnType::Float,
         Some(DType::Bool) => ColumnType::Bool,
         Some(DType::String) => ColumnType::Text,
         Some(DType::F32 | DType::F16 | DType::BF16 | DType::F64) | None => ColumnType::Double,
         Some(_) => ColumnType::Int,
     };
+    let score = if field.softmax && field.round.is_none() { ColumnType::Float } else { number };
     let class = if field.labelled { ColumnType::Text } else { ColumnType::Int };
-    let name = field.name.clone();
+    let name = field.name.as_str();
+    let one = |kind| vec![Column::new(name, kind, false)];
+    let several = |kind| vec![Column::new(name, kind, true)];
+    // In the place of a class that there is none of is null.
+    let named = || vec![Column { lists: 1, ..Column::new(name, ColumnType::Text, false) }];
     match field.kind {
-        As::Values if field.count == Some(1) => vec![column(name, number, false)],
-        As::Values => vec![column(name, number, true)],
-        As::Scalar => vec![column(name, number, false)],
-        As::Mean => vec![column(name, ColumnType::Double, false)],
-        As::Shares => vec![column(name, ColumnType::Double, true)],
+        As::Values if field.count == Some(1) => one(number),
+        As::Values => several(number),
+        As::Scalar | As::Source => one(number),
+        As::Size => of_size(name).into_iter().map(|name| Column::new(name, number, false)).collect(),
+        As::Mean => one(ColumnType::Double),
+        As::Shares => several(ColumnType::Double),
         // One class, or one for each position.
-        As::Argmax => vec![column(name, ColumnType::Int, true)],
-        As::Label => vec![column(name, class, false)],
+        As::Argmax if field.labelled => named(),
+        As::Argmax => several(ColumnType::Int),
+        As::Label if field.stored && field.count != Some(1) => named(),
+        As::Label => one(class),
+        As::Scores => {
+            let names = bound.lines.iter().flat_map(|labels| of_scores(name, labels));
+            names.map(|name| Column::new(name, score, false)).collect()
+        }
         As::Top => (1..=field.top)
             .flat_map(|i| {
-                let score = if field.softmax && field.round.is_none() { ColumnType::Float } else { number };
                 [
-                    column(format!("{name}_{i}"), class, false),
-                    column(format!("{name}_{i}_score"), score, false),
+                    Column::new(format!("{name}_{i}"), class, false),
+                    Column::new(format!("{name}_{i}_score"), score, false),
                 ]
             })
             .collect(),
@@ -85,8 +120,10 @@ impl Encode for ParquetEncode {
     fn encode(&self, inputs: &[Input], _: Option<&Origin>) -> Result<Vec<u8>, EncodeError> {
         let columns: Vec<Column> = self.columns().cloned().collect();
         let failed = |error: std::io::Error| EncodeError::Unforeseen(error.to_string());
-        let header = parquet::header(&columns).map_err(failed)?;
-        let gathered = [header, parquet::row(&self.cells(inputs)?).map_err(failed)?].concat();
+        let mut gathered = parquet::header(&columns).map_err(failed)?;
+        for element in RowsOf::elements(self.each.as_ref(), inputs) {
+            gathered.extend(parquet::row(&self.cells(inputs, &element)?).map_err(failed)?);
+        }
         let mut table = vec![];
         parquet::write_table(&mut gathered.as_slice(), &mut table).map_err(failed)?;
         Ok(table)
@@ -99,19 +136,23 @@ impl Encode for ParquetEncode {
 
 impl Rows for ParquetEncode {
     fn header(&self) -> Result<Vec<u8>, EncodeError> {
-        let text =
-            |name: &str| Column { name: name.into(), kind: ColumnType::Text, list: false, required: true };
+        let text = |name: &str| Column { required: true, ..Column::new(name, ColumnType::Text, false) };
         let mut columns = vec![text("item")];
         columns.extend(self.columns().cloned());
         columns.push(text("models"));
         parquet::header(&columns).map_err(|error| EncodeError::Unforeseen(error.to_string()))
     }
 
-    fn row(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
-        let mut cells = vec![Cell::Text(context.item.to_owned())];
-        cells.extend(self.cells(inputs)?);
-        cells.push(Cell::Text(context.models.to_owned()));
-        parquet::row(&cells).map_err(|error| EncodeError::Unforeseen(error.to_string()))
+    fn of_item(&self, context: &RowContext<'_>, inputs: &[Input]) -> Result<Vec<u8>, EncodeError> {
+        let mut rows = vec![];
+        for element in RowsOf::elements(self.each.as_ref(), inputs) {
+            let mut cells = vec![Cell::Text(context.item.to_owned())];
+            cells.extend(self.cells(inputs, &element)?);
+            cells.push(Cell::Text(context.models.to_owned()));
+            let row = parquet::row(&cells).map_err(|error| EncodeError::Unforeseen(error.to_string()))?;
+            rows.extend(row);
+        }
+        Ok(rows)
     }
 }
 
@@ -120,46 +161,70 @@ impl ParquetEncode {
         self.fields.iter().flat_map(|(_, columns)| columns)
     }
 
-    fn cells(&self, inputs: &[Input]) -> Result<Vec<Cell>, EncodeError> {
+    /// The cells of the element at `path`.
+    fn cells(&self, inputs: &[Input], path: &[usize]) -> Result<Vec<Cell>, EncodeError> {
         let mut cells = vec![];
-        for ((field, columns), input) in self.fields.iter().zip(inputs) {
-            let before = cells.len();
-            answer(field, columns, input, &mut cells)?;
-            // Fewer classes than were foreseen leave cells empty.
-            cells.resize(before + columns.len(), Cell::Null);
+        for (field, columns) in &self.fields {
+            let input = field.input(inputs)?;
+            let given = fields::at(&input.given, path);
+            cells.extend(nested(field, columns, given, input.labels.as_ref())?);
         }
         Ok(cells)
+    }
+}
+
+/// A cell for each column of a field: of what is there for each element, a list.
+fn nested(
+    field: &Field,
+    columns: &[Column],
+    given: &Given,
+    labels: Option<&Labels>,
+) -> Result<Vec<Cell>, EncodeError> {
+    match given {
+        Given::Absent => Ok(vec![Cell::Null; columns.len()]),
+        Given::One(tensor) => {
+            let mut cells = vec![];
+            answer(field, columns, tensor, labels, &mut cells)?;
+            // Fewer classes than were foreseen leave cells empty.
+            cells.resize(columns.len(), Cell::Null);
+            Ok(cells)
+        }
+        Given::Each(elements) => {
+            let mut lists = vec![Vec::with_capacity(elements.len()); columns.len()];
+            for element in elements {
+                let cells = nested(field, columns, element, labels)?;
+                lists.iter_mut().zip(cells).for_each(|(list, cell)| list.push(cell));
+            }
+            Ok(lists.into_iter().map(Cell::List).collect())
+        }
+        Given::Length(_) => Err(EncodeError::Unforeseen(format!("field `{}` is given a list", field.name))),
     }
 }
 
 fn answer(
     field: &Field,
     columns: &[Column],
-    input: &Input,
+    tensor: &Tensor,
+    labels: Option<&Labels>,
     cells: &mut Vec<Cell>,
 ) -> Result<(), EncodeError> {
     let Some(first) = columns.first() else { return Ok(()) };
     let number = |n: Number| cell(n.rounded(field.round), first.kind, field);
-    let class = |class: usize, labels| match columns.first().map(|c| c.kind) {
-        Some(ColumnType::Text) => Cell::Text(fields::label(labels, class).into_owned()),
+    let class = |class: usize, labels| match first.kind {
+        ColumnType::Text => Cell::Text(fields::label(labels, class).into_owned()),
         _ => Cell::Int(class as i64),
     };
-    match field.answer(input)? {
+    match field.answer(tensor, labels)? {
         Answer::Values(tensor) => {
-            let mut values = match tensor.strings() {
+            let values = match tensor.strings() {
                 Some(strings) => strings.iter().map(|s| Cell::Text(s.to_string())).collect(),
                 None => numbers(&tensor).map(number).collect::<Result<Vec<_>, _>>()?,
             };
-            cells.push(match (first.list, values.len()) {
-                (true, _) => Cell::List(values),
-                (false, 1) => values.remove(0),
-                (false, count) => {
-                    let name = &field.name;
-                    return Err(EncodeError::Unforeseen(format!(
-                        "field `{name}`: {count} values, where 1 is foreseen"
-                    )));
-                }
-            });
+            match field.kind {
+                As::Size => cells.extend(values),
+                _ if first.list => cells.push(Cell::List(values)),
+                _ => cells.push(only(field, values)?),
+            }
         }
         Answer::One(n) => cells.push(number(n)?),
         Answer::Text(text) => cells.push(Cell::Text(text.to_string())),
@@ -172,9 +237,22 @@ fn answer(
                 cells.push(cell(score.rounded(field.round), column.kind, field)?);
             }
         }
-        Answer::Map(map) => {
-            let class = |class: &u32| if *class == NO_CLASS { -1 } else { i64::from(*class) };
-            cells.push(Cell::List(map.classes.iter().map(|c| Cell::Int(class(c))).collect()));
+        Answer::Scores(scores, labels) => {
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            are_of(field, &names, labels.as_ref())?;
+            for score in scores {
+                cells.push(number(score)?);
+            }
+        }
+        Answer::Map(map, labels) => {
+            let none = if first.kind == ColumnType::Text { Cell::Null } else { Cell::Int(-1) };
+            let class = |index: &u32| match *index {
+                NO_CLASS => none.clone(),
+                index => class(index as usize, labels.as_ref()),
+            };
+            let classes: Vec<Cell> = map.classes.iter().map(class).collect();
+            let is_one = field.kind == As::Label && field.count == Some(1);
+            cells.push(if is_one { only(field, classes)? } else { Cell::List(classes) });
         }
         Answer::Shares(shares, _) => {
             let shares = shares.into_iter().map(|s| number(Number::F64(s)));
@@ -182,6 +260,17 @@ fn answer(
         }
     }
     Ok(())
+}
+
+/// The one of them.
+fn only(field: &Field, mut values: Vec<Cell>) -> Result<Cell, EncodeError> {
+    match values.len() {
+        1 => Ok(values.remove(0)),
+        count => Err(EncodeError::Unforeseen(format!(
+            "field `{}`: {count} values, where 1 is foreseen",
+            field.name
+        ))),
+    }
 }
 
 fn cell(number: Number, kind: ColumnType, field: &Field) -> Result<Cell, EncodeError> {

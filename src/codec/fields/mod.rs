@@ -1,20 +1,26 @@
 //! The named fields of an answer, `fields.NAME = { from = "step.output", as = "top", … }`, which json,
-//! jsonl and csv share.
+//! jsonl, csv and parquet share.
 //!
-//! [`read`] takes the options, [`FieldDraft::bind`] holds them against the source's type, and
-//! [`Field::answer`] computes the [`Answer`] of one item, which the format writes.
+//! - `read` takes the options: fields, and fields within fields.
+//! - `draft` binds them to their sources: `level` says where each may be read, `bind` holds it against its type.
+//! - `answer` computes what a field says of one value, and `members` writes it as JSON, with everything around it.
 
 mod answer;
 mod bind;
+pub mod columns;
 pub mod draft;
+mod level;
+mod members;
 pub mod number;
+mod read;
 
-pub use answer::{Answer, label, write_string};
+pub use answer::{Answer, label};
+pub use level::RowsOf;
+pub use members::{at, write_members, write_string};
 pub use number::Number;
 
-use crate::diagnostic::{At, Diagnostic, Report, Span};
-use crate::plan::{EncodeError, Input, SourceRef};
-use crate::spec::document::{Reader, Table, Value};
+use crate::diagnostic::At;
+use crate::plan::SourceRef;
 use serde::Serialize;
 
 /// What a field says of its source.
@@ -25,16 +31,22 @@ pub enum As {
     Values,
     /// The one element of a tensor that has one.
     Scalar,
-    /// The label of the largest score.
+    /// The label of the largest score, or those of integers that are classes.
     Label,
     /// The largest scores, with their labels.
     Top,
-    /// The index of the largest score along an axis.
+    /// Each score with its label.
+    Scores,
+    /// The class of the largest score along an axis.
     Argmax,
     /// The share of positions that each class has in a class map.
     Shares,
     /// The mean of all elements.
     Mean,
+    /// Which alternative was taken, of a step that takes the first which is there.
+    Source,
+    /// The width and the height of a picture as it was sent.
+    Size,
 }
 
 impl As {
@@ -43,13 +55,21 @@ impl As {
         ("scalar", As::Scalar),
         ("label", As::Label),
         ("top", As::Top),
+        ("scores", As::Scores),
         ("argmax", As::Argmax),
         ("shares", As::Shares),
         ("mean", As::Mean),
+        ("source", As::Source),
+        ("size", As::Size),
     ];
 
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("values", |(name, _)| name)
+    }
+
+    /// Whether it names classes, by their labels where these are known.
+    pub fn has_labels(self) -> bool {
+        matches!(self, Self::Label | Self::Top | Self::Scores | Self::Argmax | Self::Shares)
     }
 }
 
@@ -69,10 +89,48 @@ pub struct FieldDraft {
     pub sound: bool,
 }
 
+/// A member of an answer, as written.
+#[derive(Clone, Debug)]
+pub enum MemberDraft {
+    Field(FieldDraft),
+    Group(GroupDraft),
+}
+
+/// A member that holds others, `fields.a = { fields.b = … }`; with `each`, an array of such objects.
+#[derive(Clone, Debug)]
+pub struct GroupDraft {
+    /// The group in the words of an error message.
+    pub what: String,
+    pub name: At<String>,
+    pub each: Option<At<String>>,
+    pub members: Vec<MemberDraft>,
+    /// Whether its options have no errors.
+    pub sound: bool,
+}
+
+/// A member of an answer whose sources are known.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Member {
+    Field(Field),
+    Group(Group),
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    pub name: String,
+    /// The source that is the list for each of whose elements there is such an object.
+    pub each: Option<usize>,
+    pub members: Vec<Member>,
+}
+
 /// A field whose source is known.
 #[derive(Clone, Debug, Serialize)]
 pub struct Field {
     pub name: String,
+    /// The position of its source.
+    #[serde(skip)]
+    pub source: usize,
     pub kind: As,
     /// The number of classes that [`As::Top`] names.
     pub top: usize,
@@ -83,127 +141,46 @@ pub struct Field {
     pub count: Option<usize>,
     /// Whether answers carry labels.
     pub labelled: bool,
-}
-
-/// Reads the required `fields` of an encode.
-fn read(options: &mut Reader<'_>, report: &mut Report) -> Vec<FieldDraft> {
-    let what = options.what().to_owned();
-    if !options.has("fields")
-        && let Some(from) = options.take("from")
-    {
-        for key in ["as", "labels", "top", "axis", "softmax", "round"] {
-            options.take(key);
-        }
-        report.push(
-            Diagnostic::error(format!("{what} is made of fields, each with a `from` of its own"))
-                .at(&from.place, "")
-                .help(format!("write it as `fields.NAME = {{ from = {}, … }}`", from.place.text())),
-        );
-        return vec![];
-    }
-    options.require("fields", "name what the answer holds: `fields.NAME = \"step.output\"`");
-    let Some(fields) = options.table("fields", report) else { return vec![] };
-    if fields.entries.is_empty() {
-        report.push(
-            Diagnostic::error(format!("`fields` in {what} is empty"))
-                .at(&fields.place, "")
-                .help("name what the answer holds: `fields.NAME = \"step.output\"`"),
-        );
-    }
-    fields.entries.iter().filter_map(|(name, value)| field(&what, name, value, report)).collect()
-}
-
-fn field(what: &str, name: &At<String>, value: &At<Value>, report: &mut Report) -> Option<FieldDraft> {
-    let what = format!("`fields.{}` of {what}", name.value);
-    let mut draft = FieldDraft {
-        name: name.clone(),
-        from: name.with(String::new()),
-        kind: name.with(As::Values),
-        labels: None,
-        top: None,
-        axis: None,
-        softmax: false,
-        round: None,
-        sound: true,
-    };
-    let table: &Table = match &value.value {
-        Value::String(from) => {
-            draft.from = value.with(from.clone());
-            return Some(draft);
-        }
-        Value::Table(table) => table,
-        other => {
-            report.push(
-                Diagnostic::error(format!("{what} must be a source or a table"))
-                    .at(&value.place, format!("this is {}", other.describe()))
-                    .help(format!("as in `fields.{} = \"step.output\"`", name.value)),
-            );
-            return None;
-        }
-    };
-    let before = report.errors();
-    let mut options = Reader::new(what, table, &name.place);
-    let from = super::options::from(&mut options, report);
-    if let Some(kind) = options.choice("as", As::NAMES, report) {
-        draft.kind = kind;
-    }
-    let kind = draft.kind.value;
-    draft.labels = options.string("labels", report);
-    draft.top = options.integer("top", 1..=10_000, report).map(|t| t.map(|t| t as usize));
-    draft.axis = options.integer("axis", 0..=15, report).map(|a| a.map(|a| a as usize));
-    let softmax = options.bool("softmax", report);
-    draft.softmax = softmax.as_ref().is_some_and(|s| s.value);
-    let round = options.integer("round", 0..=15, report);
-    draft.round = round.as_ref().map(|r| r.value as u32);
-
-    // What the field's kind has no use for is an error, not a silence.
-    let useless: [(&str, Option<&Span>, &[As]); 5] = [
-        ("labels", draft.labels.as_ref().map(|v| &v.place), &[As::Label, As::Top, As::Shares]),
-        ("top", draft.top.as_ref().map(|v| &v.place), &[As::Top]),
-        ("axis", draft.axis.as_ref().map(|v| &v.place), &[As::Argmax, As::Shares]),
-        ("softmax", softmax.as_ref().map(|v| &v.place), &[As::Top]),
-        ("round", round.as_ref().map(|v| &v.place), &[As::Values, As::Scalar, As::Top, As::Shares, As::Mean]),
-    ];
-    for (key, place, users) in useless {
-        let Some(place) = place.filter(|_| !users.contains(&kind)) else { continue };
-        let users: Vec<String> = users.iter().map(|u| format!("`as = \"{}\"`", u.name())).collect();
-        report.push(
-            Diagnostic::error(format!(
-                "`{key}` in {} has no effect with `as = \"{}\"`",
-                options.what(),
-                kind.name()
-            ))
-            .at(place, "")
-            .help(format!("it is for {}", users.join(", "))),
-        );
-    }
-    if kind == As::Label {
-        options.require(
-            "labels",
-            "name the file beside the model that has a label on each line: `labels = \"labels.txt\"`",
-        );
-    }
-    options.finish(report);
-    draft.from = from?;
-    draft.sound = report.errors() == before;
-    Some(draft)
+    /// Whether the source holds classes by themselves, which [`As::Label`] then names.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stored: bool,
 }
 
 impl FieldDraft {
     pub fn source(&self) -> SourceRef {
         SourceRef { from: self.from.clone(), is_list: false, labels: self.labels.clone() }
     }
+
+    /// Whether it says what it is, and does not leave that to its source.
+    pub fn says_as(&self) -> bool {
+        self.kind.place.range != self.name.place.range
+    }
 }
 
-/// The members of a JSON object, without its braces.
-pub fn write_members(fields: &[Field], inputs: &[Input], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    for (index, (field, input)) in fields.iter().zip(inputs).enumerate() {
-        if index > 0 {
-            out.push(b',');
+impl MemberDraft {
+    /// Adds its sources, in the order in which they are bound.
+    pub fn sources(&self, all: &mut Vec<SourceRef>) {
+        match self {
+            Self::Field(field) if field.kind.value == As::Size => {}
+            Self::Field(field) => all.push(field.source()),
+            Self::Group(group) => {
+                all.extend(group.each.iter().map(list));
+                group.members.iter().for_each(|member| member.sources(all));
+            }
         }
-        write_string(&field.name, out);
-        out.push(b':');
-        field.write_json(input, out)?;
     }
-    Ok(())
+
+    /// Adds the decodes of whose pictures it tells the size, in the order in which they are given.
+    pub fn sizes(&self, all: &mut Vec<At<String>>) {
+        match self {
+            Self::Field(field) if field.kind.value == As::Size => all.push(field.from.clone()),
+            Self::Field(_) => {}
+            Self::Group(group) => group.members.iter().for_each(|member| member.sizes(all)),
+        }
+    }
+}
+
+/// The list that `each` names.
+pub fn list(each: &At<String>) -> SourceRef {
+    SourceRef { from: each.clone(), is_list: true, labels: None }
 }

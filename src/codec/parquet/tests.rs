@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_table_holds_what_was_gathered() {
-    let column = |name: &str, kind, list, required| Column { name: name.into(), kind, list, required };
+    let column = |name: &str, kind, list, required| Column { required, ..Column::new(name, kind, list) };
     let columns = [
         column("item", ColumnType::Text, false, true),
         column("score", ColumnType::Double, false, false),
@@ -37,10 +37,55 @@ fn a_table_holds_what_was_gathered() {
 
 #[test]
 fn half_a_row_is_an_error() {
-    let columns = [Column { name: "item".into(), kind: ColumnType::Text, list: false, required: true }];
+    let columns = [Column { required: true, ..Column::new("item", ColumnType::Text, false) }];
     let mut gathered = header(&columns).unwrap();
     gathered.extend(&row(&[Cell::Text("a".into())]).unwrap()[..6]);
     let folder = tempfile::tempdir().unwrap();
     let out = File::create(folder.path().join("t")).unwrap();
     assert!(write_table(&mut gathered.as_slice(), out).is_err());
+}
+
+/// What is there for each element of a list, of lists within lists, or not at all.
+#[test]
+fn lists_and_what_is_absent_come_back() {
+    let column =
+        |name: &str, lists, list, maybe| Column { lists, maybe, ..Column::new(name, ColumnType::Int, list) };
+    let columns = [
+        Column { required: true, ..Column::new("item", ColumnType::Text, false) },
+        column("each", 1, false, false),
+        column("each_several", 1, true, false),
+        column("each_each", 2, false, false),
+        column("several", 0, true, true),
+        column("all", 0, true, false),
+    ];
+    let list = |cells: &[Cell]| Cell::List(cells.to_vec());
+    let [one, two] = [Cell::Int(1), Cell::Int(2)];
+    let ones = list(&[one.clone(), two.clone()]);
+    let null = Cell::Null;
+    let rows = [
+        [
+            ones.clone(),
+            list(&[ones.clone(), list(&[])]),
+            list(&[list(&[null.clone(), one.clone()]), list(&[])]),
+        ],
+        [null.clone(), null.clone(), null.clone()],
+        [list(&[]), list(&[]), list(&[])],
+        [
+            list(&[null.clone(), two.clone()]),
+            list(&[null.clone(), list(&[two])]),
+            list(&[null.clone(), ones.clone()]),
+        ],
+    ];
+    let several = [null, ones.clone(), list(&[]), ones.clone()];
+    let mut gathered = header(&columns).unwrap();
+    for ([a, b, c], several) in rows.into_iter().zip(several) {
+        let cells = [Cell::Text("a".into()), a, b, c, several, ones.clone()];
+        gathered.extend(row(&cells).unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    write_table(&mut gathered.as_slice(), File::create(&path).unwrap()).unwrap();
+    let mut back = vec![];
+    read_table(File::open(&path).unwrap(), &mut back).unwrap();
+    assert_eq!(back.escape_ascii().to_string(), gathered.escape_ascii().to_string());
 }

@@ -11,7 +11,7 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
-use super::{Does, Entry, InputPlan, Model, Pipeline, Plan, Reads, Side, SlotId, Step, Writer};
+use super::{DecodeId, Does, Entry, InputPlan, Model, Pipeline, Plan, Reads, Side, SlotId, Step, Writer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -196,6 +196,9 @@ impl<'a> Drawing<'a> {
             if let Some(origin) = encode.origin {
                 inputs.push(format!("on {}", source(entry, SlotId::of_decode(origin), self)));
             }
+            let size =
+                |decode: &DecodeId| format!("size of {}", source(entry, SlotId::of_decode(*decode), self));
+            inputs.extend(encode.sizes.iter().map(size));
             if found.is_none() {
                 self.boxes.push(DrawnBox {
                     kind: Kind::Encode,
@@ -209,14 +212,9 @@ impl<'a> Drawing<'a> {
             for (input, source) in encode.sources.iter().enumerate() {
                 self.arrow(side, entry, source.slot, (to, input), Carries::Values);
             }
-            if let Some(origin) = encode.origin {
-                self.arrow(
-                    side,
-                    entry,
-                    SlotId::of_decode(origin),
-                    (to, encode.sources.len()),
-                    Carries::Picture,
-                );
+            for (at, decode) in encode.origin.iter().chain(&encode.sizes).enumerate() {
+                let to = (to, encode.sources.len() + at);
+                self.arrow(side, entry, SlotId::of_decode(*decode), to, Carries::Picture);
             }
         }
     }
