@@ -39,6 +39,7 @@ pub fn serve(
         .enable_all()
         .thread_name("rserve-http")
         .on_thread_park(give_back_own)
+        .thread_keep_alive(IDLE_THREAD)
         .build()
         .map_err(|e| Trouble::CouldNotRun(format!("cannot start threads: {e}")))?;
     let result = runtime.block_on(serving(paths, overrides, &precautions, show, announce));
@@ -47,6 +48,9 @@ pub fn serve(
     runtime.shutdown_background();
     result
 }
+
+/// How long a thread that blocks waits for more to do. What memory it has left goes back with it.
+const IDLE_THREAD: Duration = Duration::from_secs(3);
 
 async fn serving(
     paths: &[PathBuf],

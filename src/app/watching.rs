@@ -4,17 +4,21 @@
 //! Beneath the events there is a look at everything every so often, so that lost events and file systems
 //! without events do not matter: a look that finds nothing changed reads no model file.
 
+use super::allocator::give_back_own;
 use super::running::Running;
+use crate::scheduler::panic_message;
 use crate::sync::{Mutex, lock};
 use crate::watch::{Changes, Watcher};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use walkdir::{DirEntry as WalkDirEntry, WalkDir};
 
@@ -219,7 +223,7 @@ async fn follow(running: Arc<Running>, refresher: Arc<ModelRefresher>) {
             }
             _ = rescan.tick() => {
                 if running.current.load().plan.watch.enabled {
-                    refresher.look_at_all();
+                    tokio::spawn(refresher.clone().look_at_all_in_turn());
                     if files_due.is_none() {
                         refresher.look_at_files().await;
                     }
@@ -285,6 +289,45 @@ impl ModelRefresher {
         plan.models.iter().for_each(|model| self.look(&model.name));
     }
 
+    /// Looks at all models that are not being looked at, one after the other on one thread; at those that are left by
+    /// themselves, where one takes long. A thread for each would leave memory to each.
+    async fn look_at_all_in_turn(self: Arc<Self>) {
+        let plan = self.running.current.load().plan.clone();
+        let left: VecDeque<String> = plan.models.iter().map(|model| model.name.clone()).collect();
+        let left = Arc::new(Mutex::new(left));
+        let next = |left: &Mutex<VecDeque<String>>| lock(left).pop_front();
+        let in_turn = {
+            let (refresher, left) = (self.clone(), left.clone());
+            move || {
+                while let Some(model) = next(&left) {
+                    refresher.look_here(&model);
+                }
+            }
+        };
+        if timeout(PATIENCE, on_a_thread(in_turn)).await.is_err() {
+            while let Some(model) = next(&left) {
+                self.look(&model);
+            }
+        }
+    }
+
+    /// Looks at a model on this thread, unless it is being looked at. REQUIRES a thread of the runtime that may block.
+    fn look_here(self: &Arc<Self>, model: &str) {
+        match lock(&self.under_way).entry(model.to_owned()) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => place.insert(false),
+        };
+        let looked = catch_unwind(AssertUnwindSafe(|| self.running.lifecycle.refresh(model)));
+        let again = lock(&self.under_way).remove(model) == Some(true);
+        match looked {
+            Ok(looked) if again || looked.as_ref().is_ok_and(|reload| reload.again_in.is_some()) => {
+                self.look(model);
+            }
+            Ok(_) => {}
+            Err(panic) => tracing::error!(model, "looking at a model failed: {}", panic_message(&*panic)),
+        }
+    }
+
     fn look(self: &Arc<Self>, model: &str) {
         {
             let mut under_way = lock(&self.under_way);
@@ -300,7 +343,7 @@ impl ModelRefresher {
     async fn look_until_done(self: Arc<Self>, model: String) {
         loop {
             let (running, name) = (self.running.clone(), model.clone());
-            let looked = tokio::task::spawn_blocking(move || running.lifecycle.refresh(&name)).await;
+            let looked = on_a_thread(move || running.lifecycle.refresh(&name)).await;
             let again_in = match looked {
                 Ok(Ok(reload)) => reload.again_in,
                 // It was taken out of the plan meanwhile.
@@ -327,10 +370,21 @@ impl ModelRefresher {
     async fn look_at_files(&self) {
         let running = self.running.clone();
         // What is wrong is in the log, and in the status.
-        if let Err(broken) = tokio::task::spawn_blocking(move || running.look_at_files(false).is_ok()).await {
+        if let Err(broken) = on_a_thread(move || running.look_at_files(false).is_ok()).await {
             tracing::error!("looking at the pipeline files failed: {broken}");
         }
     }
+}
+
+/// Does work that blocks on a thread of the runtime. As these looks come again and again and the threads take turns, it is
+/// them that have each of those threads give back the memory that a peak left to it.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    let work = || {
+        let done = work();
+        give_back_own();
+        done
+    };
+    tokio::task::spawn_blocking(work).await
 }
 
 #[cfg(test)]

@@ -26,6 +26,26 @@ pub(super) fn aside<T: Send + 'static>(
     background: bool,
     work: impl FnOnce(&StopFlag) -> T + Send + 'static,
 ) -> Result<T, Aside> {
+    waited_for(limit, background, work, |contained| {
+        std::thread::Builder::new().name("rserve-load".to_owned()).spawn(contained).map(drop)
+    })
+}
+
+/// Does `work` as [`aside`] does, on a thread that may have done such work before: for what is brief and comes again and
+/// again, so that it does not leave memory to ever new threads.
+pub(super) fn aside_again<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce(&StopFlag) -> T + Send + 'static,
+) -> Result<T, Aside> {
+    waited_for(limit, false, work, kept::start)
+}
+
+fn waited_for<T: Send + 'static>(
+    limit: Duration,
+    background: bool,
+    work: impl FnOnce(&StopFlag) -> T + Send + 'static,
+    start: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+) -> Result<T, Aside> {
     let (sender, result) = mpsc::sync_channel(1);
     let stop = StopFlag::default();
     let flag = stop.clone();
@@ -38,10 +58,7 @@ pub(super) fn aside<T: Send + 'static>(
         // Nobody waits any more where it is overdue.
         let _ = sender.send(done);
     };
-    std::thread::Builder::new()
-        .name("rserve-load".to_owned())
-        .spawn(contained)
-        .map_err(|error| Aside::NoThread(error.to_string()))?;
+    start(Box::new(contained)).map_err(|error| Aside::NoThread(error.to_string()))?;
     match result.recv_timeout(limit) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(payload)) => Err(Aside::Panicked(panic_message(&*payload))),
@@ -77,6 +94,79 @@ fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
+/// Threads that wait a while for more to do.
+mod kept {
+    use std::io;
+    use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::Duration;
+
+    type Job = Box<dyn FnOnce() + Send>;
+
+    /// How long one waits.
+    const IDLE: Duration = Duration::from_secs(5);
+
+    /// How often one works before it ends: what memory it has left goes back with it.
+    const TIMES: u32 = 100;
+
+    /// Those that wait, each with a number that tells it apart.
+    static WAITING: Mutex<Waiting> = Mutex::new(Waiting { next: 0, threads: Vec::new() });
+
+    struct Waiting {
+        next: u64,
+        threads: Vec<(u64, SyncSender<Job>)>,
+    }
+
+    fn waiting() -> MutexGuard<'static, Waiting> {
+        WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a thread that waits do the job, which must not panic; a new one where none waits.
+    pub(super) fn start(job: Job) -> io::Result<()> {
+        let thread = waiting().threads.pop();
+        let job = match thread {
+            None => job,
+            Some((_, thread)) => match thread.send(job) {
+                Ok(()) => return Ok(()),
+                Err(back) => back.0,
+            },
+        };
+        std::thread::Builder::new().name("rserve-look".to_owned()).spawn(|| work(job)).map(drop)
+    }
+
+    fn work(mut job: Job) {
+        for _ in 0..TIMES {
+            job();
+            let (sender, jobs) = mpsc::sync_channel(1);
+            let number = {
+                let mut waiting = waiting();
+                waiting.next += 1;
+                let number = waiting.next;
+                waiting.threads.push((number, sender));
+                number
+            };
+            let next = jobs.recv_timeout(IDLE).or_else(|error| {
+                let mut waiting = waiting();
+                let before = waiting.threads.len();
+                waiting.threads.retain(|(other, _)| *other != number);
+                match error {
+                    // Somebody has just taken it.
+                    RecvTimeoutError::Timeout if waiting.threads.len() == before => {
+                        drop(waiting);
+                        jobs.recv().map_err(|_| ())
+                    }
+                    _ => Err(()),
+                }
+            });
+            match next {
+                Ok(next) => job = next,
+                Err(()) => return,
+            }
+        }
+        job();
     }
 }
 

@@ -4,7 +4,8 @@
 //! A look that is overdue is left behind. Until it comes back, nobody waits for another look at the same place, so that
 //! threads do not pile up.
 
-use super::aside::{Aside, aside};
+use super::aside::{Aside, aside, aside_again};
+use crate::scheduler::StopFlag;
 use crate::sync::{Mutex, lock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,10 +73,11 @@ impl Looks {
         out.looks.insert(id, (place.clone(), false));
         drop(out);
         let back = Back { looks: self.clone(), id };
-        let looked = aside(limit, background, move |_| {
+        let work = move |_: &StopFlag| {
             let _back = back;
             work()
-        });
+        };
+        let looked = if background { aside(limit, true, work) } else { aside_again(limit, work) };
         looked.map_err(|why| match why {
             Aside::Overdue => {
                 if let Some((_, overdue)) = lock(&self.0).looks.get_mut(&id) {
