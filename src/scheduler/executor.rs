@@ -1,8 +1,9 @@
 //! What carries batches out: threads, and how many batches may be on the way at once.
 
 use crate::plan::DeviceId;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 /// A piece of work for a device's threads.
 pub type Task = Box<dyn FnOnce() + Send>;
@@ -50,15 +51,23 @@ pub struct SharedPool {
     relief: Relief,
 }
 
-/// Threads that start when there is a first batch for them.
+/// Threads that start when there is a batch for them, and end when there is none for a while.
 #[derive(Debug)]
 struct Relief {
     sender: mpsc::SyncSender<(Task, Task)>,
     tasks: Arc<Mutex<mpsc::Receiver<(Task, Task)>>>,
-    threads: AtomicUsize,
-    /// Batches that wait for one of them or run on it.
-    taken: Arc<AtomicUsize>,
+    counts: Arc<Mutex<Counts>>,
 }
+
+#[derive(Debug, Default)]
+struct Counts {
+    threads: usize,
+    /// Batches that wait for one of them or run on it: never more than there are threads.
+    taken: usize,
+}
+
+/// How long a thread waits for a batch.
+const IDLE: Duration = Duration::from_secs(10);
 
 impl Executor for SharedPool {
     fn lanes(&self) -> usize {
@@ -76,14 +85,11 @@ impl Executor for SharedPool {
     fn spawn_in_relief(&self, run: Task, then: Task) {
         if let Err(error) = self.relief.make_room() {
             tracing::error!(%error, "no thread for a batch beside the lanes");
-            if self.relief.threads.load(Ordering::Relaxed) == 0 {
-                return self.spawn(Box::new(move || {
-                    run();
-                    then();
-                }));
-            }
+            return self.spawn(Box::new(move || {
+                run();
+                then();
+            }));
         }
-        self.relief.taken.fetch_add(1, Ordering::Relaxed);
         // The receiver lives as long as this.
         let _ = self.relief.sender.send((run, then));
     }
@@ -94,32 +100,55 @@ impl Default for Relief {
         // No more run beside the lanes at once than there are lanes, so that this never blocks.
         let (sender, tasks) = mpsc::sync_channel(rayon::current_num_threads().max(1));
         let tasks = Arc::new(Mutex::new(tasks));
-        Self { sender, tasks, threads: AtomicUsize::new(0), taken: Arc::default() }
+        Self { sender, tasks, counts: Arc::default() }
     }
 }
 
 impl Relief {
-    /// Starts a thread if all that there are have something to do.
+    /// Takes a thread for a task, or starts one if all that there are have something to do.
     fn make_room(&self) -> std::io::Result<()> {
-        let number = self.threads.load(Ordering::Relaxed);
-        if self.taken.load(Ordering::Relaxed) < number {
-            return Ok(());
+        let mut counts = lock(&self.counts);
+        if counts.taken == counts.threads {
+            let number = counts.threads;
+            let name = format!("rserve-relief-{number}");
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| name.clone());
+            let pool = pool.build().map_err(std::io::Error::other)?;
+            let (tasks, counts) = (self.tasks.clone(), self.counts.clone());
+            std::thread::Builder::new()
+                .name(format!("rserve-relief-{number}"))
+                .spawn(move || relieve(&tasks, &counts, &pool))?;
         }
-        let name = format!("rserve-relief-{number}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| name.clone());
-        let pool = pool.build().map_err(std::io::Error::other)?;
-        let (tasks, taken) = (self.tasks.clone(), self.taken.clone());
-        let next = move || tasks.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-        std::thread::Builder::new().name(format!("rserve-relief-{number}")).spawn(move || {
-            while let Some((run, then)) = next() {
-                pool.install(run);
-                taken.fetch_sub(1, Ordering::Relaxed);
-                then();
-            }
-        })?;
-        self.threads.fetch_add(1, Ordering::Relaxed);
+        counts.threads = counts.threads.max(counts.taken + 1);
+        counts.taken += 1;
         Ok(())
     }
+}
+
+/// Carries out tasks until none has come for a while. What memory the thread has left goes back with it.
+fn relieve(tasks: &Mutex<mpsc::Receiver<(Task, Task)>>, counts: &Mutex<Counts>, pool: &rayon::ThreadPool) {
+    loop {
+        let next = lock(tasks).recv_timeout(IDLE);
+        match next {
+            Ok((run, then)) => {
+                pool.install(run);
+                lock(counts).taken -= 1;
+                then();
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                let mut counts = lock(counts);
+                // A task that has taken a thread is on its way to one.
+                if counts.threads > counts.taken {
+                    counts.threads -= 1;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// OS threads of a device's own: one runs batches, one at a time; the other sends the rows of the next.
@@ -134,7 +163,7 @@ impl OwnThreads {
         // Either may carry out either kind of work: there is never more than one of each.
         for number in 0..2 {
             let tasks = tasks.clone();
-            let next = move || tasks.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+            let next = move || lock(&tasks).recv().ok();
             std::thread::Builder::new().name(format!("rserve-{device}-{number}")).spawn(move || {
                 while let Some(task) = next() {
                     task();
