@@ -3,6 +3,8 @@
 use super::house::root;
 use super::run::{Server, post_json, start};
 use serde_json::{Value, json};
+use std::fs;
+use std::time::{Duration, Instant};
 
 const PIPELINES: &str = r#"
 [device]
@@ -58,7 +60,7 @@ fn serve() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let store = root().join("tests/fixtures/steps/store");
     let file = folder.path().join("p.toml");
-    std::fs::write(&file, format!("[store]\npath = {store:?}\nwatch = false{PIPELINES}")).unwrap();
+    fs::write(&file, format!("[store]\npath = {store:?}\nwatch = false{PIPELINES}")).unwrap();
     let server = start(&[file.to_str().unwrap()]);
     (folder, server)
 }
@@ -106,4 +108,53 @@ fn operations_join_branch_and_read_what_models_give() {
         problem["detail"].to_string().contains("there are 6 rows, and `top = 5` is the most"),
         "{problem}"
     );
+}
+
+#[test]
+fn an_index_and_its_names_change_with_the_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = root().join("tests/fixtures/steps/store/scores/1");
+    let copied = |version: &str| {
+        let to = folder.path().join("store/scores").join(version);
+        fs::create_dir_all(&to).unwrap();
+        for file in ["index.npy", "names.txt", "model.onnx"] {
+            fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+        to
+    };
+    copied("1");
+    let text = r#"
+[store]
+path = "store"
+settle = "100ms"
+[device]
+use = "cpu"
+[models.scores]
+[pipelines.who]
+decode.x = { format = "json", shape = [3] }
+steps.seen = { model = "scores", inputs = { x = "x" } }
+steps.near = { op = "similar", from = "seen", index = "index.npy", names = "names.txt" }
+online.encode.o = { format = "json", fields.who = "near.names" }
+"#;
+    let file = folder.path().join("p.toml");
+    fs::write(&file, text).unwrap();
+    let server = start(&[file.to_str().unwrap()]);
+    let who = || answer(&server, "who", json!({ "x": [1.0, 0.0, 0.0] }));
+    assert_eq!(who(), json!({ "who": ["one"] }));
+
+    // The header stays: as many rows of as many numbers.
+    let mut array = fs::read(from.join("index.npy")).unwrap();
+    let start = array.len() - 4 * 3 * 4;
+    let rows = [[1f32, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]];
+    array.truncate(start);
+    array.extend(rows.iter().flatten().flat_map(|x| x.to_le_bytes()));
+    let second = folder.path().join("second");
+    fs::rename(copied("2"), &second).unwrap();
+    fs::write(second.join("index.npy"), array).unwrap();
+    fs::write(second.join("names.txt"), "ann\nbob\ncy\ndee\n").unwrap();
+    fs::rename(&second, folder.path().join("store/scores/2")).unwrap();
+    let begun = Instant::now();
+    while who() != json!({ "who": ["ann"] }) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the new version was not taken up: {}", who());
+    }
 }
