@@ -23,7 +23,7 @@ large = { model = "scores", inputs = { x = "twice" }, when = "sure < 0.85 and ki
 best  = { op = "first", from = ["large", "small"] }
 [pipelines.cascade.online.encode.o]
 format = "json"
-fields = { best = "best.value", from = "best.source" }
+fields = { best = "best.value", from = "best.source", kind = "kind", large = "large" }
 
 [pipelines.mean]
 decode.a = { format = "json", shape = [3] }
@@ -35,12 +35,11 @@ sure = { op = "max", from = "c" }
 c2   = { model = "scores", inputs = { x = "c" }, when = "sure > 0" }
 vote = { op = "mean", from = ["a2", "b", "c2"], weights = [1, 1, 2], least = 2 }
 all  = { op = "sum", from = ["a2", "b", "c2"], least = 3 }
-each = { op = "first", from = ["all", "b"] }
-top  = { op = "top", from = "vote", top = 2 }
+top  = { op = "top", from = "vote", top = 2, labels = "labels.txt" }
 near = { op = "similar", from = "a2", index = "index.npy", names = "names.txt", top = 2 }
 [pipelines.mean.online.encode.o]
 format = "json"
-fields = { vote = "vote", all = "each.value", of = "each.source", top = "top.values", at = "top.indices", near = "near", how = { from = "near.scores", as = "values", round = 3 } }
+fields = { vote = "vote", all = "all", top = "top.values", at = "top.indices", near = "near", how = { from = "near.scores", as = "values", round = 3 } }
 
 [pipelines.read]
 decode.x = { format = "json", shape = [-1, 4] }
@@ -50,10 +49,10 @@ text = { op = "ctc", from = "seen", alphabet = "alphabet.txt", scores = "probabi
 row  = { op = "split", from = "seen", top = 5 }
 best = { op = "max", each = "row", from = "row" }
 mean = { op = "mean", over = "row", from = "best" }
-sure = { op = "first", from = ["mean", "text.score"] }
+sure = { op = "max", over = "row", from = "best", least = 3 }
 [pipelines.read.online.encode.o]
 format = "json"
-fields = { text = "text.text", score = { from = "text.score", as = "scalar", round = 3 }, mean = { from = "sure.value", as = "scalar", round = 3 } }
+fields = { text = "text.text", score = { from = "text.score", as = "scalar", round = 3 }, rows = { each = "row", fields.best = { from = "best", round = 3 } }, mean = { from = "mean", as = "scalar", round = 3 }, sure = "sure" }
 "#;
 
 fn serve() -> (tempfile::TempDir, Server) {
@@ -77,30 +76,40 @@ fn operations_join_branch_and_read_what_models_give() {
 
     // Sure: the large model does not run.
     let sure = answer(&server, "cascade", json!({ "x": [0.05, 0.05, 0.9] }));
-    assert_eq!(sure, json!({ "best": [0.05, 0.05, 0.9], "from": "small" }));
+    assert_eq!(sure, json!({ "best": [0.05, 0.05, 0.9], "from": "small", "kind": "bus", "large": null }));
     // Unsure: it does, but not of a truck.
     let unsure = answer(&server, "cascade", json!({ "x": [0.5, 0.25, 0.25] }));
-    assert_eq!(unsure, json!({ "best": [1.0, 0.5, 0.5], "from": "large" }));
+    assert_eq!(
+        unsure,
+        json!({ "best": [1.0, 0.5, 0.5], "from": "large", "kind": "car", "large": [1.0, 0.5, 0.5] })
+    );
     let truck = answer(&server, "cascade", json!({ "x": [0.25, 0.5, 0.25] }));
-    assert_eq!(truck["from"], json!("small"));
+    assert_eq!((&truck["from"], &truck["kind"]), (&json!("small"), &json!("truck")));
     // What is compared with 0.85 is 0.85.
     assert_eq!(answer(&server, "cascade", json!({ "x": [0.85, 0.1, 0.05] }))["from"], json!("small"));
 
     let (a, b) = ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]);
     let all = answer(&server, "mean", json!({ "a": a, "b": b, "c": [0.0, 0.0, 1.0] }));
     assert_eq!((&all["vote"], &all["all"]), (&json!([0.25, 0.25, 0.5]), &json!([1.0, 1.0, 1.0])));
-    assert_eq!(all["at"], json!([2, 0]));
+    assert_eq!(all["at"], json!(["bus", "car"]));
     // The rows of the index are (3, 4, 0), (0, 0, 5), (1, 0, 0) and (-1, 0, 0).
     assert_eq!((&all["near"], &all["how"]), (&json!(["one", "both"]), &json!([1.0, 0.6])));
     // Two of three are enough for one, and weigh as they did.
     let two = answer(&server, "mean", json!({ "a": a, "b": b, "c": [0.0, 0.0, 0.0] }));
-    assert_eq!((&two["vote"], &two["of"]), (&json!([0.5, 0.5, 0.0]), &json!("b")));
+    assert_eq!((&two["vote"], &two["all"]), (&json!([0.5, 0.5, 0.0]), &json!(null)));
 
     let steps = [[0.1, 0.7, 0.1, 0.1], [0.0, 0.9, 0.1, 0.0], [1.0, 0.0, 0.0, 0.0], [0.1, 0.0, 0.3, 0.6]];
     let read = answer(&server, "read", json!({ "x": steps }));
-    assert_eq!(read, json!({ "text": "ac", "score": 0.65, "mean": 0.8 }));
+    let rows = json!([{ "best": 0.7 }, { "best": 0.9 }, { "best": 1.0 }, { "best": 0.6 }]);
+    assert_eq!(read, json!({ "text": "ac", "score": 0.65, "rows": rows, "mean": 0.8, "sure": 1.0 }));
     let nothing = answer(&server, "read", json!({ "x": [[1.0, 0.0, 0.0, 0.0]] }));
-    assert_eq!(nothing, json!({ "text": "", "score": 0.0, "mean": 1.0 }));
+    assert_eq!(
+        nothing,
+        json!({ "text": "", "score": 0.0, "rows": [{ "best": 1.0 }], "mean": 1.0, "sure": null })
+    );
+    // An empty list has no mean, and is a list.
+    let empty = answer(&server, "read", json!({ "x": [] }));
+    assert_eq!(empty, json!({ "text": "", "score": 0.0, "rows": [], "mean": null, "sure": null }));
     // More rows than the list may have are the sender's.
     let (status, problem) = post_json(&server, "/read/predict", &json!({ "x": vec![[1, 0, 0, 0]; 6] }));
     assert_eq!(status, 422, "{problem}");
