@@ -325,7 +325,9 @@ fn every_option_of_an_encode_counts() {
         ("color", "color = \"#ffffff\""),
         ("alpha", "alpha = 0.25"),
     ];
-    each_counts("png", overlay, &changed, &["from", "as", "on", "palette", "labels"], mask);
+    let of_found = ["class", "line", "text", "text_size", "round", "scores", "lines"];
+    let others = ["from", "as", "on", "palette", "labels"].into_iter().chain(of_found).collect::<Vec<_>>();
+    each_counts("png", overlay, &changed, &others, mask);
     let palette = overlay.replace(" }", ", palette = [\"none\", \"#ffffff\"] }");
     assert_ne!(scores(&palette), scores(overlay));
     let gray = r#"{ format = "png", from = "m", as = "gray" }"#;
@@ -365,4 +367,20 @@ fn fields_that_hold_others() {
         encode_errors(r#"{ format = "jsonl", fields.models = { fields.b = "s" } }"#),
         ["`models` is no name for a field of `encode.photo` @ models | "]
     );
+}
+
+#[test]
+fn every_option_of_a_drawing_counts() {
+    let draw = |kind: &str, dims: &[usize], changed: &[&str]| {
+        let text = format!(r#"{{ format = "png", from = "m", as = "{kind}", on = "photo" }}"#);
+        let before = encode_options(&text, dims, DType::F32);
+        for change in changed {
+            let text = text.replace(" }", &format!(", {change} }}"));
+            assert_ne!(encode_options(&text, dims, DType::F32), before, "{kind}: {change}");
+        }
+    };
+    let palette = "palette = [\"#000000\"]";
+    draw("boxes", &[4], &["line = 3", "text_size = 9", "round = 0", palette]);
+    draw("keypoints", &[5, 2], &["line = 3", "threshold = 0.1", "lines = [[0, 1]]", palette]);
+    draw("masks", &[6, 7], &["threshold = 0.1", "alpha = 0.3", palette]);
 }

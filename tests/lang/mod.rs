@@ -8,6 +8,7 @@ mod drawn;
 mod fields;
 mod many_files;
 mod operations;
+mod pictures;
 mod syntax;
 mod valid;
 
@@ -108,6 +109,13 @@ pub fn facts() -> Facts {
     let gray = version(&["image: float32[N, 1, 28, 28]"], &["digit: float32[N, 10]"], 0);
     let single = version(&["image: float32[1, 3, 64, 64]"], &["mask: float32[1, 1, 64, 64]"], 0);
     let words = version(&["text: sequence[N]"], &["vector: float32[N, 8]"], 0);
+    let detector = version(&["image: float32[N, 3, 64, 64]"], &["output0: float32[N, 7, 84]"], 3);
+    let pairs = version(
+        &["image: float32[N, 3, 64, 64]"],
+        &["boxes: float32[N, 10, 4]", "scores: float32[N, 10]", "classes: int64[N, 10]"],
+        3,
+    );
+    let reader = version(&["image: float32[N, 3, 32, 96]"], &["kinds: float32[N, 9]"], 0);
     let broken = || Err::<VersionFacts, _>("node `nms` (NonMaxSuppression): not supported".to_owned());
     let models = [
         ("road-mask", vec![(1, mask()), (2, mask())]),
@@ -124,6 +132,9 @@ pub fn facts() -> Facts {
         ("changed", vec![(1, safety), (2, mask())]),
         ("relabelled", vec![(1, surface(4)), (2, surface(5))]),
         ("mislabelled", vec![(1, surface(4))]),
+        ("detector", vec![(1, detector)]),
+        ("pairs", vec![(1, pairs)]),
+        ("reader", vec![(1, reader)]),
         ("empty", vec![]),
     ];
     let models = models.into_iter().map(|(name, versions)| {

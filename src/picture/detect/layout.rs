@@ -141,13 +141,21 @@ impl Layout {
             Form::YoloV5 => self.divided(first, second, 5, true),
             Form::YoloV8 if self.is_transposed(first, second)? => self.divided(first, second, 4, true),
             Form::YoloV8 => self.divided(second, first, 4, false),
-            Form::EndToEnd if second.is_some_and(|n| n < 6) => Err(wrong()),
-            Form::EndToEnd => {
-                Ok(Shape { rows: first, classes: None, rest: second.map(|n| n - 6), by_row: true })
-            }
+            Form::EndToEnd => self.with_class(first, second),
             Form::Detr | Form::Named if second.is_some_and(|n| n != 4) => Err(wrong()),
             Form::Detr | Form::Named => Ok(Shape { rows: first, classes: None, rest: None, by_row: true }),
         }
+    }
+
+    /// Rows of a box, a score and a class, then the rest.
+    fn with_class(&self, rows: Option<usize>, length: Option<usize>) -> Result<Shape, Mismatch> {
+        let least = 6 + self.rest.unwrap_or(0);
+        let fits = length.is_none_or(|length| length == least || self.rest.is_none() && length > least);
+        if !fits {
+            let length = length.unwrap_or(0);
+            return Err(Mismatch(format!("a row has {length} numbers, where the layout takes {least}")));
+        }
+        Ok(Shape { rows, classes: None, rest: length.map(|length| length - 6), by_row: true })
     }
 
     /// Rows of `before` numbers, then scores, then the rest.

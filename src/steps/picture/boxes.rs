@@ -93,9 +93,26 @@ pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Ope
     }
     let (rest, rest_source) = read_rest(one, options, report);
     sources.extend(rest_source.map(|source| (Role::Rest, source)));
+    let before = report.errors();
     if !unknown {
         check_sources(&sources, one, form, options, report);
+        let numbered = form == Form::EndToEnd || sources.iter().any(|(role, _)| *role == Role::Classes);
+        of_no_use(
+            "transposed",
+            form == Form::YoloV8,
+            "`layout = \"yolov8\"` alone has two forms",
+            options,
+            report,
+        );
+        of_no_use(
+            "first_class",
+            numbered,
+            "classes that have scores each are counted from 0",
+            options,
+            report,
+        );
     }
+    let complete = !unknown && report.errors() == before;
     let labels = options.string("labels", report);
     let on = options::on(options, report);
     let layout = Layout {
@@ -122,7 +139,7 @@ pub fn read(options: &mut Reader<'_>, report: &mut Report) -> Option<Box<dyn Ope
         first.file = Some(labels);
     }
     let (roles, operands): (Vec<Role>, Vec<Operand>) = sources.into_iter().unzip();
-    let readable = !unknown && roles.first() == Some(&Role::Boxes);
+    let readable = complete && roles.first() == Some(&Role::Boxes);
     let boxes = Boxes { roles, layout, choice, only: only.as_ref().map(|only| only.value.clone()) };
     Some(Box::new(Draft {
         what: options.what().to_owned(),
@@ -153,6 +170,17 @@ fn read_rest(one: bool, options: &mut Reader<'_>, report: &mut Report) -> (usize
         return (count.map_or(0, |count| count.value as usize), None);
     }
     (0, options::source("rest", options, report))
+}
+
+/// Reports an option that the layout does not read.
+fn of_no_use(key: &'static str, used: bool, why: &str, options: &mut Reader<'_>, report: &mut Report) {
+    if let (Some(value), false) = (options.take(key), used) {
+        report.push(
+            Diagnostic::error(format!("`{key}` in {} has no effect with this layout", options.what()))
+                .at(&value.place, "")
+                .note(why),
+        );
+    }
 }
 
 fn class_number(key: &'static str, options: &mut Reader<'_>, report: &mut Report) -> Option<u32> {
@@ -300,22 +328,23 @@ impl Draft {
             Ok(shape) => return shape.rest,
             Err(mismatch) => mismatch,
         };
-        let mut d = Diagnostic::error(format!("{} in {}", mismatch, self.what))
-            .at(&first.from.place, format!("`{}` is {}", first.from.value, first.ty));
+        let from = &first.from;
+        let mut d = Diagnostic::error(format!("{} does not read `{}`: {mismatch}", self.what, from.value))
+            .at(&from.place, format!("`{}` is {}", from.value, first.ty));
         if let Some(place) = &self.layout {
             d = d.at(place, "");
         }
         if let Some((file, count)) = &first.labels {
             d = d.at(&file.place, format!("{count} labels"));
-            let open = Layout { rest: None, ..layout.clone() };
-            if let Ok(Some(over)) = open.shape(dims).map(|shape| shape.rest)
-                && over > 0
-            {
-                d = d.help(format!(
-                    "where the last {over} numbers of a row are no scores (coefficients of masks, points), say \
-                     `rest = {over}`"
-                ));
-            }
+        }
+        let open = Layout { rest: None, ..layout.clone() };
+        if let Ok(Some(over)) = open.shape(dims).map(|shape| shape.rest)
+            && over > 0
+        {
+            d = d.help(format!(
+                "where the last {over} numbers of a row are no scores (coefficients of masks, points), say \
+                 `rest = {over}`"
+            ));
         }
         report.push(options::with_note(d, first));
         None

@@ -88,7 +88,7 @@ pub fn read(kind: Kind, options: &mut Reader<'_>, report: &mut Report) -> Option
     }
     let class = options.string("class", report);
     let palette = palette::read(options, report);
-    let line = options.integer("line", 1..=1000, report);
+    let line = if kind == Kind::Masks { None } else { options.integer("line", 1..=1000, report) };
     let (mut text_size, mut round, mut alpha, mut threshold, mut lines) = (None, None, None, None, None);
     match kind {
         Kind::Boxes => {
@@ -219,25 +219,29 @@ impl FoundDraft {
         };
         if bound.presence.is_list || !fits {
             let is = if bound.presence.is_list { "a list".to_owned() } else { bound.ty.to_string() };
-            let title = format!("`{}` in {} are {wanted}", self.key(role), self.what);
+            let title = match role {
+                Role::From => {
+                    format!("`as = \"{}\"` in {} draws {wanted}", self.options.kind.name(), self.what)
+                }
+                Role::Text => format!("`text` in {} takes {wanted}", self.what),
+                Role::Class => format!("`class` in {} takes {wanted}", self.what),
+                Role::Scores => format!("`scores` in {} takes {wanted}", self.what),
+            };
             let mut d =
                 Diagnostic::error(title).at(&bound.from.place, format!("`{}` is {is}", bound.from.value));
             if let Some(note) = &bound.note {
                 d = d.note(note.clone());
             }
-            if role == Role::From && bound.presence.is_list {
-                d = d.help(format!("name an output of the elements: `{}.box`", bound.from.value));
+            if role == Role::From {
+                d = d.help(match self.options.kind {
+                    Kind::Boxes => "a step with `op = \"boxes\"` gives them: `from = \"plate.box\"`",
+                    Kind::Keypoints => {
+                        "a step with `op = \"keypoints\"` gives them: `from = \"joints.points\"`"
+                    }
+                    Kind::Masks => "a step with `op = \"masks\"` gives them: `from = \"piece.mask\"`",
+                });
             }
             report.push(d);
-        }
-    }
-
-    fn key(&self, role: Role) -> &'static str {
-        match role {
-            Role::From => self.options.kind.name(),
-            Role::Text => "text",
-            Role::Class => "class",
-            Role::Scores => "scores",
         }
     }
 
