@@ -5,6 +5,7 @@ mod boxes;
 mod commands;
 #[cfg(all(unix, feature = "vulkan"))]
 mod device;
+mod docs;
 mod examples;
 mod house;
 mod lists;
@@ -12,4 +13,5 @@ mod operations;
 mod resume;
 mod rows;
 mod run;
+mod signs;
 mod whole;
