@@ -8,6 +8,7 @@ pub mod content;
 mod digest;
 mod found;
 mod links;
+mod model_files;
 mod open;
 mod read;
 mod scan;
@@ -15,7 +16,8 @@ mod stamp;
 
 pub use content::Content;
 pub use digest::Digest;
-pub use read::{Format, LABELS_LIMIT, MODEL_LIMIT, ModelFiles, Opaque, Reading, VersionFiles, model, read};
+pub use model_files::{Format, MODEL_LIMIT, ModelFiles, Opaque, model};
+pub use read::{LABELS_LIMIT, Reading, VersionFiles, read};
 pub use scan::{Ignored, Scan, scan, versions};
 pub use stamp::{COARSEST, Stamp, stamp};
 

@@ -22,6 +22,25 @@ pub fn run(graph: &mut Graph, facts: &FactTable) -> usize {
 
 /// Merges every pair that does not overlap another; false where there is none.
 fn step(graph: &mut Graph, facts: &FactTable) -> bool {
+    let found = pairs(graph, facts);
+    let any = !found.is_empty();
+    let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
+    let outputs: BTreeSet<ValueId> = graph.outputs.iter().copied().collect();
+    let mut gone = BTreeSet::new();
+    for pair in found {
+        merge(graph, pair, &outputs, &mut same, &mut gone);
+    }
+    graph.remove(&gone);
+    for input in graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten()) {
+        while same[*input] != *input {
+            *input = same[*input];
+        }
+    }
+    any
+}
+
+/// The pairs that do not overlap, in the order of their second nodes.
+fn pairs(graph: &Graph, facts: &FactTable) -> Vec<Pair> {
     let links = Links::new(graph);
     let mut found = Vec::new();
     // A transpose that others read too stays as it is, so that several pairs may begin with it.
@@ -36,55 +55,53 @@ fn step(graph: &mut Graph, facts: &FactTable) -> bool {
         own().for_each(|i| changed[i] = true);
         found.push(pair);
     }
-    let any = !found.is_empty();
-    let mut same: Vec<ValueId> = (0..graph.values.len()).collect();
-    let outputs: BTreeSet<ValueId> = graph.outputs.iter().copied().collect();
-    let mut gone = BTreeSet::new();
-    for pair in found {
-        let given = graph.nodes[pair.second].outputs[0];
-        let (Some(given), Some(source)) = (given, graph.nodes[pair.first].input(0)) else { continue };
-        let plain = pair.perm.iter().enumerate().all(|(at, axis)| at as i64 == *axis);
-        // Activations between the two work on the first's input.
-        let (last, feeds) = match pair.between {
-            Some(between) => {
-                graph.nodes[between].inputs[0] = Some(source);
-                (Some(between), graph.nodes[between].outputs[0])
-            }
-            None => (None, Some(source)),
-        };
-        if pair.alone {
-            gone.insert(pair.first);
+    found
+}
+
+/// Merges one pair. Nodes that are no longer needed are `gone`; a value that is another one from now on is the `same`.
+fn merge(
+    graph: &mut Graph,
+    pair: Pair,
+    outputs: &BTreeSet<ValueId>,
+    same: &mut [ValueId],
+    gone: &mut BTreeSet<usize>,
+) {
+    let given = graph.nodes[pair.second].outputs[0];
+    let (Some(given), Some(source)) = (given, graph.nodes[pair.first].input(0)) else { return };
+    let plain = pair.perm.iter().enumerate().all(|(at, axis)| at as i64 == *axis);
+    // Activations between the two work on the first's input.
+    let (last, feeds) = match pair.between {
+        Some(between) => {
+            graph.nodes[between].inputs[0] = Some(source);
+            (Some(between), graph.nodes[between].outputs[0])
         }
-        match (plain, last) {
-            (true, Some(last)) => {
-                graph.nodes[last].outputs[0] = Some(given);
-                gone.insert(pair.second);
-            }
-            // An output of the graph needs a node that gives it.
-            (true, None) if outputs.contains(&given) => {
-                let node = &mut graph.nodes[pair.second];
-                node.op = "Identity".into();
-                node.inputs = vec![Some(source)];
-                node.attributes = Attributes::default();
-            }
-            (true, None) => {
-                same[given] = source;
-                gone.insert(pair.second);
-            }
-            (false, _) => {
-                let node = &mut graph.nodes[pair.second];
-                node.inputs = vec![feeds];
-                node.attributes.set("perm", Attribute::Ints(pair.perm));
-            }
+        None => (None, Some(source)),
+    };
+    if pair.alone {
+        gone.insert(pair.first);
+    }
+    match (plain, last) {
+        (true, Some(last)) => {
+            graph.nodes[last].outputs[0] = Some(given);
+            gone.insert(pair.second);
+        }
+        // An output of the graph needs a node that gives it.
+        (true, None) if outputs.contains(&given) => {
+            let node = &mut graph.nodes[pair.second];
+            node.op = "Identity".into();
+            node.inputs = vec![Some(source)];
+            node.attributes = Attributes::default();
+        }
+        (true, None) => {
+            same[given] = source;
+            gone.insert(pair.second);
+        }
+        (false, _) => {
+            let node = &mut graph.nodes[pair.second];
+            node.inputs = vec![feeds];
+            node.attributes.set("perm", Attribute::Ints(pair.perm));
         }
     }
-    graph.remove(&gone);
-    for input in graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten()) {
-        while same[*input] != *input {
-            *input = same[*input];
-        }
-    }
-    any
 }
 
 struct Pair {

@@ -116,15 +116,59 @@ impl Depthwise<'_> {
     }
 }
 
+impl Depthwise<'_> {
+    /// Computes row `y` of a plane.
+    ///
+    /// # Safety
+    ///
+    /// What the windows of the row cover lies from `source` on, in lines of `line` blocks, and nobody else writes to the
+    /// row.
+    #[inline(always)]
+    unsafe fn row<S: Simd>(&self, simd: S, plane: usize, y: usize, source: *const f32, line: usize) {
+        let Convolution { geometry: g, kernel, .. } = self.conv;
+        let [height, width] = self.conv.to.size;
+        let (block, taps) = (plane % self.conv.bias.len(), kernel[0] * kernel[1]);
+        let at = plane * height * width + y * width;
+        let residual = self.conv.residual.map(|r| &r[at..at + width]);
+        let out = self.conv.out.get().wrapping_add(at * BLOCK);
+        for lane in (0..BLOCK).step_by(S::F32_LANES) {
+            let row = Row {
+                input: source.wrapping_add(lane),
+                down: g.dilation[0] * line * BLOCK,
+                across: g.dilation[1] * BLOCK,
+                along: g.stride[1] * BLOCK,
+                kernel,
+                weights: self.conv.weights[block * taps..].as_ptr().cast::<f32>().wrapping_add(lane),
+                bias: self.conv.bias[block].0[lane..].as_ptr(),
+                residual: residual.map_or(std::ptr::null(), |r| r.as_ptr().cast::<f32>().wrapping_add(lane)),
+                out: out.wrapping_add(lane),
+                activation: self.conv.activation,
+            };
+            // SAFETY: the caller vouches for the windows. `Conv2d::run` has checked the elements of input and residual;
+            // nobody else writes to this piece's planes.
+            unsafe {
+                match kernel[1] {
+                    3 => row.all::<S, 3>(simd, width),
+                    5 => row.all::<S, 5>(simd, width),
+                    _ => row.all::<S, 0>(simd, width),
+                }
+            }
+        }
+        if !self.conv.activation.is_simple() {
+            // SAFETY: the row was written above, by this piece.
+            let row = unsafe { std::slice::from_raw_parts_mut(out, width * BLOCK) };
+            self.conv.activation.each(simd, row);
+        }
+    }
+}
+
 impl WithSimd for Depthwise<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let g = self.conv.geometry;
-        let ([height, width], [out_height, out_width]) = (self.conv.from.size, self.conv.to.size);
-        let blocks = self.conv.bias.len();
-        let taps = self.conv.kernel[0] * self.conv.kernel[1];
+        let [height, width] = self.conv.from.size;
         let padded = g.pad_begin != [0, 0] || g.pad_end != [0, 0];
         let [covered, line] = if padded { self.covered() } else { self.conv.from.size };
         let mut scratch = SCRATCH.take();
@@ -144,10 +188,7 @@ impl WithSimd for Depthwise<'_> {
             }
         }
         for plane in self.planes.clone() {
-            let block = plane % blocks;
             let input = &self.input[plane * height * width..(plane + 1) * height * width];
-            let pixels = out_height * out_width;
-            let residual = self.conv.residual.map(|r| &r[plane * pixels..(plane + 1) * pixels]);
             let mut filled = top.max(start);
             for y in self.rows.clone() {
                 if is_stopped() {
@@ -165,39 +206,9 @@ impl WithSimd for Depthwise<'_> {
                 } else {
                     input[first * line..].as_ptr().cast()
                 };
-                let out = self.conv.out.get().wrapping_add((plane * pixels + y * out_width) * BLOCK);
-                for lane in (0..BLOCK).step_by(S::F32_LANES) {
-                    let row = Row {
-                        input: source.wrapping_add(lane),
-                        down: g.dilation[0] * line * BLOCK,
-                        across: g.dilation[1] * BLOCK,
-                        along: g.stride[1] * BLOCK,
-                        kernel: self.conv.kernel,
-                        weights: self.conv.weights[block * taps..].as_ptr().cast::<f32>().wrapping_add(lane),
-                        bias: self.conv.bias[block].0[lane..].as_ptr(),
-                        residual: residual.map_or(std::ptr::null(), |r| {
-                            r[y * out_width..].as_ptr().cast::<f32>().wrapping_add(lane)
-                        }),
-                        out: out.wrapping_add(lane),
-                        activation: self.conv.activation,
-                    };
-                    // SAFETY: the source has every row and column that the windows of this row cover: the
-                    // scratch was made so, and an input without pads has them, as its output's size says.
-                    // `Conv2d::run` has checked the elements of input and residual; nobody else writes to this
-                    // piece's planes.
-                    unsafe {
-                        match self.conv.kernel[1] {
-                            3 => row.all::<S, 3>(simd, out_width),
-                            5 => row.all::<S, 5>(simd, out_width),
-                            _ => row.all::<S, 0>(simd, out_width),
-                        }
-                    }
-                }
-                if !self.conv.activation.is_simple() {
-                    // SAFETY: the row was written above, by this piece.
-                    let row = unsafe { std::slice::from_raw_parts_mut(out, out_width * BLOCK) };
-                    self.conv.activation.each(simd, row);
-                }
+                // SAFETY: the source has every row and column that the windows of this row cover: the
+                // scratch was made so, and an input without pads has them, as its output's size says.
+                unsafe { self.row(simd, plane, y, source, line) };
             }
         }
         SCRATCH.set(memory::left(scratch));

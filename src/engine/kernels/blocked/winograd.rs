@@ -195,7 +195,7 @@ impl Part<'_> {
     #[inline(always)]
     fn run<S: Simd, const N: usize, const M: usize>(self, simd: S) -> Vec<usize> {
         let of = self.of;
-        let (most, group) = (tile::positions(S::F32_LANES), tile::group_of(S::F32_LANES));
+        let group = tile::group_of(S::F32_LANES);
         let (inputs, outputs) = (blocks(of.conv.from.channels), blocks(of.conv.to.channels));
         let count = self.tiles.len();
         let mut scratch = SCRATCH.take();
@@ -218,41 +218,9 @@ impl Part<'_> {
                 most_bits = simd.max_u32s(most_bits, magnitude);
             }
         }
-        let zeros = [Line(Lanes::ZERO); 2];
         for first in (0..outputs).step_by(group) {
             let taken = group.min(outputs - first);
-            let weights = &of.conv.weights[first * N * N * of.conv.from.channels..];
-            for product in 0..N * N {
-                let (own, next) = weights[product * of.conv.from.channels * taken..]
-                    .split_at(of.conv.from.channels * taken);
-                let mut nearer = next.chunks(of.conv.from.channels).take(taken);
-                for (position, positions) in Tiles::new(count, most) {
-                    let reads = Reads {
-                        inputs: scratch.inputs[product * inputs * count + position..].as_ptr().cast(),
-                        first: [0, 0],
-                        taps: [1, 1],
-                        columns: 1,
-                        down: 0,
-                        across: tile::Across::Even(0),
-                        step: count * BLOCK,
-                        full: of.conv.from.channels / BLOCK,
-                        tail: of.conv.from.channels % BLOCK,
-                        weights: own.as_ptr().cast(),
-                        ahead: nearer.next().unwrap_or(own).as_ptr().cast(),
-                    };
-                    let writes = Writes {
-                        bias: zeros.as_ptr().cast(),
-                        residual: std::ptr::null(),
-                        out: scratch.sums[product * taken * count + position..].as_mut_ptr().cast(),
-                        plane: count * BLOCK,
-                        along: BLOCK,
-                        activation: Activation::None,
-                    };
-                    // SAFETY: the scratch has room for every product, block and tile; `Side::pack` made the weights
-                    // for these channels, and a group has two blocks at most, for which there are zeros.
-                    unsafe { reads.run(simd, positions, taken, &writes) };
-                }
-            }
+            self.multiply::<S, N>(simd, first, taken, &mut scratch);
             for block in 0..taken {
                 for (index, tile) in self.tiles.clone().enumerate() {
                     let sums = &scratch.sums[block * count + index..];
@@ -265,6 +233,47 @@ impl Part<'_> {
             .chunks_exact(4)
             .any(|bits| bits.try_into().is_ok_and(|bits| u32::from_ne_bytes(bits) > LIMIT.to_bits()));
         if wild { self.tiles.filter(|tile| of.is_wild(self.image, *tile)).collect() } else { Vec::new() }
+    }
+
+    /// Sums the products of the transformed inputs and kernels over the channels, for the blocks of a group from `first`
+    /// on.
+    #[inline(always)]
+    fn multiply<S: Simd, const N: usize>(&self, simd: S, first: usize, taken: usize, scratch: &mut Scratch) {
+        let conv = &self.of.conv;
+        let channels = conv.from.channels;
+        let (inputs, count, most) = (blocks(channels), self.tiles.len(), tile::positions(S::F32_LANES));
+        let weights = &conv.weights[first * N * N * channels..];
+        let zeros = [Line(Lanes::ZERO); 2];
+        for product in 0..N * N {
+            let (own, next) = weights[product * channels * taken..].split_at(channels * taken);
+            let mut nearer = next.chunks(channels).take(taken);
+            for (position, positions) in Tiles::new(count, most) {
+                let reads = Reads {
+                    inputs: scratch.inputs[product * inputs * count + position..].as_ptr().cast(),
+                    first: [0, 0],
+                    taps: [1, 1],
+                    columns: 1,
+                    down: 0,
+                    across: tile::Across::Even(0),
+                    step: count * BLOCK,
+                    full: channels / BLOCK,
+                    tail: channels % BLOCK,
+                    weights: own.as_ptr().cast(),
+                    ahead: nearer.next().unwrap_or(own).as_ptr().cast(),
+                };
+                let writes = Writes {
+                    bias: zeros.as_ptr().cast(),
+                    residual: std::ptr::null(),
+                    out: scratch.sums[product * taken * count + position..].as_mut_ptr().cast(),
+                    plane: count * BLOCK,
+                    along: BLOCK,
+                    activation: Activation::None,
+                };
+                // SAFETY: the scratch has room for every product, block and tile; `Side::pack` made the weights
+                // for these channels, and a group has two blocks at most, for which there are zeros.
+                unsafe { reads.run(simd, positions, taken, &writes) };
+            }
+        }
     }
 
     /// The inputs of a tile, transformed; those of the products come `apart` lines from each other. Gives the
