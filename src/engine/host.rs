@@ -4,10 +4,11 @@
 use super::onnx;
 pub use super::shape::{count, strides};
 pub use super::walk::{Looks, Walk, broadcast_indices, runs, walk};
+pub(crate) use crate::tensor::cells::for_element;
+pub use crate::tensor::cells::{cells, tensor};
 use crate::tensor::{DType, Rounding, SmallFloat, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A number as the host computes with it: integers exactly, floats in double precision.
@@ -33,64 +34,6 @@ impl Number {
         }
     }
 }
-
-/// Runs a body with `T` standing for the Rust type of a dtype: `u8` for bool, and for small floats, whose codes
-/// these are. Strings have no such type; a body must not meet them, or else finds no elements.
-macro_rules! for_element {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::F32 => {
-                type $t = f32;
-                $body
-            }
-            $crate::tensor::DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            $crate::tensor::DType::F16 => {
-                type $t = half::f16;
-                $body
-            }
-            $crate::tensor::DType::BF16 => {
-                type $t = half::bf16;
-                $body
-            }
-            $crate::tensor::DType::I8 | $crate::tensor::DType::I4 | $crate::tensor::DType::I2 => {
-                type $t = i8;
-                $body
-            }
-            $crate::tensor::DType::I16 => {
-                type $t = i16;
-                $body
-            }
-            $crate::tensor::DType::I32 => {
-                type $t = i32;
-                $body
-            }
-            $crate::tensor::DType::I64 => {
-                type $t = i64;
-                $body
-            }
-            $crate::tensor::DType::U16 => {
-                type $t = u16;
-                $body
-            }
-            $crate::tensor::DType::U32 => {
-                type $t = u32;
-                $body
-            }
-            $crate::tensor::DType::U64 => {
-                type $t = u64;
-                $body
-            }
-            _ => {
-                type $t = u8;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use for_element;
 
 /// An element type as seen from [`Number`].
 pub trait Cell: bytemuck::Pod + PartialOrd + Send + Sync {
@@ -141,14 +84,6 @@ float_cells!(f32, |v| v as f32, |v| v as f32, f64::from; f64, |v| v, |v| v as f6
     f16, f16::from_f64, |v| f16::from_f64(v as f64), f64::from;
     bf16, bf16::from_f64, |v| bf16::from_f64(v as f64), f64::from);
 
-/// The elements of a tensor as one Rust type, copied only where they lie unaligned. REQUIRES the type of its dtype.
-pub fn cells<T: Cell>(tensor: &Tensor) -> Cow<'_, [T]> {
-    match bytemuck::try_cast_slice(tensor.bytes()) {
-        Ok(cells) => Cow::Borrowed(cells),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(tensor.bytes())),
-    }
-}
-
 /// Room for so many elements, or an error where there is none.
 pub fn room<T>(len: usize) -> Result<Vec<T>, String> {
     let mut room = Vec::new();
@@ -175,17 +110,6 @@ pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, String> {
         filled.resize(len.min(filled.len() + super::walk::LOOK), value.clone());
     }
     Ok(filled)
-}
-
-/// A tensor from elements. REQUIRES the type of the dtype, and as many elements as the shape has.
-pub fn tensor<T: Cell>(dtype: DType, shape: Vec<usize>, cells: Vec<T>) -> Result<Tensor, String> {
-    struct Owner<T>(Vec<T>);
-    impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
-        fn as_ref(&self) -> &[u8] {
-            bytemuck::cast_slice(&self.0)
-        }
-    }
-    Tensor::from_bytes(dtype, shape, Bytes::from_owner(Owner(cells))).map_err(|e| e.to_string())
 }
 
 /// Reads the elements of a tensor as numbers, one at a time.

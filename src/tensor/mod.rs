@@ -3,6 +3,7 @@
 //! Elements are in C order (the last axis varies fastest), in the machine's byte order; those of less than
 //! eight bits take a byte each. A clone and a slice along the first axis share the elements.
 
+pub mod cells;
 mod small;
 
 pub use small::{Rounding, SmallFloat};

@@ -1,7 +1,7 @@
 //! `op = "argmax"`: the position of the greatest along an axis, as ArgMax of ONNX: the first of several. Pure.
 
 use super::draft::{VALUE, of_one};
-use super::element::{Number, elements, for_number, numbers};
+use super::element::{Number, elements, for_element, numbers};
 use super::shape::{Lines, a_number, axis, one, room, with_axis};
 use super::{Classes, Compute, Misfit, options};
 use crate::diagnostic::Report;
@@ -65,7 +65,7 @@ impl Compute for ArgMax {
         if lines.length == 0 {
             return Err(EMPTY.to_owned());
         }
-        let found: Vec<i64> = for_number!(tensor.dtype(), T => {
+        let found: Vec<i64> = for_element!(tensor.dtype(), T => {
             let elements = elements::<T>(tensor);
             lines.starts().map(|start| greatest(lines.line(start).map(|at| elements[at])) as i64).collect()
         });

@@ -4,7 +4,7 @@
 //! no integer: ONNX leaves open what becomes of it, and here it is refused.
 
 use super::draft::{VALUE, of_one};
-use super::element::{Number, elements, for_number, numbers, tensor};
+use super::element::{Number, elements, for_element, numbers, tensor};
 use super::shape::{a_number, one, room};
 use super::{Compute, Misfit, options};
 use crate::diagnostic::Report;
@@ -43,10 +43,10 @@ impl Compute for Cast {
             return Ok(vec![given.clone()]);
         }
         room(self.dtype, given.shape())?;
-        for_number!(given.dtype(), From => {
+        for_element!(given.dtype(), From => {
             let from_float = given.dtype().is_float();
             let elements = elements::<From>(given);
-            for_number!(self.dtype, To => {
+            for_element!(self.dtype, To => {
                 let cast: Result<Vec<To>, String> = elements
                     .iter()
                     .map(|element| match (self.dtype, from_float) {

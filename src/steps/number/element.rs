@@ -1,68 +1,10 @@
 //! The elements of tensors as numbers, and tensors from numbers. Pure.
 
 use super::shape::room;
+pub(super) use crate::tensor::cells::for_element;
+pub use crate::tensor::cells::{cells as elements, tensor};
 use crate::tensor::{DType, Tensor};
-use bytes::Bytes;
-use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Runs a body with `$t` standing for the Rust type of a number's dtype, `u8` for bool. REQUIRES no strings and none of
-/// the types of less than a byte.
-macro_rules! for_number {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        match $dtype {
-            $crate::tensor::DType::F32 => {
-                type $t = f32;
-                $body
-            }
-            $crate::tensor::DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            $crate::tensor::DType::F16 => {
-                type $t = half::f16;
-                $body
-            }
-            $crate::tensor::DType::BF16 => {
-                type $t = half::bf16;
-                $body
-            }
-            $crate::tensor::DType::I8 => {
-                type $t = i8;
-                $body
-            }
-            $crate::tensor::DType::I16 => {
-                type $t = i16;
-                $body
-            }
-            $crate::tensor::DType::I32 => {
-                type $t = i32;
-                $body
-            }
-            $crate::tensor::DType::I64 => {
-                type $t = i64;
-                $body
-            }
-            $crate::tensor::DType::U16 => {
-                type $t = u16;
-                $body
-            }
-            $crate::tensor::DType::U32 => {
-                type $t = u32;
-                $body
-            }
-            $crate::tensor::DType::U64 => {
-                type $t = u64;
-                $body
-            }
-            _ => {
-                type $t = u8;
-                $body
-            }
-        }
-    };
-}
-pub(super) use for_number;
 
 /// A number of one of the types that tensors have.
 pub trait Number: bytemuck::Pod + PartialOrd + Send + Sync {
@@ -97,25 +39,6 @@ floats!(f32, |v| v as f32, |v| v as f32; f64, |v| v, |v| v as f64;
     half::f16, half::f16::from_f64, |v| half::f16::from_f64(v as f64);
     half::bf16, half::bf16::from_f64, |v| half::bf16::from_f64(v as f64));
 
-/// The elements as one Rust type, copied only where they lie unaligned. REQUIRES the type of the dtype.
-pub fn elements<T: Number>(tensor: &Tensor) -> Cow<'_, [T]> {
-    match bytemuck::try_cast_slice(tensor.bytes()) {
-        Ok(elements) => Cow::Borrowed(elements),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(tensor.bytes())),
-    }
-}
-
-/// A tensor of these elements. REQUIRES the type of the dtype.
-pub fn tensor<T: Number>(dtype: DType, shape: Vec<usize>, elements: Vec<T>) -> Result<Tensor, String> {
-    struct Owner<T>(Vec<T>);
-    impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
-        fn as_ref(&self) -> &[u8] {
-            bytemuck::cast_slice(&self.0)
-        }
-    }
-    Tensor::from_bytes(dtype, shape, Bytes::from_owner(Owner(elements))).map_err(|error| error.to_string())
-}
-
 /// A tensor of floats, each the nearest of the dtype. REQUIRES a dtype of numbers.
 pub fn of_floats(
     dtype: DType,
@@ -123,7 +46,7 @@ pub fn of_floats(
     floats: impl IntoIterator<Item = f64>,
 ) -> Result<Tensor, String> {
     room(dtype, &shape)?;
-    for_number!(dtype, T => {
+    for_element!(dtype, T => {
         let elements: Vec<T> = floats.into_iter().map(<T as Number>::of_float).collect();
         tensor(dtype, shape, elements)
     })

@@ -5,7 +5,7 @@
 //! result not a number.
 
 use super::draft::folding;
-use super::element::{Number, elements, for_number, numbers, of_floats, tensor};
+use super::element::{Number, elements, for_element, numbers, of_floats, tensor};
 use super::permute::{steps, walk};
 use super::scale::float_of;
 use super::shape::{a_number, alike, axes, common, one, room};
@@ -172,7 +172,7 @@ impl Compute for Reduce {
         let x = one(inputs)?;
         numbers(x)?;
         let groups = Groups::new(x.shape(), self.axes.as_deref(), self.keep)?;
-        let folded = for_number!(x.dtype(), T => {
+        let folded = for_element!(x.dtype(), T => {
             let elements = elements::<T>(x);
             let group = |start: &usize| {
                 let start = *start;
@@ -202,7 +202,7 @@ impl Compute for Across {
         alike(inputs)?;
         numbers(first)?;
         let weights = options::weights_of(self.weights.as_deref(), places)?;
-        let folded = for_number!(first.dtype(), T => {
+        let folded = for_element!(first.dtype(), T => {
             let all: Vec<_> = inputs.iter().map(|x| elements::<T>(x)).collect();
             let each = (0..first.len()).map(|at| all.iter().zip(&weights).map(move |(x, weight)| (x[at], *weight)));
             fold(self.fold, first.dtype(), self.weights.is_some(), first.shape().to_vec(), each)?

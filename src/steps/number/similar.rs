@@ -4,7 +4,7 @@
 
 use super::Misfit;
 use super::draft::refused;
-use super::element::{Number, elements, floats, for_number};
+use super::element::{Number, elements, floats, for_element};
 use super::norm::length;
 use super::shape::a_float;
 use crate::diagnostic::{Diagnostic, Report};
@@ -160,7 +160,7 @@ impl Similar {
         let mut query = floats(vector)?;
         let own = length(query.iter().copied());
         query.iter_mut().for_each(|x| *x /= own);
-        let mut near: Vec<(usize, f64)> = for_number!(index.dtype(), T => {
+        let mut near: Vec<(usize, f64)> = for_element!(index.dtype(), T => {
             let known = elements::<T>(index);
             let cosine = |row: usize| {
                 let known = &known[row * width..][..width];

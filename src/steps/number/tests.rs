@@ -98,7 +98,7 @@ fn tensor(described: &serde_json::Value) -> Tensor {
         return Tensor::from_strings(shape, data.iter().map(|x| x.as_str().unwrap().into()).collect())
             .unwrap();
     }
-    element::for_number!(dtype, T => {
+    element::for_element!(dtype, T => {
         let number = |x: &serde_json::Value| match (x.as_i64(), x.as_str()) {
             (Some(whole), _) => <T as element::Number>::of_integer(whole.into()),
             (None, Some(special)) => <T as element::Number>::of_float(special.parse().unwrap()),

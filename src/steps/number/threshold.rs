@@ -2,7 +2,7 @@
 //! wanted. Pure.
 
 use super::draft::{VALUE, of_one};
-use super::element::{Number, elements, for_number, numbers, of_floats};
+use super::element::{Number, elements, for_element, numbers, of_floats};
 use super::shape::{a_number, one, room};
 use super::{Compute, Misfit, options};
 use crate::diagnostic::Report;
@@ -44,7 +44,7 @@ impl Compute for Threshold {
         let shape = tensor.shape().to_vec();
         room(self.dtype, &shape)?;
         let dtype = tensor.dtype();
-        for_number!(dtype, T => {
+        for_element!(dtype, T => {
             let elements = elements::<T>(tensor);
             let above = |element: &T| match dtype.is_float() {
                 // In the type of the elements, as a condition compares.

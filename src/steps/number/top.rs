@@ -1,7 +1,7 @@
 //! `op = "top"`: the greatest along an axis and where they are, as TopK of ONNX: of equal ones the first. Pure.
 
 use super::draft::of_one;
-use super::element::{Number, Pieces, elements, for_number, numbers};
+use super::element::{Number, Pieces, elements, for_element, numbers};
 use super::shape::{Lines, a_number, axis, one, room, with_axis};
 use super::{Classes, Compute, Misfit, options};
 use crate::diagnostic::Report;
@@ -56,7 +56,7 @@ impl Compute for Top {
         // Where each lies, as the result has them.
         let mut places = vec![0usize; count];
         let mut indices = vec![0i64; count];
-        for_number!(tensor.dtype(), T => {
+        for_element!(tensor.dtype(), T => {
             let elements = elements::<T>(tensor);
             for (line, start) in lines.starts().enumerate() {
                 let value = |index: &usize| elements[start + index * lines.step];

@@ -2,7 +2,7 @@
 //! comes first. Pure.
 
 use super::draft::folding;
-use super::element::{Number, Pieces, elements, for_number};
+use super::element::{Number, Pieces, elements, for_element};
 use super::reduce::{Groups, left};
 use super::shape::{alike, common, one};
 use super::{Classes, Compute, Misfit, options};
@@ -105,7 +105,7 @@ impl Compute for Vote {
                 elect(at, winner(all.iter().enumerate().map(|(voter, x)| (&x[at], weight(voter)))))?;
             }
         } else {
-            for_number!(first.dtype(), T => {
+            for_element!(first.dtype(), T => {
                 let all: Vec<_> = inputs.iter().map(|x| elements::<T>(x)).collect();
                 for at in 0..first.len() {
                     elect(at, winner(all.iter().enumerate().map(|(voter, x)| (x[at].integer(), weight(voter)))))?;
@@ -136,7 +136,7 @@ impl Compute for Majority {
             let group = groups.offsets.iter().map(|offset| start + offset);
             let winner = match x.strings() {
                 Some(texts) => winner(group.map(|at| (&texts[at], 1.0))),
-                None => for_number!(x.dtype(), T => {
+                None => for_element!(x.dtype(), T => {
                     let elements = elements::<T>(x);
                     winner(group.map(|at| (elements[at].integer(), 1.0)))
                 }),
