@@ -30,18 +30,13 @@ fn version(files: &[(&str, &[u8])]) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn arrays_are_read_where_they_are_named_and_held_as_long_as_they_are_used() {
-    let beside: [(&str, &[u8]); 4] = [
-        (MODEL_FILE, b"onnx"),
-        ("index.npy", b"array"),
-        ("other.npy", b"other"),
-        ("warm-up.npy", b"sample"),
-    ];
+    let beside: [(&str, &[u8]); 4] =
+        [(MODEL_FILE, b"onnx"), ("index.npy", b"array"), ("other.npy", b"other"), ("warm-up.npy", b"sample")];
     let (root, folder) = version(&beside);
     let store: StoreRoot = root.path().to_owned().into();
     let named = ["index.npy", "warm-up.npy", "missing.npy"].map(str::to_owned).into();
     let memory = Budget::new(1 << 20);
-    let again =
-        || read(&store, "surface", 2, Reading { format: &Opaque, texts: &named, memory: &memory });
+    let again = || read(&store, "surface", 2, Reading { format: &Opaque, texts: &named, memory: &memory });
     let VersionFiles { arrays, digest, held, samples, .. } = again().unwrap();
     assert_eq!(arrays.keys().collect::<Vec<_>>(), ["index.npy"]);
     assert_eq!(arrays["index.npy"].0, b"array"[..]);

@@ -14,7 +14,7 @@ pub enum Transform {
 
 impl Transform {
     pub fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
-        Ok(site.node.attributes.choice(
+        site.node.attributes.choice(
             "post_transform",
             "NONE",
             &[
@@ -24,7 +24,7 @@ impl Transform {
                 ("SOFTMAX_ZERO", Self::SoftmaxZero),
                 ("PROBIT", Self::Probit),
             ],
-        )?)
+        )
     }
 
     pub fn from_code(code: i64) -> Result<Self, String> {

@@ -19,7 +19,7 @@ enum Reduction {
 
 impl Reduction {
     fn read<B: Kernels>(site: &Site<'_, B>) -> Result<Self, String> {
-        Ok(site.node.attributes.choice(
+        site.node.attributes.choice(
             "reduction",
             "none",
             &[
@@ -29,7 +29,7 @@ impl Reduction {
                 ("max", Self::Max),
                 ("min", Self::Min),
             ],
-        )?)
+        )
     }
 
     fn apply<T: Cell>(self, old: T, new: T) -> T {
