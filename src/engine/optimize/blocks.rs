@@ -316,7 +316,7 @@ impl Blocks<'_> {
     fn is_global(&self, node: &Node) -> bool {
         let axes = match node.attributes.find_ints("axes") {
             Ok(Some(axes)) => Some(axes.clone()),
-            _ => self.graph.constant(node, 1).and_then(|t| crate::engine::ops::ints(t).ok()),
+            _ => self.graph.constant(node, 1).and_then(|t| crate::engine::op::ints(t).ok()),
         };
         let kept = node.attributes.int("keepdims", 1).is_ok_and(|keep| keep != 0);
         let spatial = |axes: Vec<i64>| {

@@ -47,7 +47,7 @@ impl Links<'_> {
         let index = self.producer(id, "ReduceMean")?;
         let node = self.node(index);
         let axes = match node.input(1) {
-            Some(axes) => crate::engine::ops::ints(self.graph.constants.get(&axes)?).ok()?,
+            Some(axes) => crate::engine::op::ints(self.graph.constants.get(&axes)?).ok()?,
             None => node.attributes.find_ints("axes").ok()??.clone(),
         };
         (axes == [-1] && keeps(node)).then_some((index, node.input(0)?))
