@@ -49,6 +49,24 @@ fn rows_of_a_batch_do_not_touch_each_other() {
     assert_eq!(start(&together[1]) - start(&together[0]), 5 * size_of::<f32>());
 }
 
+/// Such models ran one item at a time, as nothing was known of what comes out of a sequence.
+#[test]
+fn rows_that_are_split_into_a_sequence_share_a_batch() {
+    let number = |name: &str, value: i64| tensor_raw(name, 7, &[], &value.to_le_bytes());
+    let part = |name: &str, at: &str| node("SequenceAt", name, &["parts", at], &[name], &[]);
+    let split = node("SplitToSequence", "split", &["x"], &["parts"], &[attribute_int("axis", 1)]);
+    let model = Model::new().initializer(number("first", 0)).initializer(number("last", -1)).node(split);
+    let model = model.node(part("a", "first")).node(part("b", "last"));
+    let model = model.node(node("Sub", "sub", &["a", "b"], &["y"], &[]));
+    let runner = engine::load(bytes::Bytes::from(model.bytes()), DeviceId::Cpu).unwrap();
+    assert!(runner.joins());
+    let row = |x: [f32; 2]| vec![Value::Host(Tensor::from_vec(vec![2], x.to_vec()).unwrap())];
+    let answers = run(&runner, vec![row([5.0, 2.0]), row([1.0, 7.0])], Want::Host).unwrap();
+    for (answer, wanted) in answers.iter().zip([3.0, -6.0]) {
+        assert_eq!((host(&answer[0]).shape(), host(&answer[0]).to_f64()), (&[1][..], vec![wanted]));
+    }
+}
+
 #[test]
 fn memory_is_measured_and_a_batch_over_its_limit_fails_and_the_next_runs() {
     let runner = surface().runner;

@@ -17,6 +17,7 @@ pub mod proto;
 mod read;
 mod rows;
 mod scope;
+mod sequences;
 mod signature;
 mod texts;
 mod wire;

@@ -9,7 +9,7 @@ use super::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, attribute_type,
 };
 use super::scope::{Free, Scope, sort};
-use super::{classes, element, rows, signature, wire};
+use super::{classes, element, rows, sequences, signature, wire};
 use crate::engine::LoadError;
 use crate::plan::{Declaration, Signature};
 use crate::scheduler::is_stopped;
@@ -84,10 +84,11 @@ fn build(
     if signature.outputs.is_empty() {
         return Err("the graph has no outputs".into());
     }
-    let (graph, free) = reader.graph(graph, &opsets.iter().cloned().collect(), 0)?;
+    let (mut graph, free) = reader.graph(graph, &opsets.iter().cloned().collect(), 0)?;
     if let Some(Free { name, reader, .. }) = free.first() {
         return Err(format!("{reader} reads {name:?}, which nothing in the model gives"));
     }
+    sequences::unroll(&mut graph, &signature.inputs);
     let classes = classes::of(&graph);
     classes::unzip(&graph, &mut signature);
     rows::note(&graph, &mut signature);
