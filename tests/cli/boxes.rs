@@ -138,6 +138,56 @@ fn what_is_found_is_where_it_was_in_the_picture_that_was_sent() {
     }
 }
 
+const PARTS: &str = r#"
+[store]
+path = "STORE"
+
+[models.find]
+
+[pipelines.look]
+decode.photo = { format = "image", size = [64, 64] }
+
+[pipelines.look.steps]
+tile  = { op = "tiles", on = "photo", size = 64, overlap = 0.1 }
+found = { model = "find", each = "tile", inputs = { image = "tile.image" } }
+thing = { op = "boxes", each = "tile", from = "found", on = "photo", view = "tile.view", layout = "end-to-end", threshold = 0.5 }
+whole = { model = "find", inputs = { image = "photo" } }
+one   = { op = "boxes", from = "whole", on = "photo", layout = "end-to-end" }
+cut   = { op = "crop", each = "one", box = "one.box", on = "photo", grow = 0.3, size = [64, 64], fit = "contain" }
+again = { model = "find", each = "one", inputs = { image = "cut" } }
+near  = { op = "boxes", each = "one", from = "again", on = "photo", view = "cut.view", layout = "end-to-end" }
+
+[pipelines.look.offline]
+encode.rows = { format = "jsonl", fields.tiles = "tile.box", fields.things = "thing.box", fields.near = "near.box" }
+"#;
+
+/// What a detector finds in tiles and in crops is in pixels of the whole picture, too.
+#[test]
+fn what_is_found_in_a_part_is_where_it_is_in_the_whole() {
+    let thing = [70, 37, 131, 84];
+    let input = tempfile::tempdir().unwrap();
+    for orientation in 1..=8 {
+        let file = input.path().join(format!("{orientation}.png"));
+        fs::write(file, picture((203, 121), thing, orientation)).unwrap();
+    }
+    let output = tempfile::tempdir().unwrap();
+    let said = batch(PARTS, input.path(), output.path());
+    assert!(said.err.contains("8 done, 0 failed"), "{}", said.err);
+    let wanted = thing.map(f64::from);
+    for row in fs::read_to_string(output.path().join("rows.jsonl")).unwrap().lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        assert_eq!(row["tiles"].as_array().unwrap().len(), 8, "{row}");
+        let found = row["things"].as_array().unwrap().iter().flat_map(|tile| tile.as_array().unwrap());
+        let found: Vec<Vec<f64>> =
+            found.map(|b| b.as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect()).collect();
+        // A tile has the pixels of the picture themselves.
+        let low = |n: usize| found.iter().map(|b| b[n]).fold(f64::INFINITY, f64::min);
+        let high = |n: usize| found.iter().map(|b| b[n]).fold(0.0, f64::max);
+        assert_eq!([low(0), low(1), high(2), high(3)], wanted, "{row}");
+        assert!(near(&row["near"][0][0], &wanted, 2.0), "{row}");
+    }
+}
+
 /// What is drawn on the picture, turned upright: the box in the colour of its class, the mask, the points.
 fn check_pictures(output: &Path, item: &str, size: (u32, u32), [x0, y0, x1, y1]: [u32; 4]) {
     let orientation: u8 = item[..1].parse().unwrap();
