@@ -12,7 +12,7 @@ use crate::store::Digest;
 use crate::sync::{Mutex, lock};
 use shuttle::{check_random, thread};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 const RUNS: usize = 5000;
@@ -32,7 +32,7 @@ fn generation(version: u64, records: &Records, loaded: &LoadedGenerations) -> Ar
         arrays: BTreeMap::new(),
         weights: 0,
     };
-    Arc::new_cyclic(|weak| Generation {
+    Arc::new_cyclic(|weak: &Weak<Generation>| Generation {
         version,
         digest,
         tag: format!("model@{version}"),
@@ -44,7 +44,7 @@ fn generation(version: u64, records: &Records, loaded: &LoadedGenerations) -> Ar
         warm_up: Duration::ZERO,
         replicas: Replicas::new(vec![]),
         track,
-        presence: loaded.enter(weak, version, false, vec![]),
+        presence: loaded.enter(weak.clone(), version, false, vec![]),
     })
 }
 
