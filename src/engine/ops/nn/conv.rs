@@ -257,6 +257,12 @@ fn in_pieces<B: Kernels>(
     let taps = weight.shape()[1..].iter().copied().fold(1, usize::saturating_mul);
     let work = slides.iter().map(|s| s.out).chain([batch, outputs, taps]).fold(1, usize::saturating_mul);
     if !B::ON_HOST || work <= most {
+        // What the backend lays out for each of its threads, given back with the call.
+        let _scope = cx.run.scope();
+        let windows = slides.iter().map(|s| s.out).fold(1, usize::saturating_mul).min(TILE);
+        if B::ON_HOST {
+            cx.check(from_burn(x.dtype()), &[taps, windows, rayon::current_num_threads()])?;
+        }
         return at_once(given, slides);
     }
     let bias_of = |range: &Range<usize>| bias.as_ref().map(|bias| part::<B>(bias, 0, range));
@@ -302,6 +308,9 @@ fn in_pieces<B: Kernels>(
         )
     })
 }
+
+/// The windows that the backend lays out side by side.
+const TILE: usize = 512;
 
 fn at_once<B: Kernels>(given: Operands<B>, slides: &[Slide]) -> Result<FloatTensor<B>, OpError> {
     let Operands { x, weight, bias, groups } = given;

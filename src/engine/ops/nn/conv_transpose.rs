@@ -147,11 +147,13 @@ fn run<B: Kernels>(
         };
     }
     // Cut alike at both ends, the backend does it; else the whole is computed and cut here.
-    let alike = cuts.iter().all(|c| {
-        c.full >= c.start * 2
-            && c.out >= c.full - c.start * 2
-            && c.out < c.full - c.start * 2 + c.stride.max(c.dilation)
-    });
+    let in_one = !B::ON_HOST || !is_wide(spatial, kernel);
+    let alike = in_one
+        && cuts.iter().all(|c| {
+            c.full >= c.start * 2
+                && c.out >= c.full - c.start * 2
+                && c.out < c.full - c.start * 2 + c.stride.max(c.dilation)
+        });
     let at = |axis: usize| {
         let c = cuts[axis];
         if alike {
@@ -206,8 +208,14 @@ struct Operands<B: Kernels> {
 /// The stride, the pads, what is added at the end, and the dilation of an axis.
 type At = (usize, usize, usize, usize);
 
-/// Convolves in one call of the backend, or in several where that is more than `most` multiply-adds: some items of the batch at a time, or else
-/// some groups, some channels of the result, some of the input's.
+/// Elements of the backend's own memory in one call: of so many times fewer multiply-adds it keeps the products.
+const COLUMNS: usize = 64;
+
+/// Convolves in one call of the backend, or in several where that is more than `most` multiply-adds, or takes more memory
+/// than goes with these: some items of the batch at a time, or else some groups, some channels of the result, some rows
+/// of the input, some of its channels.
+///
+/// REQUIRES pads of 0 where [`is_wide`] says so of one channel.
 fn in_pieces<B: Kernels>(
     given: Operands<B>,
     at: &[At],
@@ -215,22 +223,27 @@ fn in_pieces<B: Kernels>(
     most: usize,
 ) -> Result<FloatTensor<B>, OpError> {
     let Operands { x, weight, bias, groups } = &given;
-    let (batch, per_group) = (x.shape()[0], weight.shape()[1]);
-    let taps = weight.shape()[2..].iter().copied().fold(per_group, usize::saturating_mul);
-    let work = x.shape().iter().copied().fold(taps, usize::saturating_mul);
-    if !B::ON_HOST || work <= most {
+    let (batch, channels, per_group) = (x.shape()[0], x.shape()[1], weight.shape()[1]);
+    let columns = columns(&x.shape()[2..], &weight.shape()[2..]);
+    let work = [batch, channels, per_group].into_iter().fold(columns, usize::saturating_mul);
+    let wide = columns.saturating_mul(per_group) / (most / COLUMNS).max(1);
+    if !B::ON_HOST || (work <= most && wide <= 1) {
+        // Given back with the call.
+        let _scope = cx.run.scope();
+        cx.check(from_burn(x.dtype()), &[columns, per_group])?;
         return at_once(given, at);
     }
     let bias_of = |range: &Range<usize>| bias.as_ref().map(|bias| part::<B>(bias, 0, range));
+    let pieces = if wide > 1 { usize::MAX } else { work / most };
     if batch > 1 {
-        return joined(batch, work / most, 0, cx, &mut |range| {
+        return joined(batch, pieces, 0, cx, &mut |range| {
             let (weight, bias) = (weight.clone(), bias.clone());
             in_pieces(Operands { x: part::<B>(x, 0, &range), weight, bias, groups: *groups }, at, cx, most)
         });
     }
     if *groups > 1 {
-        let of_x = x.shape()[1] / groups;
-        return joined(*groups, work / most, 1, cx, &mut |range| {
+        let of_x = channels / groups;
+        return joined(*groups, pieces, 1, cx, &mut |range| {
             let from = range.start * of_x..range.end * of_x;
             let to = range.start * per_group..range.end * per_group;
             let (x, weight) = (part::<B>(x, 1, &from), part::<B>(weight, 0, &from));
@@ -238,23 +251,22 @@ fn in_pieces<B: Kernels>(
         });
     }
     if per_group > 1 {
-        return joined(per_group, work / most, 1, cx, &mut |range| {
+        return joined(per_group, wide.max(work / most), 1, cx, &mut |range| {
             let (x, weight) = (x.clone(), part::<B>(weight, 1, &range));
             in_pieces(Operands { x, weight, bias: bias_of(&range), groups: 1 }, at, cx, most)
         });
     }
+    if wide > 1
+        && let Some(axis) = x.shape()[2..].iter().position(|size| *size > 1)
+    {
+        return by_rows(given, at, cx, most, axis, wide);
+    }
     let mut sum = None;
-    for range in ranges(x.shape()[1], work / most) {
+    for range in ranges(channels, work / most) {
         cx.run.go_on()?;
-        let work = work / x.shape()[1] * range.len();
-        if work > MOST {
-            return Err(OpError::size(format!(
-                "one channel of it takes {work} multiplications, and {MOST} are the most"
-            )));
-        }
         let (x, weight) = (part::<B>(x, 1, &range), part::<B>(weight, 0, &range));
         let bias = if sum.is_none() { bias.clone() } else { None };
-        let y = at_once::<B>(Operands { x, weight, bias, groups: 1 }, at)?;
+        let y = at_once(Operands::<B> { x, weight, bias, groups: 1 }, at)?;
         sum = Some(match sum {
             Some(sum) => B::float_add(sum, y),
             None => y,
@@ -263,8 +275,56 @@ fn in_pieces<B: Kernels>(
     sum.ok_or_else(|| "it has no channels".into())
 }
 
-/// Multiply-adds of one channel of one item to one of the result, which are never cut: some seconds.
-const MOST: usize = LONG * 4;
+/// One channel of one item, some rows of the input at a time: what they give overlaps, and is added up.
+fn by_rows<B: Kernels>(
+    given: Operands<B>,
+    at: &[At],
+    cx: &Context<B>,
+    most: usize,
+    axis: usize,
+    pieces: usize,
+) -> Result<FloatTensor<B>, OpError> {
+    let Operands { x, weight, bias, .. } = given;
+    let (size, kernel) = (x.shape().to_vec(), weight.shape().to_vec());
+    let mut full = vec![1, 1];
+    for (a, (stride, _, _, dilation)) in at.iter().enumerate() {
+        full.push((size[a + 2] - 1) * stride + (kernel[a + 2] - 1) * dilation + 1);
+    }
+    let dtype = x.dtype();
+    // The sum, what a piece adds to, and the two together.
+    (0..3).try_for_each(|_| cx.check(from_burn(dtype), &full))?;
+    let mut y = B::float_zeros(full.clone().into(), &cx.device, dtype.into());
+    for range in ranges(size[axis + 2], pieces) {
+        cx.run.go_on()?;
+        let first = range.start * at[axis].0;
+        let x = part::<B>(&x, axis + 2, &range);
+        let piece = in_pieces(Operands { x, weight: weight.clone(), bias: None, groups: 1 }, at, cx, most)?;
+        let place = first..first + piece.shape()[axis + 2];
+        let slices: Vec<Slice> = (full.iter().enumerate())
+            .map(|(a, dim)| if a == axis + 2 { place.clone() } else { 0..*dim })
+            .map(|range| Slice::new(range.start as isize, Some(range.end as isize), 1))
+            .collect();
+        let before = part::<B>(&y, axis + 2, &place);
+        y = B::float_slice_assign(y, &slices, B::float_add(before, piece));
+    }
+    Ok(match bias {
+        Some(bias) => {
+            let bias = B::float_reshape(bias, vec![1; full.len()].into());
+            B::float_add(y, B::float_expand(bias, full.into()))
+        }
+        None => y,
+    })
+}
+
+/// The products that the backend keeps for one channel of the result.
+fn columns(spatial: &[usize], kernel: &[usize]) -> usize {
+    spatial.iter().chain(kernel).copied().fold(1, usize::saturating_mul)
+}
+
+/// Whether one channel takes more memory of the backend's own than a call may.
+fn is_wide(spatial: &[usize], kernel: &[usize]) -> bool {
+    columns(spatial, kernel) > LONG / COLUMNS
+}
 
 fn at_once<B: Kernels>(given: Operands<B>, at: &[At]) -> Result<FloatTensor<B>, OpError> {
     fn options<const N: usize>(at: &[At], groups: usize) -> ConvTransposeOptions<N> {
@@ -305,7 +365,7 @@ mod tests {
             (vec![1, 4, 5, 4], vec![4, 1, 2, 3], 4),
             (vec![1, 6, 4, 3], vec![6, 1, 3, 3], 1),
         ] {
-            let at = [(2, 1, 1, 1), (1, 0, 0, 2)];
+            let at = [(2, 0, 0, 1), (1, 0, 0, 2)];
             let given = || Operands::<Flex> {
                 x: tensor(&x),
                 weight: tensor(&weight),
@@ -320,14 +380,5 @@ mod tests {
                 assert_eq!(numbers(&pieces), numbers(&whole), "{x:?} {weight:?} {most}");
             }
         }
-    }
-
-    #[test]
-    fn what_cannot_be_cut_and_takes_for_ever_is_refused() {
-        let cx = Context::<Flex>::alone(FlexDevice, 1 << 30);
-        let (x, weight) = (tensor(&[1, 1, 1 << 18]), tensor(&[1, 1, 1 << 18]));
-        let error =
-            in_pieces(Operands::<Flex> { x, weight, bias: None, groups: 1 }, &[(1, 0, 0, 1)], &cx, LONG);
-        assert!(error.unwrap_err().reason.contains("are the most"));
     }
 }
