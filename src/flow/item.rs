@@ -163,10 +163,12 @@ impl<'a> Item<'a> {
         let sizes: Option<Vec<Input>> = sizes.collect();
         let sizes = sizes.ok_or_else(|| failed(EncodeError::Unforeseen("there is no picture".into())))?;
         // To bring down what is on a device waits for that.
-        let weight = sources.iter().map(|(cell, _)| cell.host_bytes().unwrap_or(HEAVY));
-        let weight =
-            weight.chain(origin.as_ref().map(|origin| origin.rgb.len())).fold(0, usize::saturating_add);
+        let read = sources.iter().map(|(cell, _)| cell.host_bytes().unwrap_or(HEAVY));
+        let read = read.fold(0, usize::saturating_add);
+        let picture = origin.as_ref().map_or(0, |origin| origin.rgb.len());
         let encode = plan.encode.clone();
+        // A picture is drawn on in a copy of it.
+        let takes = (read as u64).saturating_mul(encode.grows()).saturating_add(2 * picture as u64);
         let row = self.row.filter(|_| encode.rows().is_some()).map(str::to_owned);
         let models = models.clone();
         let does = move || -> Result<Vec<u8>, EncodeError> {
@@ -179,7 +181,7 @@ impl<'a> Item<'a> {
                 _ => encode.encode(&inputs, origin.as_ref()),
             }
         };
-        let work = Work { weight, ..self.work(false) };
+        let work = Work { weight: read.saturating_add(picture), takes, ..self.work(false) };
         let (bytes, _) = self.pinned.pipeline.threads.run(work, at, does).await?;
         Ok(Encoded { bytes: bytes.map_err(failed)?, took: started.elapsed() })
     }

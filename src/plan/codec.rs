@@ -338,6 +338,11 @@ pub trait Encode: Send + Sync + Debug {
     fn extension(&self) -> &'static str {
         self.about().extension
     }
+    /// The most bytes that encoding takes for each byte that it reads: of what it writes, in a buffer that takes the double
+    /// of what it holds as it grows. Of four bytes a text makes up to twenty.
+    fn grows(&self) -> u64 {
+        10
+    }
     /// Makes one whole answer, as over HTTP or as a file of its own. `inputs` is in the order of [`Draft::sources`], and
     /// then of [`Draft::sizes`].
     fn encode(&self, inputs: &[Input], origin: Option<&Origin>) -> Result<Vec<u8>, EncodeError>;

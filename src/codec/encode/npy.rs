@@ -41,6 +41,10 @@ impl Draft for NpyDraft {
 }
 
 impl Encode for NpyEncode {
+    fn grows(&self) -> u64 {
+        2
+    }
+
     fn about(&self) -> Format {
         Format { name: "npy", media_type: "application/x-npy", extension: "npy" }
     }

@@ -109,6 +109,10 @@ fn columns(field: &Field, bound: &Bound) -> Vec<Column> {
 }
 
 impl Encode for ParquetEncode {
+    fn grows(&self) -> u64 {
+        4
+    }
+
     fn about(&self) -> Format {
         Format { name: "parquet", media_type: "application/vnd.apache.parquet", extension: "parquet" }
     }

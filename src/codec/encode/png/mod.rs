@@ -248,6 +248,10 @@ impl Draft for PngDraft {
 }
 
 impl Encode for PngEncode {
+    fn grows(&self) -> u64 {
+        4
+    }
+
     fn about(&self) -> Format {
         PNG
     }
