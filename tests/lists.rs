@@ -422,7 +422,7 @@ async fn conditions_hold_for_each_element_by_itself() {
         [pipelines.p]
         decode.x = { format = "json", shape = [1] }
         steps.list = { op = "below", from = "x", top = 9 }
-        steps.twice = { model = "double", each = "list", inputs = { x = "list" }, when = "list.value >= 2 and list.value != 3" }
+        steps.twice = { model = "double", each = "list", inputs = { x = "list" }, when = "list >= 2 and list.value != 3" }
         steps.thrice = { model = "triple", each = "list", inputs = { x = "twice" } }
         steps.best = { op = "first", each = "list", from = ["thrice", "list"] }
         steps.there = { op = "stack", from = "thrice" }

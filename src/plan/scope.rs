@@ -220,6 +220,7 @@ impl<'a> Scope<'a> {
         if let Some(condition) = &node.when {
             for (at, from) in guard::sources(condition, text).into_iter().enumerate() {
                 let source = self.resolve(&from, &what, Wish::TensorOrLength, whole, report);
+                let source = self.as_element(index, source);
                 feeds.push(Feed { from, to: FeedTo::Condition(at), source });
             }
             return;
@@ -228,6 +229,19 @@ impl<'a> Scope<'a> {
         for (at, from) in guard::guessed(text).into_iter().enumerate() {
             let source = self.resolve(&from, &what, Wish::TensorOrLength, whole, &mut Report::default());
             feeds.push(Feed { from, to: FeedTo::Condition(at), source: Resolved::Guess(source.probable()) });
+        }
+    }
+
+    /// A list of one output, named in the condition of a step that runs for each of its elements: there the name is that
+    /// of the element, as it is among the step's inputs.
+    fn as_element(&self, step: ScopeStepId, source: Resolved) -> Resolved {
+        let Resolved::Known(Source::List(list)) = source else { return source };
+        let each = |step: ScopeStepId| self.step(&self.steps[step].spec.each.as_ref()?.value);
+        // Lists lie in each other at most as deep as there are steps; a circle was reported.
+        let mut around = std::iter::successors(each(step), |list| each(*list)).take(self.steps.len());
+        match around.any(|around| around == list) && self.steps[list].outputs().len() == 1 {
+            true => Resolved::Known(Source::Output { step: list, output: Some(0) }),
+            false => source,
         }
     }
 
