@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rserve::diagnostic::{At, Report, SourceText};
-use rserve::plan::{Codecs, Decode, Payload};
+use rserve::plan::{Decode, Payload};
 use rserve::spec::Codec;
 use rserve::spec::document::{Value, parse};
 use std::hint::black_box;

@@ -68,7 +68,7 @@ fn lists_and_what_may_be_absent_have_a_place_in_every_table() {
             "{{ format = \"jsonl\", each = \"row\", fields = {{ {fields}, lines = {{ each = \"line\", fields.light = \"light\" }} }} }}"
         ),
         format!("{{ format = \"parquet\", fields = {{ {fields}, light = \"light\", score = \"score\" }} }}"),
-        format!("{{ format = \"parquet\", each = \"score\", fields = {{ score = \"score\" }} }}"),
+        "{ format = \"parquet\", each = \"score\", fields = { score = \"score\" } }".to_owned(),
     ] {
         let plan = plan(&with(&encode));
         assert!(plan.pipelines[0].offline.encodes.iter().all(|encode| encode.encode.rows().is_some()));

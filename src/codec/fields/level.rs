@@ -68,7 +68,7 @@ impl Level {
 
     /// The level of the elements of a list which has a row for each.
     pub fn of_rows(list: Option<&Bound>) -> Self {
-        Self(list.map(|list| [list.presence.each.as_slice(), &[list.from.value.clone()]].concat()))
+        Self(list.map(|list| list.presence.each.iter().chain([&list.from.value]).cloned().collect()))
     }
 }
 
