@@ -56,7 +56,15 @@ pub fn read_encodes<'a>(
         let wanted = draft.sources();
         let wish = |wanted: &SourceRef| if wanted.is_list { Wish::List } else { Wish::Tensor };
         let sources = wanted.iter().map(|w| scope.resolve(&w.from, &what, wish(w), whole, report)).collect();
-        let on = draft.on().map(|on| resolve_on(scope, view, &on, &what, whole, report));
+        let sources: Vec<Resolved> = sources;
+        let on = draft.on().map(|name| {
+            let on = resolve_on(scope, view, &name, &what, whole, report);
+            let drawn: Vec<Source> = sources.iter().filter_map(|source| source.known()).collect();
+            if let Some(on) = on.known() {
+                made::drawn_on_another(scope, &drawn, on, &name, report);
+            }
+            on
+        });
         let size = |from: &At<String>| {
             let title =
                 format!("`from = \"{}\"` with `as = \"size\"` in {what} names no image decode", from.value);

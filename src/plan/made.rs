@@ -2,8 +2,8 @@
 
 use super::codec::Bound;
 use super::encodes::{find_labels, resolve_on};
-use super::entry::View;
-use super::id::{LoadedId, ScopeStepId};
+use super::entry::{View, reach};
+use super::id::{LoadedId, ScopeDecodeId, ScopeStepId};
 use super::models::Loaded;
 use super::operation::{Operand, Operation, Reads};
 use super::scope::{FeedTo, Scope, Source};
@@ -75,8 +75,13 @@ impl Binding<'_, '_> {
         let on =
             draft.on().map(|on| resolve_on(self.scope, view, &on, &node.spec.what(), self.whole, report));
         let made = draft.bind(&bound, report)?;
-        if on.is_some_and(|on| on.known().is_none()) {
-            return None;
+        let on = match on {
+            None => None,
+            Some(on) => Some(on.known()?),
+        };
+        if let (Some(on), Some(name)) = (on, draft.on()) {
+            let read = (0..operands.len()).filter_map(|at| node.fed(FeedTo::Operand(at)));
+            another_picture(self.scope, view, &read.collect::<Vec<_>>(), on, &name, report);
         }
         let outputs = made.outputs.into_iter().map(|output| MadeOutput {
             ty: output.ty,
@@ -150,6 +155,56 @@ impl Binding<'_, '_> {
             labels_of(view, source).and_then(|labels| lines(&self.models[labels.model], &labels.file));
         Some(Known::Tensor { ty: type_of(self.scope, view, source)?, labels })
     }
+}
+
+/// Reports an `on` that is another picture than what is read was found in.
+fn another_picture(
+    scope: &Scope<'_>,
+    view: &View<'_>,
+    read: &[Source],
+    on: Source,
+    name: &At<String>,
+    report: &mut Report,
+) {
+    let (_, decodes) = reach(scope, read.iter().copied());
+    let is_picture = |decode: &ScopeDecodeId| {
+        let read = view.decodes[*decode].as_ref().and_then(|read| read.decode.as_ref());
+        read.is_some_and(|decode| decode.keeps_picture())
+    };
+    let pictures: Vec<ScopeDecodeId> = decodes.into_iter().filter(is_picture).collect();
+    if pictures.is_empty() || pictures.iter().any(|picture| Source::Decode(*picture) == on) {
+        return;
+    }
+    let names = pictures.iter().map(|picture| scope.decodes[*picture]);
+    report.push(
+        Diagnostic::error(format!("what is read here was found in another picture than `{}`", name.value))
+            .at(&name.place, "")
+            .nearest(name, names),
+    );
+}
+
+/// Reports an `on` that is another picture than that in whose pixels operations gave what an encode draws.
+pub fn drawn_on_another(
+    scope: &Scope<'_>,
+    drawn: &[Source],
+    on: Source,
+    name: &At<String>,
+    report: &mut Report,
+) {
+    let (steps, _) = reach(scope, drawn.iter().copied());
+    let pictures: Vec<Source> =
+        steps.iter().filter_map(|step| scope.steps[*step].fed(FeedTo::Picture)).collect();
+    if pictures.is_empty() || pictures.contains(&on) {
+        return;
+    }
+    let named = |source: &Source| {
+        if let Source::Decode(decode) = source { Some(scope.decodes[*decode]) } else { None }
+    };
+    report.push(
+        Diagnostic::error(format!("what is drawn here was found in another picture than `{}`", name.value))
+            .at(&name.place, "")
+            .nearest(name, pictures.iter().filter_map(named)),
+    );
 }
 
 /// The labels that a source brings along: those of the classes that an operation found.

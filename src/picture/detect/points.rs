@@ -14,7 +14,7 @@ pub struct Point {
 }
 
 /// Reads points out of a row: `values` numbers each, x and y in pixels of the input (or with its sides as 1, where
-/// `normalised`), then a score where there are three. What is no finite number is a point at 0, 0 with a score of 0.
+/// `normalised`), then a score where there are three. What is no finite number is a point that is nowhere (NaN) with a score of 0.
 pub fn points(row: &Tensor, values: usize, normalised: bool, frame: &Frame) -> Result<Vec<Point>, Mismatch> {
     let numbers = numbers(row);
     if !(2..=3).contains(&values) || !numbers.len().is_multiple_of(values) {
@@ -27,7 +27,7 @@ pub fn points(row: &Tensor, values: usize, normalised: bool, frame: &Frame) -> R
         if at.iter().all(|n| n.is_finite()) && score.is_finite() {
             Point { at: frame.point(at, Space::Input, Space::Sent), score }
         } else {
-            Point { at: [0.0; 2], score: 0.0 }
+            Point { at: [f64::NAN; 2], score: 0.0 }
         }
     };
     Ok(numbers.chunks_exact(values).map(read).collect())
@@ -50,10 +50,9 @@ mod tests {
         };
         // (4, 2) of the upright picture, which was stored 20 wide and 40 high.
         let there = [2.0, 36.0];
-        assert_eq!(
-            of(3, false, vec![1., 1., 0.5, f32::NAN, 1., 1.]),
-            Ok(vec![(there, 0.5), ([0.0; 2], 0.0)])
-        );
+        let read = of(3, false, vec![1., 1., 0.5, f32::NAN, 1., 1.]).unwrap();
+        assert_eq!(read[0], (there, 0.5));
+        assert!(read[1].0.iter().all(|n| n.is_nan()) && read[1].1 == 0.0, "{read:?}");
         assert_eq!(of(2, true, vec![0.1, 0.1]).unwrap()[0].1, 1.0);
         assert!(of(2, false, vec![1.0; 3]).is_err() && of(4, false, vec![1.0; 4]).is_err());
         assert_eq!(of(3, false, vec![]), Ok(vec![]));

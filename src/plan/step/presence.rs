@@ -196,7 +196,13 @@ impl Reading<'_, '_> {
         ))
         .at(&from.place, "");
         let each = lineage.last().map_or("", |list| self.name(*list));
-        report.push(if lineage.starts_with(self.runs) {
+        let guards = matches!(self.feed.to, FeedTo::Condition(_));
+        report.push(if lineage.starts_with(self.runs) && guards {
+            d.help(format!(
+                "a condition compares one value: `each = \"{each}\"` has it hold for each of them by itself, and \
+                 `op = \"max\"`, \"min\", \"mean\" or \"vote\" with `over = \"{each}\"` makes one of them all"
+            ))
+        } else if lineage.starts_with(self.runs) {
             d.help(format!(
                 "`each = \"{each}\"` has it run for each of them; `op = \"stack\"` makes one array of them all"
             ))

@@ -403,10 +403,13 @@ impl Operation for Boxes {
             rest: given(Role::Rest),
         };
         let frame = frame(picture, given(Role::View))?;
-        let labels = inputs.first().and_then(|input| input.labels.as_deref()).unwrap_or_default();
-        let choice = Choice { classes: self.classes(labels), ..self.choice.clone() };
-        let found =
-            find(outputs, &self.layout, &choice, &frame).map_err(|error| unforeseen(error.to_string()))?;
+        let labels = inputs.first().and_then(|input| input.labels.as_deref());
+        let choice = Choice { classes: self.classes(labels.unwrap_or_default()), ..self.choice.clone() };
+        let mut layout = self.layout.clone();
+        // The version that serves may know other classes than the one that was planned with.
+        layout.classes = labels.map(<[String]>::len).or(layout.classes);
+        let found = find(outputs, &layout, &choice, &frame)
+            .map_err(|error| OperationError::Input(error.to_string()))?;
         let mut made: [Vec<Tensor>; 4] = std::array::from_fn(|_| Vec::with_capacity(found.len()));
         for found in &found {
             let corners = found.bounds.corners().map(|edge| edge as f32).to_vec();

@@ -90,7 +90,7 @@ impl Operation for Keypoints {
         let row = given(0).ok_or_else(|| unforeseen("keypoints take a row".into()))?;
         let frame = frame(picture, given(1))?;
         let found = points(row, self.values, self.normalised, &frame);
-        let found = found.map_err(|error| unforeseen(error.to_string()))?;
+        let found = found.map_err(|error| OperationError::Input(error.to_string()))?;
         let places: Vec<f32> = found.iter().flat_map(|point| point.at.map(|edge| edge as f32)).collect();
         let scores: Vec<f32> = found.iter().map(|point| point.score).collect();
         let places = Tensor::from_vec(vec![found.len(), 2], places);

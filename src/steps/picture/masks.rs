@@ -100,6 +100,7 @@ impl OperationDraft for Draft {
             return None;
         }
         self.check_prototypes(bound, report);
+        self.check_mask(bound, report);
         let dtype = if self.masks.threshold.is_some() { DType::Bool } else { DType::F32 };
         let (width, height) = self.masks.size.map(|(w, h)| (w as usize, h as usize)).unzip();
         let ty = TensorType { dtype: Some(dtype), dims: Some(vec![height, width]) };
@@ -109,6 +110,23 @@ impl OperationDraft for Draft {
 }
 
 impl Draft {
+    /// Reports a mask by itself that has not the axes of one.
+    fn check_mask(&self, bound: &[Option<Bound>], report: &mut Report) {
+        if self.masks.roles.contains(&Role::Prototypes) {
+            return;
+        }
+        let at = self.masks.roles.iter().position(|role| *role == Role::From);
+        let Some(from) = at.and_then(|at| bound.get(at)?.as_ref()) else { return };
+        let Some(dims) = &from.ty.dims else { return };
+        let ones = dims.len().saturating_sub(2);
+        if dims.len() < 2 || dims[..ones].iter().any(|length| length.is_some_and(|n| n != 1)) {
+            let d = Diagnostic::error(format!("{} reads no mask, which has axes [H, W]", self.what))
+                .at(&from.from.place, format!("this is {}", from.ty))
+                .help("coefficients of a mask go with `prototypes`, the output that they weigh");
+            report.push(options::with_note(d, from));
+        }
+    }
+
     /// Reports rows that do not have a coefficient for each prototype.
     fn check_prototypes(&self, bound: &[Option<Bound>], report: &mut Report) {
         let of = |role: Role| {
@@ -167,7 +185,7 @@ impl Operation for Masks {
             Some(prototypes) => Mask::of_prototypes(from, prototypes),
             None => Mask::given(from, self.logits),
         };
-        let mask = mask.map_err(|error| unforeseen(error.to_string()))?;
+        let mask = mask.map_err(|error| OperationError::Input(error.to_string()))?;
         let size = self.size.unwrap_or_else(|| frame.size(Space::Sent));
         let values = mask.over_picture(bounds, &frame, size);
         let shape = vec![size.1 as usize, size.0 as usize];

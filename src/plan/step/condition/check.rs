@@ -136,9 +136,8 @@ impl<'c> Check<'c> {
             (Kind::Text | Kind::Class { labels: Some(_) }, Kind::Text | Kind::Class { labels: Some(_) }) => {
                 true
             }
-            (Kind::Class { .. }, Kind::Number(dtype)) | (Kind::Number(dtype), Kind::Class { .. }) => {
-                !dtype.is_float()
-            }
+            (Kind::Class { labels: None }, Kind::Number(dtype))
+            | (Kind::Number(dtype), Kind::Class { labels: None }) => !dtype.is_float(),
             _ => false,
         };
         if fit {
@@ -152,8 +151,18 @@ impl<'c> Check<'c> {
             self.name(right),
             describe(other)
         );
-        self.found
-            .push(Mistake::new(left.at.start.min(right.at.start)..left.at.end.max(right.at.end), title));
+        let mistake = Mistake::new(left.at.start.min(right.at.start)..left.at.end.max(right.at.end), title);
+        // A label whose quotes were forgotten is read as the name of a source.
+        let label = match (one, other) {
+            (Kind::Class { labels: Some(labels) }, _) => Some((labels, self.name(right))),
+            (_, Kind::Class { labels: Some(labels) }) => Some((labels, self.name(left))),
+            _ => None,
+        };
+        let label = label.filter(|(labels, name)| labels.iter().any(|label| label == name));
+        self.found.push(match label {
+            Some((_, name)) => mistake.help(format!("the label is written in quotes: `'{}'`", shown(name))),
+            None => mistake,
+        });
     }
 
     /// That what is asked for its order has one.
