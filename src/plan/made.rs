@@ -13,6 +13,7 @@ use super::types::type_of;
 use super::whole::Whole;
 use super::{IdVec, Labels, TensorType};
 use crate::diagnostic::{At, Diagnostic, Report};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An operation as one entry point has it.
@@ -81,7 +82,11 @@ impl Binding<'_, '_> {
         };
         if let (Some(on), Some(name)) = (on, draft.on()) {
             let read = (0..operands.len()).filter_map(|at| node.fed(FeedTo::Operand(at)));
-            another_picture(self.scope, view, &read.collect::<Vec<_>>(), on, &name, report);
+            let read: Vec<Source> = read.collect();
+            another_picture(self.scope, view, &read, on, &name, report);
+            if draft.turns_back() && operands.iter().all(|operand| operand.name != VIEW) {
+                unseen(self.scope, &read, &name, report);
+            }
         }
         let outputs = made.outputs.into_iter().map(|output| MadeOutput {
             ty: output.ty,
@@ -154,6 +159,39 @@ impl Binding<'_, '_> {
         let labels =
             labels_of(view, source).and_then(|labels| lines(&self.models[labels.model], &labels.file));
         Some(Known::Tensor { ty: type_of(self.scope, view, source)?, labels })
+    }
+}
+
+/// The output of operations that cut a picture, and the operand of those that turn back what was found in the part.
+const VIEW: &str = "view";
+
+/// Reports what a model found in a part of the picture where it is taken for found in the whole of it.
+fn unseen(scope: &Scope<'_>, read: &[Source], name: &At<String>, report: &mut Report) {
+    let (mut seen, mut parts, mut whole) = (BTreeSet::new(), BTreeSet::new(), false);
+    let mut open: Vec<Source> = read.to_vec();
+    while let Some(source) = open.pop() {
+        let Some(step) = source.step() else {
+            whole = true;
+            continue;
+        };
+        let node = &scope.steps[step];
+        if node.operation.is_some() && node.outputs().iter().any(|output| output.name == VIEW) {
+            parts.insert(node.spec.name.value.as_str());
+        } else if seen.insert(step) {
+            let fed =
+                node.feeds.iter().filter(|feed| matches!(feed.to, FeedTo::Port(_) | FeedTo::Operand(_)));
+            open.extend(fed.filter_map(|feed| feed.source.known()));
+        }
+    }
+    if let (Some(part), false) = (parts.first(), whole) {
+        report.push(
+            Diagnostic::error(format!(
+                "this was found in `{part}`, a part of `{}`, and not in the whole",
+                name.value
+            ))
+            .at(&name.place, "")
+            .help(format!("say which part the model saw: `{VIEW} = \"{part}.{VIEW}\"`")),
+        );
     }
 }
 

@@ -70,6 +70,11 @@ pub trait OperationDraft: Debug {
     fn makes_list(&self) -> Option<usize> {
         None
     }
+    /// Whether it turns back what a model found, so that it has to know what part of the picture the model saw: its
+    /// operand `view`.
+    fn turns_back(&self) -> bool {
+        false
+    }
     /// Whether its outputs are always there, where `there` says the same of each operand.
     fn always(&self, there: &[bool]) -> bool {
         there.iter().all(|there| *there)

@@ -54,6 +54,25 @@ fn the_file_that_is_broken_is_good() {
 }
 
 broken! {
+    boxes_on_another_picture: [
+        ("decode.photo =", "decode.other = { format = \"image\", size = [64, 64] }\ndecode.photo ="),
+        ("from = \"found\", on = \"photo\"", "from = \"found\", on = \"other\""),
+    ]
+    boxes_are_drawn_on_another_picture: [
+        ("decode.photo =", "decode.other = { format = \"image\", size = [64, 64] }\ndecode.photo ="),
+        ("as = \"boxes\", on = \"photo\"", "as = \"boxes\", on = \"other\""),
+    ]
+    boxes_in_a_part_without_its_view: [
+        ("{ model = \"detector\", inputs = { image = \"photo\" } }", "{ model = \"detector\", inputs = { image = \"part\" } }\npart = { op = \"crop\", on = \"photo\", size = [64, 64] }"),
+    ]
+    masks_of_no_mask: [
+        ("kinds = { op = \"stack\", from = \"kind\" }", "kinds = { op = \"stack\", from = \"mask\" }\nmask = { op = \"masks\", each = \"plate\", from = \"read\", box = \"plate.box\", on = \"photo\" }"),
+        ("[\"plate.class\", \"kind\"]", "[\"plate.class\"]"),
+        ("kind = { op = \"argmax\", each = \"plate\", from = \"read\" }\n", ""),
+    ]
+    label_without_quotes: [
+        ("each = \"plate\", inputs = { image = \"cut\" } }", "each = \"plate\", inputs = { image = \"cut\" }, when = \"plate.class == plate\" }"),
+    ]
     layout_that_is_none: [("layout = \"yolov8\"", "layout = \"yolo8\"")]
     layout_of_another_form: [("layout = \"yolov8\"", "layout = \"end-to-end\", transposed = true")]
     layout_of_several_outputs: [("layout = \"yolov8\"", "layout = \"detr\"")]

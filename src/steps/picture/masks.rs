@@ -83,6 +83,10 @@ impl OperationDraft for Draft {
         self.on.clone()
     }
 
+    fn turns_back(&self) -> bool {
+        true
+    }
+
     fn outputs(&self) -> &'static [&'static str] {
         &["mask"]
     }
