@@ -277,10 +277,11 @@ fn what_does_not_compare() {
         condition.check(&kinds)
     };
     let right = "sure < 1 and sure > n and ok and ok == true and kind == \"car\" and kind in [\"bus\", 2] and kind != other \
-                 and kind == n and plain == 7 and text == kind and text != \"x\" and n < 2.5 and n == 2.0 and unknown < \"x\"";
+                 and plain == n and plain == 7 and text == kind and text != \"x\" and n < 2.5 and n == 2.0 and unknown < \"x\"";
     assert_eq!(check(&parse(right).unwrap()), []);
     let said = said(
         &[
+            "kind == n",
             "kind == \"truk\"",
             "kind in [\"car\", \"zeppelin\"]",
             "kind == 3",
